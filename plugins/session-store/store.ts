@@ -1,0 +1,102 @@
+/**
+ * Where session records live. The store sees no plaintext: a record is an opaque sealed string under the hash
+ * of its session identifier.
+ *
+ * Every method throws {@link StoreUnavailableError} when the store can't answer in time. A write that failed so
+ * is unknown, not undone: it may have got through.
+ */
+export interface SessionStore {
+  /** Stores a new record with version 1 and enters it into its indexes, through which `destroyBy` finds it. */
+  create(id: string, record: NewRecord): Promise<void>
+
+  /** The record as it is now, or nothing when it never was, has ended or has run out of time. */
+  read(id: string): Promise<StoredRecord | undefined>
+
+  /**
+   * Compare-and-set: writes `sealed` only over the version it derives from, and keeps the time to live.
+   * Never creates, so that a session that ended stays dead.
+   */
+  replace(id: string, sealed: string, derivedFrom: number): Promise<ReplaceOutcome>
+
+  /** Makes the record live `ttlMs` from now. Does nothing when it is gone. Never rewrites it. */
+  touch(id: string, ttlMs: number): Promise<void>
+
+  /**
+   * Ends a session and takes it out of its indexes. With `onlyVersion`, only while it still has that version.
+   * @returns the last sealed record, so that its newest refresh token can be revoked; nothing when there was none to end
+   */
+  destroy(id: string, onlyVersion?: number): Promise<string | undefined>
+
+  /** Ends every session in an index. @returns how many there were */
+  destroyBy(index: string): Promise<number>
+
+  /**
+   * Takes the session's renewal lock for `ttlMs`, counted from before the command was sent.
+   * It lapses by itself, so a holder that died holds nobody up for longer than that.
+   */
+  lock(id: string, ttlMs: number): Promise<LockOutcome>
+
+  /**
+   * Resolves when the record is replaced or destroyed or its lock is released, wherever that happens, or when
+   * `signal` aborts. A hint, not a promise: whoever waits also needs a time after which to look again.
+   */
+  changed(id: string, signal: AbortSignal): Promise<void>
+
+  /** True for the first to claim `name` within `ttlMs`, false for all others: what may be used only once. */
+  claim(name: string, ttlMs: number): Promise<boolean>
+
+  /** Resolves when the store answers. */
+  ping(): Promise<void>
+
+  close(): Promise<void>
+}
+
+export interface NewRecord {
+  sealed: string
+  /** How long it lives unless touched, in milliseconds. */
+  ttlMs: number
+  /** Hashed names of what the session belongs to, such as its subject. */
+  indexes: string[]
+  /** How long its entries in the indexes are kept: the most that it can live, in milliseconds. */
+  indexTtlMs: number
+}
+
+export interface StoredRecord {
+  sealed: string
+  /** 1 when created, one more with every replacement. */
+  version: number
+  /** Milliseconds until it runs out of time unless touched. */
+  ttlMs: number
+}
+
+export type ReplaceOutcome =
+  /** Written, now or by an earlier try of the very same write whose answer was lost. */
+  | { outcome: 'replaced'; version: number }
+  /** Somebody stored a newer version. */
+  | { outcome: 'conflict' }
+  /** The session has ended. */
+  | { outcome: 'gone' }
+
+export type LockOutcome =
+  | { outcome: 'acquired'; lock: Lock }
+  | { outcome: 'held'; lapsesInMs: number }
+  /** The last holder failed and asked everybody to stay away for a while. */
+  | { outcome: 'backing-off'; retryInMs: number }
+
+export interface Lock {
+  /** How many holders in a row have failed before. */
+  failures: number
+  /** Gives the lock back, and forgets failures. Only the owner can: after it lapsed this does nothing. */
+  release(): Promise<void>
+  /** Gives the lock back after a failure: nobody can take it for `ms`, and the failure is counted. */
+  backOff(ms: number): Promise<void>
+}
+
+/** The store did not answer, or not in time. */
+export class StoreUnavailableError extends Error {
+  readonly code = 'STORE_UNAVAILABLE'
+
+  constructor(cause: unknown) {
+    super('The session store did not answer', { cause })
+  }
+}
