@@ -1,0 +1,73 @@
+import { nearest } from './nearest.ts'
+import type { ReadSettings } from './read-settings.ts'
+import { type Environment, settingNames, type Values } from './settings.ts'
+import { isPlainHttp } from './urls.ts'
+
+/** Rules between variables, each told once both are right by themselves. */
+export function crossChecks({ values, label }: Pick<ReadSettings, 'values' | 'label'>): string[] {
+  const faults: string[] = []
+  const https = values.PUBLIC_URL && values.PUBLIC_URL.protocol === 'https:'
+
+  if (https === false && /^__(host|secure)-/i.test(values.COOKIE_NAME ?? '')) {
+    faults.push(
+      `${label('COOKIE_NAME')} begins with __Host- or __Secure-, which browsers accept on https only: give PUBLIC_URL https or choose a name such as bff`,
+    )
+  }
+  if (https === false && values.COOKIE_SAMESITE === 'none') {
+    faults.push(
+      `${label('COOKIE_SAMESITE')} is none, which browsers accept on https only: give PUBLIC_URL https or use strict or lax`,
+    )
+  }
+  if (values.OIDC_CLIENT_SECRET !== undefined && values.OIDC_CLIENT_PRIVATE_KEY_FILE !== undefined) {
+    faults.push(
+      `${label('OIDC_CLIENT_SECRET')} and ${label('OIDC_CLIENT_PRIVATE_KEY_FILE')} are both set: remove one, as the gateway proves who it is in one way only`,
+    )
+  }
+  if (
+    values.SESSION_IDLE_TIMEOUT &&
+    values.SESSION_LIFETIME &&
+    values.SESSION_IDLE_TIMEOUT > values.SESSION_LIFETIME
+  ) {
+    faults.push(
+      `${label('SESSION_IDLE_TIMEOUT')} is longer than ${label('SESSION_LIFETIME')}: make it shorter, or the lifetime longer`,
+    )
+  }
+  if (values.METRICS_PORT && values.METRICS_PORT === values.PORT) {
+    faults.push(
+      `${label('METRICS_PORT')} is the same as ${label('PORT')}: give it another, since metrics are not for the public`,
+    )
+  }
+  return faults
+}
+
+/** What works but is probably not meant. */
+export function doubts(
+  values: Values,
+  { production, environment }: { production: boolean; environment: Environment },
+): string[] {
+  const warnings: string[] = []
+  if (values.REDIS_URL === undefined && production) {
+    warnings.push(
+      'REDIS_URL is not set: sessions live in the memory of this process, are lost when it ends and not shared with others',
+    )
+  }
+  for (const origin of values.CORS_ORIGINS ?? []) {
+    const parsed = URL.parse(origin)
+    if (parsed && isPlainHttp(parsed))
+      warnings.push(`CORS_ORIGINS allows ${origin}, which anybody on the way can impersonate: prefer https`)
+  }
+  return [...warnings, ...likelySlips(environment)]
+}
+
+const ourPrefixes = /^(OIDC|SESSION|COOKIE|REDIS|SHUTDOWN|REFRESH|CORS|CSRF)_/
+
+function likelySlips(environment: Environment): string[] {
+  const unknown = Object.keys(environment).filter(
+    (name) =>
+      environment[name]?.trim() && ourPrefixes.test(name) && !settingNames.some((known) => known === name),
+  )
+  return unknown.flatMap((name) => {
+    const guess = nearest(name, settingNames)
+    return guess ? [`${name} is not known and does nothing: did you mean ${guess}?`] : []
+  })
+}

@@ -1,0 +1,28 @@
+import { readFileSync, statSync } from 'node:fs'
+
+/** What the configuration needs of the file system. */
+export interface Files {
+  /** @throws when it can't be read */
+  readText(path: string): string
+  isDirectory(path: string): boolean
+}
+
+export const systemFiles: Files = {
+  readText: (path) => readFileSync(path, 'utf8'),
+  isDirectory: (path) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false,
+}
+
+/** Why a file can't be read, in words. Node's own message would repeat the path. */
+export function readingFault(error: unknown): string {
+  switch ((error as NodeJS.ErrnoException).code) {
+    case 'ENOENT':
+      return 'names a file that does not exist'
+    case 'EACCES':
+    case 'EPERM':
+      return 'names a file that this process may not read'
+    case 'EISDIR':
+      return 'names a folder, not a file'
+    default:
+      return 'names a file that can not be read'
+  }
+}

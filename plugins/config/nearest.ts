@@ -1,0 +1,34 @@
+/** The one of `names` that `text` was probably meant to be: a slip of the keyboard, or a word too many or too few. */
+export function nearest(text: string, names: readonly string[]): string | undefined {
+  const wanted = simplify(text)
+  const [best] = names
+    .map((name) => ({ name, distance: distance(wanted, simplify(name)) }))
+    .filter((candidate) => candidate.distance <= Math.max(2, Math.floor(wanted.length / 5)))
+    .sort((a, b) => a.distance - b.distance)
+  return best?.name ?? names.find((name) => sharesWords(text, name))
+}
+
+/** Case, `_`, `-` and `.` make no difference between names of options. */
+export function simplify(name: string): string {
+  return name.replace(/[_.-]/g, '').toUpperCase()
+}
+
+/** One has all words of the other, of which there are at least two. */
+function sharesWords(a: string, b: string): boolean {
+  const [fewer = [], more = []] = [a, b].map((name) => name.split('_')).sort((x, y) => x.length - y.length)
+  return fewer.length > 1 && fewer.every((word) => more.includes(word))
+}
+
+/** Levenshtein's: how many letters to insert, drop or replace. */
+function distance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (const [i, letter] of [...a].entries()) {
+    const row = [i + 1]
+    for (const [j, other] of [...b].entries()) {
+      const replaced = (previous[j] ?? 0) + (letter === other ? 0 : 1)
+      row.push(Math.min(replaced, (previous[j + 1] ?? 0) + 1, (row[j] ?? 0) + 1))
+    }
+    previous = row
+  }
+  return previous[b.length] ?? 0
+}

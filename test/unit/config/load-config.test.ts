@@ -1,0 +1,197 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ConfigurationError } from '../../../plugins/config/configuration-error.ts'
+import { loadConfig } from '../../../plugins/config/load-config.ts'
+import { assertFault, fakeFiles, faultsOf, key, load, minimal } from './support.ts'
+
+test('the least configuration gives the documented defaults', () => {
+  const { options, warnings } = load()
+  assert.deepEqual(warnings, [])
+  assert.deepEqual(options, {
+    publicUrl: new URL('http://localhost:3000'),
+    host: '0.0.0.0',
+    port: 3000,
+    trustProxy: false,
+    logLevel: 'info',
+    oidc: {
+      issuer: new URL('https://login.example.com'),
+      clientId: 'gateway',
+      scope: 'openid profile email offline_access',
+      authorizationParams: new URLSearchParams(),
+      timeoutMs: 5000,
+    },
+    session: { keys: [Buffer.from(key, 'base64')], idleTimeoutMs: 28_800_000, lifetimeMs: 604_800_000 },
+    cookie: { name: 'bff', sameSite: 'strict' },
+    refreshBeforeExpirationMs: 60_000,
+    upstreams: [],
+    corsOrigins: [],
+    csrfHeader: 'x-csrf',
+    shutdown: { delayMs: 5000, timeoutMs: 30_000 },
+  })
+})
+
+test('API_URL is one upstream at /api with the token of the user', () => {
+  assert.deepEqual(load({ API_URL: 'https://api.example.com' }).options.upstreams, [
+    {
+      prefix: '/api',
+      target: new URL('https://api.example.com'),
+      token: 'user',
+      connectTimeoutMs: 5000,
+      timeoutMs: 30_000,
+      responseCookies: [],
+    },
+  ])
+})
+
+test('the public URL follows the port outside production', () => {
+  assert.equal(load({ PORT: '8080' }).options.publicUrl.href, 'http://localhost:8080/')
+})
+
+test('the cookie is named by the scheme of the public URL', () => {
+  assert.equal(load({ PUBLIC_URL: 'https://app.example.com' }).options.cookie.name, '__Host-bff')
+  assert.equal(load({ PUBLIC_URL: 'http://localhost' }).options.cookie.name, 'bff')
+})
+
+test('empty and blank variables count as unset', () => {
+  const { options } = load({ PORT: '', COOKIE_NAME: ' ', REDIS_URL: '', CONFIG_FILE: '', STATIC_DIR: '' })
+  assert.equal(options.port, 3000)
+  assert.equal(options.cookie.name, 'bff')
+  assert.ok(!('redisUrl' in options) && !('staticDir' in options))
+  assertFault(() => load({ OIDC_CLIENT_ID: '' }), /^OIDC_CLIENT_ID is missing: set it to/)
+})
+
+test('without session keys each start outside production makes its own, and says so', () => {
+  const [first, other] = [load({ SESSION_KEYS: '' }), load({ SESSION_KEYS: '' })]
+  assert.equal(first.options.session.keys[0].length, 32)
+  assert.notDeepEqual(first.options.session.keys, other.options.session.keys)
+  assert.match(first.warnings.join(), /^SESSION_KEYS is not set: .* node -p/)
+})
+
+test('production demands a public URL and session keys', () => {
+  const faults = faultsOf(() => load({ NODE_ENV: 'production', SESSION_KEYS: '' }))
+  assert.equal(faults.length, 2)
+  assert.match(faults[0] ?? '', /^PUBLIC_URL is missing: set it to .*https:\/\/app\.example\.com/)
+  assert.match(faults[1] ?? '', /^SESSION_KEYS is missing: make one with/)
+})
+
+test('in production sessions in memory are worth a warning', () => {
+  const production = { NODE_ENV: 'production', PUBLIC_URL: 'https://app.example.com' }
+  assert.match(load(production).warnings.join(), /^REDIS_URL is not set/)
+  assert.deepEqual(load({ ...production, REDIS_URL: 'redis://redis' }).warnings, [])
+})
+
+test('one message lists every fault, one a line', () => {
+  const environment = {
+    PORT: 'abc',
+    OIDC_ISSUER: 'http://login.example.com',
+    SESSION_KEYS: 'short',
+    COOKIE_SAMESITE: 'none',
+  }
+  assert.throws(
+    () => loadConfig(environment, fakeFiles({})),
+    (error) => {
+      assert.ok(error instanceof ConfigurationError)
+      assert.equal(error.code, 'CONFIGURATION_INVALID')
+      assert.deepEqual(error.message.split('\n'), [
+        'The configuration has 4 faults:',
+        '  - PORT must be a port, a whole number from 0 to 65535 (it is "abc")',
+        '  - OIDC_ISSUER must begin with https:// (http:// is for localhost only) (it is "http://login.example.com")',
+        '  - OIDC_CLIENT_ID is missing: set it to the client identifier that the issuer knows the gateway by',
+        `  - SESSION_KEYS must hold base64 of 32 bytes each, but key 1 is not: make one with: node -p "crypto.randomBytes(32).toString('base64')"`,
+      ])
+      return true
+    },
+  )
+  assert.throws(
+    () => load({ PORT: 'abc' }),
+    /^ConfigurationError: The configuration has a fault:\n {2}- PORT [^\n]+$/,
+  )
+})
+
+test('a value with line breaks stays in one line of the message', () => {
+  assertFault(() => load({ HOST: 'a\nb' }), /^HOST [^\n]+$/)
+})
+
+test('rules between variables', () => {
+  const https = { PUBLIC_URL: 'https://app.example.com' }
+  assertFault(() => load({ COOKIE_NAME: '__Host-shop' }), /^COOKIE_NAME begins with __Host- or __Secure-/)
+  assertFault(() => load({ COOKIE_NAME: '__SECURE-shop' }), /^COOKIE_NAME begins with/)
+  assertFault(() => load({ COOKIE_SAMESITE: 'none' }), /^COOKIE_SAMESITE is none/)
+  assert.ok(load({ ...https, COOKIE_NAME: '__Host-shop', COOKIE_SAMESITE: 'none' }))
+  assertFault(
+    () => load({ SESSION_IDLE_TIMEOUT: '2d', SESSION_LIFETIME: '1d' }),
+    /^SESSION_IDLE_TIMEOUT is longer than SESSION_LIFETIME/,
+  )
+  assert.ok(load({ SESSION_IDLE_TIMEOUT: '1d', SESSION_LIFETIME: '24h' }))
+  assertFault(() => load({ METRICS_PORT: '3000' }), /^METRICS_PORT is the same as PORT/)
+  assert.ok(load({ PORT: '0', METRICS_PORT: '0' }))
+})
+
+test('a lifetime below the default idle timeout shortens that too, but not one that was given', () => {
+  const { session } = load({ SESSION_LIFETIME: '1h' }).options
+  assert.deepEqual([session.idleTimeoutMs, session.lifetimeMs], [3_600_000, 3_600_000])
+  assertFault(
+    () => load({ SESSION_LIFETIME: '1h', SESSION_IDLE_TIMEOUT: '8h' }),
+    /^SESSION_IDLE_TIMEOUT is longer/,
+  )
+  assertFault(
+    () => load({ SESSION_IDLE_TIMEOUT: '30d' }),
+    /^SESSION_IDLE_TIMEOUT is longer than SESSION_LIFETIME/,
+  )
+})
+
+test('a free port without a public URL is worth a warning', () => {
+  assert.match(load({ PORT: '0' }).warnings.join(), /^PUBLIC_URL is not set and PORT is 0/)
+  assert.deepEqual(load({ PORT: '0', PUBLIC_URL: 'http://localhost:3000' }).warnings, [])
+})
+
+test('a static folder without an index page is worth a warning', () => {
+  assert.match(
+    load({ STATIC_DIR: '/srv' }, { '/srv/app.js': '' }).warnings.join(),
+    /^STATIC_DIR has no index.html: \/srv$/,
+  )
+})
+
+test('a plain http origin on another host is worth a warning', () => {
+  assert.match(
+    load({ CORS_ORIGINS: 'http://app.example.com' }).warnings.join(),
+    /^CORS_ORIGINS allows http:\/\/app/,
+  )
+  assert.deepEqual(load({ CORS_ORIGINS: 'http://localhost:5173' }).warnings, [])
+})
+
+test('a variable that looks like a slip of the keyboard is worth a warning, with the nearest name', () => {
+  const { warnings } = load({
+    OIDC_CLIENTID: 'x',
+    OIDC_SECRET: 'x',
+    SESSION_KEY: 'x',
+    SESSION_TIMEOUT: 'x',
+    REDIS_URI: 'x',
+  })
+  assert.deepEqual(
+    warnings.map((warning) => warning.replace(' is not known and does nothing: did you mean ', ' → ')),
+    [
+      'OIDC_CLIENTID → OIDC_CLIENT_ID?',
+      'OIDC_SECRET → OIDC_CLIENT_SECRET?',
+      'SESSION_KEY → SESSION_KEYS?',
+      'SESSION_TIMEOUT → SESSION_IDLE_TIMEOUT?',
+      'REDIS_URI → REDIS_URL?',
+    ],
+  )
+})
+
+test("other programs' variables are left alone", () => {
+  const { warnings } = load({
+    SESSION_MANAGER: 'x',
+    REDIS_PORT: 'x',
+    REDIS_SERVICE_HOST: 'x',
+    POTR: '1',
+    COOKIE_NAM: '',
+  })
+  assert.deepEqual(warnings, [])
+})
+
+test('the environment is not changed', () => {
+  const environment = Object.freeze({ ...minimal, PORT: '8080' })
+  assert.equal(loadConfig(environment, fakeFiles({})).options.port, 8080)
+})

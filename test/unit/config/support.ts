@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict'
+import { ConfigurationError } from '../../../plugins/config/configuration-error.ts'
+import type { Files } from '../../../plugins/config/files.ts'
+import { type LoadedConfig, loadConfig } from '../../../plugins/config/load-config.ts'
+import type { Environment } from '../../../plugins/config/settings.ts'
+
+export const key = Buffer.alloc(32, 1).toString('base64')
+
+/** The least that a gateway needs to start, without a warning. */
+export const minimal = {
+  OIDC_ISSUER: 'https://login.example.com',
+  OIDC_CLIENT_ID: 'gateway',
+  SESSION_KEYS: key,
+}
+
+/** Files as an object from absolute path to text; a folder is any path that one begins with. */
+export function fakeFiles(texts: Record<string, string>): Files {
+  return {
+    readText(path) {
+      const text = texts[path]
+      if (text === undefined) throw Object.assign(new Error(`ENOENT: ${path}`), { code: 'ENOENT' })
+      return text
+    },
+    isDirectory: (path) => Object.keys(texts).some((known) => known.startsWith(`${path}/`)),
+  }
+}
+
+/** With the least that is needed, and files if any. */
+export function load(environment: Environment = {}, texts: Record<string, string> = {}): LoadedConfig {
+  return loadConfig({ ...minimal, ...environment }, fakeFiles(texts))
+}
+
+/** With a configuration file of this content. */
+export function loadFile(content: unknown, environment: Environment = {}, texts = {}): LoadedConfig {
+  const text = typeof content === 'string' ? content : JSON.stringify(content)
+  return load(
+    { CONFIG_FILE: '/etc/bff/gateway.json', ...environment },
+    { '/etc/bff/gateway.json': text, ...texts },
+  )
+}
+
+/** The faults that loading throws; fails when it throws none. */
+export function faultsOf(run: () => unknown): readonly string[] {
+  try {
+    run()
+  } catch (error) {
+    assert.ok(error instanceof ConfigurationError, String(error))
+    return error.faults
+  }
+  return assert.fail(`expected a ConfigurationError from ${run}`)
+}
+
+/** Exactly one fault, which matches. */
+export function assertFault(run: () => unknown, pattern: RegExp): void {
+  const faults = faultsOf(run)
+  assert.equal(faults.length, 1, faults.join('\n'))
+  assert.match(faults[0] ?? '', pattern)
+}

@@ -1,0 +1,313 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { GatewayOptions } from '../../../plugins/config/options.ts'
+import { type SettingName, settingNames } from '../../../plugins/config/settings.ts'
+import { assertFault, key, load } from './support.ts'
+
+interface Cases {
+  /** From text to what it becomes. */
+  good: [string, unknown][]
+  bad: [string, RegExp][]
+  read: (options: GatewayOptions) => unknown
+  /** Set besides, so that the value itself is what counts. */
+  with?: Record<string, string>
+}
+
+const durations: Cases['bad'] = [
+  ['15', /lacks a unit: write 500ms, 15s/],
+  ['1.5h', /must be a duration such as/],
+  ['15 s', /must be a duration such as/],
+  ['-5s', /must be a duration such as/],
+  ['999999d', /must be from .+ to /],
+]
+
+const webUrls: Cases['bad'] = [
+  ['app.example.com', /must be a full URL such as https:/],
+  ['ftp://app.example.com', /must be a full URL/],
+  ['https:app.example.com', /must be a full URL/],
+  ['https://a b', /must be a full URL/],
+  ['http://app.example.com', /must begin with https:/],
+  ['http://127.0.0.1.example.com', /must begin with https:/],
+  ['http://localhost.example.com', /must begin with https:/],
+  ['http://0.0.0.0', /must begin with https:/],
+  ['http://[::2]', /must begin with https:/],
+  ['https://user:hunter2@app.example.com', /must not hold a user or password/],
+  ['https://app.example.com/?a=b', /must not have a query or fragment/],
+  ['https://app.example.com/#', /must not have a query or fragment/],
+  ['https://app.example.com//evil.example', /two slashes in a row/],
+]
+
+const second = Buffer.alloc(32, 0xff)
+
+const cases: Record<Exclude<SettingName, 'CONFIG_FILE'>, Cases> = {
+  PUBLIC_URL: {
+    good: [
+      ['https://app.example.com', 'https://app.example.com/'],
+      ['https://app.example.com/shop/', 'https://app.example.com/shop'],
+      ['http://localhost:3000', 'http://localhost:3000/'],
+      ['http://shop.localhost', 'http://shop.localhost/'],
+      ['http://127.8.8.8:80', 'http://127.8.8.8/'],
+      ['http://[::1]:3000', 'http://[::1]:3000/'],
+    ],
+    bad: webUrls,
+    read: ({ publicUrl }) => publicUrl.href,
+  },
+  HOST: {
+    good: ['127.0.0.1', '::', 'fe80::1%eth0', 'localhost', 'gateway.internal'].map((host) => [host, host]),
+    bad: ['http://x', '[::1]', 'a b', '300.1.1.1', '3000', 'host:80'].map((host) => [
+      host,
+      /must be an IP address/,
+    ]),
+    read: ({ host }) => host,
+  },
+  PORT: {
+    good: [
+      ['8080', 8080],
+      ['0', 0],
+      ['65535', 65535],
+    ],
+    bad: ['65536', '-1', '80.5', '0x50', 'http'].map((port) => [port, /from 0 to 65535/]),
+    read: ({ port }) => port,
+  },
+  TRUST_PROXY: {
+    good: [
+      ['true', true],
+      ['false', false],
+      ['0', false],
+      ['2', 2],
+      ['10.0.0.0/8, fd00::/8,127.0.0.1', ['10.0.0.0/8', 'fd00::/8', '127.0.0.1']],
+      ['loopback', ['loopback']],
+    ],
+    bad: ['yes', '10.0.0.0/33', '10.0.0/8', 'proxy.example.com', ','].map((text) => [
+      text,
+      /must be true, false, how many/,
+    ]),
+    read: ({ trustProxy }) => trustProxy,
+  },
+  LOG_LEVEL: {
+    good: [
+      ['debug', 'debug'],
+      ['WARN', 'warn'],
+    ],
+    bad: [['loud', /must be one of fatal, error, warn, info, debug, trace, silent \(it is "loud"\)/]],
+    read: ({ logLevel }) => logLevel,
+  },
+  OIDC_ISSUER: {
+    good: [
+      ['https://login.example.com/realms/x', 'https://login.example.com/realms/x'],
+      ['https://login.example.com/x/', 'https://login.example.com/x/'],
+      ['http://localhost:4000', 'http://localhost:4000/'],
+    ],
+    bad: webUrls,
+    read: ({ oidc }) => oidc.issuer.href,
+  },
+  OIDC_CLIENT_ID: {
+    good: [[' my-client ', 'my-client']],
+    bad: [['a\tb', /control character: remove it/]],
+    read: ({ oidc }) => oidc.clientId,
+  },
+  OIDC_CLIENT_SECRET: {
+    good: [['s3cr=t, "x"\n', 's3cr=t, "x"']],
+    bad: [['a\nb', /control character: remove it$/]],
+    read: ({ oidc }) => oidc.clientSecret,
+  },
+  // Good ones are in private-key.test.ts.
+  OIDC_CLIENT_PRIVATE_KEY_FILE: {
+    good: [],
+    bad: [
+      ['/nowhere.pem', /names a file that does not exist/],
+      ['{"kty":"EC","d":"x"}', /must be the path of a file, not what the file holds/],
+    ],
+    read: ({ oidc }) => oidc.clientPrivateKeyFile,
+  },
+  OIDC_SCOPE: {
+    good: [['openid  api:read', 'openid api:read']],
+    bad: [
+      ['profile email', /must contain openid/],
+      ['openid,profile', /must contain openid.+separated by spaces/],
+      ['openid "x"', /without quotes/],
+    ],
+    read: ({ oidc }) => oidc.scope,
+  },
+  OIDC_AUTHORIZATION_PARAMS: {
+    good: [
+      ['prompt=consent&acr_values=a%20b', 'prompt=consent&acr_values=a+b'],
+      ['resource=https://a&resource=https://b', 'resource=https%3A%2F%2Fa&resource=https%3A%2F%2Fb'],
+    ],
+    bad: [
+      ...'response_type response_mode client_id client_secret redirect_uri state nonce code_challenge code_challenge_method request request_uri'
+        .split(' ')
+        .map((name): [string, RegExp] => [
+          `prompt=login&${name}=x`,
+          new RegExp(`must not set ${name}: the gateway`),
+        ]),
+      ['scope=openid', /must not set scope: use OIDC_SCOPE/],
+      ['prompt', /must be a query string of names with values/],
+      ['=x', /must be a query string of names with values/],
+      ['prompt=login&prompt=none', /must not set a parameter twice/],
+    ],
+    read: ({ oidc }) => String(oidc.authorizationParams),
+  },
+  OIDC_TIMEOUT: {
+    good: [
+      ['500ms', 500],
+      ['2m', 120_000],
+    ],
+    bad: [...durations, ['0s', /must be from 100ms to 2m/]],
+    read: ({ oidc }) => oidc.timeoutMs,
+  },
+  SESSION_KEYS: {
+    good: [
+      [key, [key]],
+      [`${key} , ${second.toString('base64url')},`, [key, second.toString('base64')]],
+      [second.toString('base64').replace('=', ''), [second.toString('base64')]],
+    ],
+    bad: [
+      [Buffer.alloc(16).toString('base64'), /32 bytes each, but key 1 is not: make one with: node -p/],
+      [`${key},${Buffer.alloc(33).toString('base64')}`, /key 2 is not/],
+      [second.toString('hex'), /key 1 is not/],
+      [`${key}${key}`, /key 1 is not/],
+      [',', /at least one key/],
+    ],
+    read: ({ session }) => session.keys.map((sealing) => sealing.toString('base64')),
+  },
+  SESSION_IDLE_TIMEOUT: {
+    good: [
+      ['30m', 1_800_000],
+      ['1s', 1000],
+    ],
+    bad: durations,
+    read: ({ session }) => session.idleTimeoutMs,
+  },
+  SESSION_LIFETIME: {
+    good: [['30d', 2_592_000_000]],
+    bad: durations,
+    read: ({ session }) => session.lifetimeMs,
+  },
+  COOKIE_NAME: {
+    with: { PUBLIC_URL: 'https://app.example.com' },
+    good: ['__Host-shop', '__Secure-shop', 'shop_1'].map((name) => [name, name]),
+    bad: ['a b', 'a;b', 'a=b', 'ä', '"a"'].map((name) => [name, /must be a cookie name/]),
+    read: ({ cookie }) => cookie.name,
+  },
+  COOKIE_SAMESITE: {
+    with: { PUBLIC_URL: 'https://app.example.com' },
+    good: [
+      ['Strict', 'strict'],
+      ['lax', 'lax'],
+      ['none', 'none'],
+    ],
+    bad: [['off', /must be one of strict, lax, none/]],
+    read: ({ cookie }) => cookie.sameSite,
+  },
+  REDIS_URL: {
+    good: [
+      'redis://localhost',
+      'rediss://user:hunter2@redis.example.com:6380/2',
+      'sentinel://a:26379,b:26379/main',
+      'cluster://a:6379,b:6379',
+    ].map((url) => [url, url]),
+    bad: [
+      ['localhost:6379', /has none of the known forms/],
+      ['http://localhost', /has none of the known forms/],
+      ['sentinel://a:26379', /lacks the master's name/],
+      ['redis://a:99999', /host or port that is missing or malformed/],
+    ],
+    read: ({ redisUrl }) => redisUrl,
+  },
+  REFRESH_BEFORE_EXPIRATION: {
+    good: [['15s', 15_000]],
+    bad: [...durations, ['0s', /must be from 100ms to 1d/]],
+    read: ({ refreshBeforeExpirationMs }) => refreshBeforeExpirationMs,
+  },
+  API_URL: {
+    good: [
+      ['https://api.example.com/v1/', 'https://api.example.com/v1'],
+      ['http://localhost:5000', 'http://localhost:5000/'],
+    ],
+    bad: webUrls,
+    read: ({ upstreams }) => upstreams.find(({ prefix }) => prefix === '/api')?.target.href,
+  },
+  STATIC_DIR: {
+    good: [['/srv/app/', '/srv/app']],
+    bad: [
+      ['/srv/nowhere', /must be a folder that exists \(it is \/srv\/nowhere\)/],
+      ['/srv/app/index.html', /must be a folder that exists/],
+    ],
+    read: ({ staticDir }) => staticDir,
+  },
+  CORS_ORIGINS: {
+    good: [
+      ['https://a.example.com, http://localhost:5173', ['https://a.example.com', 'http://localhost:5173']],
+      ['capacitor://localhost', ['capacitor://localhost']],
+    ],
+    bad: [
+      ['*', /must name each origin/],
+      ['https://*.example.com', /must name each origin/],
+      ['null', /must name each origin/],
+      ['https://a.example.com,https://b.example.com/', /entry 2 is not one/],
+      ['https://A.example.com', /entry 1 is not one/],
+      ['https://a.example.com:443', /entry 1 is not one/],
+      ['https://user:hunter2@a.example.com', /entry 1 is not one/],
+      ['a.example.com', /entry 1 is not one/],
+    ],
+    read: ({ corsOrigins }) => corsOrigins,
+  },
+  CSRF_HEADER: {
+    good: [['X-Requested-By', 'x-requested-by']],
+    bad: [
+      ['x csrf', /must be a header name/],
+      ...['Accept', 'content-type', 'Cookie', 'sec-fetch-site', 'X-Forwarded-For'].map(
+        (name): [string, RegExp] => [name, /must be a header of your own/],
+      ),
+    ],
+    read: ({ csrfHeader }) => csrfHeader,
+  },
+  METRICS_PORT: {
+    good: [['9090', 9090]],
+    bad: [['metrics', /from 0 to 65535/]],
+    read: ({ metricsPort }) => metricsPort,
+  },
+  SHUTDOWN_DELAY: {
+    good: [
+      ['0s', 0],
+      ['10s', 10_000],
+    ],
+    bad: durations,
+    read: ({ shutdown }) => shutdown.delayMs,
+  },
+  SHUTDOWN_TIMEOUT: {
+    good: [['1m', 60_000]],
+    bad: durations,
+    read: ({ shutdown }) => shutdown.timeoutMs,
+  },
+}
+
+const texts = { '/srv/app/index.html': '<!doctype html>' }
+
+for (const [name, { good, bad, read, with: others }] of Object.entries(cases)) {
+  test(`${name} is understood in all its forms`, () => {
+    for (const [text, expected] of good) {
+      assert.deepEqual(
+        read(load({ ...others, SESSION_LIFETIME: '400d', [name]: text }, texts).options),
+        expected,
+        text,
+      )
+    }
+  })
+
+  test(`${name} is refused with a hint when it is wrong`, () => {
+    for (const [text, pattern] of bad) {
+      const run = () => load({ ...others, SESSION_LIFETIME: '400d', [name]: text }, texts)
+      assertFault(run, new RegExp(`^${name} .*${pattern.source}`, 's'))
+      assert.throws(run, (error: Error) => !error.message.includes('hunter2'))
+    }
+  })
+}
+
+test('every variable has its cases', () => {
+  assert.deepEqual(
+    Object.keys(cases),
+    settingNames.filter((name) => name !== 'CONFIG_FILE'),
+  )
+})
