@@ -1,0 +1,25 @@
+import fp from 'fastify-plugin'
+import type { Clock } from '../clock.ts'
+import { createStore } from './create-store.ts'
+import type { SessionStore } from './store.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    sessionStore: SessionStore
+  }
+}
+
+export interface SessionStoreOptions {
+  /** Unset: in the memory of this process. */
+  redisUrl?: string | undefined
+  clock: Clock
+}
+
+export default fp<SessionStoreOptions>(
+  async (app, options) => {
+    const store = createStore(options)
+    app.decorate('sessionStore', store)
+    app.addHook('onClose', () => store.close())
+  },
+  { name: 'session-store', fastify: '5.x' },
+)

@@ -1,0 +1,133 @@
+import type { Clock } from '../clock.ts'
+import { createChangeNotifier } from './change-notifier.ts'
+import { createExpiringMap } from './expiring-map.ts'
+import type { Lock, SessionStore } from './store.ts'
+
+export interface MemoryStoreOptions {
+  clock: Clock
+  /** The least recently used session makes room for one more. Default 50,000. */
+  maxSessions?: number
+}
+
+interface MemoryRecord {
+  sealed: string
+  version: number
+  indexes: string[]
+}
+
+/** Stands where a lock's owner would. */
+const BACKING_OFF = Symbol('backing off')
+
+/** As in Redis: failures in a row are forgotten a minute after the last back-off has ended. */
+const FAILURES_OUTLIVE_BACK_OFF_MS = 60_000
+
+/** Sessions in the memory of this one process, gone when it ends. Its memory is bounded. */
+export function createMemoryStore({ clock, maxSessions = 50_000 }: MemoryStoreOptions): SessionStore {
+  const bounds = { clock, maxEntries: maxSessions }
+  const indexes = new Map<string, Set<string>>()
+  const records = createExpiringMap<MemoryRecord>({ ...bounds, onGone: leaveIndexes })
+  const locks = createExpiringMap<{ owner: symbol }>(bounds)
+  const failures = createExpiringMap<number>(bounds)
+  const claims = createExpiringMap<{ claimed: true }>(bounds)
+  const changes = createChangeNotifier()
+
+  return {
+    async create(id, { sealed, ttlMs, indexes: names }) {
+      records.delete(id)
+      records.set(id, { sealed, version: 1, indexes: names }, ttlMs)
+      for (const name of names) indexes.set(name, (indexes.get(name) ?? new Set()).add(id))
+    },
+
+    async read(id) {
+      const record = records.get(id)
+      return record && { sealed: record.sealed, version: record.version, ttlMs: records.remainingMs(id) }
+    },
+
+    async replace(id, sealed, derivedFrom) {
+      const record = records.get(id)
+      if (!record) return { outcome: 'gone' }
+      if (record.version === derivedFrom) {
+        record.sealed = sealed
+        record.version++
+        changes.notify(id)
+        return { outcome: 'replaced', version: record.version }
+      }
+      const mineAlready = record.version === derivedFrom + 1 && record.sealed === sealed
+      return mineAlready ? { outcome: 'replaced', version: record.version } : { outcome: 'conflict' }
+    },
+
+    async touch(id, ttlMs) {
+      const record = records.get(id)
+      if (record) records.set(id, record, ttlMs)
+    },
+
+    async destroy(id, onlyVersion) {
+      return destroy(id, onlyVersion)
+    },
+
+    async destroyBy(index) {
+      const ids = [...(indexes.get(index) ?? [])]
+      return ids.filter((id) => destroy(id) !== undefined).length
+    },
+
+    async lock(id, ttlMs) {
+      const held = locks.get(id)
+      if (held?.owner === BACKING_OFF) return { outcome: 'backing-off', retryInMs: locks.remainingMs(id) }
+      if (held) return { outcome: 'held', lapsesInMs: locks.remainingMs(id) }
+
+      const owner = Symbol('owner')
+      locks.set(id, { owner }, ttlMs)
+      return { outcome: 'acquired', lock: lockOf(id, owner) }
+    },
+
+    changed: (id, signal) => changes.wait(id, signal),
+
+    async claim(name, ttlMs) {
+      if (claims.get(name)) return false
+      claims.set(name, { claimed: true }, ttlMs)
+      return true
+    },
+
+    async ping() {},
+
+    async close() {
+      changes.notifyAll()
+    },
+  }
+
+  function destroy(id: string, onlyVersion?: number): string | undefined {
+    const record = records.get(id)
+    if (!record || (onlyVersion ?? record.version) !== record.version) return undefined
+    records.delete(id)
+    changes.notify(id)
+    return record.sealed
+  }
+
+  function lockOf(id: string, owner: symbol): Lock {
+    return {
+      failures: failures.get(id) ?? 0,
+
+      async release() {
+        if (locks.get(id)?.owner !== owner) return
+        locks.delete(id)
+        failures.delete(id)
+        changes.notify(id)
+      },
+
+      async backOff(ms) {
+        if (locks.get(id)?.owner !== owner) return
+        locks.set(id, { owner: BACKING_OFF }, ms)
+        failures.set(id, (failures.get(id) ?? 0) + 1, ms + FAILURES_OUTLIVE_BACK_OFF_MS)
+        changes.notify(id)
+      },
+    }
+  }
+
+  function leaveIndexes(record: MemoryRecord, id: string): void {
+    for (const name of record.indexes) {
+      const ids = indexes.get(name)
+      ids?.delete(id)
+      if (ids?.size === 0) indexes.delete(name)
+    }
+  }
+}

@@ -1,0 +1,129 @@
+import type { Result } from 'ioredis'
+
+/** On which every gateway hears the identifiers of sessions that changed. */
+export const CHANGED_CHANNEL = 'bff:changed'
+
+/** Stands in a lock where its owner's token would. */
+const BACKING_OFF = 'backing-off'
+
+/**
+ * What Redis must do in one step. Each script touches keys of one slot only, so that all of them work on a
+ * Cluster: those of one session, which share a hash tag, or one index. Keys and arguments stand above each.
+ */
+export const redisScripts = {
+  /** record · sealed, ttlMs, indexes */
+  bffCreate: {
+    numberOfKeys: 1,
+    lua: `
+      redis.call('DEL', KEYS[1])
+      redis.call('HSET', KEYS[1], 'sealed', ARGV[1], 'version', 1, 'indexes', ARGV[3])
+      redis.call('PEXPIRE', KEYS[1], ARGV[2])`,
+  },
+
+  /** record → sealed, version, ttlMs */
+  bffRead: {
+    numberOfKeys: 1,
+    lua: `
+      local record = redis.call('HMGET', KEYS[1], 'sealed', 'version')
+      if not record[1] then return false end
+      return { record[1], tonumber(record[2]), redis.call('PTTL', KEYS[1]) }`,
+  },
+
+  /** record · id, sealed, derivedFrom → the version it has now, 0 for a conflict, -1 when gone */
+  bffReplace: {
+    numberOfKeys: 1,
+    lua: `
+      local record = redis.call('HMGET', KEYS[1], 'version', 'sealed')
+      if not record[1] then return -1 end
+      local version, derivedFrom = tonumber(record[1]), tonumber(ARGV[3])
+      if version == derivedFrom then
+        redis.call('HSET', KEYS[1], 'sealed', ARGV[2], 'version', version + 1)
+        redis.call('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1])
+        return version + 1
+      end
+      -- The very same write got through before, but its answer was lost.
+      if version == derivedFrom + 1 and record[2] == ARGV[2] then return version end
+      return 0`,
+  },
+
+  /** record · id, the only version to destroy or '' → sealed, indexes */
+  bffDestroy: {
+    numberOfKeys: 1,
+    lua: `
+      local record = redis.call('HMGET', KEYS[1], 'sealed', 'indexes', 'version')
+      if not record[1] then return false end
+      if ARGV[2] ~= '' and ARGV[2] ~= record[3] then return false end
+      redis.call('DEL', KEYS[1])
+      redis.call('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1])
+      return { record[1], record[2] }`,
+  },
+
+  /** index · id, ttlMs. By Redis's own clock, so that gateways need not agree on the time. */
+  bffEnterIndex: {
+    numberOfKeys: 1,
+    lua: `
+      local time = redis.call('TIME')
+      local now = time[1] * 1000 + math.floor(time[2] / 1000)
+      local ttl = tonumber(ARGV[2])
+      redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+      redis.call('ZADD', KEYS[1], now + ttl, ARGV[1])
+      if redis.call('PTTL', KEYS[1]) < ttl then redis.call('PEXPIRE', KEYS[1], ttl) end`,
+  },
+
+  /** lock, failures · owner, ttlMs → outcome, how many failures or how many milliseconds are left */
+  bffLock: {
+    numberOfKeys: 2,
+    lua: `
+      local holder = redis.call('GET', KEYS[1])
+      -- Held by this very owner: a Cluster client has sent the command twice.
+      if not holder or holder == ARGV[1] then
+        redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+        return { 'acquired', tonumber(redis.call('GET', KEYS[2]) or 0) }
+      end
+      local outcome = holder == '${BACKING_OFF}' and 'backing-off' or 'held'
+      return { outcome, redis.call('PTTL', KEYS[1]) }`,
+  },
+
+  /** lock, failures · id, owner */
+  bffRelease: {
+    numberOfKeys: 2,
+    lua: `
+      if redis.call('GET', KEYS[1]) ~= ARGV[2] then return end
+      redis.call('DEL', KEYS[1], KEYS[2])
+      redis.call('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1])`,
+  },
+
+  /** lock, failures · id, owner, how long to stay away, how long to remember the failure */
+  bffBackOff: {
+    numberOfKeys: 2,
+    lua: `
+      if redis.call('GET', KEYS[1]) ~= ARGV[2] then return end
+      redis.call('SET', KEYS[1], '${BACKING_OFF}', 'PX', ARGV[3])
+      redis.call('INCR', KEYS[2])
+      redis.call('PEXPIRE', KEYS[2], ARGV[4])
+      redis.call('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1])`,
+  },
+}
+
+type Locks = [lock: string, failures: string]
+
+declare module 'ioredis' {
+  interface RedisCommander<Context> {
+    bffCreate(record: string, sealed: string, ttlMs: number, indexes: string): Result<unknown, Context>
+    bffRead(record: string): Result<[sealed: string, version: number, ttlMs: number] | null, Context>
+    bffReplace(record: string, id: string, sealed: string, derivedFrom: number): Result<number, Context>
+    bffDestroy(
+      record: string,
+      id: string,
+      onlyVersion: number | '',
+    ): Result<[sealed: string, indexes: string] | null, Context>
+    bffEnterIndex(index: string, id: string, ttlMs: number): Result<unknown, Context>
+    bffLock(
+      ...args: [...Locks, owner: string, ttlMs: number]
+    ): Result<['acquired' | 'held' | 'backing-off', number], Context>
+    bffRelease(...args: [...Locks, id: string, owner: string]): Result<unknown, Context>
+    bffBackOff(
+      ...args: [...Locks, id: string, owner: string, ms: number, rememberMs: number]
+    ): Result<unknown, Context>
+  }
+}

@@ -1,0 +1,85 @@
+export interface RedisAddress {
+  host: string
+  port: number
+}
+
+export interface RedisCredentials {
+  username?: string
+  password?: string
+}
+
+/** Where and how to reach Redis. */
+export type RedisTarget = { credentials: RedisCredentials } & (
+  | { kind: 'single'; node: RedisAddress; db: number; tls: boolean }
+  | { kind: 'sentinel'; sentinels: RedisAddress[]; masterName: string }
+  | { kind: 'cluster'; nodes: RedisAddress[] }
+)
+
+const FORMS =
+  'redis://[user:password@]host[:port][/db], rediss://…, sentinel://[user:password@]host[:port],…/master-name ' +
+  'or cluster://[user:password@]host[:port],…'
+
+/**
+ * Understands the address of a single Redis (`redis://`, `rediss://` for TLS), of one watched by Sentinels
+ * (`sentinel://`) or of a Cluster (`cluster://`).
+ * @throws TypeError that says what is wrong and repeats nothing of the URL, which may hold a password
+ */
+export function parseRedisUrl(url: string): RedisTarget {
+  const [, scheme, rest = ''] = /^(redis|rediss|sentinel|cluster):\/\/(.*)$/s.exec(url.trim()) ?? []
+  if (!scheme) throw fault('has none of the known forms')
+  if (/[?#]/.test(rest))
+    throw fault('has a query or fragment, which means nothing here (encode ? and # in a password)')
+
+  // The last @ divides, so that a password with an unencoded @ or / doesn't end up in a host name.
+  const at = rest.lastIndexOf('@')
+  const credentials = at < 0 ? {} : parseCredentials(rest.slice(0, at))
+  const [hosts = '', ...path] = rest.slice(at + 1).split('/')
+  const name = path.join('/')
+  const addresses = (defaultPort: number) => hosts.split(',').map((host) => parseAddress(host, defaultPort))
+
+  switch (scheme) {
+    case 'sentinel':
+      if (!/^[\w.-]+$/.test(name))
+        throw fault("lacks the master's name, as in sentinel://host:port/master-name")
+      return { kind: 'sentinel', sentinels: addresses(26379), masterName: name, credentials }
+    case 'cluster':
+      if (name) throw fault('has a path, but a Cluster has only database 0')
+      return { kind: 'cluster', nodes: addresses(6379), credentials }
+    default: {
+      const [node, ...others] = addresses(6379)
+      if (!node || others.length > 0) throw fault('names several hosts: use sentinel:// or cluster://')
+      if (!/^\d{0,4}$/.test(name)) throw fault('has a database that is not a number')
+      return { kind: 'single', node, db: Number(name), tls: scheme === 'rediss', credentials }
+    }
+  }
+}
+
+function parseCredentials(text: string): RedisCredentials {
+  const colon = text.indexOf(':')
+  if (colon < 0)
+    throw fault('has a user without a password (a password alone is written redis://:password@host)')
+  const username = decode(text.slice(0, colon))
+  const password = decode(text.slice(colon + 1))
+  return { ...(username && { username }), ...(password && { password }) }
+}
+
+function parseAddress(text: string, defaultPort: number): RedisAddress {
+  const [, bracketed, plain, digits] =
+    /^(?:\[([\da-f:.]+)\]|([^\s:[\]]+))(?::(\d{1,5}))?$/i.exec(text.trim()) ?? []
+  const host = bracketed ?? plain
+  const port = digits ? Number(digits) : defaultPort
+  if (!host || port < 1 || port > 65_535) throw fault('has a host or port that is missing or malformed')
+  return { host, port }
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    throw fault('has a user or password with a % that is not percent-encoded as %25')
+  }
+}
+
+function fault(what: string): TypeError {
+  return new TypeError(`The Redis URL ${what}. Known forms: ${FORMS}`)
+}

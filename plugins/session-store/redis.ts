@@ -1,0 +1,150 @@
+import { randomBytes } from 'node:crypto'
+import { createChangeNotifier } from './change-notifier.ts'
+import type { RedisClient, RedisConnection } from './redis-connection.ts'
+import { CHANGED_CHANNEL } from './redis-scripts.ts'
+import { type Lock, type SessionStore, StoreUnavailableError } from './store.ts'
+
+export interface RedisStoreOptions {
+  /** Closed with the store. */
+  connection: RedisConnection
+}
+
+/** Failures in a row are forgotten a minute after the last back-off has ended. */
+const FAILURES_OUTLIVE_BACK_OFF_MS = 60_000
+
+/** How many sessions of an index are destroyed at a time. */
+const DESTROY_BATCH = 100
+
+/** Sessions in Redis, shared by all gateways that use it. Every key has a time to live. */
+export function createRedisStore({ connection }: RedisStoreOptions): SessionStore {
+  const changes = createChangeNotifier()
+  connection.subscribe(CHANGED_CHANNEL, {
+    onMessage: (id) => changes.notify(id),
+    onSubscribed: () => changes.notifyAll(),
+  })
+
+  return {
+    async create(id, { sealed, ttlMs, indexes, indexTtlMs }) {
+      // Entries first: a session that is in no index would outlive a logout from outside, while an entry
+      // without a session is harmless.
+      await run((redis) =>
+        Promise.all(indexes.map((name) => redis.bffEnterIndex(indexKey(name), id, wholeMs(indexTtlMs)))),
+      )
+      await run((redis) => redis.bffCreate(recordKey(id), sealed, wholeMs(ttlMs), JSON.stringify(indexes)))
+    },
+
+    async read(id) {
+      const found = await run((redis) => redis.bffRead(recordKey(id)))
+      if (!found) return undefined
+      const [sealed, version, ttlMs] = found
+      return { sealed, version, ttlMs }
+    },
+
+    async replace(id, sealed, derivedFrom) {
+      const version = await run((redis) => redis.bffReplace(recordKey(id), id, sealed, derivedFrom))
+      if (version < 0) return { outcome: 'gone' }
+      return version === 0 ? { outcome: 'conflict' } : { outcome: 'replaced', version }
+    },
+
+    async touch(id, ttlMs) {
+      await run((redis) => redis.pexpire(recordKey(id), wholeMs(ttlMs)))
+    },
+
+    destroy,
+
+    async destroyBy(index) {
+      const ids = await run((redis) => redis.zrange(indexKey(index), 0, '-1'))
+      let destroyed = 0
+      for (let i = 0; i < ids.length; i += DESTROY_BATCH) {
+        const sealed = await Promise.all(ids.slice(i, i + DESTROY_BATCH).map((id) => destroy(id)))
+        destroyed += sealed.filter((record) => record !== undefined).length
+      }
+      // Entries that had no session stay until they lapse: one may belong to a session that is just being created.
+      return destroyed
+    },
+
+    async lock(id, ttlMs) {
+      const owner = randomBytes(16).toString('base64url')
+      const [outcome, number] = await run((redis) => redis.bffLock(...lockKeys(id), owner, wholeMs(ttlMs)))
+      switch (outcome) {
+        case 'acquired':
+          return { outcome, lock: lockOf(id, owner, number) }
+        case 'held':
+          return { outcome, lapsesInMs: wholeMs(number) }
+        case 'backing-off':
+          return { outcome, retryInMs: wholeMs(number) }
+      }
+    },
+
+    changed: (id, signal) => changes.wait(id, signal),
+
+    async claim(name, ttlMs) {
+      const answer = await run((redis) => redis.set(`bff:claim:${name}`, '1', 'PX', wholeMs(ttlMs), 'NX'))
+      return answer === 'OK'
+    },
+
+    async ping() {
+      await run((redis) => redis.ping())
+    },
+
+    async close() {
+      await connection.close()
+      changes.notifyAll()
+    },
+  }
+
+  async function destroy(id: string, onlyVersion?: number): Promise<string | undefined> {
+    const destroyed = await run((redis) => redis.bffDestroy(recordKey(id), id, onlyVersion ?? ''))
+    if (!destroyed) return undefined
+    const [sealed, indexes] = destroyed
+    // The session has ended, whatever becomes of its entries: its caller needs `sealed` to revoke the tokens.
+    await Promise.allSettled(
+      (JSON.parse(indexes) as string[]).map((name) => run((redis) => redis.zrem(indexKey(name), id))),
+    )
+    return sealed
+  }
+
+  function lockOf(id: string, owner: string, failures: number): Lock {
+    return {
+      failures,
+
+      async release() {
+        await run((redis) => redis.bffRelease(...lockKeys(id), id, owner))
+      },
+
+      async backOff(ms) {
+        const awayMs = wholeMs(ms)
+        const rememberMs = awayMs + FAILURES_OUTLIVE_BACK_OFF_MS
+        await run((redis) => redis.bffBackOff(...lockKeys(id), id, owner, awayMs, rememberMs))
+      },
+    }
+  }
+
+  async function run<T>(command: (redis: RedisClient) => Promise<T>): Promise<T> {
+    try {
+      await connection.ready()
+      return await command(connection.client)
+    } catch (cause) {
+      throw new StoreUnavailableError(withoutArguments(cause))
+    }
+  }
+}
+
+// Braces are Redis Cluster's hash tag: all keys of one session live in one slot.
+const recordKey = (id: string) => `bff:{${id}}:record`
+const lockKeys = (id: string): [lock: string, failures: string] => [
+  `bff:{${id}}:lock`,
+  `bff:{${id}}:failures`,
+]
+const indexKey = (name: string) => `bff:index:${name}`
+
+/** Redis takes whole milliseconds only, and 0 would delete. Nor may anybody be told to wait for no time at all. */
+function wholeMs(ms: number): number {
+  return Math.max(1, Math.ceil(ms))
+}
+
+/** ioredis hangs a command with its arguments on its errors: sealed records, lock owners, a password. */
+function withoutArguments(error: unknown): unknown {
+  if (error instanceof Error) Reflect.deleteProperty(error, 'command')
+  return error
+}

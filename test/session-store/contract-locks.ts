@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict'
+import { acquire, assertAbout, HOUR, MINUTE, type PromiseOf } from './contract-support.ts'
+
+export function locksSessions(promise: PromiseOf): void {
+  promise('one at a time can hold it, over all gateways', async ({ store, other, id }) => {
+    const outcomes = await Promise.all(
+      Array.from({ length: 20 }, (_, i) => (i % 2 ? store : other).lock(id, MINUTE)),
+    )
+    assert.equal(outcomes.filter(({ outcome }) => outcome === 'acquired').length, 1)
+    for (const lock of outcomes.filter((lock) => lock.outcome === 'held')) {
+      assertAbout(lock.lapsesInMs, MINUTE)
+    }
+  })
+
+  promise('locks of different sessions have nothing to do with each other', async ({ store, id }) => {
+    await acquire(store, `${id}-1`)
+    await acquire(store, `${id}-2`)
+  })
+
+  promise('once released it can be taken by another', async ({ store, other, id }) => {
+    const lock = await acquire(store, id)
+    await lock.release()
+    await acquire(other, id)
+  })
+
+  promise('a lock that lapsed can be taken by another', async ({ store, other, id, advance }) => {
+    await acquire(store, id, MINUTE)
+    await advance(MINUTE)
+    await acquire(other, id, MINUTE)
+  })
+
+  promise('whoever held a lock that lapsed can neither release it nor back off', async (world) => {
+    const { store, other, id, advance } = world
+    const lapsed = await acquire(store, id, MINUTE)
+    await advance(MINUTE)
+    await acquire(other, id, MINUTE)
+
+    await lapsed.release()
+    assert.equal((await store.lock(id, MINUTE)).outcome, 'held')
+    await lapsed.backOff(5 * MINUTE)
+    assert.equal((await store.lock(id, MINUTE)).outcome, 'held')
+
+    await advance(MINUTE)
+    assert.equal((await acquire(store, id, MINUTE)).failures, 0)
+  })
+
+  promise('a lock released twice is not taken from its next owner', async ({ store, other, id }) => {
+    const lock = await acquire(store, id)
+    await lock.release()
+    await acquire(other, id)
+    await lock.release()
+    assert.equal((await store.lock(id, MINUTE)).outcome, 'held')
+  })
+
+  promise('after a failure nobody gets it until the back-off has passed', async (world) => {
+    const { store, other, id, advance } = world
+    const lock = await acquire(store, id)
+    await lock.backOff(10 * MINUTE)
+
+    for (const gateway of [store, other]) {
+      const outcome = await gateway.lock(id, MINUTE)
+      assert.ok(outcome.outcome === 'backing-off', outcome.outcome)
+      assertAbout(outcome.retryInMs, 10 * MINUTE)
+    }
+
+    await advance(10 * MINUTE)
+    await acquire(other, id)
+  })
+
+  promise('failures in a row are counted over all gateways until a release', async (world) => {
+    const { store, other, id, advance } = world
+    const first = await acquire(store, id)
+    assert.equal(first.failures, 0)
+    await first.backOff(10 * MINUTE)
+    await advance(10 * MINUTE)
+
+    const second = await acquire(other, id)
+    assert.equal(second.failures, 1)
+    await second.backOff(20 * MINUTE)
+    await advance(20 * MINUTE)
+
+    const third = await acquire(store, id)
+    assert.equal(third.failures, 2)
+    await third.release()
+
+    assert.equal((await acquire(other, id)).failures, 0)
+  })
+
+  promise('failures long past are forgotten', async ({ store, id, advance }) => {
+    const lock = await acquire(store, id)
+    await lock.backOff(MINUTE)
+    await advance(HOUR)
+    assert.equal((await acquire(store, id)).failures, 0)
+  })
+}
+
+export function takesClaims(promise: PromiseOf): void {
+  promise('a name can be claimed once, over all gateways', async ({ store, other, id }) => {
+    const claims = await Promise.all(
+      Array.from({ length: 20 }, (_, i) => (i % 2 ? store : other).claim(id, MINUTE)),
+    )
+    assert.deepEqual(
+      claims.filter((claimed) => claimed),
+      [true],
+    )
+  })
+
+  promise('a claim lapses', async ({ store, other, id, advance }) => {
+    assert.equal(await store.claim(id, MINUTE), true)
+    await advance(MINUTE)
+    assert.equal(await other.claim(id, MINUTE), true)
+  })
+
+  promise('a store that works answers a ping', async ({ store }) => {
+    await store.ping()
+  })
+}

@@ -1,0 +1,24 @@
+import { randomUUID } from 'node:crypto'
+import { describe, test } from 'node:test'
+import { tellsOfChanges } from './contract-changes.ts'
+import { endsSessions } from './contract-endings.ts'
+import { locksSessions, takesClaims } from './contract-locks.ts'
+import { comparesAndSets, keepsRecords } from './contract-records.ts'
+import type { PromiseOf, SetUpStore } from './contract-support.ts'
+
+/** What every session store promises. Each test has names of its own, so that all can share one Redis. */
+export function storeContract(name: string, setUp: SetUpStore): void {
+  const promise: PromiseOf = (title, check) => {
+    test(title, async (t) => {
+      const id = randomUUID()
+      await check({ ...(await setUp(t, id)), id })
+    })
+  }
+
+  describe(`${name}: records`, () => keepsRecords(promise))
+  describe(`${name}: replacing`, () => comparesAndSets(promise))
+  describe(`${name}: ending`, () => endsSessions(promise))
+  describe(`${name}: locks`, () => locksSessions(promise))
+  describe(`${name}: claims`, () => takesClaims(promise))
+  describe(`${name}: changes`, () => tellsOfChanges(promise))
+}

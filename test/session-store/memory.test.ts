@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createMemoryStore } from '../../plugins/session-store/memory.ts'
+import { createFakeClock } from '../support/fake-clock.ts'
+import { storeContract } from './contract.ts'
+
+storeContract('memory', async () => {
+  const clock = createFakeClock()
+  const store = createMemoryStore({ clock })
+  return { store, other: store, advance: clock.advance }
+})
+
+test('the least recently used session makes room for one more than fit', async () => {
+  const store = createMemoryStore({ clock: createFakeClock(), maxSessions: 2 })
+  const record = { sealed: 'sealed', ttlMs: 1_000, indexes: ['subject'], indexTtlMs: 1_000 }
+  await store.create('a', record)
+  await store.create('b', record)
+  await store.read('a')
+
+  await store.create('c', record)
+
+  assert.equal(await store.read('b'), undefined)
+  assert.equal(await store.destroyBy('subject'), 2)
+})
+
+test('locks and claims are bounded like sessions', async () => {
+  const store = createMemoryStore({ clock: createFakeClock(), maxSessions: 2 })
+  for (const name of ['a', 'b', 'c']) {
+    await store.lock(name, 1_000)
+    await store.claim(name, 1_000)
+  }
+  assert.equal((await store.lock('c', 1_000)).outcome, 'held')
+  assert.equal((await store.lock('a', 1_000)).outcome, 'acquired')
+  assert.equal(await store.claim('c', 1_000), false)
+  assert.equal(await store.claim('a', 1_000), true)
+})
+
+test('a session used in the last moment of its time to live is gone', async () => {
+  const clock = createFakeClock()
+  const store = createMemoryStore({ clock })
+  await store.create('a', { sealed: 'sealed', ttlMs: 100, indexes: [], indexTtlMs: 100 })
+  await clock.advance(99)
+  assert.equal((await store.read('a'))?.ttlMs, 1)
+  await clock.advance(1)
+  assert.equal(await store.read('a'), undefined)
+})
+
+test('whoever sleeps for as long as a lock is held finds it free', async () => {
+  const clock = createFakeClock()
+  const store = createMemoryStore({ clock })
+  await store.lock('a', 100.5)
+  const held = await store.lock('a', 100)
+  assert.ok(held.outcome === 'held')
+  await clock.advance(held.lapsesInMs)
+  assert.equal((await store.lock('a', 100)).outcome, 'acquired')
+})

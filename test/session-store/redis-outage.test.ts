@@ -1,0 +1,223 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as wait } from 'node:timers/promises'
+import { inspect } from 'node:util'
+import { connectRedis } from '../../plugins/session-store/redis-connection.ts'
+import { parseRedisUrl } from '../../plugins/session-store/redis-url.ts'
+import { type SessionStore, StoreUnavailableError } from '../../plugins/session-store/store.ts'
+import { freePort, startRedis } from '../support/redis.ts'
+import { acquire, create, HOUR, untilHeard } from './contract-support.ts'
+import { openStore } from './redis-support.ts'
+
+/** The time-out of a command, plus what a busy machine may add. */
+const BOUND_MS = 1_500
+
+test('without Redis every operation fails soon, and all is well once it is back', async (t) => {
+  const { redis, store } = await setUp(t)
+  const lock = await acquire(store, 'held')
+  await redis.stop()
+
+  await assertUnavailable([
+    () => create(store, 'a', { indexes: ['subject'] }),
+    () => store.read('a'),
+    () => store.replace('a', 'sealed', 1),
+    () => store.touch('a', HOUR),
+    () => store.destroy('a'),
+    () => store.destroyBy('subject'),
+    () => store.lock('a', HOUR),
+    () => lock.release(),
+    () => lock.backOff(HOUR),
+    () => store.claim('a', HOUR),
+    () => store.ping(),
+  ])
+
+  await redis.restart()
+  await untilAnswers(store)
+  await create(store, 'a')
+  assert.equal((await store.read('a'))?.version, 1)
+})
+
+test('a Redis that is frozen, though still connected, fails soon too', async (t) => {
+  const { redis, store } = await setUp(t)
+  redis.pause()
+  await assertUnavailable([() => store.read('a'), () => store.lock('a', HOUR), () => store.ping()])
+  redis.resume()
+  await untilAnswers(store)
+})
+
+test('a Redis that stays frozen until it is replaced is found again', async (t) => {
+  const { redis, store } = await setUp(t)
+  redis.pause()
+  await assertUnavailable([() => store.ping()])
+  await redis.restart()
+  await untilAnswers(store)
+})
+
+test('a command is not sent again after its caller was told that it failed', async (t) => {
+  const { redis, store } = await setUp(t)
+  await redis.kill()
+  await assertUnavailable([() => store.lock('a', HOUR)])
+  await redis.restart()
+  await untilAnswers(store)
+  await acquire(store, 'a')
+})
+
+test('a Redis that is down at the start stops nobody, and is found when it comes', async (t) => {
+  const port = await freePort()
+  const store = openStore(`redis://127.0.0.1:${port}`)
+  t.after(() => store.close())
+  await assertUnavailable([() => store.ping(), () => store.read('a')])
+
+  const redis = await startRedis({ port })
+  t.after(() => redis.close())
+
+  await untilAnswers(store)
+})
+
+test('the first commands wait until the connection stands', async (t) => {
+  const { redis } = await setUp(t)
+  const store = openStore(redis.url)
+  t.after(() => store.close())
+  assert.equal(await store.read('a'), undefined)
+})
+
+test('a short break of the connection is bridged', async (t) => {
+  const { redis } = await setUp(t)
+  const connection = connectRedis(parseRedisUrl(redis.url))
+  t.after(() => connection.close())
+  await connection.ready()
+  const closed = once(connection.client, 'close')
+  connection.client.disconnect(true)
+  await closed
+
+  await connection.ready()
+
+  assert.equal(await connection.client.ping(), 'PONG')
+})
+
+test('a Redis that vanished without a word is given up, and connected to anew', async (t) => {
+  const { redis } = await setUp(t)
+  const network = await startNetwork(redis.port)
+  const store = openStore(`redis://127.0.0.1:${network.port}`)
+  t.after(async () => {
+    await store.close()
+    network.close()
+  })
+  await store.ping()
+
+  network.loseConnections()
+
+  await assertUnavailable([() => store.ping()])
+  await untilAnswers(store)
+})
+
+test('whoever waits for a change looks again after an outage, for it may have been missed', async (t) => {
+  const { redis, store } = await setUp(t)
+  await untilHeard(store, store, 'warm-up')
+  const signal = AbortSignal.timeout(10_000)
+  const heard = store.changed('a', signal)
+
+  await redis.restart()
+
+  await heard
+  assert.equal(signal.aborted, false)
+  await untilAnswers(store)
+  await untilHeard(store, store, 'again')
+})
+
+test('scripts that Redis has forgotten are sent anew', async (t) => {
+  const { redis, store } = await setUp(t)
+  const connection = connectRedis(parseRedisUrl(redis.url))
+  t.after(() => connection.close())
+  await create(store, 'a')
+  await store.read('a')
+  await connection.ready()
+  await connection.client.script('FLUSH')
+  assert.equal((await store.read('a'))?.version, 1)
+})
+
+test('a password is used, and a refusal shows neither it nor what was to be stored', async (t) => {
+  const redis = await startRedis({ config: ['requirepass s3cret'] })
+  t.after(() => redis.close())
+  const right = openStore(redis.url.replace('//', '//:s3cret@'))
+  const wrong = openStore(redis.url.replace('//', '//:wr0ng-one@'))
+  t.after(() => Promise.all([right.close(), wrong.close()]))
+
+  await right.ping()
+
+  const error = await create(wrong, 'a', { sealed: 'sealed-record' }).catch((error) => error)
+  assert.ok(error instanceof StoreUnavailableError)
+  assert.match(String(error.cause), /WRONGPASS/)
+  assert.doesNotMatch(inspect(error, { depth: 10, showHidden: true }), /wr0ng-one|sealed-record/)
+})
+
+test('an error of a command shows no arguments', async (t) => {
+  const { redis, store } = await setUp(t)
+  await create(store, 'a')
+  redis.pause()
+  const error = await store.replace('a', 'sealed-record', 1).catch((error) => error)
+  redis.resume()
+  assert.ok(error instanceof StoreUnavailableError)
+  assert.doesNotMatch(inspect(error, { depth: 10, showHidden: true }), /sealed-record/)
+})
+
+async function setUp(t: TestContext) {
+  const redis = await startRedis()
+  const store = openStore(redis.url)
+  t.after(async () => {
+    await store.close()
+    await redis.close()
+  })
+  await store.ping()
+  return { redis, store }
+}
+
+async function assertUnavailable(operations: (() => Promise<unknown>)[]): Promise<void> {
+  for (const operation of operations) {
+    const startedAt = performance.now()
+    await assert.rejects(operation, (error) => {
+      assert.ok(error instanceof StoreUnavailableError, `${operation}: ${inspect(error)}`)
+      assert.ok(error.cause instanceof Error)
+      return true
+    })
+    const tookMs = performance.now() - startedAt
+    assert.ok(tookMs < BOUND_MS, `${operation} took ${tookMs} ms`)
+  }
+}
+
+/** Nobody says when a connection is back: ask, for ten seconds at most. */
+async function untilAnswers(store: SessionStore, tries = 200): Promise<void> {
+  for (let left = tries; ; left--) {
+    const error = await store.ping().catch((error) => error)
+    if (!error) return
+    if (left <= 1) throw error
+    await wait(50)
+  }
+}
+
+/** A way to Redis on which packets can get lost for ever, with nobody being told. */
+async function startNetwork(redisPort: number) {
+  const sockets = new Set<Socket>()
+  const server = createServer((near) => {
+    const far = connect(redisPort, '127.0.0.1')
+    for (const socket of [near, far]) {
+      sockets.add(socket)
+      socket.on('error', () => {})
+    }
+    near.pipe(far).pipe(near)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+
+  return {
+    port: (server.address() as AddressInfo).port,
+    loseConnections() {
+      for (const socket of sockets) socket.unpipe().pause()
+    },
+    close() {
+      server.close()
+      for (const socket of sockets) socket.destroy()
+    },
+  }
+}

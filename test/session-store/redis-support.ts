@@ -1,0 +1,53 @@
+import { Cluster } from 'ioredis'
+import { systemClock } from '../../plugins/clock.ts'
+import { createStore } from '../../plugins/session-store/create-store.ts'
+import { connectRedis, type RedisConnection } from '../../plugins/session-store/redis-connection.ts'
+import { parseRedisUrl } from '../../plugins/session-store/redis-url.ts'
+import type { SetUpStore } from './contract-support.ts'
+
+/** Two gateways' stores on the Redis at `url()`, and time that passes there. */
+export function redisUnderTest(url: () => string): SetUpStore {
+  return async (t, name) => {
+    const [store, other] = [openStore(url()), openStore(url())]
+    const connection = connectRedis(parseRedisUrl(url()))
+    t.after(() => Promise.all([store.close(), other.close(), connection.close()]))
+    return { store, other, advance: (ms) => letTimePass(connection, name, ms) }
+  }
+}
+
+export function openStore(redisUrl: string) {
+  return createStore({ redisUrl, clock: systemClock })
+}
+
+/** Every key whose name contains `name`, with its time to live. */
+export async function keysOf(connection: RedisConnection, name: string): Promise<Map<string, number>> {
+  const lua = `
+    local found = {}
+    for _, key in ipairs(redis.call('KEYS', '*' .. ARGV[1] .. '*')) do
+      table.insert(found, { key, redis.call('PTTL', key) })
+    end
+    return found`
+  const found = (await onEveryNode(connection, lua, name)) as [string, number][][]
+  return new Map(found.flat())
+}
+
+/** Takes `ms` off what time everything has left. */
+async function letTimePass(connection: RedisConnection, name: string, ms: number): Promise<void> {
+  const lua = `
+    for _, key in ipairs(redis.call('KEYS', '*' .. ARGV[1] .. '*')) do
+      if redis.call('TYPE', key).ok == 'zset' then
+        for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+          redis.call('ZINCRBY', key, -ARGV[2], member)
+        end
+      end
+      local left = redis.call('PTTL', key) - ARGV[2]
+      if left <= 0 then redis.call('DEL', key) else redis.call('PEXPIRE', key, left) end
+    end`
+  await onEveryNode(connection, lua, name, ms)
+}
+
+async function onEveryNode({ client, ready }: RedisConnection, lua: string, ...args: (string | number)[]) {
+  await ready()
+  const nodes = client instanceof Cluster ? client.nodes('master') : [client]
+  return Promise.all(nodes.map((node) => node.eval(lua, 0, ...args)))
+}

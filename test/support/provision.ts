@@ -1,0 +1,121 @@
+import { spawnSync } from 'node:child_process'
+import { accessSync, constants } from 'node:fs'
+import { delimiter, join, resolve } from 'node:path'
+import { chromium } from 'playwright-core'
+
+/** What provisioning looks at and acts through: the machine it runs on, or a test's picture of one. */
+export interface Machine {
+  /** As the environment variable. */
+  searchPath: string
+  /** The Chromium that the user has named. */
+  chromiumPath: string | undefined
+  /** Where Playwright keeps its own Chromium once it has downloaded one. */
+  downloadedChromium: string
+  isRoot: boolean
+  /** Runs a command for all to see. @returns whether it succeeded */
+  run(command: string[]): boolean
+  say(line: string): void
+}
+
+/**
+ * Makes sure that the tests find a Redis and a Chromium, neither of which npm brings: what is missing is
+ * installed on Debian and its like.
+ *
+ * A Redis server is needed even when `REDIS_URL` names a running one, because the tests that stop, freeze or
+ * cluster it start their own. Debian starts a service on port 6379 along with the package; the tests never use it.
+ *
+ * @returns the path of Chromium's executable
+ * @throws when something is missing that can't be installed here, with the lines that do it by hand
+ */
+export function provision(machine: Machine = thisMachine()): string {
+  if (machine.chromiumPath && !isExecutable(machine.chromiumPath))
+    throw new Error(`CHROMIUM_PATH is no executable file: ${machine.chromiumPath}`)
+
+  if (!findRedis(machine)) {
+    machine.say('No redis-server or valkey-server on the PATH: installing the package redis-server')
+    aptInstall(machine, 'redis-server')
+    if (!findRedis(machine)) throw new Error(byHand(machine))
+  }
+
+  const found = findChromium(machine)
+  if (found) return found
+  installChromium(machine)
+  const installed = findChromium(machine)
+  if (!installed) throw new Error(byHand(machine))
+  return installed
+}
+
+function thisMachine(): Machine {
+  return {
+    searchPath: process.env['PATH'] ?? '',
+    chromiumPath: process.env['CHROMIUM_PATH'] || undefined,
+    downloadedChromium: chromium.executablePath(),
+    isRoot: process.getuid?.() === 0,
+    run: ([command = '', ...args]) =>
+      spawnSync(command, args, { stdio: ['ignore', 'inherit', 'inherit'] }).status === 0,
+    say: (line) => console.log(line),
+  }
+}
+
+function findRedis(machine: Machine): string | undefined {
+  return onPath(machine, 'redis-server') ?? onPath(machine, 'valkey-server')
+}
+
+function findChromium(machine: Machine): string | undefined {
+  if (machine.chromiumPath) return machine.chromiumPath
+  const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome']
+  const found = names.map((name) => onPath(machine, name)).find((path) => path !== undefined)
+  return found ?? (isExecutable(machine.downloadedChromium) ? machine.downloadedChromium : undefined)
+}
+
+/** Ubuntu has Chromium as a snap only, which no container or CI runner can install: there Playwright's serves. */
+function installChromium(machine: Machine): void {
+  machine.say('No Chromium on the PATH or in CHROMIUM_PATH: installing the package chromium')
+  if (aptInstall(machine, 'chromium')) return
+  machine.say('There is no such package: downloading the Chromium of Playwright')
+  machine.run([process.execPath, playwright, 'install', '--with-deps', '--no-shell', 'chromium'])
+}
+
+function aptInstall(machine: Machine, ...packages: string[]): boolean {
+  const asRoot = becomeRoot(machine)
+  if (!asRoot || !onPath(machine, 'apt-get')) throw new Error(byHand(machine))
+  const apt = (...args: string[]) =>
+    machine.run([...asRoot, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-q', ...args])
+
+  // A foreign repository that is out of order fails the update, and still the package may be had.
+  apt('update')
+  return apt('install', '-y', '--no-install-recommends', ...packages)
+}
+
+/** @returns what to put before a command, or nothing when root can't be had without asking for a password */
+function becomeRoot(machine: Machine): [] | ['sudo', '-n'] | undefined {
+  if (machine.isRoot) return []
+  return onPath(machine, 'sudo') && machine.run(['sudo', '-n', 'true']) ? ['sudo', '-n'] : undefined
+}
+
+function byHand(machine: Machine): string {
+  const missing = [!findRedis(machine) && 'Redis', !findChromium(machine) && 'Chromium'].filter(Boolean)
+  return `The tests need ${missing.join(' and ')}, which can't be installed from here. Please run:
+  Debian        sudo apt-get install redis-server chromium
+  Ubuntu        sudo apt-get install redis-server && npx playwright-core install --with-deps chromium
+  macOS         brew install redis && npx playwright-core install chromium
+Any redis-server or valkey-server on the PATH does, and any Chromium or Chrome there or in CHROMIUM_PATH.`
+}
+
+function onPath({ searchPath }: Machine, name: string): string | undefined {
+  return searchPath
+    .split(delimiter)
+    .map((folder) => join(folder, name))
+    .find(isExecutable)
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+const playwright = resolve(import.meta.dirname, '../../node_modules/playwright-core/cli.js')

@@ -1,0 +1,135 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+
+/** A real Redis (or Valkey) of one's own, on a free port of the loopback interface, that keeps nothing on disk. */
+export interface RedisServer {
+  url: string
+  port: number
+  /** Lets it shut down by itself. */
+  stop(): Promise<void>
+  /** As a crash does: nothing is said to anybody. */
+  kill(): Promise<void>
+  /** Freezes it: connections stay open, nothing answers. */
+  pause(): void
+  resume(): void
+  /** Starts it on the same port, empty, after `stop` or `kill` (or instead of them). */
+  restart(): Promise<void>
+  /** Ends it for good and takes its folder away. */
+  close(): Promise<void>
+}
+
+export interface RedisServerOptions {
+  /** Default: a free one. */
+  port?: number
+  /** More lines for its configuration file. */
+  config?: string[]
+  /** Watches others instead of storing anything. */
+  sentinel?: boolean
+}
+
+/** Resolves when it answers. */
+export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
+  const port = options.port ?? (await freePort())
+  const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-redis-'))
+  let server = await spawnServer(port, folder, options)
+
+  const end = async (signal: NodeJS.Signals) => {
+    if (server.exitCode !== null || server.signalCode !== null) return
+    const exited = once(server, 'exit')
+    server.kill(signal)
+    await exited
+  }
+
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    port,
+    stop: () => end('SIGTERM'),
+    kill: () => end('SIGKILL'),
+    pause: () => void server.kill('SIGSTOP'),
+    resume: () => void server.kill('SIGCONT'),
+
+    async restart() {
+      await end('SIGKILL')
+      server = await spawnServer(port, folder, options)
+    },
+
+    async close() {
+      await end('SIGKILL')
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/**
+ * A Redis for tests that do not stop it and touch nothing but keys of their own: the one of `REDIS_URL`, which
+ * may hold other things, or one that is started for them.
+ */
+export async function redisUrl(): Promise<{ url: string; close(): Promise<void> }> {
+  const given = process.env['REDIS_URL']
+  return given ? { url: given, close: async () => {} } : startRedis()
+}
+
+/** A port of the loopback interface on which nobody listens at the moment. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('No free port')
+  return address.port
+}
+
+async function spawnServer(
+  port: number,
+  folder: string,
+  { config = [], sentinel = false }: RedisServerOptions,
+): Promise<ChildProcess> {
+  const file = join(folder, 'redis.conf')
+  const storage = sentinel ? [] : ['save ""', 'appendonly no']
+  writeFileSync(file, [`port ${port}`, 'bind 127.0.0.1', `dir ${folder}`, ...storage, ...config].join('\n'))
+  const server = spawn(findServer(), [file, ...(sentinel ? ['--sentinel'] : [])], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const killWithUs = () => server.kill('SIGKILL')
+  process.once('exit', killWithUs)
+  server.once('exit', () => process.off('exit', killWithUs))
+
+  await printed(server, sentinel ? /Sentinel ID is/ : /Ready to accept connections/)
+  return server
+}
+
+function printed(server: ChildProcess, what: RegExp): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let output = ''
+    server.stdout?.setEncoding('utf8').on('data', (text) => {
+      output += text
+      if (what.test(output)) resolve()
+    })
+    server.once('error', reject)
+    server.once('exit', () => reject(new Error(`Redis ended:\n${output}`)))
+  })
+}
+
+function findServer(): string {
+  const folders = (process.env['PATH'] ?? '').split(delimiter)
+  const found = ['redis-server', 'valkey-server']
+    .flatMap((name) => folders.map((folder) => join(folder, name)))
+    .find(isExecutable)
+  if (!found)
+    throw new Error('Neither redis-server nor valkey-server is on the PATH: apt-get install redis-server')
+  return found
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
