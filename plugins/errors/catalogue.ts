@@ -1,0 +1,112 @@
+/** Every error that a client can be answered with, by its stable `code`. Recognise errors by it, never by text. */
+const catalogue = {
+  BFF_SESSION_REQUIRED: {
+    statusCode: 401,
+    error: 'Not signed in',
+    details: 'This needs a session: log in first',
+  },
+  BFF_SESSION_ENDED: {
+    statusCode: 401,
+    error: 'Failed to get access token',
+    details: 'Token error: invalid_grant',
+  },
+  BFF_CSRF_REJECTED: {
+    statusCode: 403,
+    error: 'Request rejected',
+    details: 'The request did not show that it comes from the frontend',
+  },
+  BFF_LOGIN_REJECTED: { statusCode: 400, error: 'Login failed', details: 'The login could not be completed' },
+  BFF_INVALID_RETURN_URL: {
+    statusCode: 400,
+    error: 'Invalid returnUrl',
+    details: 'returnUrl must be a path on this origin, such as /start',
+  },
+  BFF_INVALID_PARAMETER: { statusCode: 400, error: 'Invalid parameter', details: 'A parameter is not valid' },
+  BFF_LOGOUT_REJECTED: {
+    statusCode: 400,
+    error: 'Logout rejected',
+    details: 'Log out with the sid of the session, as in bff:logout_url',
+  },
+  BFF_NOT_FOUND: { statusCode: 404, error: 'Not found', details: 'There is nothing at this path' },
+  BFF_INVALID_PATH: { statusCode: 400, error: 'Invalid path', details: 'The path would leave the upstream' },
+  BFF_UPSTREAM_UNREACHABLE: {
+    statusCode: 502,
+    error: 'Upstream unreachable',
+    details: 'The remote API could not be reached',
+  },
+  BFF_UPSTREAM_TIMEOUT: {
+    statusCode: 504,
+    error: 'Upstream timeout',
+    details: 'The remote API did not answer in time',
+  },
+  BFF_ISSUER_UNAVAILABLE: {
+    statusCode: 503,
+    error: 'Identity provider unavailable',
+    details: 'The identity provider did not answer as it should; the session stays',
+  },
+  BFF_STORE_UNAVAILABLE: {
+    statusCode: 503,
+    error: 'Session store unavailable',
+    details: 'The session store did not answer; the session stays',
+  },
+  BFF_INTERNAL_ERROR: {
+    statusCode: 500,
+    error: 'Internal error',
+    details: 'Something went wrong on our side',
+  },
+} as const
+
+export type ErrorCode = keyof typeof catalogue
+
+/** Failures to get an access token, which say so in their body. */
+const tokenFailures: ReadonlySet<ErrorCode> = new Set(['BFF_SESSION_ENDED', 'BFF_ISSUER_UNAVAILABLE'])
+
+/** Errors that logging in mends. */
+const mendedByLogin: ReadonlySet<ErrorCode> = new Set([
+  'BFF_SESSION_REQUIRED',
+  'BFF_SESSION_ENDED',
+  'BFF_LOGIN_REJECTED',
+])
+
+export interface ErrorContext {
+  /** Replaces the catalogue's. Shown to clients: no host names, tokens or stacks. */
+  details?: string
+  /** When to try again, in milliseconds. */
+  retryAfterMs?: number
+  cause?: unknown
+}
+
+/** An error of the catalogue: what a client is told, and for the log its cause. */
+export class GatewayError extends Error {
+  readonly code: ErrorCode
+  readonly statusCode: number
+  readonly details: string
+  readonly retryAfterMs: number | undefined
+
+  constructor(code: ErrorCode, { details, retryAfterMs, cause }: ErrorContext = {}) {
+    const entry = catalogue[code]
+    super(entry.error, { cause })
+    this.code = code
+    this.statusCode = entry.statusCode
+    this.details = details ?? entry.details
+    this.retryAfterMs = retryAfterMs ?? (entry.statusCode === 503 ? 1000 : undefined)
+  }
+}
+
+/** The JSON that a client gets. @param loginUrl where to log in, as the browser sees it */
+export function errorBody(error: GatewayError, requestId: string, loginUrl: string) {
+  return {
+    statusCode: error.statusCode,
+    code: error.code,
+    error: error.message,
+    details: error.details,
+    requestId,
+    ...(tokenFailures.has(error.code) && { tokenManagementUsed: true }),
+    ...(mendedByLogin.has(error.code) && { loginUrl }),
+  }
+}
+
+/** Whole seconds for a `Retry-After` header, at least one. @see https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3 */
+export function retryAfterSeconds(error: GatewayError): number | undefined {
+  return error.retryAfterMs === undefined ? undefined : Math.max(1, Math.ceil(error.retryAfterMs / 1000))
+}

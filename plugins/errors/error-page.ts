@@ -1,0 +1,26 @@
+import type { GatewayError } from './catalogue.ts'
+
+/** What a browser that navigated here is shown. Plain HTML without scripts or styles, so any policy allows it. */
+export function errorPage(error: GatewayError, requestId: string, loginUrl: string): string {
+  return `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<title>${escapeHtml(error.message)}</title>
+<h1>${escapeHtml(error.message)}</h1>
+<p>${escapeHtml(error.details)}</p>
+<p><a href="${escapeHtml(loginUrl)}">Log in again</a></p>
+<p><small>Request ${escapeHtml(requestId)}</small></p>
+</html>
+`
+}
+
+/** True when a browser navigates and would rather show a page than JSON. */
+export function prefersPage(accept: string | undefined): boolean {
+  return accept?.includes('text/html') ?? false
+}
+
+function escapeHtml(text: string): string {
+  return text.replaceAll(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
+}

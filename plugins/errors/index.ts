@@ -1,0 +1,43 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { asGatewayError } from './as-gateway-error.ts'
+import { errorBody, GatewayError, retryAfterSeconds } from './catalogue.ts'
+import { errorPage, prefersPage } from './error-page.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** A browser navigates here, so a person may read the error. */
+    navigation?: boolean
+  }
+}
+
+export interface ErrorsOptions {
+  /** Where to log in, as the browser sees it. */
+  loginUrl: string
+}
+
+export default fp<ErrorsOptions>(
+  async (app, { loginUrl }) => {
+    app.setErrorHandler((thrown, request, reply) => answer(thrown, request, reply))
+    app.setNotFoundHandler((request, reply) => answer(new GatewayError('BFF_NOT_FOUND'), request, reply))
+
+    function answer(thrown: unknown, request: FastifyRequest, reply: FastifyReply) {
+      const error = asGatewayError(thrown)
+      reply.code(error.statusCode).header('cache-control', 'no-store')
+      if (!(error instanceof GatewayError)) {
+        const { statusCode, code, message } = error
+        return reply.send({ statusCode, code, error: 'Bad request', details: message, requestId: request.id })
+      }
+      if (error.statusCode >= 500) request.log.error({ err: error }, error.message)
+      else request.log.debug({ err: error }, error.message)
+
+      const seconds = retryAfterSeconds(error)
+      if (seconds !== undefined) reply.header('retry-after', seconds)
+      if (request.routeOptions.config.navigation && prefersPage(request.headers.accept)) {
+        return reply.type('text/html; charset=utf-8').send(errorPage(error, request.id, loginUrl))
+      }
+      return reply.send(errorBody(error, request.id, loginUrl))
+    }
+  },
+  { name: 'errors', fastify: '5.x' },
+)

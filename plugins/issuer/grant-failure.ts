@@ -1,0 +1,41 @@
+import { ClientError, ResponseBodyError, WWWAuthenticateChallengeError } from 'openid-client'
+
+/** Why a refresh token grant brought nothing. */
+export type GrantFailure =
+  /** The issuer will never take this refresh token (again): `invalid_grant`. */
+  | { outcome: 'refused' }
+  /** It may work later: the network, the issuer's health, our registration there. The session stays. */
+  | { outcome: 'failed'; reason: string; retryAfterMs?: number }
+
+/** @param now in milliseconds since the epoch, for a `Retry-After` that is a date */
+export function grantFailure(error: unknown, now: number): GrantFailure {
+  if (error instanceof ResponseBodyError && error.error === 'invalid_grant') return { outcome: 'refused' }
+  const retryAfterMs = retryAfter(answerOf(error)?.headers.get('retry-after'), now)
+  return { outcome: 'failed', reason: reasonOf(error), ...(retryAfterMs !== undefined && { retryAfterMs }) }
+}
+
+/** A short word for the log: an OAuth error, an error code, a status. Never what the issuer wrote in prose. */
+function reasonOf(error: unknown): string {
+  if (error instanceof ResponseBodyError) return error.error
+  if (error instanceof WWWAuthenticateChallengeError) return 'client_authentication_rejected'
+  const answer = answerOf(error)
+  if (answer) return `http_${answer.status}`
+  if (error instanceof ClientError) return error.code ?? 'protocol_error'
+  const cause = error instanceof Error ? error.cause : undefined
+  if (cause instanceof Error && 'code' in cause && typeof cause.code === 'string') return cause.code
+  return error instanceof Error ? error.name : 'unknown'
+}
+
+function answerOf(error: unknown): Response | undefined {
+  if (error instanceof ResponseBodyError || error instanceof WWWAuthenticateChallengeError)
+    return error.response
+  if (error instanceof ClientError && error.cause instanceof Response) return error.cause
+  return undefined
+}
+
+/** @see https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3 */
+function retryAfter(value: string | null | undefined, now: number): number | undefined {
+  if (!value) return undefined
+  const ms = /^\d+$/.test(value.trim()) ? Number(value) * 1000 : Date.parse(value) - now
+  return Number.isFinite(ms) && ms > 0 ? ms : undefined
+}

@@ -1,0 +1,26 @@
+import fp from 'fastify-plugin'
+import type { Clock } from '../clock.ts'
+import { createIssuer, type Issuer, type IssuerOptions } from './issuer.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    issuer: Issuer
+  }
+}
+
+export default fp<IssuerOptions & { clock: Clock }>(
+  async (app, { clock, ...options }) => {
+    const closing = new AbortController()
+    const issuer = createIssuer(options, clock, (error, retryInMs) => {
+      app.log.warn(
+        { event: 'issuer.unreachable', err: error, retryInMs },
+        'The issuer did not answer discovery',
+      )
+    })
+    app.decorate('issuer', issuer)
+    // Not awaited: an issuer that is down delays readiness, not the start.
+    app.addHook('onListen', async () => void issuer.learn(closing.signal))
+    app.addHook('onClose', async () => closing.abort())
+  },
+  { name: 'issuer', fastify: '5.x' },
+)

@@ -1,0 +1,212 @@
+import * as oidc from 'openid-client'
+import type { Clock } from '../clock.ts'
+import { GatewayError } from '../errors/catalogue.ts'
+import type { GrantedTokens } from '../oidc-session/token-set.ts'
+import { type ClientCredentials, clientAuthentication } from './client-authentication.ts'
+import { type GrantFailure, grantFailure } from './grant-failure.ts'
+import { createMetadataSource } from './metadata-source.ts'
+import { refreshAnswerFetch, refreshedIdToken } from './refresh-answer.ts'
+
+export interface IssuerOptions extends ClientCredentials {
+  issuer: URL
+  clientId: string
+  /** How long a request waits for the issuer, in milliseconds. */
+  timeoutMs: number
+}
+
+/** The OpenID provider as the rest of the gateway sees it. Only this folder speaks the protocol. */
+export interface Issuer {
+  readonly clientId: string
+  /** Whether its metadata were ever learned. */
+  isKnown(): boolean
+  /** Learns its metadata, trying until it answers or `signal` aborts. */
+  learn(signal: AbortSignal): Promise<void>
+  /** @throws GatewayError BFF_ISSUER_UNAVAILABLE while its metadata are unknown */
+  authorizationUrl(request: AuthorizationRequest): Promise<URL>
+  /**
+   * Exchanges the code and checks all that came with it: `state`, `iss`, PKCE, and the ID token's signature,
+   * `iss`, `aud`, `exp`, `nonce` and `auth_time`.
+   * @param callbackUrl the redirect URI with the parameters that the browser brought
+   * @throws LoginError when anything is wrong
+   */
+  redeemCode(callbackUrl: URL, expected: ExpectedLogin): Promise<Login>
+  /** One refresh token grant. Never throws: what went wrong decides what becomes of the session. */
+  refresh(refreshToken: string): Promise<RefreshOutcome>
+  /** Undefined while its metadata are unknown. */
+  tokenEndpoint(): string | undefined
+  /** Revokes a refresh token where the issuer offers it. @see https://www.rfc-editor.org/rfc/rfc7009 */
+  revoke(refreshToken: string): Promise<void>
+  /**
+   * Where the browser logs out, or nothing when the issuer has no such endpoint or was never reached.
+   * @see https://openid.net/specs/openid-connect-rpinitiated-1_0.html
+   */
+  endSessionUrl(request: { idToken?: string; postLogoutRedirectUri: URL }): URL | undefined
+}
+
+export interface AuthorizationRequest {
+  redirectUri: URL
+  scope: string
+  state: string
+  nonce: string
+  codeVerifier: string
+  /** Further parameters; those above cannot be overridden. */
+  parameters: URLSearchParams
+}
+
+export interface ExpectedLogin {
+  state: string
+  nonce: string
+  codeVerifier: string
+  maxAgeSeconds?: number
+}
+
+export interface Login {
+  issuer: string
+  subject: string
+  /** Of the ID token, with those of UserInfo over them. */
+  claims: Record<string, unknown>
+  tokens: GrantedTokens
+}
+
+export type RefreshOutcome = { outcome: 'granted'; tokens: GrantedTokens } | GrantFailure
+
+/** A login that must not succeed. */
+export class LoginError extends Error {
+  /** The OAuth error of the authorization response, when it was one. */
+  readonly oauthError: string | undefined
+
+  constructor(cause: unknown) {
+    super('The login could not be completed', { cause })
+    this.oauthError = cause instanceof oidc.AuthorizationResponseError ? cause.error : undefined
+  }
+}
+
+export function createIssuer(
+  options: IssuerOptions,
+  clock: Clock,
+  onUnreachable: (error: unknown, retryInMs: number) => void,
+): Issuer {
+  const metadata = createMetadataSource(() => discover(options), clock, onUnreachable)
+
+  return {
+    clientId: options.clientId,
+    isKnown: () => metadata.known() !== undefined,
+    learn: (signal) => metadata.keepTrying(signal),
+
+    async authorizationUrl({ redirectUri, scope, state, nonce, codeVerifier, parameters }) {
+      const { interactive } = await metadata.get().catch((cause: unknown) => {
+        throw new GatewayError('BFF_ISSUER_UNAVAILABLE', { cause })
+      })
+      const all = new URLSearchParams(parameters)
+      all.set('redirect_uri', redirectUri.href)
+      all.set('scope', scope)
+      all.set('state', state)
+      all.set('nonce', nonce)
+      all.set('code_challenge', await oidc.calculatePKCECodeChallenge(codeVerifier))
+      all.set('code_challenge_method', 'S256')
+      return oidc.buildAuthorizationUrl(interactive, all)
+    },
+
+    async redeemCode(callbackUrl, { state, nonce, codeVerifier, maxAgeSeconds }) {
+      try {
+        const { interactive } = await metadata.get()
+        const answer = await oidc.authorizationCodeGrant(interactive, callbackUrl, {
+          expectedState: state,
+          expectedNonce: nonce,
+          pkceCodeVerifier: codeVerifier,
+          ...(maxAgeSeconds !== undefined && { maxAge: maxAgeSeconds }),
+        })
+        const idToken = answer.claims()
+        if (!idToken) throw new TypeError('The issuer sent no ID token')
+        const userInfo = await fetchUserInfo(interactive, answer.access_token, idToken.sub)
+        return {
+          issuer: idToken.iss,
+          subject: idToken.sub,
+          claims: { ...idToken, ...userInfo },
+          tokens: grantedTokens(answer, answer.id_token),
+        }
+      } catch (error) {
+        throw new LoginError(error)
+      }
+    },
+
+    async refresh(refreshToken) {
+      try {
+        const { patient } = await metadata.get()
+        const answer = await oidc.refreshTokenGrant(patient, refreshToken)
+        return { outcome: 'granted', tokens: grantedTokens(answer, refreshedIdToken(answer)) }
+      } catch (error) {
+        return grantFailure(error, clock.now())
+      }
+    },
+
+    tokenEndpoint: () => metadata.known()?.interactive.serverMetadata().token_endpoint,
+
+    async revoke(refreshToken) {
+      const { interactive } = await metadata.get()
+      if (interactive.serverMetadata().revocation_endpoint === undefined) return
+      await oidc.tokenRevocation(interactive, refreshToken, { token_type_hint: 'refresh_token' })
+    },
+
+    endSessionUrl({ idToken, postLogoutRedirectUri }) {
+      const interactive = metadata.known()?.interactive
+      if (interactive?.serverMetadata().end_session_endpoint === undefined) return undefined
+      return oidc.buildEndSessionUrl(interactive, {
+        post_logout_redirect_uri: postLogoutRedirectUri.href,
+        ...(idToken !== undefined && { id_token_hint: idToken }),
+      })
+    },
+  }
+}
+
+interface Configurations {
+  /** For what a person waits for. */
+  interactive: oidc.Configuration
+  /** For refresh token grants: an answer that comes late is still worth having, since the token is spent. */
+  patient: oidc.Configuration
+}
+
+async function discover(options: IssuerOptions): Promise<Configurations> {
+  const authentication = await clientAuthentication(options)
+  const insecure = options.issuer.protocol === 'http:'
+  const interactive = await oidc.discovery(options.issuer, options.clientId, {}, authentication, {
+    timeout: options.timeoutMs / 1000,
+    ...(insecure && { execute: [oidc.allowInsecureRequests] }),
+  })
+  // Without this the signature of an ID token from the token endpoint is not looked at.
+  oidc.enableNonRepudiationChecks(interactive)
+
+  const patient = new oidc.Configuration(interactive.serverMetadata(), options.clientId, {}, authentication)
+  patient.timeout = (2.5 * options.timeoutMs) / 1000
+  patient[oidc.customFetch] = refreshAnswerFetch
+  if (insecure) oidc.allowInsecureRequests(patient)
+  return { interactive, patient }
+}
+
+/** The claims of UserInfo, or none when it can't be had: the ID token has said who it is. A foreign `sub` throws.
+ *  @see https://openid.net/specs/openid-connect-core-1_0.html#UserInfoResponse */
+async function fetchUserInfo(
+  configuration: oidc.Configuration,
+  accessToken: string,
+  subject: string,
+): Promise<Record<string, unknown>> {
+  if (configuration.serverMetadata().userinfo_endpoint === undefined) return {}
+  try {
+    return await oidc.fetchUserInfo(configuration, accessToken, subject)
+  } catch (error) {
+    if (error instanceof oidc.ClientError && error.code === 'OAUTH_JSON_ATTRIBUTE_COMPARISON_FAILED')
+      throw error
+    return {}
+  }
+}
+
+function grantedTokens(answer: oidc.TokenEndpointResponse, idToken: string | undefined): GrantedTokens {
+  return {
+    accessToken: answer.access_token,
+    tokenType: 'Bearer',
+    ...(answer.expires_in !== undefined && { expiresInMs: answer.expires_in * 1000 }),
+    ...(answer.refresh_token !== undefined && { refreshToken: answer.refresh_token }),
+    ...(idToken !== undefined && { idToken }),
+    ...(answer.scope !== undefined && { scope: answer.scope }),
+  }
+}

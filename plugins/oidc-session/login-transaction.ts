@@ -1,0 +1,43 @@
+import { createHash, randomBytes } from 'node:crypto'
+
+/** One login on its way, in a cookie of its own so that parallel tabs don't disturb each other. Single use. */
+export interface LoginTransaction {
+  state: string
+  nonce: string
+  /** @see https://www.rfc-editor.org/rfc/rfc7636#section-4.1 */
+  codeVerifier: string
+  returnUrl: string
+  /** Milliseconds since the epoch. */
+  startedAt: number
+  /** It was asked not to show anything, so a refusal is an answer and no fault. */
+  silent: boolean
+  maxAgeSeconds?: number
+}
+
+/** How long a login may take. */
+export const transactionLifetimeMs = 10 * 60_000
+/** Per browser, the oldest dropped. */
+export const maxOpenTransactions = 5
+
+export function beginTransaction(
+  login: Pick<LoginTransaction, 'returnUrl' | 'silent' | 'maxAgeSeconds'>,
+  now: number,
+): LoginTransaction {
+  const random = () => randomBytes(32).toString('base64url')
+  return { ...login, state: random(), nonce: random(), codeVerifier: random(), startedAt: now }
+}
+
+/** A hash of the state, since what a callback brings is no cookie name yet. */
+export function transactionCookieName(sessionCookieName: string, state: string): string {
+  const hash = createHash('sha256').update(state).digest('base64url').slice(0, 16)
+  return `${sessionCookieName}-tx-${hash}`
+}
+
+/** The content of a sealed cookie as a transaction. It was sealed by us, so this guards against older versions. */
+export function readTransaction(content: Record<string, unknown>): LoginTransaction | undefined {
+  const { state, nonce, codeVerifier, returnUrl, startedAt } = content
+  const complete =
+    [state, nonce, codeVerifier, returnUrl].every((text) => typeof text === 'string') &&
+    typeof startedAt === 'number'
+  return complete ? (content as unknown as LoginTransaction) : undefined
+}

@@ -1,0 +1,169 @@
+import { createHash, randomBytes } from 'node:crypto'
+import type { Clock } from '../clock.ts'
+import type { SessionStore } from '../session-store/store.ts'
+import { seal, unseal } from './sealing.ts'
+import type { SessionRecord } from './session-record.ts'
+import type { TokenSet } from './token-set.ts'
+
+/** What the cookie holds: enough to find a session and to open it. Unchanged for the session's whole life. */
+export interface SessionReference {
+  /** 32 random bytes, base64url. The store knows only their hash. */
+  id: string
+  /** 32 random bytes, base64url. Kept nowhere else. */
+  key: string
+}
+
+/** A session as one request sees it. */
+export interface Session {
+  /** The hash under which the store keeps it. */
+  readonly id: string
+  readonly key: Buffer
+  readonly record: SessionRecord
+  /** Of the stored record. It grows with each renewal, and with nothing else. */
+  readonly version: number
+  /** When it ends unless it is used, in milliseconds since the epoch. */
+  readonly expiresAt: number
+}
+
+export type StoreTokensOutcome =
+  | { outcome: 'stored'; session: Session }
+  /** Somebody stored newer tokens. */
+  | { outcome: 'conflict' }
+  | { outcome: 'gone' }
+
+export interface Sessions {
+  /** Starts a session under a new identifier. */
+  begin(login: NewSession): Promise<{ reference: SessionReference; session: Session }>
+  /** Opens the session that a cookie refers to, and slides its idle timeout unless told not to. */
+  open(reference: SessionReference, options?: { slide?: boolean }): Promise<Session | undefined>
+  /** The same session as it is stored now, or nothing when it has ended. */
+  reload(session: Session): Promise<Session | undefined>
+  /**
+   * Prepares to store renewed tokens over the version that they derive from. What it returns stores them, and can
+   * be called again when the store did not answer: it recognises its own earlier write.
+   */
+  renewal(session: Session, tokenSet: TokenSet): () => Promise<StoreTokensOutcome>
+  /**
+   * Ends a session; with `onlyThisVersion` not when newer tokens were stored.
+   * @returns its last record, whose tokens can be revoked; nothing when there was none to end
+   */
+  end(session: Session, options?: { onlyThisVersion?: boolean }): Promise<SessionRecord | undefined>
+}
+
+export type NewSession = Pick<
+  SessionRecord,
+  'issuer' | 'subject' | 'sid' | 'claims' | 'sessionState' | 'tokenSet'
+>
+
+export interface SessionsOptions {
+  store: SessionStore
+  clock: Clock
+  idleTimeoutMs: number
+  lifetimeMs: number
+}
+
+export function createSessions({ store, clock, idleTimeoutMs, lifetimeMs }: SessionsOptions): Sessions {
+  // Sliding writes at most once a minute, and for short idle timeouts still often enough to be felt.
+  const slideEveryMs = Math.min(60_000, idleTimeoutMs / 4)
+
+  return {
+    async begin(login) {
+      const reference = { id: randomToken(), key: randomToken() }
+      const id = hash(reference.id)
+      const key = Buffer.from(reference.key, 'base64url')
+      const record: SessionRecord = { ...login, createdAt: clock.now(), renewals: 0 }
+      const ttlMs = timeToLive(record)
+      await store.create(id, {
+        sealed: seal(record, key, id),
+        ttlMs,
+        indexes: [subjectIndex(login.issuer, login.subject), sidIndex(login.issuer, login.sid)],
+        indexTtlMs: lifetimeMs,
+      })
+      return { reference, session: { id, key, record, version: 1, expiresAt: clock.now() + ttlMs } }
+    },
+
+    async open(reference, { slide = true } = {}) {
+      const key = Buffer.from(reference.key, 'base64url')
+      const session = await load(hash(reference.id), key)
+      return session && slide ? keepAlive(session) : session
+    },
+
+    reload: ({ id, key }) => load(id, key),
+
+    renewal(session, tokenSet) {
+      const { id, key, version } = session
+      const record = {
+        ...session.record,
+        tokenSet,
+        renewals: session.record.renewals + 1,
+        renewedAt: clock.now(),
+      }
+      const sealed = seal(record, key, id)
+      return async () => {
+        const result = await store.replace(id, sealed, version)
+        return result.outcome === 'replaced'
+          ? { outcome: 'stored', session: { ...session, record, version: result.version } }
+          : result
+      }
+    },
+
+    async end({ id, key, version }, { onlyThisVersion = false } = {}) {
+      const sealed = await store.destroy(id, onlyThisVersion ? version : undefined)
+      return sealed === undefined ? undefined : unseal(sealed, key, id)
+    },
+  }
+
+  async function load(id: string, key: Buffer): Promise<Session | undefined> {
+    const stored = await store.read(id)
+    const record = stored && unseal(stored.sealed, key, id)
+    if (!record) return undefined
+    const lifetimeLeftMs = record.createdAt + lifetimeMs - clock.now()
+    if (lifetimeLeftMs <= 0) return undefined
+    const expiresAt = clock.now() + Math.min(stored.ttlMs, lifetimeLeftMs)
+    return { id, key, record, version: stored.version, expiresAt }
+  }
+
+  async function keepAlive(session: Session): Promise<Session> {
+    const ttlMs = timeToLive(session.record)
+    const expiresAt = clock.now() + ttlMs
+    if (expiresAt - session.expiresAt < slideEveryMs) return session
+    await store.touch(session.id, ttlMs)
+    return { ...session, expiresAt }
+  }
+
+  function timeToLive(record: SessionRecord): number {
+    return Math.min(idleTimeoutMs, record.createdAt + lifetimeMs - clock.now())
+  }
+}
+
+/** The content of a session cookie, when it is one. */
+export function readReference({ id, key }: Record<string, unknown>): SessionReference | undefined {
+  return isRandomToken(id) && isRandomToken(key) ? { id, key } : undefined
+}
+
+/** A name for a session in logs, from which neither cookie nor store key follow. First 16 bytes of the hash. */
+export function sessionHash({ id }: Session): string {
+  return Buffer.from(id, 'base64url').subarray(0, 16).toString('base64url')
+}
+
+/** The index of all sessions of a user. */
+export function subjectIndex(issuer: string, subject: string): string {
+  return hash(JSON.stringify(['sub', issuer, subject]))
+}
+
+/** The index of the sessions that share an issuer's session. */
+export function sidIndex(issuer: string, sid: string): string {
+  return hash(JSON.stringify(['sid', issuer, sid]))
+}
+
+function hash(text: string): string {
+  return createHash('sha256').update(text).digest('base64url')
+}
+
+function randomToken(): string {
+  return randomBytes(32).toString('base64url')
+}
+
+function isRandomToken(value: unknown): value is string {
+  return typeof value === 'string' && /^[\w-]{43}$/.test(value)
+}

@@ -1,0 +1,57 @@
+import { decodeJwt } from 'jose'
+
+/** The tokens of one session, as they are kept. Times are milliseconds since the epoch. */
+export interface TokenSet {
+  accessToken: string
+  tokenType: string
+  /** Unset: unknown, so it serves until an upstream refuses it. */
+  expiresAt?: number
+  obtainedAt: number
+  refreshToken?: string
+  idToken?: string
+  scope?: string
+}
+
+/** What a grant brought, before it is told what it replaces. */
+export interface GrantedTokens {
+  accessToken: string
+  tokenType: string
+  expiresInMs?: number
+  refreshToken?: string
+  idToken?: string
+  scope?: string
+}
+
+/**
+ * The token set that a grant leads to. What the issuer leaves out stays as it was: the refresh token and scope
+ * (RFC 6749 sections 5.1 and 6), the ID token (OpenID Connect Core section 12.2).
+ *
+ * @param requestedAt when the grant was requested. The lifetime is counted from then, so that an answer that was
+ *   slow, or read late, never makes a token look younger than it is.
+ */
+export function tokenSetFrom(granted: GrantedTokens, requestedAt: number, previous?: TokenSet): TokenSet {
+  const expiresAt =
+    granted.expiresInMs === undefined ? jwtExpiry(granted.accessToken) : requestedAt + granted.expiresInMs
+  const refreshToken = granted.refreshToken ?? previous?.refreshToken
+  const idToken = granted.idToken ?? previous?.idToken
+  const scope = granted.scope ?? previous?.scope
+  return {
+    accessToken: granted.accessToken,
+    tokenType: granted.tokenType,
+    obtainedAt: requestedAt,
+    ...(expiresAt !== undefined && { expiresAt }),
+    ...(refreshToken !== undefined && { refreshToken }),
+    ...(idToken !== undefined && { idToken }),
+    ...(scope !== undefined && { scope }),
+  }
+}
+
+/** The `exp` of a JWT access token in milliseconds, or nothing when it is opaque or carries none. */
+function jwtExpiry(accessToken: string): number | undefined {
+  try {
+    const { exp } = decodeJwt(accessToken)
+    return exp === undefined ? undefined : exp * 1000
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,130 @@
+import cookie, { type CookieSerializeOptions } from '@fastify/cookie'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import {
+  type LoginTransaction,
+  maxOpenTransactions,
+  readTransaction,
+  transactionCookieName,
+  transactionLifetimeMs,
+} from '../oidc-session/login-transaction.ts'
+import { readReference, type SessionReference } from '../oidc-session/sessions.ts'
+import { deriveKeys } from './keys.ts'
+import { type SealedCookie, type SecureSessionOptions, secureSession } from './secure-session.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    createSecureSession(data: object): SealedCookie
+    decodeSecureSession(value: string, log: unknown, sessionName: string): SealedCookie | null
+    encodeSecureSession(cookie: SealedCookie, sessionName: string): string
+    /** Everything that is kept in the browser, all of it sealed. */
+    browserCookies: BrowserCookies
+  }
+  interface FastifyRequest {
+    sealedSession: SealedCookie
+  }
+}
+
+export interface BrowserCookies {
+  /** Nothing when there is no cookie or it can't be opened: tampered with, foreign, outdated. */
+  sessionReference(request: FastifyRequest): SessionReference | undefined
+  setSessionReference(request: FastifyRequest, reference: SessionReference): void
+  clearSession(request: FastifyRequest): void
+  /** Sets no cookie with this answer, not even a newly sealed one. */
+  leaveSession(request: FastifyRequest): void
+  transaction(request: FastifyRequest, state: string): LoginTransaction | undefined
+  /** Also drops the oldest of too many. */
+  setTransaction(request: FastifyRequest, reply: FastifyReply, transaction: LoginTransaction): void
+  clearTransaction(reply: FastifyReply, state: string): void
+}
+
+export interface SessionCookieOptions {
+  name: string
+  sameSite: 'strict' | 'lax' | 'none'
+  secure: boolean
+  /** The first seals, all open. */
+  keys: Buffer[]
+  lifetimeMs: number
+}
+
+export default fp<SessionCookieOptions>(
+  async (app, { name, sameSite, secure, keys, lifetimeMs }) => {
+    const base: CookieSerializeOptions = { path: '/', httpOnly: true, secure }
+    // Lax: the callback comes as a navigation from the issuer's site, and a Strict cookie would stay behind.
+    const transactionCookie: CookieSerializeOptions = { ...base, sameSite: 'lax' }
+    const sealed: SecureSessionOptions[] = [
+      {
+        sessionName: 'sealedSession',
+        cookieName: name,
+        key: deriveKeys(keys, 'session cookie'),
+        expiry: lifetimeMs / 1000,
+        cookie: { ...base, sameSite, maxAge: Math.floor(lifetimeMs / 1000) },
+      },
+      {
+        sessionName: 'sealedTransaction',
+        cookieName: `${name}-tx`,
+        key: deriveKeys(keys, 'login transaction cookie'),
+        expiry: transactionLifetimeMs / 1000,
+        cookie: transactionCookie,
+      },
+    ]
+    await app.register(cookie)
+    await app.register(secureSession, sealed)
+
+    app.decorate('browserCookies', {
+      sessionReference: (request) => readReference(request.sealedSession.data()),
+
+      setSessionReference(request, { id, key }) {
+        request.sealedSession.set('id', id)
+        request.sealedSession.set('key', key)
+      },
+
+      clearSession: (request) => request.sealedSession.delete(),
+
+      leaveSession(request) {
+        request.sealedSession.changed = false
+      },
+
+      transaction(request, state) {
+        const value = request.cookies[transactionCookieName(name, state)]
+        return value === undefined ? undefined : open(request, value)
+      },
+
+      setTransaction(request, reply, transaction) {
+        for (const cookieName of surplusTransactions(request))
+          reply.clearCookie(cookieName, transactionCookie)
+        const value = app.encodeSecureSession(
+          app.createSecureSession({ ...transaction }),
+          'sealedTransaction',
+        )
+        reply.setCookie(transactionCookieName(name, transaction.state), value, {
+          ...transactionCookie,
+          maxAge: transactionLifetimeMs / 1000,
+        })
+      },
+
+      clearTransaction(reply, state) {
+        reply.clearCookie(transactionCookieName(name, state), transactionCookie)
+      },
+    } satisfies BrowserCookies)
+
+    function open(request: FastifyRequest, value: string): LoginTransaction | undefined {
+      const cookie = app.decodeSecureSession(value, request.log, 'sealedTransaction')
+      return cookie ? readTransaction(cookie.data()) : undefined
+    }
+
+    /** Names of the oldest, so that one more fits; those that can't be opened go first. */
+    function surplusTransactions(request: FastifyRequest): string[] {
+      return Object.entries(request.cookies)
+        .filter(([cookieName]) => cookieName.startsWith(`${name}-tx-`))
+        .map(([cookieName, value]) => ({
+          cookieName,
+          startedAt: (value && open(request, value)?.startedAt) || 0,
+        }))
+        .sort((a, b) => b.startedAt - a.startedAt)
+        .slice(maxOpenTransactions - 1)
+        .map(({ cookieName }) => cookieName)
+    }
+  },
+  { name: 'session-cookie', fastify: '5.x' },
+)
