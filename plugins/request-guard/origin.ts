@@ -1,0 +1,14 @@
+export interface RequestOrigin {
+  origin: string | undefined
+  /** @see https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header */
+  secFetchSite: string | undefined
+}
+
+/** True when a browser says that another site's page sent the request, and that site is not on the list. */
+export function isForeign(
+  { origin, secFetchSite }: RequestOrigin,
+  allowedOrigins: ReadonlySet<string>,
+): boolean {
+  if (origin !== undefined) return !allowedOrigins.has(origin)
+  return secFetchSite === 'cross-site'
+}

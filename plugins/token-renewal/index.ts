@@ -1,0 +1,46 @@
+import type { FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Clock } from '../clock.ts'
+import { GatewayError } from '../errors/catalogue.ts'
+import { createRenewer, type Renewer } from './renewer.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    renewer: Renewer
+    /** An onRequest hook for what needs an access token. Comes after `requireSession`. */
+    attachAccessToken(request: FastifyRequest): Promise<void>
+  }
+  interface FastifyRequest {
+    /** Fresh, and of this request's session alone. Null where nothing has asked for one. */
+    accessToken: string | null
+  }
+}
+
+export interface TokenRenewalOptions {
+  refreshBeforeExpirationMs: number
+  issuerTimeoutMs: number
+  clock: Clock
+}
+
+export default fp<TokenRenewalOptions>(
+  async (app, options) => {
+    const { sessions, sessionStore: store, issuer } = app
+    const renewer = createRenewer({ ...options, sessions, store, issuer, random: Math.random })
+
+    app.decorate('renewer', renewer)
+    app.decorateRequest('accessToken', null)
+    app.decorate('attachAccessToken', async (request: FastifyRequest) => {
+      if (!request.session) throw new GatewayError('BFF_SESSION_REQUIRED')
+      request.log.trace({ event: 'token.acquire' })
+      const session = await renewer
+        .withUsableToken(request.session, request.log)
+        .catch((error) => app.failSession(request, error))
+      request.log.trace({ event: 'token.acquired', renewed: session !== request.session })
+      request.session = session
+      request.accessToken = session.record.tokenSet.accessToken
+    })
+    // Before the store closes: tokens that a grant is about to bring have to be stored.
+    app.addHook('preClose', () => renewer.idle())
+  },
+  { name: 'token-renewal', fastify: '5.x', dependencies: ['oidc-session', 'session-store', 'issuer'] },
+)
