@@ -1,0 +1,87 @@
+import { randomBytes } from 'node:crypto'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { systemClock } from '../../plugins/clock.ts'
+import type { GatewayOptions } from '../../plugins/config/options.ts'
+import { GatewayError } from '../../plugins/errors/catalogue.ts'
+import { type Login, LoginError } from '../../plugins/issuer/issuer.ts'
+import { withoutProtocolClaims } from '../../plugins/oidc-session/claims.ts'
+import { type LoginTransaction, transactionLifetimeMs } from '../../plugins/oidc-session/login-transaction.ts'
+import type { NewSession } from '../../plugins/oidc-session/sessions.ts'
+import { tokenSetFrom } from '../../plugins/oidc-session/token-set.ts'
+import { callbackUrl } from './paths.ts'
+
+type CallbackRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
+
+/** What an issuer says when it was asked to show nothing and would have had to.
+ *  @see https://openid.net/specs/openid-connect-core-1_0.html#AuthError */
+const silentRefusals = new Set([
+  'login_required',
+  'interaction_required',
+  'consent_required',
+  'account_selection_required',
+])
+
+/** Finishes the login: everything that came back is checked before there is a session. */
+export async function callback(app: FastifyInstance, { publicUrl }: GatewayOptions): Promise<void> {
+  app.get('/bff/callback', { config: { navigation: true } }, async (request: CallbackRequest, reply) => {
+    reply.header('cache-control', 'no-store')
+    const transaction = openTransaction(request)
+    app.browserCookies.clearTransaction(reply, transaction.state)
+    await claim(transaction)
+
+    const requestedAt = systemClock.now()
+    const login = await redeem(request, transaction)
+    if (login) {
+      const { reference } = await app.sessions.begin(
+        newSession(login, requestedAt, request.query['session_state']),
+      )
+      app.browserCookies.setSessionReference(request, reference)
+      request.log.info({ event: 'session.started', user: login.subject })
+    }
+    return reply.redirect(transaction.returnUrl)
+  })
+
+  function openTransaction(request: CallbackRequest): LoginTransaction {
+    const { state } = request.query
+    const transaction = typeof state === 'string' ? app.browserCookies.transaction(request, state) : undefined
+    if (transaction?.state !== state || !transaction) {
+      throw new GatewayError('BFF_LOGIN_REJECTED', {
+        details: 'This login was not begun in this browser, or too long ago',
+      })
+    }
+    return transaction
+  }
+
+  /** Single use, also for somebody who kept the cookie. */
+  async function claim({ state }: LoginTransaction): Promise<void> {
+    if (await app.sessionStore.claim(`login:${state}`, transactionLifetimeMs)) return
+    throw new GatewayError('BFF_LOGIN_REJECTED', { details: 'This login has been used' })
+  }
+
+  /** @returns nothing when the issuer was asked to show nothing and nobody is signed in there */
+  async function redeem(request: CallbackRequest, transaction: LoginTransaction): Promise<Login | undefined> {
+    const url = callbackUrl(publicUrl)
+    url.search = request.raw.url?.split('?').slice(1).join('?') ?? ''
+    try {
+      return await app.issuer.redeemCode(url, transaction)
+    } catch (error) {
+      if (!(error instanceof LoginError)) throw error
+      if (transaction.silent && silentRefusals.has(error.oauthError ?? '')) return undefined
+      request.log.warn({ event: 'login.rejected', err: error })
+      throw new GatewayError('BFF_LOGIN_REJECTED', { cause: error })
+    }
+  }
+}
+
+function newSession(login: Login, requestedAt: number, sessionState: unknown): NewSession {
+  const { issuer, subject, claims, tokens } = login
+  const sid = typeof claims['sid'] === 'string' ? claims['sid'] : randomBytes(16).toString('base64url')
+  return {
+    issuer,
+    subject,
+    sid,
+    claims: { ...withoutProtocolClaims(claims), sid },
+    tokenSet: tokenSetFrom(tokens, requestedAt),
+    ...(typeof sessionState === 'string' && { sessionState }),
+  }
+}

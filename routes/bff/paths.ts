@@ -1,0 +1,14 @@
+/** The path of PUBLIC_URL without a trailing slash: empty when it is the root. */
+export function basePath(publicUrl: URL): string {
+  return publicUrl.pathname.replace(/\/$/, '')
+}
+
+/** Where a browser starts, and where it goes when it is not told otherwise. */
+export function homePath(publicUrl: URL): string {
+  return `${basePath(publicUrl)}/`
+}
+
+/** Derived from configuration alone: a redirect URI taken from request headers could be anybody's. */
+export function callbackUrl(publicUrl: URL): URL {
+  return new URL(`${basePath(publicUrl)}/bff/callback`, publicUrl)
+}

@@ -1,0 +1,52 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { claimList } from '../../plugins/oidc-session/claims.ts'
+import { displayName } from '../../plugins/oidc-session/session-record.ts'
+import type { Session } from '../../plugins/oidc-session/sessions.ts'
+
+type SessionRequest = FastifyRequest<{ Querystring: { slide?: string } }>
+
+/** What the gateway knows of the session, but for its tokens. */
+export async function session(app: FastifyInstance): Promise<void> {
+  app.route({
+    method: ['GET', 'POST'],
+    url: '/bff/session',
+    async handler(request: SessionRequest, reply) {
+      reply.header('cache-control', 'no-store')
+      const session = await app.openSession(request, { slide: request.query.slide !== 'false' })
+      if (!session) return { isAuthenticated: false, message: 'Nobody is signed in' }
+      return sessionView(session, Date.now())
+    },
+  })
+}
+
+function sessionView({ record, expiresAt }: Session, now: number) {
+  const { tokenSet, renewedAt, renewals } = record
+  return {
+    isAuthenticated: true,
+    timestamp: iso(now),
+    claims: claimList(record.claims),
+    identity: { isAuthenticated: true, name: displayName(record), authenticationType: 'oidc' },
+    cookieLifetime: {
+      issuedUtc: iso(record.createdAt),
+      expiresUtc: iso(expiresAt),
+      remainingTime: secondsBetween(now, expiresAt),
+    },
+    accessToken: {
+      expiresUtc: tokenSet.expiresAt === undefined ? null : iso(tokenSet.expiresAt),
+      expiresIn: tokenSet.expiresAt === undefined ? null : secondsBetween(now, tokenSet.expiresAt),
+      renewedUtc: renewedAt === undefined ? null : iso(renewedAt),
+      renewals,
+      scope: tokenSet.scope ?? null,
+      tokenType: tokenSet.tokenType,
+    },
+    sid: record.sid,
+  }
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString()
+}
+
+function secondsBetween(from: number, to: number): number {
+  return Math.max(0, Math.floor((to - from) / 1000))
+}

@@ -1,0 +1,26 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { GatewayOptions } from '../../plugins/config/options.ts'
+import { GatewayError } from '../../plugins/errors/catalogue.ts'
+import { type Claim, claimList } from '../../plugins/oidc-session/claims.ts'
+import { basePath } from './paths.ts'
+
+type UserRequest = FastifyRequest<{ Querystring: { slide?: string } }>
+
+/** The user's claims, as Duende BFF gives them. */
+export async function user(app: FastifyInstance, { publicUrl }: GatewayOptions): Promise<void> {
+  app.get('/bff/user', async (request: UserRequest, reply): Promise<Claim[]> => {
+    reply.header('cache-control', 'no-store')
+    const session = await app.openSession(request, { slide: request.query.slide !== 'false' })
+    if (!session) throw new GatewayError('BFF_SESSION_REQUIRED')
+
+    const { claims, sid, sessionState } = session.record
+    const logoutUrl = `${basePath(publicUrl)}/bff/logout?sid=${encodeURIComponent(sid)}`
+    const secondsLeft = Math.floor((session.expiresAt - Date.now()) / 1000)
+    return [
+      ...claimList(claims),
+      { type: 'bff:logout_url', value: logoutUrl },
+      { type: 'bff:session_expires_in', value: secondsLeft },
+      ...(sessionState === undefined ? [] : [{ type: 'bff:session_state', value: sessionState }]),
+    ]
+  })
+}
