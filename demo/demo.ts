@@ -1,0 +1,129 @@
+import { randomBytes } from 'node:crypto'
+import { createServer } from 'node:http'
+import { fileURLToPath } from 'node:url'
+import type { FastifyInstance } from 'fastify'
+import { buildApp } from '../app.ts'
+import { loadConfig } from '../plugins/config/load-config.ts'
+import { type DemoIssuer, startIssuer } from './issuer.ts'
+import { asPortInUse, listen, PortInUseError, stop } from './listen.ts'
+import { localApi } from './local-api.ts'
+import { startTimeApi, type TimeApi } from './time-api.ts'
+
+export interface DemoOptions {
+  /** 0 takes a free one. */
+  ports: { issuer: number; timeApi: number; gateway: number }
+  /** Seconds. Default 30. */
+  accessTokenLifetime?: number
+  /** Default `warn`. */
+  logLevel?: string
+}
+
+export interface Demo {
+  /** Where a browser goes. */
+  url: string
+  issuer: DemoIssuer
+  timeApi: TimeApi
+  /** What the gateway had to say about its configuration. */
+  warnings: string[]
+  close(): Promise<void>
+}
+
+/** A port of the demo is taken: says whose it is, and how to choose another. */
+export class DemoPortError extends Error {
+  constructor(service: string, variable: string, cause: PortInUseError) {
+    const another = `${variable}=${cause.port + 1} npm run demo`
+    super(`Port ${cause.port}, for the ${service}, is in use. Choose another one:  ${another}`, { cause })
+  }
+}
+
+const audience = 'urn:fastify-bff:demo:time-api'
+
+/**
+ * An issuer, a time API and the gateway between them and the sample page, in this process, on loopback.
+ *
+ * @throws DemoPortError
+ */
+export async function startDemo({
+  ports,
+  accessTokenLifetime = 30,
+  logLevel = 'warn',
+}: DemoOptions): Promise<Demo> {
+  const started: Closable[] = []
+  const close = async () => {
+    for (const service of started.splice(0).reverse()) await service.close()
+  }
+  try {
+    const port = ports.gateway || (await freePort())
+    const url = `http://localhost:${port}`
+
+    const issuer = await naming('identity provider', 'DEMO_IDP_PORT', () =>
+      startIssuer({ port: ports.issuer, publicUrls: [url], apiAudience: audience, accessTokenLifetime }),
+    )
+    started.push(issuer)
+
+    const timeApi = await naming('time API', 'DEMO_API_PORT', () =>
+      startTimeApi({ port: ports.timeApi, issuer: issuer.issuer, audience }),
+    )
+    started.push(timeApi)
+
+    const { options, warnings } = loadConfig(gatewayEnvironment(url, issuer, timeApi, logLevel))
+    const app = buildApp(options, { localRoutes: localApi })
+    started.push({ close: () => closeGateway(app) })
+    await naming('gateway', 'PORT', async () => {
+      const { host } = options
+      await app.listen({ host, port }).catch((error: unknown) => {
+        throw asPortInUse(error, port)
+      })
+    })
+
+    return { url, issuer, timeApi, warnings, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+interface Closable {
+  close(): Promise<void>
+}
+
+/** Browsers keep connections open for more than a minute; nobody who stops a demo waits for that. */
+async function closeGateway(app: FastifyInstance): Promise<void> {
+  const closed = app.close()
+  app.server.closeAllConnections()
+  await closed
+}
+
+function gatewayEnvironment(url: string, issuer: DemoIssuer, timeApi: TimeApi, logLevel: string) {
+  return {
+    PUBLIC_URL: url,
+    // Both of its addresses, where a machine has two.
+    HOST: 'localhost',
+    PORT: new URL(url).port,
+    LOG_LEVEL: logLevel,
+    OIDC_ISSUER: issuer.issuer,
+    OIDC_CLIENT_ID: issuer.clientId,
+    OIDC_CLIENT_SECRET: issuer.clientSecret,
+    OIDC_SCOPE: 'openid profile email offline_access time:read',
+    SESSION_KEYS: randomBytes(32).toString('base64'),
+    REFRESH_BEFORE_EXPIRATION: '15s',
+    API_URL: timeApi.url,
+    STATIC_DIR: fileURLToPath(new URL('./page', import.meta.url)),
+  }
+}
+
+async function naming<T>(service: string, variable: string, start: () => Promise<T>): Promise<T> {
+  try {
+    return await start()
+  } catch (error) {
+    throw error instanceof PortInUseError ? new DemoPortError(service, variable, error) : error
+  }
+}
+
+/** The gateway's own port has to be known before it listens: its redirect URI has it. */
+async function freePort(): Promise<number> {
+  const server = createServer()
+  const port = await listen(server, 0)
+  await stop(server)
+  return port
+}

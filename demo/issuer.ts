@@ -1,0 +1,144 @@
+import { randomBytes } from 'node:crypto'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { type ClientMetadata, Provider } from 'oidc-provider'
+import { providerConfiguration } from './issuer/configuration.ts'
+import { IssuerEvents, recordTo } from './issuer/events.ts'
+import { answerLoginRoutes } from './issuer/login-routes.ts'
+import { listen, stop } from './listen.ts'
+
+export interface IssuerOptions {
+  /** 0, the default, takes a free one. */
+  port?: number
+  /** Origins (with base path, if any) of the gateways that sign in here. More can come by `allowGateway`. */
+  publicUrls?: string[]
+  /** Audience of the JWT access tokens, an absolute URI. Undefined: opaque access tokens, good for UserInfo alone. */
+  apiAudience?: string
+  /** Scopes that the API knows. Default `time:read`. */
+  apiScope?: string
+  /** Seconds. Default 30. */
+  accessTokenLifetime?: number
+  /** Default `demo`. */
+  clientId?: string
+  /** Default: random. */
+  clientSecret?: string
+  /** Further members of the gateways' client, such as another way to authenticate. */
+  clientMetadata?: Partial<ClientMetadata>
+  /** Further clients. */
+  clients?: ClientMetadata[]
+}
+
+export interface DemoIssuer {
+  /** `http://localhost:PORT` */
+  issuer: string
+  port: number
+  clientId: string
+  clientSecret: string
+  /** For what this small surface doesn't say: its events, and middleware (`provider.use`) that makes it misbehave. */
+  provider: Provider
+  events: IssuerEvents
+  /** Lets a gateway sign in whose port was not known before. */
+  allowGateway(publicUrl: string): void
+  close(): Promise<void>
+}
+
+/**
+ * An OpenID provider for the demo and the tests: users alice and bob, rotating refresh tokens, everything in
+ * memory, keys of its own at each start. Several can run in one process.
+ *
+ * @throws PortInUseError
+ */
+export async function startIssuer(options: IssuerOptions = {}): Promise<DemoIssuer> {
+  const { port: wantedPort = 0, publicUrls = [], clientId = 'demo' } = options
+  const { clientSecret = randomBytes(32).toString('base64url') } = options
+  const gateways = [...publicUrls]
+  const clients = new Map((options.clients ?? []).map((client) => [client.client_id, client]))
+  const registerGateways = () => {
+    const client = { ...gatewayClient(gateways, clientId, clientSecret), ...options.clientMetadata }
+    clients.set(clientId, { ...client, client_id: clientId })
+  }
+  registerGateways()
+
+  const server = createServer()
+  const port = await listen(server, wantedPort)
+  const issuer = `http://localhost:${port}`
+
+  const securityHeaders = () => pageHeaders(clients.values())
+  const provider = new Provider(
+    issuer,
+    await providerConfiguration({
+      clients,
+      apiAudience: options.apiAudience,
+      apiScope: options.apiScope ?? 'time:read',
+      accessTokenLifetime: options.accessTokenLifetime ?? 30,
+      show(ctx, { html }) {
+        ctx.set(securityHeaders())
+        ctx.type = 'html'
+        ctx.body = html
+      },
+    }),
+  )
+  const events = new IssuerEvents()
+  provider.use(recordTo(events))
+  const answerProtocol = provider.callback()
+
+  server.on('request', async (request: IncomingMessage, response: ServerResponse) => {
+    try {
+      if (await answerLoginRoutes(provider, securityHeaders, request, response)) return
+      await answerProtocol(request, response)
+    } catch {
+      response.destroy()
+    }
+  })
+
+  return {
+    issuer,
+    port,
+    clientId,
+    clientSecret,
+    provider,
+    events,
+    allowGateway(publicUrl) {
+      gateways.push(publicUrl)
+      registerGateways()
+    },
+    close: () => stop(server),
+  }
+}
+
+function gatewayClient(publicUrls: string[], clientId: string, clientSecret: string): ClientMetadata {
+  const bases = publicUrls.map((url) => url.replace(/\/$/, ''))
+  return {
+    client_id: clientId,
+    client_secret: clientSecret,
+    client_name: 'fastify-bff demo',
+    grant_types: ['authorization_code', 'refresh_token', 'client_credentials'],
+    response_types: ['code'],
+    redirect_uris: bases.map((base) => `${base}/bff/callback`),
+    post_logout_redirect_uris: bases.flatMap((base) => [`${base}/`, base]),
+    // One client has one such address, so only the first of several gateways hears of a logout elsewhere.
+    ...(bases[0] !== undefined && {
+      backchannel_logout_uri: `${bases[0]}/bff/backchannel-logout`,
+      backchannel_logout_session_required: true,
+    }),
+  }
+}
+
+/** Browsers apply `form-action` to the redirects after a form too, so those that sign in here must be named. */
+function pageHeaders(clients: Iterable<ClientMetadata>): Record<string, string> {
+  const redirectUris = [...clients].flatMap(({ redirect_uris: uris = [] }) => uris)
+  const origins = new Set(redirectUris.map((uri) => new URL(uri).origin))
+  return {
+    'cache-control': 'no-store',
+    'content-security-policy': [
+      "default-src 'none'",
+      "style-src 'self'",
+      "script-src 'self'",
+      'img-src data:',
+      "base-uri 'none'",
+      "frame-ancestors 'none'",
+      `form-action 'self' ${[...origins].join(' ')}`,
+    ].join('; '),
+    'referrer-policy': 'no-referrer',
+    'x-content-type-options': 'nosniff',
+  }
+}

@@ -1,0 +1,43 @@
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+/** Another program listens on that port already. */
+export class PortInUseError extends Error {
+  readonly code = 'PORT_IN_USE'
+  readonly port: number
+
+  constructor(port: number, cause: unknown) {
+    super(`Port ${port} is in use`, { cause })
+    this.port = port
+  }
+}
+
+/**
+ * Listens on loopback only.
+ * @param port 0 takes a free one
+ * @returns the port
+ * @throws PortInUseError
+ */
+export async function listen(server: Server, port: number): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  server.once('error', reject).listen(port, '127.0.0.1', resolve)
+  await promise.catch((error: unknown) => {
+    throw asPortInUse(error, port)
+  })
+  server.off('error', reject)
+  return (server.address() as AddressInfo).port
+}
+
+/** Ends at once, also for browsers that keep their connections open. */
+export async function stop(server: Server): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  server.close(() => resolve())
+  server.closeAllConnections()
+  await promise
+}
+
+/** The error as it is, unless it says that the port is taken. */
+export function asPortInUse(error: unknown, port: number): unknown {
+  const inUse = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'
+  return inUse ? new PortInUseError(port, error) : error
+}

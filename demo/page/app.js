@@ -1,0 +1,100 @@
+import { find, setText, timeOfDay } from './dom.js'
+import { listEvent } from './event-list.js'
+import { call, fetchLogoutUrl, fetchSession } from './gateway.js'
+import { showAnswer } from './response-pane.js'
+import { addCall, addToken, clearTimeline, drawTimeline, endToken } from './timeline.js'
+import { showToken } from './token-card.js'
+
+const keepCalling = find('#keep-calling')
+const notice = find('#notice')
+const counts = { calls: 0, failed: 0 }
+/** As last seen; undefined until the gateway has told. */
+let session
+let hasEnded = false
+
+find('#get-session').addEventListener('click', async () => showAnswer(await call('/bff/session')))
+find('#call-local').addEventListener('click', async () => showAnswer(await callApi('/local/greeting')))
+find('#call-remote').addEventListener('click', async () => showAnswer(await callApi('/api/gettime')))
+find('#logout').addEventListener('click', logOut)
+keepCalling.addEventListener('change', () => keepCalling.checked && callAgain())
+
+document.addEventListener('visibilitychange', () => document.hidden || lookAtSession())
+setInterval(() => document.hidden || lookAtSession(), 2000)
+animate()
+await lookAtSession()
+
+async function logOut() {
+  const url = await fetchLogoutUrl()
+  if (url) location.assign(url)
+  else await lookAtSession()
+}
+
+async function callAgain() {
+  await callApi('/api/gettime')
+  if (session && !session.signedIn) keepCalling.checked = false
+  if (keepCalling.checked) setTimeout(() => keepCalling.checked && callAgain(), 2000)
+}
+
+async function callApi(path) {
+  const answer = await call(path)
+  const { startedAt: at, ok, status, durationMs, body } = answer
+  const remote = path.startsWith('/api/')
+  if (ok && remote) setText(find('[data-remote-time]'), timeOfDay(Date.parse(body.time)))
+  counts.calls += 1
+  counts.failed += ok ? 0 : 1
+  setText(find('[data-calls]'), String(counts.calls))
+  setText(find('[data-calls-failed]'), String(counts.failed))
+  addCall({ at, remote, failed: !ok })
+  const detail = `${status || 'no answer'} · ${Math.max(1, Math.round(durationMs))} ms`
+  listEvent({ kind: 'call', at, text: `GET ${path}`, detail, failed: !ok })
+  // A renewal in the background is done a moment after the call that began it.
+  setTimeout(lookAtSession, 200)
+  if (status === 401) await lookAtSession()
+  return answer
+}
+
+async function lookAtSession() {
+  const seen = await fetchSession()
+  if (!seen) return tell('The gateway does not answer just now. Is the demo still running?')
+  const before = session
+  session = seen
+  hasEnded = !seen.signedIn && (hasEnded || before?.signedIn === true)
+  document.body.dataset.session = seen.signedIn ? 'signed-in' : 'anonymous'
+  tell(hasEnded ? 'Your session has ended. Log in again to go on.' : '')
+  if (seen.signedIn) noteToken(seen, before)
+  else if (before?.signedIn) noteEnd()
+}
+
+function noteToken({ name, sid, token }, before) {
+  setText(find('[data-user-name]'), name)
+  setText(find('[data-user-initial]'), name.slice(0, 1).toUpperCase())
+  const isSameSession = before?.sid === sid
+  if (!isSameSession) {
+    clearTimeline()
+    listEvent({ kind: 'session', at: Date.now(), text: `Signed in as ${name}` })
+  }
+  if (isSameSession && token.number > before.token.number) {
+    const at = token.startsAt
+    listEvent({ kind: 'renewal', at, text: 'Access token renewed', detail: `token #${token.number}` })
+  }
+  addToken(token)
+}
+
+function noteEnd() {
+  endToken(Date.now())
+  listEvent({ kind: 'session', at: Date.now(), text: 'Session ended', failed: true })
+}
+
+function tell(text) {
+  setText(notice, text)
+  notice.hidden = text === ''
+}
+
+function animate() {
+  const now = Date.now()
+  showToken(session?.token, now)
+  drawTimeline(now)
+  const isCalm = matchMedia('(prefers-reduced-motion: reduce)').matches
+  // Nothing here moves by more than a pixel in that time.
+  setTimeout(() => requestAnimationFrame(animate), isCalm ? 1000 : 66)
+}

@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict'
+import { createServer } from 'node:http'
+import { test } from 'node:test'
+import { check } from '../../demo/check.ts'
+import { DemoPortError, startDemo } from '../../demo/demo.ts'
+import { listen, stop } from '../../demo/listen.ts'
+
+const anyPorts = { issuer: 0, timeApi: 0, gateway: 0 }
+
+test('the demo does what it promises, and its check sees that', async (t) => {
+  const demo = await startDemo({ ports: anyPorts, accessTokenLifetime: 4 })
+  t.after(() => demo.close())
+  const lines: string[] = []
+
+  const passed = await check(demo, {
+    print: (line) => lines.push(line),
+    callEveryMs: 100,
+    deadlineMs: 60_000,
+  })
+
+  assert.ok(passed, lines.join('\n'))
+  assert.deepEqual(demo.warnings, [])
+})
+
+test('a check that fails says at which step', async (t) => {
+  const demo = await startDemo({ ports: anyPorts })
+  t.after(() => demo.close())
+  await demo.issuer.close()
+  const lines: string[] = []
+
+  const passed = await check(demo, { print: (line) => lines.push(line) })
+
+  assert.equal(passed, false)
+  assert.match(lines.at(-1) ?? '', /^FAIL .* alice signs in/)
+})
+
+test('a check ends in bounded time', async (t) => {
+  const demo = await startDemo({ ports: anyPorts })
+  t.after(() => demo.close())
+  const lines: string[] = []
+
+  const passed = await check(demo, {
+    print: (line) => lines.push(line),
+    renewals: 99,
+    deadlineMs: 1500,
+    callEveryMs: 100,
+  })
+
+  assert.equal(passed, false)
+  assert.match(lines.at(-1) ?? '', /Not done after 1.5 s/)
+})
+
+test('a port in use is named, with the variable that changes it, and nothing is left running', async (t) => {
+  const server = createServer()
+  const port = await listen(server, 0)
+  t.after(() => stop(server))
+
+  const variables = { issuer: 'DEMO_IDP_PORT', timeApi: 'DEMO_API_PORT', gateway: 'PORT' }
+  for (const [service, variable] of Object.entries(variables)) {
+    await assert.rejects(startDemo({ ports: { ...anyPorts, [service]: port } }), (error) => {
+      assert.ok(error instanceof DemoPortError)
+      assert.match(
+        error.message,
+        new RegExp(`Port ${port}, .* in use.* ${variable}=${port + 1} npm run demo`),
+      )
+      return true
+    })
+  }
+})

@@ -1,0 +1,60 @@
+import { availableParallelism } from 'node:os'
+import { run } from 'node:test'
+import { spec } from 'node:test/reporters'
+import { parseArgs } from 'node:util'
+import { countsLast, type TestEvent } from './support/counts-last.ts'
+import { provision } from './support/provision.ts'
+
+/**
+ * `npm test`: provides Redis and Chromium, then runs Node's own test runner.
+ *
+ *   npm test                                        everything, with coverage
+ *   npm test -- test/unit/policy.test.ts            these files only
+ *   npm test -- --without-coverage
+ */
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { 'without-coverage': { type: 'boolean', default: false } },
+})
+
+process.env['CHROMIUM_PATH'] = provisionOrExit()
+
+const stopped = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => stopped.abort(new Error(`Stopped by ${signal}`)))
+
+// A file that never ends, for a socket left open say, is thereby named instead of hanging the build for ever.
+const wholeRunMs = 10 * 60_000
+const singleTestMs = 2 * 60_000
+
+const events = run({
+  globPatterns: positionals.length > 0 ? positionals : ['test/**/*.test.ts'],
+  // Most tests wait for sockets rather than for the processor.
+  concurrency: Math.max(2, availableParallelism()),
+  timeout: singleTestMs,
+  signal: AbortSignal.any([stopped.signal, AbortSignal.timeout(wholeRunMs)]),
+  coverage: !values['without-coverage'],
+  coverageIncludeGlobs: ['app.ts', 'server.ts', 'plugins/**', 'routes/**', 'demo/**'],
+  coverageExcludeGlobs: ['test/**'],
+})
+
+process.exitCode = 1
+events.on('test:summary', ({ file, success, counts }) => {
+  if (file !== undefined) return
+  if (counts.tests === 0) console.error('No test ran.')
+  if (counts.skipped + counts.todo > 0) console.error('No test may be skipped or left to do.')
+  process.exitCode = success && counts.tests > 0 && counts.skipped + counts.todo === 0 ? 0 : 1
+})
+events
+  .compose<NodeJS.ReadableStream>((source: AsyncIterable<TestEvent>) => countsLast(source))
+  .pipe(new spec())
+  .pipe(process.stdout)
+
+function provisionOrExit(): string {
+  try {
+    return provision()
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error)
+    process.exit(1)
+  }
+}
