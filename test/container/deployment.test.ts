@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { test } from 'node:test'
+import { duration } from '../../plugins/config/duration.ts'
+import { settingNames, settingOf } from '../../plugins/config/settings.ts'
+
+const compose = read('compose.yaml')
+const dockerfile = read('Dockerfile')
+
+test('whatever the Dockerfile copies is let through to the build, and nothing else', () => {
+  const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, sources = '']) =>
+    sources.split(' '),
+  )
+  const ignore = read('.dockerignore')
+    .split('\n')
+    .filter((line) => line && !line.startsWith('#'))
+
+  assert.equal(ignore[0], '*')
+  assert.deepEqual(ignore.slice(1).sort(), [...new Set(copied)].map((source) => `!${source}`).sort())
+})
+
+test('compose.yaml sets only what the gateway knows, and demands all that production requires', () => {
+  const set = gatewayEnvironment()
+  const demanded = set.filter((name) => compose.includes(`\${${name}:?`))
+
+  assert.deepEqual(
+    set.filter((name) => !settingNames.some((known) => known === name)),
+    [],
+  )
+  for (const name of settingNames.filter((name) => settingOf(name).required))
+    assert.ok(demanded.includes(name), name)
+  for (const name of ['PUBLIC_URL', 'SESSION_KEYS', 'API_URL']) assert.ok(demanded.includes(name), name)
+})
+
+test('compose.yaml leaves a gateway more time to end than it takes at the most', () => {
+  const milliseconds = duration('0s', '1h')
+  const [grace, delay, timeout] = ['stop_grace_period', 'SHUTDOWN_DELAY', 'SHUTDOWN_TIMEOUT'].map((key) =>
+    milliseconds(new RegExp(`${key}: (\\w+)`).exec(compose)?.[1] ?? ''),
+  )
+
+  assert.ok(Number(grace) > Number(delay) + Number(timeout))
+})
+
+test('the load balancer believes no address that a browser claims, and logs no authorization code', () => {
+  const haproxy = read('deploy/haproxy.cfg')
+
+  assert.match(haproxy, /http-request del-header X-Forwarded-For$/m)
+  assert.doesNotMatch(haproxy, /option httplog|%r\b|%HU|%HQ/)
+})
+
+/** Names of the variables that compose.yaml hands to the gateway. */
+function gatewayEnvironment(): string[] {
+  const [, block = ''] = /^ {4}environment:\n((?: {6}.*\n)+)/m.exec(compose) ?? []
+  return [...block.matchAll(/^ {6}([A-Z_]+):/gm)].map(([, name = '']) => name)
+}
+
+function read(path: string): string {
+  return readFileSync(resolve(import.meta.dirname, '../..', path), 'utf8')
+}
