@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
+import type { Session } from '../oidc-session/sessions.ts'
 import { createRenewer, type Renewer } from './renewer.ts'
 
 declare module 'fastify' {
@@ -9,6 +10,8 @@ declare module 'fastify' {
     renewer: Renewer
     /** An onRequest hook for what needs an access token. Comes after `requireSession`. */
     attachAccessToken(request: FastifyRequest): Promise<void>
+    /** After `upstream` refused the request's token: true when the request has a newer one now. */
+    replaceRefusedToken(request: FastifyRequest, upstream: string): Promise<boolean>
   }
   interface FastifyRequest {
     /** Fresh, and of this request's session alone. Null where nothing has asked for one. */
@@ -36,11 +39,23 @@ export default fp<TokenRenewalOptions>(
         .withUsableToken(request.session, request.log)
         .catch((error) => app.failSession(request, error))
       request.log.trace({ event: 'token.acquired', renewed: session !== request.session })
+      attach(request, session)
+    })
+    app.decorate('replaceRefusedToken', async (request: FastifyRequest, upstream: string) => {
+      if (!request.session) return false
+      const session = await renewer
+        .afterRefusal(request.session, upstream, request.log)
+        .catch((error) => app.failSession(request, error))
+      if (session) attach(request, session)
+      return session !== undefined
+    })
+    // Closing goes backwards, so the store is still there: tokens that a grant is about to bring have to be stored.
+    app.addHook('onClose', () => renewer.idle())
+
+    function attach(request: FastifyRequest, session: Session): void {
       request.session = session
       request.accessToken = session.record.tokenSet.accessToken
-    })
-    // Before the store closes: tokens that a grant is about to bring have to be stored.
-    app.addHook('preClose', () => renewer.idle())
+    }
   },
   { name: 'token-renewal', fastify: '5.x', dependencies: ['oidc-session', 'session-store', 'issuer'] },
 )

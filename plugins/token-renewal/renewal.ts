@@ -23,10 +23,21 @@ export interface RenewalOptions {
  * Renews a session's tokens, once over all processes that share its store.
  *
  * @param seen the session as whoever asks has read it: newer tokens in the store are as good as a grant
+ * @param permit asked under the lock, when a grant is all that helps
+ * @returns nothing when there is nothing newer and `permit` forbade a grant
  * @throws GatewayError BFF_SESSION_ENDED, BFF_SESSION_REQUIRED (it ended meanwhile), BFF_ISSUER_UNAVAILABLE
  * @throws StoreUnavailableError
  */
-export type Renew = (seen: Session, log: RenewalLog) => Promise<Session>
+export type Renew = (
+  seen: Session,
+  log: RenewalLog,
+  permit?: () => Promise<boolean>,
+) => Promise<Session | undefined>
+
+type Attempt = { outcome: 'renewed'; session: Session } | { outcome: 'forbidden' } | { outcome: 'again' }
+
+const forbidden: Attempt = { outcome: 'forbidden' }
+const again: Attempt = { outcome: 'again' }
 
 /** A waiter looks again this often, should the news of a change get lost. */
 const lookAgainMs = 500
@@ -46,7 +57,7 @@ export function createRenewal({
   const lockMs = 3 * issuerTimeoutMs
   const longestGrantMs = 2.5 * issuerTimeoutMs
 
-  return async function renew(seen, log) {
+  return async function renew(seen, log, permit = async () => true) {
     for (;;) {
       const waiting = new AbortController()
       try {
@@ -55,9 +66,9 @@ export function createRenewal({
         const lapsesAt = clock.monotonic() + lockMs
         const result = await store.lock(seen.id, lockMs)
         if (result.outcome === 'acquired') {
-          const session = await renewUnderLock(seen, result.lock, lapsesAt, log)
-          if (session) return session
-          continue
+          const attempt = await renewUnderLock({ seen, lock: result.lock, lapsesAt, log, permit })
+          if (attempt.outcome === 'again') continue
+          return attempt.outcome === 'renewed' ? attempt.session : undefined
         }
         const current = await reload(seen)
         if (current.version !== seen.version) return current
@@ -69,32 +80,27 @@ export function createRenewal({
     }
   }
 
-  /** @returns nothing when it has to be begun again */
-  async function renewUnderLock(
-    seen: Session,
-    lock: Lock,
-    lapsesAt: number,
-    log: RenewalLog,
-  ): Promise<Session | undefined> {
+  async function renewUnderLock({
+    seen,
+    permit,
+    ...holder
+  }: Holder & { seen: Session; permit: () => Promise<boolean> }): Promise<Attempt> {
+    const { lock, lapsesAt } = holder
     try {
       // Read under the lock, never before: what was seen earlier may have been spent by the last holder.
       const current = await reload(seen)
-      if (current.version !== seen.version) return current
+      if (current.version !== seen.version) return renewed(current)
+      if (!(await permit())) return forbidden
       // This process may have been frozen: a grant that no longer fits under the lock is not begun.
-      if (lapsesAt - clock.monotonic() < longestGrantMs) return undefined
-      return await grant(current, lock, lapsesAt, log)
+      if (lapsesAt - clock.monotonic() < longestGrantMs) return again
+      return await grant(current, holder)
     } finally {
       // One that can't be given back lapses.
       await lock.release().catch(() => {})
     }
   }
 
-  async function grant(
-    session: Session,
-    lock: Lock,
-    lapsesAt: number,
-    log: RenewalLog,
-  ): Promise<Session | undefined> {
+  async function grant(session: Session, { lock, lapsesAt, log }: Holder): Promise<Attempt> {
     const { tokenSet } = session.record
     if (tokenSet.refreshToken === undefined) throw new GatewayError('BFF_SESSION_ENDED')
 
@@ -107,9 +113,9 @@ export function createRenewal({
     switch (answer.outcome) {
       case 'refused': {
         // A holder whose lock has lapsed can't tell a dead session from one that the next holder is renewing.
-        if (clock.monotonic() >= lapsesAt) return undefined
-        const renewed = await endUnlessRenewed(sessions, session)
-        if (renewed) return renewed
+        if (clock.monotonic() >= lapsesAt) return again
+        const newer = await endUnlessRenewed(sessions, session)
+        if (newer) return renewed(newer)
         log.warn({ event: 'token.renewal.failed', reason: 'invalid_grant', final: true })
         throw new GatewayError('BFF_SESSION_ENDED')
       }
@@ -120,11 +126,11 @@ export function createRenewal({
         throw issuerUnavailable(retryInMs)
       }
       case 'granted': {
-        const renewed = await keep(session, answer.tokens, requestedAt, log)
-        const { tokenType, expiresAt } = renewed.record.tokenSet
+        const kept = await keep(session, answer.tokens, requestedAt, log)
+        const { tokenType, expiresAt } = kept.record.tokenSet
         const durationMs = Math.round(clock.monotonic() - startedAt)
         log.debug({ event: 'token.renewal.done', tokenType, expiresAt: isoTime(expiresAt), durationMs })
-        return renewed
+        return renewed(kept)
       }
     }
   }
@@ -183,6 +189,18 @@ export function createRenewal({
     if (!current) throw new GatewayError('BFF_SESSION_REQUIRED')
     return current
   }
+}
+
+/** What a process holds while it renews. */
+interface Holder {
+  lock: Lock
+  /** By the monotonic clock. */
+  lapsesAt: number
+  log: RenewalLog
+}
+
+function renewed(session: Session): Attempt {
+  return { outcome: 'renewed', session }
 }
 
 /**

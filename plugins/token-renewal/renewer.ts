@@ -1,6 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { GatewayError } from '../errors/catalogue.ts'
 import type { Session } from '../oidc-session/sessions.ts'
+import { createExpiringMap } from '../session-store/expiring-map.ts'
+import { type SessionStore, StoreUnavailableError } from '../session-store/store.ts'
 import { decideRenewal } from './policy.ts'
 import { createRenewal, endUnlessRenewed, issuerUnavailable, type RenewalOptions } from './renewal.ts'
 import { isoTime, type RenewalLog } from './renewal-log.ts'
@@ -15,20 +17,41 @@ export interface Renewer {
    * @throws StoreUnavailableError
    */
   withUsableToken(session: Session, log: RenewalLog): Promise<Session>
+  /**
+   * After an upstream has answered 401 to the session's token: the session with a newer token, which somebody may
+   * have brought already, or nothing when none can be had now. An upstream that refuses every token gets one forced
+   * renewal per session and `refreshBeforeExpirationMs`.
+   *
+   * @param upstream a name for who refused
+   * @throws GatewayError BFF_SESSION_ENDED, BFF_SESSION_REQUIRED
+   */
+  afterRefusal(session: Session, upstream: string, log: RenewalLog): Promise<Session | undefined>
   /** Resolves when no renewal is under way. */
   idle(): Promise<void>
 }
 
 export interface RenewerOptions extends RenewalOptions {
+  store: RenewalOptions['store'] & Pick<SessionStore, 'claim'>
   refreshBeforeExpirationMs: number
 }
 
-export function createRenewer(options: RenewerOptions): Renewer {
-  const { sessions, clock, refreshBeforeExpirationMs, issuerTimeoutMs } = options
-  const renew = createRenewal(options)
-  const flights = createSingleFlight<Session>()
+interface Flight {
+  background?: boolean
+  /** Renews although the token has time left, where this permits it. */
+  forced?: () => Promise<boolean>
+}
 
-  return { withUsableToken, idle: flights.idle }
+/** Sessions whose back-off one process remembers; the store knows it too. */
+const maxResting = 10_000
+
+export function createRenewer(options: RenewerOptions): Renewer {
+  const { sessions, store, clock, refreshBeforeExpirationMs, issuerTimeoutMs } = options
+  const renew = createRenewal(options)
+  const flights = createSingleFlight<Session | undefined>()
+  /** Failed just now: nothing to gain from asking in the background, not even the store. */
+  const resting = createExpiringMap<{ failed: true }>({ clock, maxEntries: maxResting })
+
+  return { withUsableToken, afterRefusal, idle: flights.idle }
 
   async function withUsableToken(session: Session, log: RenewalLog): Promise<Session> {
     switch (decideRenewal(session.record.tokenSet, refreshBeforeExpirationMs, clock.now())) {
@@ -36,42 +59,75 @@ export function createRenewer(options: RenewerOptions): Renewer {
         return session
       case 'use-and-renew':
         // What becomes of it is logged, and the next request sees it.
-        startRenewal(session, log, { background: true }).catch(() => {})
+        if (!resting.get(session.id)) fly(session, log, { background: true }).catch(() => {})
         return session
       case 'wait':
-        return newerThan(session, log)
+        return orEnded(await inTime(newerThan(session, log)))
       case 'ended':
         return orEnded(await endUnlessRenewed(sessions, session))
     }
   }
 
-  async function newerThan(session: Session, log: RenewalLog): Promise<Session> {
-    const renewed = await inTime(startRenewal(session, log, { background: false }))
-    // A flight that a slower request began may end with the very tokens that this one has found too old.
-    return renewed.version === session.version ? newerThan(session, log) : renewed
+  async function afterRefusal(session: Session, upstream: string, log: RenewalLog) {
+    if (session.record.tokenSet.refreshToken === undefined) return undefined
+    const name = `forced-renewal:${session.id}:${upstream}`
+    try {
+      return await inTime(
+        newerThan(session, log, { forced: () => store.claim(name, refreshBeforeExpirationMs) }),
+      )
+    } catch (error) {
+      // The browser gets the upstream's own answer then, which is true at least.
+      if (error instanceof StoreUnavailableError) return undefined
+      if (error instanceof GatewayError && error.code === 'BFF_ISSUER_UNAVAILABLE') return undefined
+      throw error
+    }
+  }
+
+  /** @returns nothing when a forced renewal was not permitted */
+  async function newerThan(
+    session: Session,
+    log: RenewalLog,
+    flight: Flight = {},
+  ): Promise<Session | undefined> {
+    for (;;) {
+      const joined = flights.current(session.id)
+      const renewed = await (joined ?? fly(session, log, flight))
+      // One that another request began may have ended with the very tokens that this one has found wanting.
+      if (!joined || (renewed && renewed.version !== session.version)) return renewed
+    }
   }
 
   /** Runs on nobody's request: a browser that goes away does not cancel it. */
-  function startRenewal(session: Session, log: RenewalLog, { background }: { background: boolean }) {
+  function fly(
+    session: Session,
+    log: RenewalLog,
+    { background = false, forced }: Flight,
+  ): Promise<Session | undefined> {
     return flights.run(session.id, async () => {
       const expiresAt = isoTime(session.record.tokenSet.expiresAt)
-      log.debug({ event: 'token.renewal.due', expiresAt, forced: false, background })
+      log.debug({ event: 'token.renewal.due', expiresAt, forced: forced !== undefined, background })
       try {
-        return await renew(session, log)
+        return await renew(session, log, forced)
       } catch (error) {
-        if (!(error instanceof GatewayError)) {
-          log.warn({ event: 'token.renewal.failed', reason: 'store_unavailable', final: false, err: error })
-        }
+        noteFailure(session, error, log)
         throw error
       }
     })
   }
 
+  function noteFailure({ id }: Session, error: unknown, log: RenewalLog): void {
+    if (error instanceof GatewayError) {
+      if (error.retryAfterMs !== undefined) resting.set(id, { failed: true }, error.retryAfterMs)
+      return
+    }
+    log.warn({ event: 'token.renewal.failed', reason: 'store_unavailable', final: false, err: error })
+  }
+
   /** A request waits no longer than this; the grant itself goes on, and its tokens are stored. */
-  async function inTime(flight: Promise<Session>): Promise<Session> {
+  async function inTime<T>(renewed: Promise<T>): Promise<T> {
     const waiting = new AbortController()
     try {
-      return await Promise.race([flight, late(waiting.signal)])
+      return await Promise.race([renewed, late(waiting.signal)])
     } finally {
       waiting.abort()
     }

@@ -1,6 +1,8 @@
 /** Runs one task per key at a time in this process: who asks while one runs gets the same promise. */
 export interface SingleFlight<T> {
   run(key: string, task: () => Promise<T>): Promise<T>
+  /** The one in flight, if any. */
+  current(key: string): Promise<T> | undefined
   /** Resolves when none is in flight. */
   idle(): Promise<void>
 }
@@ -16,6 +18,8 @@ export function createSingleFlight<T>(): SingleFlight<T> {
       flights.set(key, flight)
       return flight
     },
+
+    current: (key) => flights.get(key),
 
     async idle() {
       while (flights.size > 0) await Promise.allSettled(flights.values())

@@ -1,0 +1,88 @@
+import { randomUUID } from 'node:crypto'
+import Fastify, {
+  type FastifyInstance,
+  type FastifyPluginAsync,
+  type FastifyServerOptions,
+  LogController,
+} from 'fastify'
+import { type Clock, systemClock } from './plugins/clock.ts'
+import type { GatewayOptions } from './plugins/config/options.ts'
+import draining from './plugins/draining/index.ts'
+import errors from './plugins/errors/index.ts'
+import frontend from './plugins/frontend/index.ts'
+import issuer from './plugins/issuer/index.ts'
+import { loggerOptions } from './plugins/logging/logger-options.ts'
+import oidcSession from './plugins/oidc-session/index.ts'
+import requestGuard from './plugins/request-guard/index.ts'
+import sessionCookie from './plugins/session-cookie/index.ts'
+import sessionStore from './plugins/session-store/index.ts'
+import tokenRenewal from './plugins/token-renewal/index.ts'
+import upstreamProxy from './plugins/upstream-proxy/index.ts'
+import { navigations, sessionEndpoints } from './routes/bff/index.ts'
+import { basePath } from './routes/bff/paths.ts'
+import { health } from './routes/health.ts'
+
+export interface AppExtras {
+  /** Routes of the application's own, behind the request guard: they call `app.requireSession` and the like. */
+  localRoutes?: FastifyPluginAsync
+  clock?: Clock
+}
+
+/** The whole gateway, from top to bottom the way that a request takes. */
+export function buildApp(options: GatewayOptions, extras: AppExtras = {}): FastifyInstance {
+  const { publicUrl, oidc, session, cookie } = options
+  const { clock = systemClock } = extras
+  const app = Fastify(serverOptions(options))
+
+  app.register(errors, { loginUrl: `${basePath(publicUrl)}/bff/login` })
+  app.register(draining)
+
+  app.register(sessionStore, { redisUrl: options.redisUrl, clock })
+  app.register(issuer, { ...oidc, clock })
+  app.register(health)
+
+  app.register(sessionCookie, { ...cookie, ...session, secure: publicUrl.protocol === 'https:' })
+  app.register(oidcSession, { ...session, clock })
+  app.register(tokenRenewal, {
+    refreshBeforeExpirationMs: options.refreshBeforeExpirationMs,
+    issuerTimeoutMs: oidc.timeoutMs,
+    clock,
+  })
+
+  app.register(async (scope) => navigations(scope, options))
+  app.register(async (scope) => guarded(scope, options, extras))
+  if (options.staticDir !== undefined) {
+    app.register(frontend, { staticDir: options.staticDir, https: publicUrl.protocol === 'https:' })
+  }
+  return app
+}
+
+/** For scripts of the frontend alone: whatever is registered here, other sites can't make a browser call. */
+async function guarded(
+  app: FastifyInstance,
+  options: GatewayOptions,
+  { localRoutes }: AppExtras,
+): Promise<void> {
+  const { csrfHeader, publicUrl, corsOrigins } = options
+  await app.register(requestGuard, { csrfHeader, allowedOrigins: [publicUrl.origin, ...corsOrigins] })
+
+  app.register(async (scope) => sessionEndpoints(scope, options))
+  for (const upstream of options.upstreams) app.register(upstreamProxy, { upstream, csrfHeader })
+  if (localRoutes) app.register(localRoutes)
+}
+
+function serverOptions({ publicUrl, trustProxy, logLevel }: GatewayOptions): FastifyServerOptions {
+  const base = basePath(publicUrl)
+  return {
+    logger: loggerOptions(logLevel),
+    // Its lines hold whole URLs, and with them authorization codes.
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: () => randomUUID(),
+    // Fastify itself takes a number for distrust, since whoever reaches it directly can claim any number of hops.
+    trustProxy: typeof trustProxy === 'number' ? (_address, hop) => hop < trustProxy : trustProxy,
+    // Proxies in front differ in whether they take the base path away.
+    rewriteUrl: ({ url = '/' }) => (base && url.startsWith(`${base}/`) ? url.slice(base.length) : url),
+    // Requests on connections that are still open when closing begins are answered, not refused.
+    return503OnClosing: false,
+  }
+}

@@ -1,0 +1,30 @@
+import { serializeError } from './serialize-error.ts'
+
+/**
+ * Options for Fastify's logger (pino). Nothing that could hold a token, cookie or authorization code is ever given
+ * to it; the redaction stands behind that.
+ *
+ * @param level of pino
+ */
+export function loggerOptions(level: string) {
+  return {
+    level,
+    serializers: { err: serializeError, req: serializeRequest },
+    redact: [
+      '*.authorization',
+      '*.cookie',
+      '*["set-cookie"]',
+      '*.accessToken',
+      '*.refreshToken',
+      '*.idToken',
+      '*.access_token',
+      '*.refresh_token',
+      '*.id_token',
+    ],
+  }
+}
+
+/** Without the query, which holds the authorization code at the callback. */
+function serializeRequest({ method, url, ip }: { method: string; url: string; ip: string }) {
+  return { method, url: url.split('?', 1)[0] ?? '', remoteAddress: ip }
+}

@@ -1,0 +1,54 @@
+import { privateCacheControl } from './cache-rules.ts'
+import { endsHere } from './hop-by-hop.ts'
+import { browserLocation } from './location.ts'
+
+export interface ResponseHeaderRules {
+  /** Path below which the browser sees the upstream. */
+  prefix: string
+  target: URL
+  /** Names of the upstream's cookies that the browser may have. */
+  cookies: string[]
+}
+
+export type IncomingHeaders = Record<string, string | string[] | undefined>
+
+/**
+ * Of the upstream's own origin, and harmful for ours: `Clear-Site-Data` would sign the user out, `X-Accel-*` and
+ * the CDN headers steer a proxy in front of us past the cache rules, and CORS is for us to grant.
+ */
+const upstreamOnly =
+  /^(alt-svc|clear-site-data|strict-transport-security|surrogate-.*|cdn-cache-control|.*-cdn-cache-control|x-accel-.*|x-sendfile|access-control-.*)$/
+
+/** What the browser gets to see of an answer's headers. */
+export function responseHeaders(incoming: IncomingHeaders, rules: ResponseHeaderRules) {
+  const isHopByHop = endsHere(incoming['connection'])
+  const headers: Record<string, string | string[]> = {}
+  for (const name in incoming) {
+    const value = incoming[name]
+    if (value === undefined || isHopByHop(name) || upstreamOnly.test(name)) continue
+    if (name === 'set-cookie') {
+      const allowed = [value].flat().filter((cookie) => isAllowed(cookie, rules.cookies))
+      if (allowed.length > 0) headers[name] = allowed
+    } else {
+      headers[name] = typeof value === 'string' ? asBytes(value) : value.map(asBytes)
+    }
+  }
+  const { location } = headers
+  if (typeof location === 'string') {
+    headers['location'] = browserLocation(location, rules.target, rules.prefix)
+  }
+  const cacheControl = [incoming['cache-control'] ?? []].flat().join(', ')
+  const saysOtherwise = incoming['expires'] !== undefined || incoming['pragma'] !== undefined
+  headers['cache-control'] = privateCacheControl(cacheControl, saysOtherwise)
+  return headers
+}
+
+function isAllowed(setCookie: string, names: string[]): boolean {
+  const [name = ''] = setCookie.split('=', 1)
+  return names.includes(name.trim())
+}
+
+/** undici reads values as UTF-8 and Node writes them as Latin-1: this way the same bytes go out as came in. */
+function asBytes(value: string): string {
+  return /[^\0-\xff]/.test(value) ? Buffer.from(value, 'utf8').toString('latin1') : value
+}

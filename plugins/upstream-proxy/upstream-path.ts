@@ -1,0 +1,25 @@
+/**
+ * Whether a path stays below the target's base path however the upstream reads it: it goes there byte for byte,
+ * and upstreams differ in what they decode, in whether a backslash is a slash and in whether `;…` belongs to a
+ * segment.
+ *
+ * @param path as the browser sent it, without the query
+ */
+export function staysBelow(path: string): boolean {
+  // A fragment is never sent; who sends one all the same hopes that two readers disagree on it.
+  if (path.includes('#')) return false
+  const decoded = decode(path)
+  return decoded !== undefined && !decoded.split(/[/\\]/).some(isParent)
+}
+
+function isParent(segment: string): boolean {
+  return segment.split(';', 1)[0] === '..'
+}
+
+function decode(path: string): string | undefined {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,92 @@
+import { parseArgs } from 'node:util'
+import closeWithGrace from 'close-with-grace'
+import type { FastifyInstance } from 'fastify'
+import { buildApp } from './app.ts'
+import { systemClock } from './plugins/clock.ts'
+import { ConfigurationError } from './plugins/config/configuration-error.ts'
+import { describeConfig } from './plugins/config/describe-config.ts'
+import { type LoadedConfig, loadConfig } from './plugins/config/load-config.ts'
+import type { GatewayOptions } from './plugins/config/options.ts'
+
+const usage = `Usage: npm start [-- --check-config]
+
+  --check-config   validate the configuration, print it with its secrets masked, and exit with 0 or 2`
+
+const { checkConfig, help } = readArguments()
+if (help) {
+  console.log(usage)
+  process.exit(0)
+}
+readEnvFile()
+const { options, warnings } = loadOrExit()
+if (checkConfig) {
+  for (const warning of warnings) console.error(`Warning: ${warning}`)
+  console.log(describeConfig(options, process.env))
+  process.exit(0)
+}
+await serve(options, warnings)
+
+function readArguments(): { checkConfig: boolean; help: boolean } {
+  try {
+    const known = {
+      'check-config': { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    } as const
+    const { values } = parseArgs({ options: known })
+    return { checkConfig: values['check-config'], help: values.help }
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : error}\n\n${usage}`)
+    process.exit(2)
+  }
+}
+
+/** What the environment has set already wins. */
+function readEnvFile(): void {
+  try {
+    process.loadEnvFile()
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return
+    throw error
+  }
+}
+
+function loadOrExit(): LoadedConfig {
+  try {
+    return loadConfig(process.env)
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error
+    console.error(error.message)
+    process.exit(2)
+  }
+}
+
+async function serve({ host, port, shutdown, ...rest }: GatewayOptions, warnings: string[]): Promise<void> {
+  const app = buildApp({ host, port, shutdown, ...rest })
+  for (const warning of warnings) app.log.warn(warning)
+
+  closeWithGrace({ delay: false, logger: app.log }, async ({ signal, err }) => {
+    if (err) app.log.fatal({ err }, 'An error that nobody caught')
+    else app.log.info({ event: 'shutdown.begun', signal })
+    await shutDown(app, { ...shutdown, ...(signal !== 'SIGTERM' && { delayMs: 0 }) })
+    app.log.info({ event: 'shutdown.done' })
+  })
+
+  try {
+    await app.listen({ host, port })
+  } catch (err) {
+    app.log.fatal({ err }, `Can't listen on ${host}, port ${port}`)
+    process.exit(1)
+  }
+}
+
+/** Load balancers hear first that no more should come, then what is under way ends, then the rest is cut off. */
+async function shutDown(
+  app: FastifyInstance,
+  { delayMs, timeoutMs }: GatewayOptions['shutdown'],
+): Promise<void> {
+  app.draining.begin()
+  await systemClock.sleep(delayMs)
+  const closed = app.close()
+  const tooLate = systemClock.sleep(timeoutMs).then(() => app.server.closeAllConnections())
+  await Promise.race([closed, tooLate])
+}
