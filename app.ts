@@ -8,10 +8,11 @@ import Fastify, {
 import { type Clock, systemClock } from './plugins/clock.ts'
 import type { GatewayOptions } from './plugins/config/options.ts'
 import draining from './plugins/draining/index.ts'
-import errors from './plugins/errors/index.ts'
+import errors, { answerBadUrl } from './plugins/errors/index.ts'
 import frontend from './plugins/frontend/index.ts'
 import issuer from './plugins/issuer/index.ts'
 import { loggerOptions } from './plugins/logging/logger-options.ts'
+import observability from './plugins/observability/index.ts'
 import oidcSession from './plugins/oidc-session/index.ts'
 import requestGuard from './plugins/request-guard/index.ts'
 import sessionCookie from './plugins/session-cookie/index.ts'
@@ -19,6 +20,7 @@ import sessionStore from './plugins/session-store/index.ts'
 import tokenRenewal from './plugins/token-renewal/index.ts'
 import upstreamProxy from './plugins/upstream-proxy/index.ts'
 import { navigations, sessionEndpoints } from './routes/bff/index.ts'
+import type { RouteOptions } from './routes/bff/options.ts'
 import { basePath } from './routes/bff/paths.ts'
 import { health } from './routes/health.ts'
 
@@ -26,16 +28,24 @@ export interface AppExtras {
   /** Routes of the application's own, behind the request guard: they call `app.requireSession` and the like. */
   localRoutes?: FastifyPluginAsync
   clock?: Clock
+  /** Where log lines go. Unset: standard output. */
+  logStream?: LogStream
+}
+
+export interface LogStream {
+  write(line: string): void
 }
 
 /** The whole gateway, from top to bottom the way that a request takes. */
 export function buildApp(options: GatewayOptions, extras: AppExtras = {}): FastifyInstance {
   const { publicUrl, oidc, session, cookie } = options
   const { clock = systemClock } = extras
-  const app = Fastify(serverOptions(options))
+  const loginUrl = `${basePath(publicUrl)}/bff/login`
+  const app = Fastify(serverOptions(options, loginUrl, extras.logStream))
 
-  app.register(errors, { loginUrl: `${basePath(publicUrl)}/bff/login` })
+  app.register(errors, { loginUrl })
   app.register(draining)
+  app.register(observability, { host: options.host, metricsPort: options.metricsPort })
 
   app.register(sessionStore, { redisUrl: options.redisUrl, clock })
   app.register(issuer, { ...oidc, clock })
@@ -49,8 +59,8 @@ export function buildApp(options: GatewayOptions, extras: AppExtras = {}): Fasti
     clock,
   })
 
-  app.register(async (scope) => navigations(scope, options))
-  app.register(async (scope) => guarded(scope, options, extras))
+  app.register(async (scope) => navigations(scope, { ...options, clock }))
+  app.register(async (scope) => guarded(scope, { ...options, clock }, extras))
   if (options.staticDir !== undefined) {
     app.register(frontend, { staticDir: options.staticDir, https: publicUrl.protocol === 'https:' })
   }
@@ -60,26 +70,39 @@ export function buildApp(options: GatewayOptions, extras: AppExtras = {}): Fasti
 /** For scripts of the frontend alone: whatever is registered here, other sites can't make a browser call. */
 async function guarded(
   app: FastifyInstance,
-  options: GatewayOptions,
+  options: RouteOptions,
   { localRoutes }: AppExtras,
 ): Promise<void> {
   const { csrfHeader, publicUrl, corsOrigins } = options
   await app.register(requestGuard, { csrfHeader, allowedOrigins: [publicUrl.origin, ...corsOrigins] })
 
   app.register(async (scope) => sessionEndpoints(scope, options))
-  for (const upstream of options.upstreams) app.register(upstreamProxy, { upstream, csrfHeader })
+  for (const upstream of options.upstreams) {
+    app.register(upstreamProxy, {
+      upstream,
+      csrfHeader,
+      basePath: basePath(publicUrl),
+      sessionCookie: options.cookie.name,
+    })
+  }
   if (localRoutes) app.register(localRoutes)
 }
 
-function serverOptions({ publicUrl, trustProxy, logLevel }: GatewayOptions): FastifyServerOptions {
+function serverOptions(
+  { publicUrl, trustProxy, logLevel }: GatewayOptions,
+  loginUrl: string,
+  logStream?: LogStream,
+): FastifyServerOptions {
   const base = basePath(publicUrl)
   return {
-    logger: loggerOptions(logLevel),
+    logger: { ...loggerOptions(logLevel), ...(logStream && { stream: logStream }) },
     // Its lines hold whole URLs, and with them authorization codes.
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => randomUUID(),
     // Fastify itself takes a number for distrust, since whoever reaches it directly can claim any number of hops.
     trustProxy: typeof trustProxy === 'number' ? (_address, hop) => hop < trustProxy : trustProxy,
+    // A URL that can't be routed reaches no error handler.
+    frameworkErrors: answerBadUrl(loginUrl),
     // Proxies in front differ in whether they take the base path away.
     rewriteUrl: ({ url = '/' }) => (base && url.startsWith(`${base}/`) ? url.slice(base.length) : url),
     // Requests on connections that are still open when closing begins are answered, not refused.

@@ -18,26 +18,36 @@ export interface ErrorsOptions {
 
 export default fp<ErrorsOptions>(
   async (app, { loginUrl }) => {
-    app.setErrorHandler((thrown, request, reply) => answer(thrown, request, reply))
-    app.setNotFoundHandler((request, reply) => answer(new GatewayError('BFF_NOT_FOUND'), request, reply))
-
-    function answer(thrown: unknown, request: FastifyRequest, reply: FastifyReply) {
-      const error = asGatewayError(thrown)
-      reply.code(error.statusCode).header('cache-control', 'no-store')
-      if (!(error instanceof GatewayError)) {
-        const { statusCode, code, message } = error
-        return reply.send({ statusCode, code, error: 'Bad request', details: message, requestId: request.id })
-      }
-      if (error.statusCode >= 500) request.log.error({ err: error }, error.message)
-      else request.log.debug({ err: error }, error.message)
-
-      const seconds = retryAfterSeconds(error)
-      if (seconds !== undefined) reply.header('retry-after', seconds)
-      if (request.routeOptions.config.navigation && prefersPage(request.headers.accept)) {
-        return reply.type('text/html; charset=utf-8').send(errorPage(error, request.id, loginUrl))
-      }
-      return reply.send(errorBody(error, request.id, loginUrl))
-    }
+    app.setErrorHandler((thrown, request, reply) => answer(thrown, request, reply, loginUrl))
+    app.setNotFoundHandler((request, reply) =>
+      answer(new GatewayError('BFF_NOT_FOUND'), request, reply, loginUrl),
+    )
   },
   { name: 'errors', fastify: '5.x' },
 )
+
+/** Fastify's `frameworkErrors`: what its router could not make sense of. Its own message repeats the URL. */
+export function answerBadUrl(loginUrl: string) {
+  return (_error: Error, request: FastifyRequest, reply: FastifyReply): void => {
+    const error = new GatewayError('BFF_INVALID_PATH', { details: 'The URL is not valid' })
+    answer(error, request, reply, loginUrl)
+  }
+}
+
+function answer(thrown: unknown, request: FastifyRequest, reply: FastifyReply, loginUrl: string) {
+  const error = asGatewayError(thrown)
+  reply.code(error.statusCode).header('cache-control', 'no-store')
+  if (!(error instanceof GatewayError)) {
+    const { statusCode, code, message } = error
+    return reply.send({ statusCode, code, error: 'Bad request', details: message, requestId: request.id })
+  }
+  if (error.statusCode >= 500) request.log.error({ err: error }, error.message)
+  else request.log.debug({ err: error }, error.message)
+
+  const seconds = retryAfterSeconds(error)
+  if (seconds !== undefined) reply.header('retry-after', seconds)
+  if (request.routeOptions.config?.navigation && prefersPage(request.headers.accept)) {
+    return reply.type('text/html; charset=utf-8').send(errorPage(error, request.id, loginUrl))
+  }
+  return reply.send(errorBody(error, request.id, loginUrl))
+}

@@ -19,7 +19,7 @@ function reasonOf(error: unknown): string {
   if (error instanceof ResponseBodyError) return error.error
   if (error instanceof WWWAuthenticateChallengeError) return 'client_authentication_rejected'
   const answer = answerOf(error)
-  if (answer) return `http_${answer.status}`
+  if (answer && !answer.ok) return `http_${answer.status}`
   if (error instanceof ClientError) return error.code ?? 'protocol_error'
   const cause = error instanceof Error ? error.cause : undefined
   if (cause instanceof Error && 'code' in cause && typeof cause.code === 'string') return cause.code

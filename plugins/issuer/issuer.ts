@@ -1,9 +1,11 @@
+import { createRemoteJWKSet, type JWTVerifyGetKey } from 'jose'
 import * as oidc from 'openid-client'
 import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import type { GrantedTokens } from '../oidc-session/token-set.ts'
 import { type ClientCredentials, clientAuthentication } from './client-authentication.ts'
 import { type GrantFailure, grantFailure } from './grant-failure.ts'
+import { type LogoutNotice, LogoutTokenError, verifyLogoutToken } from './logout-token.ts'
 import { createMetadataSource } from './metadata-source.ts'
 import { refreshAnswerFetch, refreshedIdToken } from './refresh-answer.ts'
 
@@ -41,6 +43,14 @@ export interface Issuer {
    * @see https://openid.net/specs/openid-connect-rpinitiated-1_0.html
    */
   endSessionUrl(request: { idToken?: string; postLogoutRedirectUri: URL }): URL | undefined
+  /** As it names itself in `iss`. @throws GatewayError BFF_ISSUER_UNAVAILABLE while its metadata are unknown */
+  identifier(): Promise<string>
+  /**
+   * Checks a logout token, all but whether it has been used before.
+   * @throws LogoutTokenError when it must not be heeded
+   * @throws GatewayError BFF_ISSUER_UNAVAILABLE when the issuer's keys can't be had
+   */
+  verifyLogoutToken(token: string): Promise<LogoutNotice>
 }
 
 export interface AuthorizationRequest {
@@ -87,6 +97,11 @@ export function createIssuer(
   onUnreachable: (error: unknown, retryInMs: number) => void,
 ): Issuer {
   const metadata = createMetadataSource(() => discover(options), clock, onUnreachable)
+  const known = () =>
+    metadata.get().catch((cause: unknown) => {
+      throw new GatewayError('BFF_ISSUER_UNAVAILABLE', { cause })
+    })
+  let keys: JWTVerifyGetKey | undefined
 
   return {
     clientId: options.clientId,
@@ -94,9 +109,7 @@ export function createIssuer(
     learn: (signal) => metadata.keepTrying(signal),
 
     async authorizationUrl({ redirectUri, scope, state, nonce, codeVerifier, parameters }) {
-      const { interactive } = await metadata.get().catch((cause: unknown) => {
-        throw new GatewayError('BFF_ISSUER_UNAVAILABLE', { cause })
-      })
+      const { interactive } = await known()
       const all = new URLSearchParams(parameters)
       all.set('redirect_uri', redirectUri.href)
       all.set('scope', scope)
@@ -117,12 +130,13 @@ export function createIssuer(
           ...(maxAgeSeconds !== undefined && { maxAge: maxAgeSeconds }),
         })
         const idToken = answer.claims()
-        if (!idToken) throw new TypeError('The issuer sent no ID token')
+        if (!idToken?.sub) throw new TypeError('The issuer sent no ID token, or one about nobody')
         const userInfo = await fetchUserInfo(interactive, answer.access_token, idToken.sub)
         return {
           issuer: idToken.iss,
           subject: idToken.sub,
-          claims: { ...idToken, ...userInfo },
+          // Which of the issuer's sessions it is, the signed token alone says.
+          claims: { ...idToken, ...userInfo, sid: idToken['sid'] },
           tokens: grantedTokens(answer, answer.id_token),
         }
       } catch (error) {
@@ -156,6 +170,24 @@ export function createIssuer(
         ...(idToken !== undefined && { id_token_hint: idToken }),
       })
     },
+
+    identifier: async () => (await known()).interactive.serverMetadata().issuer,
+
+    async verifyLogoutToken(token) {
+      const server = (await known()).interactive.serverMetadata()
+      if (server.jwks_uri === undefined) throw new LogoutTokenError('The issuer has no keys to check with')
+      keys ??= createRemoteJWKSet(new URL(server.jwks_uri), { timeoutDuration: options.timeoutMs })
+      const { clientId } = options
+      const supported = server.id_token_signing_alg_values_supported ?? ['RS256']
+      const algorithms = supported.filter((algorithm) => !/^(none|HS\d+)$/i.test(algorithm))
+      return verifyLogoutToken(token, {
+        issuer: server.issuer,
+        clientId,
+        keys,
+        algorithms,
+        now: clock.now(),
+      })
+    },
   }
 }
 
@@ -177,8 +209,8 @@ async function discover(options: IssuerOptions): Promise<Configurations> {
   oidc.enableNonRepudiationChecks(interactive)
 
   const patient = new oidc.Configuration(interactive.serverMetadata(), options.clientId, {}, authentication)
-  patient.timeout = (2.5 * options.timeoutMs) / 1000
-  patient[oidc.customFetch] = refreshAnswerFetch
+  patient.timeout = undefined
+  patient[oidc.customFetch] = refreshAnswerFetch(2.5 * options.timeoutMs)
   if (insecure) oidc.allowInsecureRequests(patient)
   return { interactive, patient }
 }

@@ -1,7 +1,11 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import type { CustomFetch, TokenEndpointResponse } from 'openid-client'
 
 /** Where the ID token of a refresh answer goes while openid-client looks at the answer. */
 const movedIdToken = 'fastify_bff_id_token'
+
+/** Of the event loop: enough for head and body, with some to spare. */
+const turnsToRead = 10
 
 /**
  * Fetches the answer to a refresh token grant so that no flaw in what is optional loses what is not.
@@ -9,12 +13,21 @@ const movedIdToken = 'fastify_bff_id_token'
  * The refresh token is spent once the issuer has answered, and openid-client throws the whole answer away when
  * the ID token in it does not please it. So the ID token is put aside, for the renewer to compare with the
  * session's identity while it holds the tokens, and members that are `null` count as absent.
+ *
+ * @param timeoutMs how long it listens. The configuration that uses it needs no time-out of its own.
  */
-export const refreshAnswerFetch: CustomFetch = async (url, options) => {
-  const response = await fetch(url, options as RequestInit)
-  if (response.status !== 200) return response
-  const text = await response.text()
-  return new Response(rearranged(text), { status: 200, headers: response.headers })
+export function refreshAnswerFetch(timeoutMs: number): CustomFetch {
+  return async (url, options) => {
+    const deadline = deadlineSignal(timeoutMs)
+    try {
+      const response = await fetch(url, { ...(options as RequestInit), signal: deadline.signal })
+      const { status, headers } = response
+      const text = await response.text()
+      return new Response(status === 200 ? rearranged(text) : text || null, { status, headers })
+    } finally {
+      deadline.clear()
+    }
+  }
 }
 
 /** The ID token that a refresh answer came with, not yet looked at. */
@@ -34,5 +47,23 @@ function rearranged(text: string): string {
   } catch {
     // Not JSON: openid-client says so better.
     return text
+  }
+}
+
+/** Aborts after `timeoutMs` as `AbortSignal.timeout` does, but not before what has come already was read. */
+function deadlineSignal(timeoutMs: number): { signal: AbortSignal; clear(): void } {
+  const deadline = new AbortController()
+  let cleared = false
+  const timer = setTimeout(async () => {
+    // After a stall Node runs timers before it reads the answer that already lies in the socket.
+    for (let turns = 0; turns < turnsToRead && !cleared; turns++) await turn()
+    deadline.abort(new DOMException('The issuer did not answer in time', 'TimeoutError'))
+  }, timeoutMs).unref()
+  return {
+    signal: deadline.signal,
+    clear() {
+      cleared = true
+      clearTimeout(timer)
+    },
   }
 }

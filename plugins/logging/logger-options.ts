@@ -1,5 +1,17 @@
 import { serializeError } from './serialize-error.ts'
 
+const secretFields = [
+  'authorization',
+  'cookie',
+  'set-cookie',
+  'accessToken',
+  'refreshToken',
+  'idToken',
+  'access_token',
+  'refresh_token',
+  'id_token',
+]
+
 /**
  * Options for Fastify's logger (pino). Nothing that could hold a token, cookie or authorization code is ever given
  * to it; the redaction stands behind that.
@@ -10,17 +22,7 @@ export function loggerOptions(level: string) {
   return {
     level,
     serializers: { err: serializeError, req: serializeRequest },
-    redact: [
-      '*.authorization',
-      '*.cookie',
-      '*["set-cookie"]',
-      '*.accessToken',
-      '*.refreshToken',
-      '*.idToken',
-      '*.access_token',
-      '*.refresh_token',
-      '*.id_token',
-    ],
+    redact: secretFields.flatMap((name) => [`["${name}"]`, `*["${name}"]`]),
   }
 }
 

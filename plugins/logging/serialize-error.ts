@@ -6,7 +6,7 @@ const maxCauses = 5
  */
 export function serializeError(error: unknown) {
   if (!(error instanceof Error)) return { type: typeof error, message: '', stack: '' }
-  return { ...describe(error), stack: error.stack ?? '', causes: causesOf(error).map(describe) }
+  return { ...describe(error), stack: stackOf(error), causes: causesOf(error).map(describe) }
 }
 
 function causesOf(error: Error): Error[] {
@@ -19,5 +19,16 @@ function causesOf(error: Error): Error[] {
 
 function describe(error: Error) {
   const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined
-  return { type: error.name, message: error.message, ...(code !== undefined && { code }) }
+  const message = quotes(error) ? '' : error.message
+  return { type: error.name, message, ...(code !== undefined && { code }) }
+}
+
+function stackOf(error: Error): string {
+  const { stack = '', message } = error
+  return quotes(error) ? stack.replace(message, '') : stack
+}
+
+/** `JSON.parse` repeats what stands around the fault, be it a token. */
+function quotes(error: Error): boolean {
+  return error instanceof SyntaxError
 }

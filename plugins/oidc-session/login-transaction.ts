@@ -33,6 +33,12 @@ export function transactionCookieName(sessionCookieName: string, state: string):
   return `${sessionCookieName}-tx-${hash}`
 }
 
+/** Not for every name that begins so: browsers take names from others that can't even be cleared again. */
+export function isTransactionCookie(sessionCookieName: string, name: string): boolean {
+  const prefix = `${sessionCookieName}-tx-`
+  return name.startsWith(prefix) && /^[\w-]{16}$/.test(name.slice(prefix.length))
+}
+
 /** The content of a sealed cookie as a transaction. It was sealed by us, so this guards against older versions. */
 export function readTransaction(content: Record<string, unknown>): LoginTransaction | undefined {
   const { state, nonce, codeVerifier, returnUrl, startedAt } = content

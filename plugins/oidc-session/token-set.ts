@@ -49,8 +49,9 @@ export function tokenSetFrom(granted: GrantedTokens, requestedAt: number, previo
 /** The `exp` of a JWT access token in milliseconds, or nothing when it is opaque or carries none. */
 function jwtExpiry(accessToken: string): number | undefined {
   try {
-    const { exp } = decodeJwt(accessToken)
-    return exp === undefined ? undefined : exp * 1000
+    // Whatever its type says: an access token is the issuer's business with the API, and nothing has checked it.
+    const { exp }: { exp?: unknown } = decodeJwt(accessToken)
+    return typeof exp === 'number' ? exp * 1000 : undefined
   } catch {
     return undefined
   }

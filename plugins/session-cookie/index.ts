@@ -2,6 +2,7 @@ import cookie, { type CookieSerializeOptions } from '@fastify/cookie'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import {
+  isTransactionCookie,
   type LoginTransaction,
   maxOpenTransactions,
   readTransaction,
@@ -116,7 +117,7 @@ export default fp<SessionCookieOptions>(
     /** Names of the oldest, so that one more fits; those that can't be opened go first. */
     function surplusTransactions(request: FastifyRequest): string[] {
       return Object.entries(request.cookies)
-        .filter(([cookieName]) => cookieName.startsWith(`${name}-tx-`))
+        .filter(([cookieName]) => isTransactionCookie(name, cookieName))
         .map(([cookieName, value]) => ({
           cookieName,
           startedAt: (value && open(request, value)?.startedAt) || 0,

@@ -1,6 +1,8 @@
 import fp from 'fastify-plugin'
 import type { Clock } from '../clock.ts'
+import { noMetrics } from '../observability/metrics.ts'
 import { createStore } from './create-store.ts'
+import { measured } from './measured.ts'
 import type { SessionStore } from './store.ts'
 
 declare module 'fastify' {
@@ -17,9 +19,10 @@ export interface SessionStoreOptions {
 
 export default fp<SessionStoreOptions>(
   async (app, options) => {
-    const store = createStore(options)
+    const plain = createStore(options)
+    const store = app.metrics === noMetrics ? plain : measured(plain, app.metrics.storeAnswered)
     app.decorate('sessionStore', store)
     app.addHook('onClose', () => store.close())
   },
-  { name: 'session-store', fastify: '5.x' },
+  { name: 'session-store', fastify: '5.x', dependencies: ['observability'] },
 )

@@ -13,6 +13,8 @@ export interface RedisConnection {
    * for it to come back; from then on it rejects at once.
    */
   ready(): Promise<void>
+  /** For how long Redis has been back after an outage, in milliseconds. Infinite when it was never away. */
+  backForMs(): number
   /** `onSubscribed` is called whenever listening begins (again): messages before that may have been missed. */
   subscribe(channel: string, listener: { onMessage(message: string): void; onSubscribed(): void }): void
   close(): Promise<void>
@@ -28,7 +30,7 @@ export function connectRedis(target: RedisTarget): RedisConnection {
   const client = createClient(target)
   // A Cluster client keeps a connection of its own for subscriptions.
   const subscriber = client instanceof Cluster ? client : createClient(target)
-  const ready = readiness(client)
+  const { ready, backForMs } = readiness(client)
   for (const each of new Set([client, subscriber])) {
     // Failures reach callers through `ready` and their commands; without a listener, ioredis prints them.
     each.on('error', ignore)
@@ -44,6 +46,7 @@ export function connectRedis(target: RedisTarget): RedisConnection {
   return {
     client,
     ready,
+    backForMs,
 
     subscribe(channel, { onMessage, onSubscribed }) {
       subscriber.on('message', (on: string, message: string) => {
@@ -126,8 +129,10 @@ function retryDelayMs(attempt: number): number {
 }
 
 /** One promise per outage, which all who wait share: it resolves when that ends, or rejects when it takes too long. */
-function readiness(client: RedisClient): () => Promise<void> {
+function readiness(client: RedisClient): Pick<RedisConnection, 'ready' | 'backForMs'> {
   let outage: PromiseWithResolvers<void> | undefined
+  let wasConnected = false
+  let backSince = Number.NEGATIVE_INFINITY
   let lastError: unknown = new Error('Not connected to Redis')
 
   const begin = () => {
@@ -138,6 +143,8 @@ function readiness(client: RedisClient): () => Promise<void> {
     outage = { promise, resolve, reject }
   }
   const end = () => {
+    if (wasConnected) backSince = performance.now()
+    wasConnected = true
     outage?.resolve()
     outage = undefined
   }
@@ -147,7 +154,7 @@ function readiness(client: RedisClient): () => Promise<void> {
   client.on('error', (error) => {
     lastError = error
   })
-  return async () => outage?.promise
+  return { ready: async () => outage?.promise, backForMs: () => performance.now() - backSince }
 }
 
 function ignore(): void {}

@@ -12,6 +12,13 @@ export interface RedisStoreOptions {
 /** Failures in a row are forgotten a minute after the last back-off has ended. */
 const FAILURES_OUTLIVE_BACK_OFF_MS = 60_000
 
+/**
+ * Locks lapse during an outage, though their holders may have got tokens meanwhile that they could not store. After
+ * it they come first, or their refresh token would be spent again: for so long nobody here is given a lock. It is
+ * what two gateways' connections can be apart in coming back, and a holder's next try after that.
+ */
+const HEAD_START_MS = 3_000
+
 /** How many sessions of an index are destroyed at a time. */
 const DESTROY_BATCH = 100
 
@@ -65,7 +72,16 @@ export function createRedisStore({ connection }: RedisStoreOptions): SessionStor
 
     async lock(id, ttlMs) {
       const owner = randomBytes(16).toString('base64url')
-      const [outcome, number] = await run((redis) => redis.bffLock(...lockKeys(id), owner, wholeMs(ttlMs)))
+      const headStartMs = HEAD_START_MS - connection.backForMs()
+      if (headStartMs > 0) {
+        await run((redis) => redis.ping())
+        return { outcome: 'held', lapsesInMs: wholeMs(headStartMs) }
+      }
+      const asked = run((redis) => redis.bffLock(...lockKeys(id), owner, wholeMs(ttlMs)))
+      const [outcome, number] = await asked.catch((error) => {
+        takeBack(id, owner)
+        throw error
+      })
       switch (outcome) {
         case 'acquired':
           return { outcome, lock: lockOf(id, owner, number) }
@@ -102,6 +118,11 @@ export function createRedisStore({ connection }: RedisStoreOptions): SessionStor
       (JSON.parse(indexes) as string[]).map((name) => run((redis) => redis.zrem(indexKey(name), id))),
     )
     return sealed
+  }
+
+  /** A Redis that was frozen may yet give the lock to its caller, who has given up: what is sent behind undoes it. */
+  function takeBack(id: string, owner: string): void {
+    connection.client.bffRelease(...lockKeys(id), id, owner).catch(() => {})
   }
 
   function lockOf(id: string, owner: string, failures: number): Lock {

@@ -1,13 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { systemClock } from '../../plugins/clock.ts'
-import type { GatewayOptions } from '../../plugins/config/options.ts'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { type Login, LoginError } from '../../plugins/issuer/issuer.ts'
 import { withoutProtocolClaims } from '../../plugins/oidc-session/claims.ts'
 import { type LoginTransaction, transactionLifetimeMs } from '../../plugins/oidc-session/login-transaction.ts'
 import type { NewSession } from '../../plugins/oidc-session/sessions.ts'
 import { tokenSetFrom } from '../../plugins/oidc-session/token-set.ts'
+import type { RouteOptions } from './options.ts'
 import { callbackUrl } from './paths.ts'
 
 type CallbackRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
@@ -22,24 +21,33 @@ const silentRefusals = new Set([
 ])
 
 /** Finishes the login: everything that came back is checked before there is a session. */
-export async function callback(app: FastifyInstance, { publicUrl }: GatewayOptions): Promise<void> {
+export async function callback(app: FastifyInstance, { publicUrl, clock }: RouteOptions): Promise<void> {
   app.get('/bff/callback', { config: { navigation: true } }, async (request: CallbackRequest, reply) => {
     reply.header('cache-control', 'no-store')
     const transaction = openTransaction(request)
-    app.browserCookies.clearTransaction(reply, transaction.state)
-    await claim(transaction)
-
-    const requestedAt = systemClock.now()
-    const login = await redeem(request, transaction)
-    if (login) {
-      const { reference } = await app.sessions.begin(
-        newSession(login, requestedAt, request.query['session_state']),
-      )
-      app.browserCookies.setSessionReference(request, reference)
-      request.log.info({ event: 'session.started', user: login.subject })
+    try {
+      await finish(request, transaction)
+    } catch (error) {
+      // While the store can't be asked the browser keeps what it has.
+      if (!(error instanceof GatewayError)) app.failSession(request, error as Error)
+      app.browserCookies.clearTransaction(reply, transaction.state)
+      throw error
     }
+    app.browserCookies.clearTransaction(reply, transaction.state)
     return reply.redirect(transaction.returnUrl)
   })
+
+  async function finish(request: CallbackRequest, transaction: LoginTransaction): Promise<void> {
+    await claim(transaction)
+    const requestedAt = clock.now()
+    const login = await redeem(request, transaction)
+    if (!login) return
+    const { reference } = await app.sessions.begin(
+      newSession(login, requestedAt, request.query['session_state']),
+    )
+    app.browserCookies.setSessionReference(request, reference)
+    request.log.info({ event: 'session.started', user: login.subject })
+  }
 
   function openTransaction(request: CallbackRequest): LoginTransaction {
     const { state } = request.query

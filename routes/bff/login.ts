@@ -1,15 +1,15 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { GatewayOptions } from '../../plugins/config/options.ts'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { authorizationParameters } from '../../plugins/oidc-session/authorization-parameters.ts'
 import { beginTransaction } from '../../plugins/oidc-session/login-transaction.ts'
 import { localPath } from '../../plugins/oidc-session/return-url.ts'
+import type { RouteOptions } from './options.ts'
 import { callbackUrl, homePath } from './paths.ts'
 
 type LoginRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 
 /** Sends the browser to the issuer: authorization code flow with PKCE, `state` and `nonce`. */
-export async function login(app: FastifyInstance, { publicUrl, oidc }: GatewayOptions): Promise<void> {
+export async function login(app: FastifyInstance, { publicUrl, oidc, clock }: RouteOptions): Promise<void> {
   app.get('/bff/login', { config: { navigation: true } }, async (request: LoginRequest, reply) => {
     const { returnUrl: wanted = homePath(publicUrl), ...query } = request.query
     const returnUrl = localPath(wanted, publicUrl.origin)
@@ -24,7 +24,7 @@ export async function login(app: FastifyInstance, { publicUrl, oidc }: GatewayOp
         silent: parameters.get('prompt') === 'none',
         ...(maxAge !== null && { maxAgeSeconds: Number(maxAge) }),
       },
-      Date.now(),
+      clock.now(),
     )
     const url = await app.issuer.authorizationUrl({
       ...transaction,

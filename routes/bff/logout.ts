@@ -1,15 +1,15 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { GatewayOptions } from '../../plugins/config/options.ts'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { localPath } from '../../plugins/oidc-session/return-url.ts'
 import type { SessionRecord } from '../../plugins/oidc-session/session-record.ts'
 import type { Session } from '../../plugins/oidc-session/sessions.ts'
+import type { RouteOptions } from './options.ts'
 import { homePath } from './paths.ts'
 
 type LogoutRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 
 /** Ends the session here, then at the issuer. */
-export async function logout(app: FastifyInstance, { publicUrl }: GatewayOptions): Promise<void> {
+export async function logout(app: FastifyInstance, { publicUrl }: RouteOptions): Promise<void> {
   app.get('/bff/logout', { config: { navigation: true } }, async (request: LogoutRequest, reply) => {
     reply.header('cache-control', 'no-store')
     const returnUrl = localPath(request.query['returnUrl'] ?? homePath(publicUrl), publicUrl.origin)
@@ -29,7 +29,8 @@ export async function logout(app: FastifyInstance, { publicUrl }: GatewayOptions
 
   async function end(request: LogoutRequest, session: Session): Promise<SessionRecord> {
     // The last record, not the one just read: a renewal may have come between.
-    const record = (await app.sessions.end(session)) ?? session.record
+    const last = await app.sessions.end(session).catch((error) => app.failSession(request, error))
+    const record = last ?? session.record
     app.browserCookies.clearSession(request)
     request.log.info({ event: 'session.ended', reason: 'logout' })
     await revoke(request, record.tokenSet.refreshToken)

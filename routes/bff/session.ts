@@ -2,11 +2,12 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { claimList } from '../../plugins/oidc-session/claims.ts'
 import { displayName } from '../../plugins/oidc-session/session-record.ts'
 import type { Session } from '../../plugins/oidc-session/sessions.ts'
+import type { RouteOptions } from './options.ts'
 
 type SessionRequest = FastifyRequest<{ Querystring: { slide?: string } }>
 
 /** What the gateway knows of the session, but for its tokens. */
-export async function session(app: FastifyInstance): Promise<void> {
+export async function session(app: FastifyInstance, { clock }: RouteOptions): Promise<void> {
   app.route({
     method: ['GET', 'POST'],
     url: '/bff/session',
@@ -14,7 +15,7 @@ export async function session(app: FastifyInstance): Promise<void> {
       reply.header('cache-control', 'no-store')
       const session = await app.openSession(request, { slide: request.query.slide !== 'false' })
       if (!session) return { isAuthenticated: false, message: 'Nobody is signed in' }
-      return sessionView(session, Date.now())
+      return sessionView(session, clock.now())
     },
   })
 }

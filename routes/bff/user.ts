@@ -1,13 +1,13 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { GatewayOptions } from '../../plugins/config/options.ts'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { type Claim, claimList } from '../../plugins/oidc-session/claims.ts'
+import type { RouteOptions } from './options.ts'
 import { basePath } from './paths.ts'
 
 type UserRequest = FastifyRequest<{ Querystring: { slide?: string } }>
 
 /** The user's claims, as Duende BFF gives them. */
-export async function user(app: FastifyInstance, { publicUrl }: GatewayOptions): Promise<void> {
+export async function user(app: FastifyInstance, { publicUrl, clock }: RouteOptions): Promise<void> {
   app.get('/bff/user', async (request: UserRequest, reply): Promise<Claim[]> => {
     reply.header('cache-control', 'no-store')
     const session = await app.openSession(request, { slide: request.query.slide !== 'false' })
@@ -15,7 +15,7 @@ export async function user(app: FastifyInstance, { publicUrl }: GatewayOptions):
 
     const { claims, sid, sessionState } = session.record
     const logoutUrl = `${basePath(publicUrl)}/bff/logout?sid=${encodeURIComponent(sid)}`
-    const secondsLeft = Math.floor((session.expiresAt - Date.now()) / 1000)
+    const secondsLeft = Math.floor((session.expiresAt - clock.now()) / 1000)
     return [
       ...claimList(claims),
       { type: 'bff:logout_url', value: logoutUrl },

@@ -1,0 +1,79 @@
+import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose'
+import { GatewayError } from '../errors/catalogue.ts'
+
+/** Whose sessions an issuer asks to end. */
+export type LogoutNotice = {
+  issuer: string
+  /** Names the token, so that it is heeded once. */
+  jti: string
+  /** Until when it is good, in milliseconds since the epoch. */
+  expiresAt: number
+} & ({ sid: string } | { subject: string })
+
+export interface LogoutTokenRules {
+  issuer: string
+  clientId: string
+  keys: JWTVerifyGetKey
+  /** Those that the issuer signs ID tokens with. */
+  algorithms: string[]
+  /** Milliseconds since the epoch. */
+  now: number
+}
+
+/** A logout token that must not be heeded. */
+export class LogoutTokenError extends Error {
+  readonly code = 'LOGOUT_TOKEN_INVALID'
+}
+
+const logoutEvent = 'http://schemas.openid.net/event/backchannel-logout'
+/** How far the issuer's clock may be from ours. */
+const clockToleranceSeconds = 30
+/** How old a notice may be, whatever it says of its own life. */
+const maxAgeSeconds = 10 * 60
+
+/**
+ * Checks a logout token. An ID token is none: it has no event, and a logout token must have no `nonce`, so that
+ * neither passes for the other.
+ *
+ * @throws LogoutTokenError
+ * @throws GatewayError BFF_ISSUER_UNAVAILABLE when the issuer's keys can't be had
+ * @see https://openid.net/specs/openid-connect-backchannel-1_0.html#Validation
+ */
+export async function verifyLogoutToken(token: string, rules: LogoutTokenRules): Promise<LogoutNotice> {
+  const { payload, protectedHeader } = await jwtVerify(token, rules.keys, {
+    issuer: rules.issuer,
+    audience: rules.clientId,
+    algorithms: rules.algorithms,
+    requiredClaims: ['iat', 'exp', 'jti', 'events'],
+    clockTolerance: clockToleranceSeconds,
+    maxTokenAge: maxAgeSeconds,
+    currentDate: new Date(rules.now),
+  }).catch((cause: unknown) => {
+    // jose's word for a key set that could not be fetched, or the error of the fetch itself.
+    const isAboutToken = cause instanceof errors.JOSEError && cause.code !== 'ERR_JOSE_GENERIC'
+    if (isAboutToken && !(cause instanceof errors.JWKSTimeout)) throw fault('does not hold', cause)
+    throw new GatewayError('BFF_ISSUER_UNAVAILABLE', { cause })
+  })
+  // Not every issuer says what it is; one that says something else means something else.
+  const { typ } = protectedHeader
+  if (typ !== undefined && !/^(application\/)?(logout\+jwt|jwt)$/i.test(typ)) throw fault('has another type')
+  return notice(payload, rules.issuer)
+}
+
+function notice({ sub, sid, jti, exp, nonce, events }: JWTPayload, issuer: string): LogoutNotice {
+  if (nonce !== undefined) throw fault('has a nonce')
+  if (!isObject(events) || !isObject(events[logoutEvent])) throw fault('is about no logout')
+  if (typeof jti !== 'string' || jti === '') throw fault('has no jti')
+  const common = { issuer, jti, expiresAt: ((exp ?? 0) + clockToleranceSeconds) * 1000 }
+  if (typeof sid === 'string' && sid !== '') return { ...common, sid }
+  if (sid === undefined && typeof sub === 'string' && sub !== '') return { ...common, subject: sub }
+  throw fault('names neither sid nor sub')
+}
+
+function fault(what: string, cause?: unknown): LogoutTokenError {
+  return new LogoutTokenError(`The logout token ${what}`, { cause })
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

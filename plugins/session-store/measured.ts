@@ -1,0 +1,36 @@
+import type { SessionStore } from './store.ts'
+
+/** What is worth measuring: waiting for a change takes as long as it takes. */
+const operations = [
+  'create',
+  'read',
+  'replace',
+  'touch',
+  'destroy',
+  'destroyBy',
+  'lock',
+  'claim',
+  'ping',
+] as const satisfies (keyof SessionStore)[]
+
+/** The same store, which reports how long each operation took, whether it succeeded or not. */
+export function measured(
+  store: SessionStore,
+  report: (operation: string, durationMs: number) => void,
+): SessionStore {
+  const result: SessionStore = { ...store }
+  for (const operation of operations) Object.assign(result, { [operation]: timed(operation) })
+  return result
+
+  function timed(operation: (typeof operations)[number]) {
+    const run = store[operation] as (...args: unknown[]) => Promise<unknown>
+    return async (...args: unknown[]) => {
+      const startedAt = performance.now()
+      try {
+        return await run(...args)
+      } finally {
+        report(operation, performance.now() - startedAt)
+      }
+    }
+  }
+}

@@ -1,0 +1,273 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { assertError } from '../support/assert-error.ts'
+import { type InjectBrowser, locationOf, setCookies } from '../support/inject-browser.ts'
+import { startInjectGateway } from '../support/inject-gateway.ts'
+
+const loginUrl = '/bff/login'
+
+test('a login ends where it was to end, with a session', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  const url = await browser.beginLogin({ returnUrl: '/start?x=1#part' })
+
+  const response = await browser.open(await browser.authorize(url), { 'sec-fetch-site': 'cross-site' })
+
+  assert.equal(response.statusCode, 302)
+  assert.equal(locationOf(response), '/start?x=1#part')
+  assert.equal(response.headers['cache-control'], 'no-store')
+  assert.equal((await browser.call('/bff/session')).json().identity.name, 'Alice Example')
+})
+
+test('without a return URL a login ends at the root', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  assert.equal(locationOf(await newBrowser().signIn()), '/')
+})
+
+test('a callback that was not begun in this browser is rejected', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const attacker = newBrowser()
+  const callback = await attacker.authorize(await attacker.beginLogin())
+  const victim = newBrowser()
+  await victim.beginLogin()
+
+  await assertRejected(victim, callback)
+  assert.equal((await attacker.open(callback)).statusCode, 302)
+})
+
+test('a state that is missing, wrong, repeated or odd is rejected', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  const callback = await browser.authorize(await browser.beginLogin())
+  const { state } = parametersOf(callback)
+  const changed = [
+    withParameters(callback, { state: undefined }),
+    withParameters(callback, { state: '' }),
+    withParameters(callback, { state: `${state}x` }),
+    withParameters(callback, { state: String(state).toUpperCase() }),
+    withParameters(callback, { state: '__proto__' }),
+    withParameters(callback, { state: 'x'.repeat(5000) }),
+    `${callback}&state=${state}`,
+    `${callback}&state=x`,
+    '/bff/callback',
+    '/bff/callback?',
+  ]
+  for (const url of changed) await assertRejected(browser, url)
+
+  assert.equal((await browser.open(callback)).statusCode, 302)
+})
+
+test('a state is used once, also by somebody who kept the cookie', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  const callback = await browser.authorize(await browser.beginLogin())
+  const cookie = browser.cookies.headerFor(new URL('http://localhost:3000/')) ?? ''
+
+  assert.equal((await browser.open(callback)).statusCode, 302)
+
+  const replayed = await newBrowser().call(callback, { headers: { cookie } })
+  assertError(replayed, 400, 'BFF_LOGIN_REJECTED', { loginUrl })
+  assert.ok(setCookies(replayed).every((value) => value.startsWith('bff-tx-')))
+  // Whoever is signed in stays so.
+  await assertRejectedButSignedIn(browser, callback)
+})
+
+test('of two callbacks at the same time one succeeds', async (t) => {
+  const { newBrowser, issuer } = await startInjectGateway(t)
+  const browser = newBrowser()
+  const callback = await browser.authorize(await browser.beginLogin())
+
+  const responses = await Promise.all([browser.open(callback), browser.open(callback)])
+
+  assert.deepEqual(responses.map(({ statusCode }) => statusCode).sort(), [302, 400])
+  assert.equal(issuer.events.grants('authorization_code').length, 1)
+})
+
+test('a code that is missing, repeated, wrong or of another login is rejected', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  const other = parametersOf(await newBrowserCallback(newBrowser()))
+  const faults: ((callback: string) => string)[] = [
+    (callback) => withParameters(callback, { code: undefined }),
+    (callback) => withParameters(callback, { code: '' }),
+    (callback) => withParameters(callback, { code: 'wrong' }),
+    (callback) => `${callback}&code=${parametersOf(callback).code}`,
+    (callback) => `${callback}&code=x`,
+    // PKCE: a code that was injected is bound to another verifier.
+    (callback) => withParameters(callback, { code: other.code }),
+  ]
+  for (const fault of faults) await assertRejected(browser, fault(await newBrowserCallback(browser)))
+})
+
+test('an answer in the name of another issuer, or of none, is rejected', async (t) => {
+  const { newBrowser, issuer } = await startInjectGateway(t)
+  const browser = newBrowser()
+  const faults: ((callback: string) => string)[] = [
+    (callback) => withParameters(callback, { iss: 'https://evil.example' }),
+    (callback) => withParameters(callback, { iss: `${issuer.issuer}/` }),
+    (callback) => withParameters(callback, { iss: undefined }),
+    (callback) => `${callback}&iss=https://evil.example`,
+  ]
+  for (const fault of faults) await assertRejected(browser, fault(await newBrowserCallback(browser)))
+  assert.equal(issuer.events.grants('authorization_code').length, 0)
+})
+
+test('a user who cancels is offered to log in again', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+
+  const callback = await browser.authorize(await browser.beginLogin(), { cancel: '1' })
+
+  assert.equal(parametersOf(callback).error, 'access_denied')
+  await assertRejected(browser, callback)
+})
+
+test('an error that nobody asked to be told silently is rejected', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  for (const error of ['login_required', 'server_error', 'temporarily_unavailable']) {
+    const callback = await newBrowserCallback(browser)
+    await assertRejected(browser, withParameters(callback, { code: undefined, error }))
+  }
+})
+
+test('after prompt=none nobody signed in is an answer: back to where it began, without a session', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  const url = await browser.beginLogin({ prompt: 'none', returnUrl: '/silent' })
+  const callback = await browser.authorize(url)
+  assert.equal(parametersOf(callback).error, 'login_required')
+
+  const response = await browser.open(callback, { 'sec-fetch-site': 'cross-site' })
+
+  assert.equal(response.statusCode, 302)
+  assert.equal(locationOf(response), '/silent')
+  assert.deepEqual(browser.cookies.all(), [])
+})
+
+test('prompt=none signs in who is known at the issuer', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  await browser.signIn()
+  browser.cookies.clear()
+
+  const callback = await browser.authorize(await browser.beginLogin({ prompt: 'none', returnUrl: '/silent' }))
+
+  assert.equal(locationOf(await browser.open(callback)), '/silent')
+  assert.equal((await browser.call('/bff/user')).statusCode, 200)
+})
+
+test('also after prompt=none a real error is one, and one of another issuer too', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  for (const change of [{ error: 'access_denied' }, { iss: 'https://evil.example' }]) {
+    const callback = await browser.authorize(await browser.beginLogin({ prompt: 'none' }))
+    await assertRejected(browser, withParameters(callback, change))
+  }
+})
+
+test('a browser that navigates is shown a page that offers to log in again, nothing that repeats itself', async (t) => {
+  const { newBrowser } = await startInjectGateway(t, { env: { PUBLIC_URL: 'https://app.example.com/shop' } })
+  const browser = newBrowser()
+  const hostile = '/shop/bff/callback?state=x&error=<script>&error_description=<img+src=x>'
+
+  const response = await browser.open(hostile)
+
+  assert.equal(response.statusCode, 400)
+  assert.equal(response.headers['content-type'], 'text/html; charset=utf-8')
+  assert.equal(response.headers['cache-control'], 'no-store')
+  assert.equal(response.headers['location'], undefined)
+  assert.match(response.body, /<a href="\/shop\/bff\/login">/)
+  assert.doesNotMatch(response.body, /<script|<img|http-equiv|refresh/i)
+})
+
+test('each login has a new session, and a cookie from before is never taken over', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const attacker = newBrowser()
+  await attacker.signIn('bob')
+  const planted = attacker.cookies.get('bff')?.value
+  assert.ok(planted)
+  const victim = newBrowser()
+  victim.cookies.store(new URL('http://localhost:3000/'), [`bff=${planted}; Path=/`])
+
+  await victim.signIn('alice')
+
+  const own = victim.cookies.get('bff')?.value
+  assert.notEqual(own, planted)
+  assert.equal((await victim.call('/bff/session')).json().identity.name, 'Alice Example')
+  assert.equal((await attacker.call('/bff/session')).json().identity.name, 'Bob Example')
+
+  await victim.signIn('alice')
+  assert.notEqual(victim.cookies.get('bff')?.value, own)
+})
+
+test('a login cookie is no session cookie, and a session cookie no login', async (t) => {
+  const { newBrowser, app } = await startInjectGateway(t)
+  const browser = newBrowser()
+  const callback = await newBrowserCallback(browser)
+  const [transaction] = browser.cookies.all()
+  assert.ok(transaction)
+  await browser.open(callback)
+  const session = browser.cookies.get('bff')
+  assert.ok(session)
+  const at = new URL('http://localhost:3000/')
+
+  const opened = app.decodeSecureSession(decodeURIComponent(transaction.value), app.log, 'sealedSession')
+  assert.equal(opened, null)
+  const confused = newBrowser()
+  confused.cookies.store(at, [`bff=${transaction.value}; Path=/`])
+  assertError(await confused.call('/bff/user'), 401, 'BFF_SESSION_REQUIRED', { loginUrl })
+
+  const mixed = newBrowser()
+  mixed.cookies.store(at, [`${transaction.name}=${session.value}; Path=/`])
+  await assertRejected(mixed, callback)
+})
+
+test('the state of the session at the issuer is kept, when it tells one', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  const callback = await newBrowserCallback(browser)
+
+  await browser.open(`${callback}&session_state=abc.def`)
+
+  const claims = (await browser.call('/bff/user')).json()
+  assert.deepEqual(
+    claims.find(({ type }: { type: string }) => type === 'bff:session_state'),
+    { type: 'bff:session_state', value: 'abc.def' },
+  )
+})
+
+/** A login that only lacks its callback. */
+async function newBrowserCallback(browser: InjectBrowser): Promise<string> {
+  return browser.authorize(await browser.beginLogin())
+}
+
+/** 400 for a script and for a person, without a session, without a redirect. */
+async function assertRejected(browser: InjectBrowser, url: string): Promise<void> {
+  const response = await browser.call(url)
+  assertError(response, 400, 'BFF_LOGIN_REJECTED', { loginUrl })
+  assert.equal(response.headers['location'], undefined)
+  assert.equal(browser.cookies.get('bff'), undefined)
+  const page = await browser.open(url)
+  assert.equal(page.statusCode, 400)
+  assert.match(page.body, /<a href="\/bff\/login">Log in again<\/a>/)
+}
+
+async function assertRejectedButSignedIn(browser: InjectBrowser, url: string): Promise<void> {
+  assertError(await browser.call(url), 400, 'BFF_LOGIN_REJECTED', { loginUrl })
+  assert.equal((await browser.call('/bff/user')).statusCode, 200)
+}
+
+function parametersOf(callback: string) {
+  const parameters = Object.fromEntries(new URL(callback, 'http://localhost').searchParams)
+  return parameters as { state?: string; code?: string; error?: string }
+}
+
+function withParameters(callback: string, changes: Record<string, string | undefined>): string {
+  const { pathname, searchParams } = new URL(callback, 'http://localhost')
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === undefined) searchParams.delete(name)
+    else searchParams.set(name, value)
+  }
+  return `${pathname}?${searchParams}`
+}

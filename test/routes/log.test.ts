@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { startTimeApi } from '../../demo/time-api.ts'
+import { createFakeClock } from '../support/fake-clock.ts'
+import { startFaultyIssuer } from '../support/faulty-issuer.ts'
+import { type InjectGateway, newKey, startInjectGateway } from '../support/inject-gateway.ts'
+
+const audience = 'urn:test:time-api'
+
+/** A gateway that logs everything, and every secret that comes by it. */
+async function start(t: TestContext) {
+  const issuer = await startFaultyIssuer({ apiAudience: audience })
+  t.after(() => issuer.close())
+  const timeApi = await startTimeApi({ issuer: issuer.issuer, audience })
+  t.after(() => timeApi.close())
+  const clock = createFakeClock(Date.now())
+  const key = newKey()
+  const secrets = new Set([issuer.clientSecret, key])
+  const keep = (value: unknown) => {
+    if (typeof value === 'string' && value !== '') secrets.add(value)
+  }
+  issuer.provider.on('grant.success', (ctx) => {
+    for (const name of ['code', 'code_verifier', 'refresh_token']) keep(ctx.oidc.params?.[name])
+    for (const name of ['access_token', 'refresh_token', 'id_token']) {
+      keep((ctx.body as Record<string, unknown>)[name])
+    }
+  })
+  const env = { API_URL: timeApi.url, SESSION_KEYS: key, OIDC_SCOPE: 'openid offline_access time:read' }
+  const gateway = await startInjectGateway(t, { issuer, env, extras: { clock } })
+  return { ...gateway, issuer, clock, secrets, keep }
+}
+
+type Started = Awaited<ReturnType<typeof start>>
+
+/** Signs in, and keeps all that goes through the browser meanwhile. */
+async function signIn({ newBrowser, keep }: Started) {
+  const browser = newBrowser()
+  const url = await browser.beginLogin({ returnUrl: '/return-url-of-the-user' })
+  for (const name of ['state', 'nonce']) keep(url.searchParams.get(name))
+  for (const { value } of browser.cookies.all()) keep(value)
+  const callback = await browser.authorize(url)
+  keep(new URL(callback, 'http://localhost').searchParams.get('code'))
+  await browser.open(callback)
+  for (const { value } of browser.cookies.all()) keep(value)
+  return { browser, callback }
+}
+
+function assertKeepsSecrets({ log }: InjectGateway, secrets: Set<string>): void {
+  const text = log()
+  for (const secret of secrets) {
+    for (const form of [secret, decodeURIComponent(secret), encodeURIComponent(secret)]) {
+      assert.ok(!text.includes(form), `${form.slice(0, 12)}… is in the log`)
+    }
+  }
+  assert.doesNotMatch(text, /eyJ[\w-]{8,}|Bearer [\w-]{8,}|code=|state=/)
+}
+
+test('at level trace the log of a whole session holds no token, cookie, code or state', async (t) => {
+  const gateway = await start(t)
+  const { clock, secrets, issuer, log } = gateway
+
+  const { browser, callback } = await signIn(gateway)
+  await browser.open(callback)
+  assert.equal((await browser.call('/bff/user')).statusCode, 200)
+  assert.equal((await browser.call('/api/gettime?secret=of-the-query')).statusCode, 200)
+  await clock.advance(40_000)
+  assert.equal((await browser.call('/api/gettime')).statusCode, 200)
+  assert.equal(issuer.events.refreshGrants().length, 1)
+  assert.equal((await browser.open('/bff/logout')).statusCode, 302)
+
+  // Two of each token, code, verifier, state, nonce, cookies, client secret and key.
+  assert.ok(secrets.size >= 13, `${secrets.size} secrets`)
+  assertKeepsSecrets(gateway, secrets)
+  assert.doesNotMatch(log(), /of-the-query/)
+  for (const event of [
+    'session.started',
+    'session.ended',
+    'token.acquire',
+    'upstream.response',
+    'token.renewal.done',
+  ]) {
+    assert.match(log(), new RegExp(`"event":"${event.replaceAll('.', '\\.')}"`))
+  }
+})
+
+test('nor does that of logins that fail', async (t) => {
+  const gateway = await start(t)
+  const { newBrowser, issuer, secrets, keep, log } = gateway
+  const faults: Parameters<typeof issuer.rewrite>[1][] = [
+    (answer) => Object.assign(answer, { id_token: `${answer['id_token']}x` }),
+    (answer) => Object.assign(answer, { access_token: undefined }),
+    (_answer, ctx) => Object.assign(ctx, { status: 500 }),
+    (answer, ctx) => Object.assign(ctx, { body: `{"access_token":${answer['access_token']}}`, type: 'json' }),
+    (answer, ctx) => Object.assign(ctx, { body: `${answer['refresh_token']}`, type: 'json' }),
+    (_answer, ctx) =>
+      Object.assign(ctx, {
+        status: 400,
+        body: { error: 'invalid_grant', error_description: 'secret-prose' },
+      }),
+  ]
+  for (const fault of faults) {
+    issuer.rewrite('/token', fault)
+    const { callback } = await signIn(gateway)
+    const { searchParams } = new URL(callback, 'http://localhost')
+    keep(searchParams.get('state'))
+    await newBrowser().open(callback)
+    await newBrowser().open(callback.replace('callback', 'callback%zz'))
+    await newBrowser().open(callback.replace('callback', 'unknown'))
+  }
+  assert.equal(log().match(/"event":"login\.rejected"/g)?.length, faults.length)
+  assertKeepsSecrets(gateway, secrets)
+  assert.doesNotMatch(log(), /secret-prose/)
+})
+
+test('a line names user and session, so that one session can be followed without its cookie', async (t) => {
+  const gateway = await start(t)
+  const { browser } = await signIn(gateway)
+  await browser.call('/api/gettime')
+
+  const lines = gateway
+    .log()
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  const { user, sessionHash, reqId } = lines.find(({ event }) => event === 'token.acquire')
+  assert.equal(user, 'alice')
+  assert.match(sessionHash, /^[\w-]{22}$/)
+  assert.match(reqId, /^[\da-f-]{36}$/)
+})

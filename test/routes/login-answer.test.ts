@@ -1,0 +1,240 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { decodeJwt, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose'
+import type { IssuerOptions } from '../../demo/issuer.ts'
+import { assertError } from '../support/assert-error.ts'
+import { type Answer, type FaultyIssuer, metadataPath, startFaultyIssuer } from '../support/faulty-issuer.ts'
+import type { InjectBrowser } from '../support/inject-browser.ts'
+import { startInjectGateway } from '../support/inject-gateway.ts'
+
+/** A gateway whose issuer answers the way it is told to. */
+async function start(t: TestContext, options: IssuerOptions = {}) {
+  const issuer = await startFaultyIssuer(options)
+  t.after(() => issuer.close())
+  return { ...(await startInjectGateway(t, { issuer })), issuer }
+}
+
+async function assertRejected(browser: InjectBrowser, what: string): Promise<void> {
+  const callback = await browser.authorize(await browser.beginLogin())
+  const response = await browser.call(callback)
+  assert.equal(response.statusCode, 400, what)
+  assertError(response, 400, 'BFF_LOGIN_REJECTED', { loginUrl: '/bff/login' })
+  assert.equal(browser.cookies.get('bff'), undefined, what)
+}
+
+async function assertAccepted(browser: InjectBrowser): Promise<void> {
+  assert.equal((await browser.signIn()).statusCode, 302)
+  assert.ok(browser.cookies.get('bff'))
+}
+
+/** Puts another ID token into the answer to the code. */
+function withIdToken(issuer: FaultyIssuer, forge: (claims: JWTPayload, honest: string) => unknown): void {
+  issuer.rewrite('/token', async (answer) => {
+    const honest = String(answer['id_token'])
+    answer['id_token'] = await forge(decodeJwt(honest), honest)
+  })
+}
+
+const seconds = () => Math.floor(Date.now() / 1000)
+
+const wrongClaims: Record<string, Record<string, unknown>> = {
+  'another issuer': { iss: 'https://evil.example' },
+  'no issuer': { iss: undefined },
+  'another audience': { aud: 'another-client' },
+  'no audience': { aud: undefined },
+  'several audiences without saying which it is for': { aud: ['demo', 'another-client'] },
+  'several audiences, and for another of them': { aud: ['demo', 'another-client'], azp: 'another-client' },
+  'no subject': { sub: undefined },
+  'an empty subject': { sub: '' },
+  'no expiry': { exp: undefined },
+  'an expiry that is over': { exp: seconds() - 120, iat: seconds() - 240 },
+  'an expiry that is text': { exp: 'tomorrow' },
+  'no time of issue': { iat: undefined },
+  'a beginning in the future': { nbf: seconds() + 3600 },
+  'another nonce': { nonce: 'another' },
+  'no nonce': { nonce: undefined },
+}
+
+test('an ID token that the issuer signed with another of its keys is as good', async (t) => {
+  const { issuer, newBrowser } = await start(t)
+  withIdToken(issuer, (claims) => issuer.sign(claims))
+  await assertAccepted(newBrowser())
+})
+
+test('an ID token with any wrong claim is rejected, however well it is signed', async (t) => {
+  const { issuer, newBrowser } = await start(t)
+  for (const [what, wrong] of Object.entries(wrongClaims)) {
+    withIdToken(issuer, (claims) => issuer.sign({ ...claims, ...wrong }))
+    await assertRejected(newBrowser(), what)
+  }
+})
+
+test('an ID token whose signature does not hold is rejected', async (t) => {
+  const { issuer, newBrowser } = await start(t)
+  const otherIssuer = await startFaultyIssuer()
+  t.after(() => otherIssuer.close())
+  const forgeries: Record<string, (claims: JWTPayload, honest: string) => unknown> = {
+    'changed claims': (claims, honest) => {
+      const [header, , signature] = honest.split('.')
+      const payload = Buffer.from(JSON.stringify({ ...claims, sub: 'bob' })).toString('base64url')
+      return [header, payload, signature].join('.')
+    },
+    'a changed signature': (_claims, honest) =>
+      honest.slice(0, -4) + (honest.endsWith('AAAA') ? 'BBBB' : 'AAAA'),
+    'no signature': (_claims, honest) => `${honest.split('.').slice(0, 2).join('.')}.`,
+    'alg none': (claims) => new UnsecuredJWT(claims).encode(),
+    'the client secret as its key': (claims) => hs256(claims, issuer.clientSecret),
+    "somebody else's key": (claims) => otherIssuer.sign(claims),
+    'no ID token': () => undefined,
+    'an ID token that is none': () => 'nonsense',
+    'an encrypted ID token': () => 'a.b.c.d.e',
+    'an ID token that is an object': (claims) => claims,
+    'an empty ID token': () => '',
+  }
+  for (const [what, forge] of Object.entries(forgeries)) {
+    withIdToken(issuer, forge)
+    await assertRejected(newBrowser(), what)
+  }
+})
+
+test('an issuer that claims to sign with none is not believed', async (t) => {
+  const { issuer, newBrowser } = await start(t)
+  issuer.rewrite(metadataPath, (metadata) => {
+    metadata['id_token_signing_alg_values_supported'] = ['none', 'HS256', 'ES256']
+  })
+  for (const forge of [
+    (claims: JWTPayload) => new UnsecuredJWT(claims).encode(),
+    (claims: JWTPayload) => hs256(claims, issuer.clientSecret),
+  ]) {
+    withIdToken(issuer, forge)
+    await assertRejected(newBrowser(), String(forge))
+  }
+})
+
+test('a max_age that was asked for needs a sign-in that is recent enough', async (t) => {
+  const { issuer, newBrowser } = await start(t)
+  for (const [authTime, statusCode] of [
+    [seconds() - 3600, 400],
+    [undefined, 400],
+    [seconds(), 302],
+  ] as const) {
+    withIdToken(issuer, (claims) => issuer.sign({ ...claims, auth_time: authTime }))
+    const browser = newBrowser()
+    const callback = await browser.authorize(await browser.beginLogin({ max_age: '60' }))
+    assert.equal((await browser.open(callback)).statusCode, statusCode, `auth_time ${authTime}`)
+  }
+})
+
+test('an answer to the code that is no proper one is rejected', async (t) => {
+  const { issuer, newBrowser } = await start(t)
+  const faults: Record<string, (answer: Answer, ctx: { status: number; body: unknown }) => unknown> = {
+    'a server error': (_answer, ctx) => {
+      ctx.status = 500
+    },
+    'a page': (_answer, ctx) => {
+      ctx.body = '<p>down for maintenance'
+    },
+    'a list': (_answer, ctx) => {
+      ctx.body = [1]
+    },
+    'no access token': (answer) => delete answer['access_token'],
+    'an access token of another kind': (answer) => {
+      answer['token_type'] = 'mac'
+    },
+    'an access token that is a number': (answer) => {
+      answer['access_token'] = 7
+    },
+    'a negative lifetime': (answer) => {
+      answer['expires_in'] = -1
+    },
+  }
+  for (const [what, fault] of Object.entries(faults)) {
+    issuer.rewrite('/token', fault)
+    await assertRejected(newBrowser(), what)
+  }
+})
+
+test('an issuer that does not answer the code in time is no session either', async (t) => {
+  const issuer = await startFaultyIssuer()
+  t.after(() => issuer.close())
+  const { newBrowser } = await startInjectGateway(t, { issuer, env: { OIDC_TIMEOUT: '200ms' } })
+  const asked = Promise.withResolvers<void>()
+  issuer.rewrite('/token', () => asked.promise)
+  t.after(() => asked.resolve())
+  await assertRejected(newBrowser(), 'no answer')
+})
+
+test('UserInfo about somebody else is rejected', async (t) => {
+  const { issuer, newBrowser } = await start(t)
+  issuer.rewrite('/me', (answer) => Object.assign(answer, { sub: 'bob' }))
+  await assertRejected(newBrowser(), 'bob')
+})
+
+test('UserInfo about nobody adds nothing', async (t) => {
+  const { issuer, newBrowser } = await start(t)
+  for (const sub of [undefined, '', 7]) {
+    issuer.rewrite('/me', (answer) => Object.assign(answer, { sub, department: 'Sales' }))
+    const browser = newBrowser()
+    await browser.signIn()
+    const text = (await browser.call('/bff/user')).body
+    assert.match(text, /"alice"/)
+    assert.doesNotMatch(text, /Sales/)
+  }
+})
+
+test('what UserInfo adds is seen, and it never changes whose or which session it is', async (t) => {
+  const { issuer, newBrowser } = await start(t)
+  issuer.rewrite('/me', (answer) =>
+    Object.assign(answer, { department: 'Sales', iss: 'https://evil.example', sid: 'x' }),
+  )
+  const browser = newBrowser()
+  await browser.signIn()
+
+  const { claims } = (await browser.call('/bff/session')).json()
+
+  const claimed = (name: string) => claims.find(({ type }: { type: string }) => type === name)?.value
+  assert.equal(claimed('department'), 'Sales')
+  assert.equal(claimed('sub'), 'alice')
+  assert.equal(claimed('iss'), undefined)
+  assert.notEqual(claimed('sid'), 'x')
+})
+
+test('a UserInfo endpoint that is down or refuses the token stops no login', async (t) => {
+  const { issuer, newBrowser } = await start(t)
+  for (const status of [401, 403, 500, 503]) {
+    issuer.rewrite('/me', (_answer, ctx) => {
+      ctx.status = status
+      ctx.body = { error: 'x' }
+    })
+    await assertAccepted(newBrowser())
+  }
+})
+
+test('without a sid of the issuer the session has one of its own', async (t) => {
+  const { issuer, newBrowser } = await start(t)
+  withIdToken(issuer, ({ sid: _, ...claims }) => issuer.sign(claims))
+  const browser = newBrowser()
+  await browser.signIn()
+  const other = newBrowser()
+  await other.signIn()
+
+  const [own, others] = await Promise.all(
+    [browser, other].map(async (one) => (await one.call('/bff/session')).json().sid),
+  )
+  assert.match(own, /^[\w-]{22}$/)
+  assert.notEqual(own, others)
+})
+
+test('without expires_in a login succeeds, and nobody claims to know when the token expires', async (t) => {
+  const { issuer, newBrowser } = await start(t)
+  issuer.rewrite('/token', (answer) => delete answer['expires_in'])
+  const browser = newBrowser()
+  await browser.signIn()
+  const { accessToken } = (await browser.call('/bff/session')).json()
+  assert.deepEqual([accessToken.expiresUtc, accessToken.expiresIn], [null, null])
+})
+
+/** Signed with what both sides know, the way an issuer signs that was told to use HMAC. */
+async function hs256(claims: JWTPayload, secret: string): Promise<string> {
+  return new SignJWT(claims).setProtectedHeader({ alg: 'HS256' }).sign(new TextEncoder().encode(secret))
+}

@@ -1,0 +1,251 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { test } from 'node:test'
+import { assertError } from '../support/assert-error.ts'
+import { locationOf, setCookies } from '../support/inject-browser.ts'
+import { startInjectGateway } from '../support/inject-gateway.ts'
+
+test('a login goes to the issuer with code flow, PKCE, state and nonce', async (t) => {
+  const { newBrowser, issuer } = await startInjectGateway(t)
+  const browser = newBrowser()
+
+  const response = await browser.open('/bff/login')
+
+  assert.equal(response.statusCode, 302)
+  assert.equal(response.headers['cache-control'], 'no-store')
+  const url = new URL(locationOf(response))
+  assert.equal(url.origin + url.pathname, `${issuer.issuer}/auth`)
+  const { state, nonce, code_challenge: challenge, ...rest } = Object.fromEntries(url.searchParams)
+  assert.deepEqual(rest, {
+    client_id: issuer.clientId,
+    response_type: 'code',
+    redirect_uri: 'http://localhost:3000/bff/callback',
+    scope: 'openid profile email offline_access',
+    code_challenge_method: 'S256',
+  })
+  for (const random of [state, nonce, challenge]) assert.match(random ?? '', /^[\w-]{43}$/)
+})
+
+test('the PKCE challenge is the hash of what the code is redeemed with', async (t) => {
+  const { newBrowser, issuer } = await startInjectGateway(t)
+  let verifier: unknown
+  issuer.provider.on('grant.success', ({ oidc }) => {
+    verifier = oidc.params?.['code_verifier']
+  })
+  const browser = newBrowser()
+  const url = await browser.beginLogin()
+
+  await browser.open(await browser.authorize(url))
+
+  const challenge = createHash('sha256').update(String(verifier)).digest('base64url')
+  assert.equal(challenge, url.searchParams.get('code_challenge'))
+})
+
+test('redirect URIs come from PUBLIC_URL, whatever the request says of its host', async (t) => {
+  const env = { PUBLIC_URL: 'https://app.example.com', TRUST_PROXY: 'true' }
+  const { newBrowser } = await startInjectGateway(t, { env })
+
+  const response = await newBrowser().open('/bff/login', {
+    host: 'evil.example',
+    'x-forwarded-host': 'evil.example',
+    'x-forwarded-proto': 'http',
+    forwarded: 'host=evil.example',
+  })
+
+  const { searchParams } = new URL(locationOf(response))
+  assert.equal(searchParams.get('redirect_uri'), 'https://app.example.com/bff/callback')
+})
+
+test('below a base path everything stays below it', async (t) => {
+  const { newBrowser } = await startInjectGateway(t, { env: { PUBLIC_URL: 'https://app.example.com/shop/' } })
+  const browser = newBrowser()
+
+  const response = await browser.open('/shop/bff/login')
+  const url = new URL(locationOf(response))
+  assert.equal(url.searchParams.get('redirect_uri'), 'https://app.example.com/shop/bff/callback')
+
+  const callback = await browser.open(await browser.authorize(url))
+  assert.equal(callback.statusCode, 302)
+  assert.equal(locationOf(callback), '/shop/')
+
+  const claims = (await browser.call('/shop/bff/user')).json()
+  const logoutUrl = claims.find(({ type }: { type: string }) => type === 'bff:logout_url').value
+  assert.match(logoutUrl, /^\/shop\/bff\/logout\?sid=/)
+  assert.match(locationOf(await browser.open(logoutUrl)), /post_logout_redirect_uri=[^&]+%2Fshop%2F(&|$)/)
+  assertError(await browser.call('/shop/bff/user'), 401, 'BFF_SESSION_REQUIRED', {
+    loginUrl: '/shop/bff/login',
+  })
+})
+
+test('a proxy in front may have taken the base path away already', async (t) => {
+  const { newBrowser } = await startInjectGateway(t, { env: { PUBLIC_URL: 'https://app.example.com/shop' } })
+  assert.equal((await newBrowser().open('/bff/login')).statusCode, 302)
+})
+
+test('what a frontend may say about the login is passed on, and nothing else', async (t) => {
+  const env = { OIDC_AUTHORIZATION_PARAMS: 'acr_values=basic&audience=api&prompt=consent' }
+  const { newBrowser } = await startInjectGateway(t, { env })
+  const said = {
+    prompt: 'login',
+    login_hint: 'alice@example.test',
+    ui_locales: 'de-CH fr',
+    acr_values: 'high',
+    max_age: '60',
+  }
+  const hostile = {
+    scope: 'admin',
+    redirect_uri: 'https://evil.example',
+    response_type: 'token',
+    client_id: 'x',
+  }
+
+  const { searchParams } = await newBrowser().beginLogin({ ...said, ...hostile, request: 'x' })
+
+  const sent = Object.fromEntries(searchParams)
+  for (const [name, value] of Object.entries(said)) assert.equal(sent[name], value)
+  assert.equal(sent['audience'], 'api')
+  for (const [name, value] of Object.entries(hostile)) assert.notEqual(sent[name], value)
+  assert.ok(!searchParams.has('request'))
+})
+
+test('a configured parameter that comes several times is sent as often', async (t) => {
+  const env = { OIDC_AUTHORIZATION_PARAMS: 'resource=urn%3Aapi%3Aa&resource=urn%3Aapi%3Ab' }
+  const { newBrowser } = await startInjectGateway(t, { env })
+  const { searchParams } = await newBrowser().beginLogin()
+  assert.deepEqual(searchParams.getAll('resource'), ['urn:api:a', 'urn:api:b'])
+})
+
+test('a return URL that leads away is refused, and no login begun', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const hostile = [
+    'https://evil.example',
+    '//evil.example',
+    '/\\evil.example',
+    '/%2fevil.example',
+    '',
+    'start',
+  ]
+  for (const returnUrl of hostile) {
+    const query = new URLSearchParams({ returnUrl })
+    const response = await newBrowser().call(`/bff/login?${query}`)
+    assertError(response, 400, 'BFF_INVALID_RETURN_URL')
+    assert.deepEqual(setCookies(response), [])
+  }
+  assertError(await newBrowser().call('/bff/login?returnUrl=/a&returnUrl=/b'), 400, 'BFF_INVALID_RETURN_URL')
+})
+
+test('an invalid parameter is refused by name', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  for (const [name, query] of [
+    ['prompt', 'prompt=nonsense'],
+    ['prompt', 'prompt=none+login'],
+    ['prompt', 'prompt=login&prompt=consent'],
+    ['max_age', 'max_age=-1'],
+    ['ui_locales', 'ui_locales=%3Cscript%3E'],
+    ['acr_values', 'acr_values=%00'],
+    ['login_hint', 'login_hint=%0d%0a'],
+  ]) {
+    const response = await newBrowser().call(`/bff/login?${query}`)
+    assertError(response, 400, 'BFF_INVALID_PARAMETER')
+    assert.equal(response.json().details, `${name} is not valid`)
+  }
+})
+
+test('parallel tabs each have a login of their own, whichever ends first', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  const first = await browser.beginLogin({ returnUrl: '/first' })
+  const second = await browser.beginLogin({ returnUrl: '/second' })
+  assert.equal(browser.cookies.all().length, 2)
+
+  for (const [url, returnUrl] of [[second, '/second'] as const, [first, '/first'] as const]) {
+    const response = await browser.open(await browser.authorize(url))
+    assert.equal(response.statusCode, 302)
+    assert.equal(locationOf(response), returnUrl)
+  }
+  assert.deepEqual(
+    browser.cookies.all().map(({ name }) => name),
+    ['bff'],
+  )
+})
+
+test('of more than five logins on their way the oldest is given up', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() })
+  const browser = newBrowser()
+  const urls: URL[] = []
+  for (let i = 0; i < 7; i++) {
+    urls.push(await browser.beginLogin({ returnUrl: `/${i}` }))
+    t.mock.timers.tick(1000)
+  }
+  assert.equal(browser.cookies.all().length, 5)
+
+  const outcomes = []
+  for (const url of urls) {
+    // Their own transactions, so none must be spent by another's callback.
+    outcomes.push((await browser.open(await browser.authorize(url))).statusCode)
+  }
+  assert.deepEqual(outcomes, [400, 400, 302, 302, 302, 302, 302])
+})
+
+test('foreign cookies that look like logins go first, and none is an error', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  await browser.beginLogin()
+  const own = browser.cookies.all().map(({ name, value }) => `${name}=${value}`)
+  const looksRight = ['0', '1', '2', '3', '4', '5'].map((i) => `bff-tx-${i.repeat(16)}=x`)
+  const looksWrong = ['0', '1', '2', '3', '4', '5'].map((i) => `bff-tx-ä(${i}=x`)
+
+  const response = await newBrowser().open('/bff/login', {
+    cookie: [...looksWrong, ...looksRight, ...own].join('; '),
+  })
+
+  assert.equal(response.statusCode, 302)
+  const cleared = setCookies(response).filter((cookie) => /^[^=]+=;/.test(cookie))
+  assert.equal(cleared.length, 3)
+  for (const cookie of cleared) assert.match(cookie, /^bff-tx-(\d)\1{15}=;/)
+})
+
+test('as many logins as may be open, with the longest return URLs, fit into the headers of one request', async (t) => {
+  const { newBrowser } = await startInjectGateway(t, { env: { PUBLIC_URL: 'https://app.example.com' } })
+  const browser = newBrowser()
+  for (let i = 0; i < 6; i++) await browser.beginLogin({ returnUrl: `/${'€'.repeat(166)}` })
+
+  const header = browser.cookies.headerFor(new URL('https://app.example.com/')) ?? ''
+  assert.equal(browser.cookies.all().length, 5)
+  for (const { name, value } of browser.cookies.all()) assert.ok(name.length + value.length < 4096)
+  assert.ok(header.length < 14_000, `${header.length} bytes`)
+})
+
+test('the cookie of a login is sealed, for ten minutes, and comes back from the issuer', async (t) => {
+  for (const [publicUrl, secure] of [
+    ['http://localhost:3000', ''],
+    ['https://app.example.com', ' Secure;'],
+  ] as const) {
+    const { newBrowser } = await startInjectGateway(t, { env: { PUBLIC_URL: publicUrl } })
+    const response = await newBrowser().open('/bff/login?returnUrl=/start')
+    const [cookie = '', ...others] = setCookies(response)
+    assert.deepEqual(others, [])
+    assert.match(
+      cookie,
+      new RegExp(
+        `^[\\w-]*bff-tx-[\\w-]{16}=[^;]{100,}; Max-Age=600; Path=/; HttpOnly;${secure} SameSite=Lax$`,
+      ),
+    )
+    const { searchParams } = new URL(locationOf(response))
+    for (const name of ['state', 'nonce']) assert.ok(!cookie.includes(searchParams.get(name) ?? ''))
+    assert.ok(!cookie.includes('start'))
+  }
+})
+
+test('a login that takes longer than ten minutes has to be begun again', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  const callback = await browser.authorize(await browser.beginLogin())
+  const cookie = browser.cookies.headerFor(new URL('http://localhost:3000/')) ?? ''
+
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 600_000 })
+
+  const response = await newBrowser().call(callback, { headers: { cookie } })
+  assertError(response, 400, 'BFF_LOGIN_REJECTED', { loginUrl: '/bff/login' })
+})

@@ -1,0 +1,176 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { decodeJwt } from 'jose'
+import { assertError } from '../support/assert-error.ts'
+import { metadataPath, startFaultyIssuer } from '../support/faulty-issuer.ts'
+import { type InjectBrowser, locationOf, setCookies } from '../support/inject-browser.ts'
+import { startInjectGateway } from '../support/inject-gateway.ts'
+
+const elsewhere = { 'sec-fetch-site': 'cross-site' }
+
+async function sidOf(browser: InjectBrowser): Promise<string> {
+  return (await browser.call('/bff/session')).json().sid
+}
+
+test('a logout ends the session here, revokes its refresh token, and goes to the issuer to end it there', async (t) => {
+  const { newBrowser, issuer } = await startInjectGateway(t)
+  const browser = newBrowser()
+  await browser.signIn()
+  const cookie = browser.cookies.headerFor(new URL('http://localhost:3000/')) ?? ''
+
+  const response = await browser.open(`/bff/logout?sid=${await sidOf(browser)}`, elsewhere)
+
+  assert.equal(response.statusCode, 302)
+  assert.equal(response.headers['cache-control'], 'no-store')
+  const url = new URL(locationOf(response))
+  assert.equal(url.origin + url.pathname, `${issuer.issuer}/session/end`)
+  const { id_token_hint: idToken = '', ...rest } = Object.fromEntries(url.searchParams)
+  assert.deepEqual(rest, {
+    client_id: issuer.clientId,
+    post_logout_redirect_uri: 'http://localhost:3000/',
+  })
+  assert.equal(decodeJwt(idToken).sub, 'alice')
+
+  const [grant] = issuer.events.grants('authorization_code')
+  const [revocation, ...others] = issuer.events.revocations()
+  assert.deepEqual(others, [])
+  assert.equal(revocation?.outcome, 'success')
+  assert.equal(revocation?.tokenHash, grant?.issuedRefreshTokenHash)
+
+  assert.match(
+    setCookies(response).join(),
+    /^bff=; Max-Age=0; Path=\/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; SameSite=Strict$/,
+  )
+  assert.deepEqual(browser.cookies.all(), [])
+  // A copy of the cookie is worth nothing.
+  const replayed = await newBrowser().call('/bff/user', { headers: { cookie } })
+  assertError(replayed, 401, 'BFF_SESSION_REQUIRED', { loginUrl: '/bff/login' })
+})
+
+test('a logout needs the sid, or a browser that says it began here or at nothing', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  await browser.signIn()
+  const sid = await sidOf(browser)
+  const attempts: [query: string, headers: Record<string, string>][] = [
+    ['', elsewhere],
+    ['', { 'sec-fetch-site': 'same-site' }],
+    ['', { 'sec-fetch-site': '' }],
+    ['?sid=', elsewhere],
+    ['?sid=wrong', elsewhere],
+    [`?sid=${sid}x`, elsewhere],
+    [`?sid=${sid.toLowerCase()}!`, elsewhere],
+    [`?sid=${sid}&sid=${sid}`, elsewhere],
+    ['?returnUrl=/start', elsewhere],
+  ]
+  for (const [query, headers] of attempts) {
+    const response = await browser.open(`/bff/logout${query}`, { ...headers, accept: '*/*' })
+    assertError(response, 400, 'BFF_LOGOUT_REJECTED')
+    assert.deepEqual(setCookies(response), [])
+  }
+  assert.equal((await browser.call('/bff/user')).statusCode, 200)
+
+  for (const site of ['same-origin', 'none']) {
+    const another = newBrowser()
+    await another.signIn()
+    assert.equal((await another.open('/bff/logout', { 'sec-fetch-site': site })).statusCode, 302)
+    assert.equal((await another.call('/bff/user')).statusCode, 401)
+  }
+})
+
+test('the logout URL that a frontend is told works for a plain link', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  await browser.signIn()
+  const claims: { type: string; value: string }[] = (await browser.call('/bff/user')).json()
+  const logoutUrl = claims.find(({ type }) => type === 'bff:logout_url')?.value ?? ''
+
+  assert.equal((await browser.open(logoutUrl, elsewhere)).statusCode, 302)
+  assert.equal((await browser.call('/bff/user')).statusCode, 401)
+})
+
+test('a logout of one session leaves the others of the same user alone', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const [one, other] = [newBrowser(), newBrowser()]
+  await one.signIn()
+  await other.signIn()
+
+  await one.open('/bff/logout')
+
+  assert.equal((await one.call('/bff/user')).statusCode, 401)
+  assert.equal((await other.call('/bff/user')).statusCode, 200)
+})
+
+test('the return URL is where the issuer sends the browser, and never elsewhere', async (t) => {
+  const { newBrowser } = await startInjectGateway(t, { env: { PUBLIC_URL: 'https://app.example.com/shop' } })
+  const browser = newBrowser()
+  await browser.signIn()
+  for (const hostile of ['//evil.example', 'https://evil.example', '/\\evil.example', '']) {
+    const query = new URLSearchParams({ returnUrl: hostile })
+    const response = await browser.open(`/shop/bff/logout?${query}`, { accept: '*/*' })
+    assertError(response, 400, 'BFF_INVALID_RETURN_URL')
+  }
+  assert.equal((await browser.call('/shop/bff/user')).statusCode, 200)
+
+  const url = new URL(locationOf(await browser.open('/shop/bff/logout?returnUrl=/shop/bye%3Fx=1')))
+  assert.equal(url.searchParams.get('post_logout_redirect_uri'), 'https://app.example.com/shop/bye?x=1')
+})
+
+test('without a session a logout is a redirect all the same', async (t) => {
+  const { newBrowser, issuer } = await startInjectGateway(t)
+
+  const response = await newBrowser().open('/bff/logout?returnUrl=/bye', elsewhere)
+
+  assert.equal(response.statusCode, 302)
+  assert.equal(locationOf(response), '/bye')
+  assert.deepEqual(issuer.events.revocations(), [])
+})
+
+test('an issuer without a logout or revocation endpoint is no obstacle', async (t) => {
+  const issuer = await startFaultyIssuer()
+  t.after(() => issuer.close())
+  issuer.rewrite(metadataPath, (metadata) => {
+    delete metadata['end_session_endpoint']
+    delete metadata['revocation_endpoint']
+  })
+  const { newBrowser } = await startInjectGateway(t, { issuer })
+  const browser = newBrowser()
+  await browser.signIn()
+
+  const response = await browser.open('/bff/logout?returnUrl=/bye')
+
+  assert.equal(response.statusCode, 302)
+  assert.equal(locationOf(response), '/bye')
+  assert.equal((await browser.call('/bff/user')).statusCode, 401)
+})
+
+test('a logout succeeds here when the issuer does not take the token back, or is down', async (t) => {
+  const issuer = await startFaultyIssuer()
+  t.after(() => issuer.close())
+  const { newBrowser, log } = await startInjectGateway(t, { issuer })
+  const [one, other] = [newBrowser(), newBrowser()]
+  await one.signIn()
+  await other.signIn()
+
+  issuer.rewrite('/token/revocation', (_answer, ctx) => {
+    ctx.status = 500
+  })
+  assert.equal((await one.open('/bff/logout')).statusCode, 302)
+  assert.equal((await one.call('/bff/user')).statusCode, 401)
+
+  await issuer.close()
+  assert.equal((await other.open('/bff/logout')).statusCode, 302)
+  assert.equal((await other.call('/bff/user')).statusCode, 401)
+  assert.equal(log().match(/"event":"token\.revocation\.failed"/g)?.length, 2)
+})
+
+test('two logouts at the same time both redirect', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  await browser.signIn()
+  const responses = await Promise.all([browser.open('/bff/logout'), browser.open('/bff/logout')])
+  assert.deepEqual(
+    responses.map(({ statusCode }) => statusCode),
+    [302, 302],
+  )
+})

@@ -1,0 +1,74 @@
+import { generateKeyPairSync, randomBytes, sign } from 'node:crypto'
+
+/** A certificate for `localhost` and 127.0.0.1 that nobody has signed but its own key. PEM, good for a day. */
+export function selfSignedCertificate(): { cert: string; key: string } {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const name = sequence(set(sequence(commonName, utf8String('localhost'))))
+  const now = Date.now()
+  const toBeSigned = sequence(
+    explicit(0, integer(2)),
+    // Positive and without leading zeros.
+    der(0x02, Buffer.concat([Buffer.of(0x40), randomBytes(8)])),
+    sequence(ecdsaWithSha256),
+    name,
+    sequence(utcTime(now - hourMs), utcTime(now + 24 * hourMs)),
+    name,
+    publicKey.export({ type: 'spki', format: 'der' }),
+    explicit(3, sequence(subjectAlternativeNames)),
+  )
+  const signature = sign('sha256', toBeSigned, privateKey)
+  const certificate = sequence(
+    toBeSigned,
+    sequence(ecdsaWithSha256),
+    der(0x03, Buffer.concat([Buffer.of(0), signature])),
+  )
+  const base64 = certificate.toString('base64').replaceAll(/.{64}/g, '$&\n')
+  return {
+    cert: `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`,
+    key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+  }
+}
+
+const hourMs = 60 * 60 * 1000
+const commonName = oid(0x55, 0x04, 0x03)
+const ecdsaWithSha256 = oid(0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02)
+const subjectAlternativeNames = sequence(
+  oid(0x55, 0x1d, 0x11),
+  der(0x04, sequence(der(0x82, Buffer.from('localhost')), der(0x87, Buffer.of(127, 0, 0, 1)))),
+)
+
+/** Tag, length, content. */
+function der(tag: number, content: Buffer): Buffer {
+  const { length } = content
+  const header = length < 128 ? [tag, length] : [tag, 0x82, length >> 8, length & 0xff]
+  return Buffer.concat([Buffer.from(header), content])
+}
+
+function sequence(...members: Buffer[]): Buffer {
+  return der(0x30, Buffer.concat(members))
+}
+
+function set(...members: Buffer[]): Buffer {
+  return der(0x31, Buffer.concat(members))
+}
+
+function explicit(number: number, content: Buffer): Buffer {
+  return der(0xa0 + number, content)
+}
+
+function integer(small: number): Buffer {
+  return der(0x02, Buffer.of(small))
+}
+
+function oid(...bytes: number[]): Buffer {
+  return der(0x06, Buffer.from(bytes))
+}
+
+function utf8String(text: string): Buffer {
+  return der(0x0c, Buffer.from(text))
+}
+
+function utcTime(ms: number): Buffer {
+  const [date = '', time = ''] = new Date(ms).toISOString().slice(2, 19).replaceAll(/[-:]/g, '').split('T')
+  return der(0x17, Buffer.from(`${date}${time}Z`))
+}

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict'
+import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
+import { CookieJar } from '../../demo/http-browser/cookie-jar.ts'
+import { formOf } from '../../demo/http-browser/form.ts'
+import { createHttpBrowser } from '../../demo/http-browser.ts'
+
+/** As much of a browser as signing in at a gateway without a socket takes. Paths are those that a browser sees. */
+export interface InjectBrowser {
+  /** Of the gateway. The issuer's are kept elsewhere. */
+  cookies: CookieJar
+  /** A navigation, by default one that the user began by typing the address. Redirects are not followed. */
+  open(path: string, headers?: Record<string, string>): Promise<LightMyRequestResponse>
+  /** What a script of the frontend sends, CSRF header included. */
+  call(path: string, options?: InjectOptions): Promise<LightMyRequestResponse>
+  /** @returns where the gateway sends the browser */
+  beginLogin(query?: Record<string, string>): Promise<URL>
+  /** Does as a user does at the issuer, `alice` by default. @returns the path of the callback, with its query */
+  authorize(authorizationUrl: URL, form?: Record<string, string>): Promise<string>
+  /** From start to end. @returns the answer to the callback */
+  signIn(user?: string): Promise<LightMyRequestResponse>
+}
+
+interface Target {
+  app: FastifyInstance
+  publicUrl: URL
+  path(path: string): string
+}
+
+export function createInjectBrowser({ app, publicUrl, path }: Target): InjectBrowser {
+  const cookies = new CookieJar()
+  const atIssuer = createHttpBrowser()
+
+  async function send(url: string, options: InjectOptions): Promise<LightMyRequestResponse> {
+    const cookie = cookies.headerFor(new URL(url, publicUrl))
+    const headers = { host: publicUrl.host, ...(cookie && { cookie }), ...options.headers }
+    const response = await app.inject({ ...options, url, headers })
+    cookies.store(new URL(url, publicUrl), setCookies(response))
+    return response
+  }
+
+  const browser: InjectBrowser = {
+    cookies,
+
+    open: (url, headers = {}) =>
+      send(url, { headers: { accept: 'text/html', 'sec-fetch-site': 'none', ...headers } }),
+
+    call: (url, options = {}) =>
+      send(url, {
+        ...options,
+        headers: { accept: '*/*', 'sec-fetch-site': 'same-origin', 'x-csrf': '1', ...options.headers },
+      }),
+
+    async beginLogin(query = {}) {
+      const response = await browser.open(path(`/bff/login?${new URLSearchParams(query)}`))
+      assert.equal(response.statusCode, 302, response.body)
+      return new URL(locationOf(response))
+    },
+
+    async authorize(authorizationUrl, form = { username: 'alice', password: 'alice' }) {
+      let answer = await atIssuer.fetch(authorizationUrl)
+      for (let steps = 0; steps < 10; steps++) {
+        const location = answer.headers.get('location')
+        if (location === null) {
+          const page = formOf(answer.body)
+          assert.ok(page, `The issuer answered ${answer.status}: ${answer.body}`)
+          const body = new URLSearchParams({ ...page.hidden, ...form })
+          answer = await atIssuer.fetch(new URL(page.action, answer.url), { method: 'POST', body })
+          continue
+        }
+        const next = new URL(location, answer.url)
+        if (next.origin === publicUrl.origin) return next.pathname + next.search
+        answer = await atIssuer.fetch(next)
+      }
+      return assert.fail('The issuer does not send the browser back')
+    },
+
+    async signIn(user = 'alice') {
+      const callback = await browser.authorize(await browser.beginLogin(), { username: user, password: user })
+      return browser.open(callback, { 'sec-fetch-site': 'cross-site' })
+    },
+  }
+  return browser
+}
+
+/** The values of all `Set-Cookie` headers. */
+export function setCookies({ headers }: LightMyRequestResponse): string[] {
+  return [headers['set-cookie'] ?? []].flat()
+}
+
+export function locationOf({ headers }: LightMyRequestResponse): string {
+  return String(headers['location'])
+}

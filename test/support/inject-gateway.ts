@@ -1,0 +1,67 @@
+import { randomBytes } from 'node:crypto'
+import type { TestContext } from 'node:test'
+import type { FastifyInstance } from 'fastify'
+import { type AppExtras, buildApp } from '../../app.ts'
+import { type DemoIssuer, type IssuerOptions, startIssuer } from '../../demo/issuer.ts'
+import { loadConfig } from '../../plugins/config/load-config.ts'
+import { createInjectBrowser, type InjectBrowser } from './inject-browser.ts'
+
+/** The whole gateway without a socket, and a real issuer. */
+export interface InjectGateway {
+  app: FastifyInstance
+  issuer: DemoIssuer
+  publicUrl: URL
+  /** A path of the gateway as a browser sees it, with the base path if there is one. */
+  path(path: string): string
+  /** A browser with cookies of its own, here and at the issuer. */
+  newBrowser(): InjectBrowser
+  /** All that was logged so far, at level trace. */
+  log(): string
+}
+
+export interface InjectGatewayOptions {
+  /** Over the least that is needed. */
+  env?: Record<string, string>
+  /** An issuer that runs already, or how to start one. */
+  issuer?: DemoIssuer | IssuerOptions
+  extras?: AppExtras
+}
+
+/** Ends both with the test. */
+export async function startInjectGateway(
+  t: TestContext,
+  { env = {}, issuer: wanted = {}, extras = {} }: InjectGatewayOptions = {},
+): Promise<InjectGateway> {
+  const issuer = 'provider' in wanted ? wanted : await startIssuer(wanted)
+  if (issuer !== wanted) t.after(() => issuer.close())
+  const lines: string[] = []
+  const { options } = loadConfig({
+    PUBLIC_URL: 'http://localhost:3000',
+    LOG_LEVEL: 'trace',
+    OIDC_ISSUER: issuer.issuer,
+    OIDC_CLIENT_ID: issuer.clientId,
+    OIDC_CLIENT_SECRET: issuer.clientSecret,
+    SESSION_KEYS: newKey(),
+    ...env,
+  })
+  const { publicUrl } = options
+  issuer.allowGateway(publicUrl.href)
+  const app = buildApp(options, { logStream: { write: (line) => lines.push(line) }, ...extras })
+  t.after(() => app.close())
+  await app.ready()
+
+  const path = (path: string) => publicUrl.pathname.replace(/\/$/, '') + path
+  return {
+    app,
+    issuer,
+    publicUrl,
+    path,
+    newBrowser: () => createInjectBrowser({ app, publicUrl, path }),
+    log: () => lines.join(''),
+  }
+}
+
+/** As `SESSION_KEYS` takes it. */
+export function newKey(): string {
+  return randomBytes(32).toString('base64')
+}

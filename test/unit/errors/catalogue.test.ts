@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { asGatewayError } from '../../../plugins/errors/as-gateway-error.ts'
+import { errorBody, GatewayError, retryAfterSeconds } from '../../../plugins/errors/catalogue.ts'
+import { errorPage, prefersPage } from '../../../plugins/errors/error-page.ts'
+import { StoreUnavailableError } from '../../../plugins/session-store/store.ts'
+
+const secret = 'redis://user:password@10.0.0.7'
+
+test('a body holds what a client may know, and nothing of the cause', () => {
+  const error = new GatewayError('BFF_UPSTREAM_UNREACHABLE', { cause: new Error(secret) })
+  assert.deepEqual(errorBody(error, 'request-1', '/bff/login'), {
+    statusCode: 502,
+    code: 'BFF_UPSTREAM_UNREACHABLE',
+    error: 'Upstream unreachable',
+    details: 'The remote API could not be reached',
+    requestId: 'request-1',
+  })
+})
+
+test('an ended session says why, that token management was used, and where to log in', () => {
+  assert.deepEqual(errorBody(new GatewayError('BFF_SESSION_ENDED'), 'request-1', '/base/bff/login'), {
+    statusCode: 401,
+    code: 'BFF_SESSION_ENDED',
+    error: 'Failed to get access token',
+    details: 'Token error: invalid_grant',
+    requestId: 'request-1',
+    tokenManagementUsed: true,
+    loginUrl: '/base/bff/login',
+  })
+})
+
+test('only what logging in mends says where', () => {
+  const urlOf = (error: GatewayError) => errorBody(error, 'request-1', '/bff/login').loginUrl
+  assert.equal(urlOf(new GatewayError('BFF_SESSION_REQUIRED')), '/bff/login')
+  assert.equal(urlOf(new GatewayError('BFF_LOGIN_REJECTED')), '/bff/login')
+  assert.equal(urlOf(new GatewayError('BFF_CSRF_REJECTED')), undefined)
+  assert.equal(urlOf(new GatewayError('BFF_STORE_UNAVAILABLE')), undefined)
+})
+
+test('every 503 says when to try again, in whole seconds of at least one', () => {
+  const seconds = (retryAfterMs?: number) =>
+    retryAfterSeconds(
+      new GatewayError('BFF_ISSUER_UNAVAILABLE', retryAfterMs === undefined ? {} : { retryAfterMs }),
+    )
+  assert.equal(seconds(), 1)
+  assert.equal(seconds(1), 1)
+  assert.equal(seconds(1001), 2)
+  assert.equal(seconds(30_000), 30)
+  assert.equal(retryAfterSeconds(new GatewayError('BFF_STORE_UNAVAILABLE')), 1)
+  assert.equal(retryAfterSeconds(new GatewayError('BFF_SESSION_REQUIRED')), undefined)
+})
+
+test('a store that does not answer is 503, its cause kept for the log', () => {
+  const cause = new StoreUnavailableError(new Error(secret))
+  const error = asGatewayError(cause)
+  assert.ok(error instanceof GatewayError)
+  assert.equal(error.code, 'BFF_STORE_UNAVAILABLE')
+  assert.equal(error.cause, cause)
+  assert.ok(!JSON.stringify(errorBody(error, 'request-1', '/bff/login')).includes(secret))
+})
+
+test('what nobody foresaw is 500 and tells the client nothing', () => {
+  const unforeseen = [
+    new Error(secret),
+    new TypeError(secret),
+    secret,
+    undefined,
+    null,
+    { statusCode: 400, code: 'X', message: secret },
+    Object.assign(new Error(secret), { statusCode: 500, code: 'X' }),
+    Object.assign(new Error(secret), { statusCode: '400', code: 'X' }),
+    Object.assign(new Error(secret), { statusCode: 200, code: 'X' }),
+  ]
+  for (const thrown of unforeseen) {
+    const error = asGatewayError(thrown)
+    assert.ok(error instanceof GatewayError)
+    assert.equal(error.code, 'BFF_INTERNAL_ERROR')
+    assert.ok(!JSON.stringify(errorBody(error, 'request-1', '/bff/login')).includes(secret))
+  }
+})
+
+test('an error of the catalogue is found as it is', () => {
+  const error = new GatewayError('BFF_CSRF_REJECTED')
+  assert.equal(asGatewayError(error), error)
+})
+
+test('a page offers to log in again, and what it shows is never markup', () => {
+  const error = new GatewayError('BFF_LOGIN_REJECTED', { details: '<script>alert("1")</script>' })
+  const page = errorPage(error, `<img src=x onerror='x'>`, '/bff/login?a=1&b="')
+  assert.doesNotMatch(page, /<script|<img|style=/)
+  assert.match(page, /<a href="\/bff\/login\?a=1&#38;b=&#34;">Log in again<\/a>/)
+})
+
+test('who accepts HTML by name gets a page, a script gets JSON', () => {
+  assert.ok(prefersPage('text/html,application/xhtml+xml,*/*;q=0.8'))
+  assert.ok(!prefersPage('*/*'))
+  assert.ok(!prefersPage('application/json'))
+  assert.ok(!prefersPage(undefined))
+})

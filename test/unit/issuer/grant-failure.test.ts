@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as oidc from 'openid-client'
+import { grantFailure } from '../../../plugins/issuer/grant-failure.ts'
+
+const now = Date.UTC(2026, 0, 1)
+const secret = 'what-the-issuer-wrote'
+
+/** What openid-client throws for this answer of the token endpoint. */
+async function failureOf(answer: () => Response | Promise<Response>) {
+  const issuer = 'https://login.example.com'
+  const configuration = new oidc.Configuration({ issuer, token_endpoint: `${issuer}/token` }, 'gateway')
+  configuration[oidc.customFetch] = async () => answer()
+  const error = await oidc.refreshTokenGrant(configuration, 'token').then(
+    () => assert.fail('the grant succeeded'),
+    (thrown: unknown) => thrown,
+  )
+  return grantFailure(error, now)
+}
+
+function oauthError(error: string, status = 400, headers = {}): Response {
+  return Response.json({ error, error_description: secret }, { status, headers })
+}
+
+const json = { 'content-type': 'application/json' }
+
+test('only invalid_grant is final', async () => {
+  assert.deepEqual(await failureOf(() => oauthError('invalid_grant')), { outcome: 'refused' })
+  assert.deepEqual(await failureOf(() => oauthError('invalid_grant', 401)), { outcome: 'refused' })
+})
+
+const failures: [what: string, answer: () => Response, reason: string][] = [
+  ['a wrong client secret', () => oauthError('invalid_client', 401), 'invalid_client'],
+  [
+    'a challenge to authenticate',
+    () => new Response(null, { status: 401, headers: { 'www-authenticate': 'Basic realm="x"' } }),
+    'client_authentication_rejected',
+  ],
+  ['a client that may not', () => oauthError('unauthorized_client'), 'unauthorized_client'],
+  ['a malformed request', () => oauthError('invalid_request'), 'invalid_request'],
+  ['a scope no longer granted', () => oauthError('invalid_scope'), 'invalid_scope'],
+  [
+    'an unwell issuer that says so',
+    () => oauthError('temporarily_unavailable', 400),
+    'temporarily_unavailable',
+  ],
+  ['too many requests', () => oauthError('slow_down', 429), 'slow_down'],
+  ['too many requests, in plain text', () => new Response(secret, { status: 429 }), 'http_429'],
+  ['a server error', () => new Response(secret, { status: 500 }), 'http_500'],
+  ['a server error in JSON', () => Response.json({ message: secret }, { status: 503 }), 'http_503'],
+  ['invalid_grant as a server error', () => oauthError('invalid_grant', 500), 'http_500'],
+  [
+    'a page instead of JSON',
+    () => new Response(`<p>${secret}`, { headers: { 'content-type': 'text/html' } }),
+    'OAUTH_RESPONSE_IS_NOT_JSON',
+  ],
+  ['broken JSON', () => new Response(`{"${secret}`, { headers: json }), 'OAUTH_PARSE_ERROR'],
+  ['an answer without a token', () => Response.json({ note: secret }), 'OAUTH_INVALID_RESPONSE'],
+  [
+    'a redirect',
+    () => new Response(null, { status: 302, headers: { location: 'https://x.example' } }),
+    'http_302',
+  ],
+]
+for (const [what, answer, reason] of failures)
+  test(`${what} is a failure that may pass, and its reason is a word for the log`, async () => {
+    const failure = await failureOf(answer)
+    assert.deepEqual(failure, { outcome: 'failed', reason })
+    assert.ok(!JSON.stringify(failure).includes(secret))
+  })
+
+test('no connection and no answer in time are failures that may pass', async () => {
+  const refused = Object.assign(new Error('connect'), { code: 'ECONNREFUSED' })
+  assert.deepEqual(
+    await failureOf(() => {
+      throw new TypeError('fetch failed', { cause: refused })
+    }),
+    { outcome: 'failed', reason: 'ECONNREFUSED' },
+  )
+  assert.deepEqual(
+    await failureOf(() => {
+      throw new DOMException('late', 'TimeoutError')
+    }),
+    { outcome: 'failed', reason: 'OAUTH_TIMEOUT' },
+  )
+  assert.deepEqual(grantFailure(new Error(secret), now), { outcome: 'failed', reason: 'Error' })
+  assert.deepEqual(grantFailure(secret, now), { outcome: 'failed', reason: 'unknown' })
+})
+
+const retryAfter: [header: string, ms: number | undefined][] = [
+  ['7', 7000],
+  [' 7 ', 7000],
+  ['0', undefined],
+  ['-1', undefined],
+  ['1.5', undefined],
+  ['soon', undefined],
+  ['', undefined],
+  [new Date(now + 90_000).toUTCString(), 90_000],
+  [new Date(now - 90_000).toUTCString(), undefined],
+]
+for (const [header, retryAfterMs] of retryAfter)
+  test(`Retry-After: "${header}" ${retryAfterMs ? 'is honoured' : 'says nothing'}`, async () => {
+    const failure = await failureOf(() => oauthError('slow_down', 429, { 'retry-after': header }))
+    assert.deepEqual(failure, {
+      outcome: 'failed',
+      reason: 'slow_down',
+      ...(retryAfterMs !== undefined && { retryAfterMs }),
+    })
+  })
+
+test('Retry-After is honoured whatever the status, and whether or not there is JSON', async () => {
+  const headers = { 'retry-after': '9' }
+  for (const answer of [
+    () => new Response('', { status: 503, headers }),
+    () => new Response('', { status: 429, headers }),
+    () => oauthError('temporarily_unavailable', 400, headers),
+  ]) {
+    const failure = await failureOf(answer)
+    assert.ok(failure.outcome === 'failed')
+    assert.equal(failure.retryAfterMs, 9000)
+  }
+})

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
+import { createMetadataSource } from '../../../plugins/issuer/metadata-source.ts'
+import { createFakeClock } from '../../support/fake-clock.ts'
+
+const down = new Error('down')
+
+/** An issuer that fails `failures` times, then answers. */
+function source(failures: number) {
+  const clock = createFakeClock()
+  const attempts: number[] = []
+  const waits: number[] = []
+  const metadata = createMetadataSource(
+    async () => {
+      attempts.push(clock.monotonic())
+      if (attempts.length <= failures) throw down
+      return { issuer: 'x' }
+    },
+    clock,
+    (error, retryInMs) => {
+      assert.equal(error, down)
+      waits.push(retryInMs)
+    },
+  )
+  return { clock, metadata, attempts, waits }
+}
+
+test('all who ask at once share one attempt, and what it brought is kept', async () => {
+  const { metadata, attempts } = source(0)
+  assert.equal(metadata.known(), undefined)
+
+  const answers = await Promise.all([metadata.get(), metadata.get(), metadata.get()])
+
+  assert.equal(attempts.length, 1)
+  assert.ok(answers.every((answer) => answer === metadata.known()))
+  await metadata.get()
+  assert.equal(attempts.length, 1)
+})
+
+test('a failed attempt is told to all who asked, and the next to ask tries anew', async () => {
+  const { metadata, attempts } = source(1)
+
+  const results = await Promise.allSettled([metadata.get(), metadata.get()])
+
+  assert.deepEqual(
+    results.map(({ status }) => status),
+    ['rejected', 'rejected'],
+  )
+  assert.equal(metadata.known(), undefined)
+  assert.deepEqual(await metadata.get(), { issuer: 'x' })
+  assert.equal(attempts.length, 2)
+})
+
+test('it tries again after 1 s, doubling to 30 s, until it was got', async () => {
+  const { clock, metadata, attempts, waits } = source(7)
+
+  const learning = metadata.keepTrying(new AbortController().signal)
+  await turn()
+  await clock.advance(200_000)
+  await learning
+
+  assert.deepEqual(waits, [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000])
+  assert.deepEqual(attempts, [0, 1000, 3000, 7000, 15_000, 31_000, 61_000, 91_000])
+  assert.deepEqual(metadata.known(), { issuer: 'x' })
+})
+
+test('it stops trying when somebody else got it', async () => {
+  const { clock, metadata, attempts } = source(1)
+  const learning = metadata.keepTrying(new AbortController().signal)
+  await turn()
+
+  await metadata.get()
+  await clock.advance(1000)
+  await learning
+
+  assert.equal(attempts.length, 2)
+})
+
+test('it stops at once when it is told to', async () => {
+  const { clock, metadata, attempts } = source(99)
+  const closing = new AbortController()
+  const learning = metadata.keepTrying(closing.signal)
+  await turn()
+
+  closing.abort()
+  await learning
+
+  assert.equal(clock.sleeping, 0)
+  assert.equal(attempts.length, 1)
+})

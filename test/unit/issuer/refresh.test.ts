@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { type Answer, startFaultyIssuer } from '../../support/faulty-issuer.ts'
+import { startInjectGateway } from '../../support/inject-gateway.ts'
+
+/** The gateway's issuer, with a refresh token that it has just given out. */
+async function start(t: TestContext, env: Record<string, string> = {}) {
+  const faulty = await startFaultyIssuer()
+  t.after(() => faulty.close())
+  const { app, newBrowser } = await startInjectGateway(t, { issuer: faulty, env })
+  const granted = Promise.withResolvers<string>()
+  faulty.rewrite('/token', (answer) => granted.resolve(String(answer['refresh_token'])))
+  await newBrowser().signIn()
+  faulty.rewrite('/token')
+  return { faulty, issuer: app.issuer, refreshToken: await granted.promise }
+}
+
+test('a refresh brings an access token, the next refresh token and an ID token', async (t) => {
+  const { issuer, refreshToken } = await start(t)
+  const answer = await issuer.refresh(refreshToken)
+  assert.ok(answer.outcome === 'granted')
+  const { tokens } = answer
+  assert.equal(tokens.expiresInMs, 30_000)
+  assert.ok(tokens.accessToken && tokens.idToken)
+  assert.notEqual(tokens.refreshToken, refreshToken)
+})
+
+test('no flaw in what is optional loses the tokens: the refresh token is spent by now', async (t) => {
+  const flaws: ((answer: Answer) => unknown)[] = [
+    (answer) => Object.assign(answer, { id_token: 'no JWT' }),
+    (answer) => Object.assign(answer, { id_token: null, scope: null }),
+    (answer) => Object.assign(answer, { expires_in: null }),
+    (answer) => delete answer['expires_in'],
+    (answer) => Object.assign(answer, { expires_in: '30' }),
+  ]
+  for (const flaw of flaws) {
+    const { faulty, issuer, refreshToken } = await start(t)
+    faulty.rewrite('/token', flaw)
+    const answer = await issuer.refresh(refreshToken)
+    assert.ok(answer.outcome === 'granted', String(flaw))
+    assert.ok(answer.tokens.refreshToken)
+  }
+})
+
+test('a refresh token that is left out or null is none, not the end of the old one', async (t) => {
+  for (const refresh_token of [null, undefined]) {
+    const { faulty, issuer, refreshToken } = await start(t)
+    faulty.rewrite('/token', (answer, ctx) =>
+      Object.assign(ctx, { body: JSON.stringify({ ...answer, refresh_token }), type: 'json' }),
+    )
+    const answer = await issuer.refresh(refreshToken)
+    assert.ok(answer.outcome === 'granted')
+    assert.ok(!('refreshToken' in answer.tokens))
+  }
+})
+
+test('a refresh token that was spent is refused, an issuer that is down is not a refusal', async (t) => {
+  const { faulty, issuer, refreshToken } = await start(t)
+  await issuer.refresh(refreshToken)
+  assert.deepEqual(await issuer.refresh(refreshToken), { outcome: 'refused' })
+
+  await faulty.close()
+  const answer = await issuer.refresh(refreshToken)
+  assert.ok(answer.outcome === 'failed')
+  // An open connection broke, or no new one could be made.
+  assert.match(answer.reason, /^(ECONNREFUSED|ECONNRESET|UND_ERR_SOCKET)$/)
+})
+
+test('a wrong client secret is not a refusal of the refresh token', async (t) => {
+  const { faulty, issuer, refreshToken } = await start(t)
+  faulty.rewrite('/token', (_answer, ctx) =>
+    Object.assign(ctx, { status: 401, body: { error: 'invalid_client', error_description: 'x' } }),
+  )
+  assert.deepEqual(await issuer.refresh(refreshToken), { outcome: 'failed', reason: 'invalid_client' })
+})

@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import {
+  beginTransaction,
+  isTransactionCookie,
+  readTransaction,
+  transactionCookieName,
+} from '../../../plugins/oidc-session/login-transaction.ts'
+
+const login = { returnUrl: '/start', silent: false }
+
+test('state, nonce and PKCE verifier are 32 random bytes each, and none equals another', () => {
+  const transactions = [beginTransaction(login, 1), beginTransaction(login, 1)]
+  const secrets = transactions.flatMap(({ state, nonce, codeVerifier }) => [state, nonce, codeVerifier])
+  for (const secret of secrets) assert.match(secret, /^[\w-]{43}$/)
+  assert.equal(new Set(secrets).size, secrets.length)
+})
+
+test('a transaction remembers what the login is for', () => {
+  const { returnUrl, silent, maxAgeSeconds, startedAt } = beginTransaction(
+    { returnUrl: '/start', silent: true, maxAgeSeconds: 60 },
+    1000,
+  )
+  assert.deepEqual(
+    { returnUrl, silent, maxAgeSeconds, startedAt },
+    { returnUrl: '/start', silent: true, maxAgeSeconds: 60, startedAt: 1000 },
+  )
+})
+
+test('its cookie is named after its state, without giving the state away', () => {
+  const name = transactionCookieName('bff', 'some-state')
+  assert.equal(name, transactionCookieName('bff', 'some-state'))
+  assert.notEqual(name, transactionCookieName('bff', 'other-state'))
+  assert.ok(!name.includes('some-state'))
+})
+
+test('whatever a callback brings as its state makes a name that a cookie can have', () => {
+  for (const state of ['', 'x'.repeat(10_000), 'a;b=c\r\nd', '\u{1f36a}', '__proto__']) {
+    assert.match(transactionCookieName('__Host-bff', state), /^__Host-bff-tx-[\w-]{16}$/)
+  }
+})
+
+test('only cookies of that form count as transactions', () => {
+  assert.ok(isTransactionCookie('bff', transactionCookieName('bff', 'state')))
+  for (const name of [
+    'bff',
+    'bff-tx',
+    'bff-tx-',
+    'bff-tx-short',
+    'bff-tx-ä(aaaaaaaaaaaaaa',
+    'x-tx-0123456789abcdef',
+  ]) {
+    assert.ok(!isTransactionCookie('bff', name), name)
+  }
+})
+
+test('what was sealed is read again, and anything incomplete is none', () => {
+  const transaction = beginTransaction(login, 1000)
+  assert.deepEqual(readTransaction({ ...transaction }), transaction)
+  for (const name of ['state', 'nonce', 'codeVerifier', 'returnUrl', 'startedAt']) {
+    assert.equal(readTransaction({ ...transaction, [name]: undefined }), undefined, name)
+    assert.equal(readTransaction({ ...transaction, [name]: {} }), undefined, name)
+  }
+  assert.equal(readTransaction({}), undefined)
+})
