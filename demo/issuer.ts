@@ -39,6 +39,8 @@ export interface DemoIssuer {
   /** Lets a gateway sign in whose port was not known before. */
   allowGateway(publicUrl: string): void
   close(): Promise<void>
+  /** Listens again after `close`, on the same port and with all that it knew. */
+  reopen(): Promise<void>
 }
 
 /**
@@ -79,12 +81,12 @@ export async function startIssuer(options: IssuerOptions = {}): Promise<DemoIssu
   )
   const events = new IssuerEvents()
   provider.use(recordTo(events))
-  const answerProtocol = provider.callback()
 
   server.on('request', async (request: IncomingMessage, response: ServerResponse) => {
     try {
       if (await answerLoginRoutes(provider, securityHeaders, request, response)) return
-      await answerProtocol(request, response)
+      // Composed anew each time, so that middleware can come (`provider.use`) while the issuer runs.
+      await provider.callback()(request, response)
     } catch {
       response.destroy()
     }
@@ -102,6 +104,9 @@ export async function startIssuer(options: IssuerOptions = {}): Promise<DemoIssu
       registerGateways()
     },
     close: () => stop(server),
+    async reopen() {
+      await listen(server, port)
+    },
   }
 }
 

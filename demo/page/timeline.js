@@ -69,9 +69,12 @@ function axis({ from, to, x }) {
   for (let at = Math.ceil(from / step) * step; at < to; at += step) times.push(at)
   return [
     ...times.map((at) => line('tick', x(at), row.axis + 8, height)),
-    ...times.map((at) =>
-      label('tick-label', x(at), row.axis, `:${String(new Date(at).getSeconds()).padStart(2, '0')}`),
-    ),
+    // None that would be cut off at the edge, or stand on top of a lane's name.
+    ...times
+      .filter((at) => x(at) > 48 && x(at) < width - 12)
+      .map((at) =>
+        label('tick-label', x(at), row.axis, `:${String(new Date(at).getSeconds()).padStart(2, '0')}`),
+      ),
     svgElement('line', { class: 'lane', x1: 0, x2: width, y1: row.calls, y2: row.calls }),
   ]
 }

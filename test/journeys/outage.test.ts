@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Answer } from '../../demo/http-browser.ts'
+import { startGateway } from '../support/gateway.ts'
+import { startRedis } from '../support/redis.ts'
+import { until } from '../support/until.ts'
+import { call, codeOf, sayExpiresIn, sessionOf, startWorld } from './world.ts'
+
+/** Remembers over a restart, as a Redis in production does. */
+const onDisk = { config: ['appendonly yes', 'appendfsync always'] }
+
+test('while Redis is away nobody is answered or signed out, and afterwards all goes on', async (t) => {
+  const { issuer, timeApi, apiUrl, browser } = await startWorld(t)
+  const redis = await startRedis(onDisk)
+  t.after(redis.close)
+  const gateway = await startGateway(t, { issuer, apiUrl, redisUrl: redis.url })
+  await browser.signIn(gateway.url, 'alice')
+  assert.equal((await call(browser, gateway)).status, 200)
+
+  await redis.stop()
+  const refused = await until(async () => {
+    const answer = await call(browser, gateway)
+    return answer.status !== 200 && answer
+  })
+  expectUnavailable(refused, 'BFF_STORE_UNAVAILABLE')
+  const served = timeApi.requests.length
+  expectUnavailable(await call(browser, gateway), 'BFF_STORE_UNAVAILABLE')
+  expectUnavailable(await call(browser, gateway, '/bff/user'), 'BFF_STORE_UNAVAILABLE')
+  expectUnavailable(await call(browser, gateway, '/bff/session'), 'BFF_STORE_UNAVAILABLE')
+  assert.equal(timeApi.requests.length, served, 'No request goes on without a session')
+  assert.equal((await browser.fetch(`${gateway.url}/readyz`)).status, 503)
+  assert.equal((await browser.fetch(`${gateway.url}/healthz`)).status, 200)
+
+  await redis.restart()
+  await until(async () => (await call(browser, gateway)).status === 200)
+  assert.equal((await sessionOf(browser, gateway)).identity.name, 'Alice Example')
+  assert.equal((await browser.fetch(`${gateway.url}/readyz`)).status, 200)
+})
+
+test('a Redis that answers nobody is told from one that is well, in bounded time', async (t) => {
+  const { issuer, apiUrl, browser } = await startWorld(t)
+  const redis = await startRedis()
+  t.after(redis.close)
+  const gateway = await startGateway(t, { issuer, apiUrl, redisUrl: redis.url })
+  await browser.signIn(gateway.url, 'alice')
+
+  redis.pause()
+  const refused = await until(async () => {
+    const answer = await call(browser, gateway)
+    return answer.status !== 200 && answer
+  })
+  expectUnavailable(refused, 'BFF_STORE_UNAVAILABLE')
+
+  redis.resume()
+  await until(async () => (await call(browser, gateway)).status === 200)
+})
+
+test('while the issuer is away calls go on as long as the token does, and heal when it is back', async (t) => {
+  const { issuer, apiUrl, browser } = await startWorld(t)
+  const gateway = await startGateway(t, { issuer, apiUrl })
+  sayExpiresIn(issuer, 2)
+  await browser.signIn(gateway.url, 'alice')
+  assert.equal((await call(browser, gateway)).status, 200, 'The API has learned the issuer’s keys')
+
+  await issuer.close()
+  const failed = gateway.logged(({ event }) => event === 'token.renewal.failed')
+  let duringOutage = 0
+  const refused = await until(async () => {
+    const answer = await call(browser, gateway)
+    if (answer.status !== 200) return answer
+    duringOutage += 1
+    return undefined
+  })
+  assert.ok(duringOutage > 0, 'The token was still good')
+  assert.equal((await failed)['reason'], 'ECONNREFUSED')
+  expectUnavailable(refused, 'BFF_ISSUER_UNAVAILABLE')
+  assert.equal((refused.json() as { tokenManagementUsed: boolean }).tokenManagementUsed, true)
+  assert.equal((await sessionOf(browser, gateway)).isAuthenticated, true)
+  assert.equal((await browser.fetch(`${gateway.url}/readyz`)).status, 200)
+
+  await issuer.reopen()
+  await until(async () => (await call(browser, gateway)).status === 200)
+  assert.equal((await sessionOf(browser, gateway)).accessToken.renewals, 1)
+})
+
+test('a gateway starts without its issuer and its Redis, and is ready once both are there', async (t) => {
+  const { issuer, apiUrl, browser } = await startWorld(t)
+  const redis = await startRedis()
+  t.after(redis.close)
+  await issuer.close()
+  await redis.stop()
+  const gateway = await startGateway(t, { issuer, apiUrl, redisUrl: redis.url })
+  const readiness = () => browser.fetch(`${gateway.url}/readyz`)
+  const { missing } = (await readiness()).json() as { missing: string[] }
+  assert.deepEqual(missing, ['session store', 'issuer metadata'])
+  expectUnavailable(await browser.fetch(`${gateway.url}/bff/login`), 'BFF_ISSUER_UNAVAILABLE')
+
+  await issuer.reopen()
+  await redis.restart()
+  await until(async () => (await readiness()).status === 200)
+  await browser.signIn(gateway.url, 'bob')
+  assert.equal((await call(browser, gateway)).status, 200)
+})
+
+function expectUnavailable(answer: Answer, code: string): void {
+  assert.equal(answer.status, 503, answer.body)
+  assert.equal(codeOf(answer), code)
+  assert.match(answer.headers.get('retry-after') ?? '', /^[1-9]\d*$/)
+  assert.equal(answer.headers.get('cache-control'), 'no-store')
+  assert.deepEqual(answer.headers.getSetCookie(), [])
+}

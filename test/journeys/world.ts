@@ -1,0 +1,65 @@
+import { type Answer, createHttpBrowser, type HttpBrowser } from '../../demo/http-browser.ts'
+import { type DemoIssuer, startIssuer } from '../../demo/issuer.ts'
+import { startTimeApi, type TimeApi } from '../../demo/time-api.ts'
+import type { Ending, Gateway } from '../support/gateway.ts'
+
+/** All that a gateway needs around it. */
+export interface World {
+  issuer: DemoIssuer
+  timeApi: TimeApi
+  /** Of the time API. */
+  apiUrl: string
+  browser: HttpBrowser
+}
+
+/** @param accessTokenLifetime seconds */
+export async function startWorld(t: Ending, accessTokenLifetime = 30): Promise<World> {
+  const apiAudience = 'urn:time-api'
+  const issuer = await startIssuer({ apiAudience, accessTokenLifetime })
+  t.after(() => issuer.close())
+  const timeApi = await startTimeApi({ issuer: issuer.issuer, audience: apiAudience })
+  t.after(() => timeApi.close())
+  return { issuer, timeApi, apiUrl: timeApi.url, browser: createHttpBrowser() }
+}
+
+/**
+ * Makes the issuer's next grant say that its access token lives for `seconds`, while the API takes it for longer:
+ * what a gateway does then depends on no machine's speed.
+ */
+export function sayExpiresIn(issuer: DemoIssuer, seconds: number): void {
+  let said = false
+  issuer.provider.use(async (ctx, next) => {
+    await next()
+    const body = ctx.body as { expires_in?: number } | undefined
+    if (said || ctx.path !== '/token' || ctx.status !== 200 || body?.expires_in === undefined) return
+    said = true
+    body.expires_in = seconds
+  })
+}
+
+/** As the frontend's script does. */
+export function call(browser: HttpBrowser, { url }: Gateway, path = '/api/gettime'): Promise<Answer> {
+  return browser.fetch(url + path, { headers: { 'x-csrf': '1' } })
+}
+
+export interface SessionView {
+  isAuthenticated: boolean
+  identity: { name: string }
+  accessToken: { renewals: number; expiresUtc: string }
+  sid: string
+}
+
+/** Without keeping the session alive. */
+export async function sessionOf(browser: HttpBrowser, gateway: Gateway): Promise<SessionView> {
+  return (await call(browser, gateway, '/bff/session?slide=false')).json() as SessionView
+}
+
+export async function hasExpired(browser: HttpBrowser, gateway: Gateway): Promise<boolean> {
+  const { accessToken } = await sessionOf(browser, gateway)
+  return Date.parse(accessToken.expiresUtc) < Date.now()
+}
+
+/** What an error's body says that it is. */
+export function codeOf(answer: Answer): string {
+  return (answer.json() as { code: string }).code
+}
