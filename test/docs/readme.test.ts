@@ -1,0 +1,275 @@
+import assert from 'node:assert/strict'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { rootCertificates } from 'node:tls'
+import { pathToFileURL } from 'node:url'
+import type { FastifyInstance } from 'fastify'
+import { buildApp } from '../../app.ts'
+import { upstreamKeys } from '../../plugins/config/upstream-schema.ts'
+import { type ErrorCode, GatewayError } from '../../plugins/errors/catalogue.ts'
+import { type InjectGateway, startInjectGateway } from '../support/inject-gateway.ts'
+import { load, loadFile } from '../unit/config/support.ts'
+import { codeBlocks, codeSpans, fileLinks, tableRows } from './markdown.ts'
+
+const root = resolve(import.meta.dirname, '../..')
+const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md']
+const readme = read('README.md')
+
+const endpointHeader = '| Endpoint | Header | Does |'
+const errorHeader = '| Status | `code` | When |'
+const upstreamHeader = '| Key | Default | Meaning |'
+
+test('the demo stands within the first twenty lines', () => {
+  const beginning = readme.split('\n').slice(0, 20).join('\n')
+
+  for (const text of [
+    'npm ci && npm run demo',
+    'http://localhost:3000',
+    '`alice`',
+    '`bob`',
+    'npm run demo -- --check',
+  ])
+    assert.ok(beginning.includes(text), text)
+})
+
+test('every npm command in the documents exists', () => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+
+  for (const document of documents) {
+    const named = [...read(document).matchAll(/\bnpm (?:run ([\w:-]+)|(test|start)\b)/g)]
+    const unknown = named
+      .map(([, script, short]) => script ?? short ?? '')
+      .filter((name) => !(name in scripts))
+    assert.deepEqual(unknown, [], document)
+  }
+  assert.match(readme, /npm run demo/)
+})
+
+test('every link to a file leads to one', () => {
+  for (const document of documents) {
+    const broken = fileLinks(read(document)).filter((target) => !existsSync(resolve(root, target)))
+    assert.deepEqual(broken, [], document)
+  }
+  assert.ok(fileLinks(readme).includes('LICENSE'))
+})
+
+test('every file of the repository that the documents name exists', () => {
+  for (const document of documents) {
+    const paths = codeSpans(read(document)).filter((span) =>
+      /^(plugins|routes|test|demo|deploy)\/[\w./-]+$/.test(span),
+    )
+    assert.deepEqual(
+      paths.filter((path) => !existsSync(resolve(root, path))),
+      [],
+      document,
+    )
+  }
+})
+
+test('every JSON example is valid JSON, the bodies of the HTTP examples included', () => {
+  const examples = codeBlocks(readme, 'json')
+  const bodies = codeBlocks(readme, 'http').flatMap((block) =>
+    block.split('\n').filter((line) => /^[{[]/.test(line)),
+  )
+
+  assert.ok(examples.length > 0 && bodies.length > 0)
+  for (const text of [...examples, ...bodies]) JSON.parse(text)
+})
+
+test('the example of a configuration file is accepted and means what is said of it', () => {
+  const example = codeBlocks(readme, 'json').find((text) => text.includes('"upstreams"'))
+  const authority = rootCertificates[0] ?? ''
+
+  const { options, warnings } = loadFile(
+    example,
+    { NODE_ENV: 'production', REDIS_URL: 'redis://redis', OIDC_ISSUER: '', OIDC_CLIENT_ID: '' },
+    { '/etc/bff/internal-ca.pem': authority },
+  )
+
+  assert.deepEqual(warnings, [])
+  assert.equal(options.oidc.clientId, 'gateway')
+  assert.equal(options.oidc.scope, 'openid profile offline_access')
+  const upstreams = options.upstreams.map(({ prefix, token, ca, timeoutMs }) => ({
+    prefix,
+    token,
+    ca,
+    timeoutMs,
+  }))
+  assert.deepEqual(upstreams, [
+    { prefix: '/api', token: 'user', ca: undefined, timeoutMs: 30_000 },
+    { prefix: '/reports', token: 'user', ca: authority, timeoutMs: 120_000 },
+    { prefix: '/news', token: 'none', ca: undefined, timeoutMs: 30_000 },
+  ])
+})
+
+test('the table of an upstream has a row for each of its keys', () => {
+  const keys = tableRows(readme, upstreamHeader).map(([key = '']) => codeSpans(key)[0])
+  assert.deepEqual(keys.toSorted(), upstreamKeys.toSorted())
+})
+
+test('the table of errors has a row for each code, with its status', () => {
+  const known = [...read('plugins/errors/catalogue.ts').matchAll(/^ {2}(BFF_\w+): \{/gm)].map(
+    ([, code]) => code,
+  )
+  const rows = tableRows(readme, errorHeader).map(([status, code = '']) => ({
+    status,
+    code: codeSpans(code)[0],
+  }))
+
+  assert.deepEqual(rows.map(({ code }) => code).toSorted(), known.toSorted())
+  for (const { status, code } of rows)
+    assert.equal(status, String(new GatewayError(code as ErrorCode).statusCode), code)
+})
+
+test('every endpoint of the table is there', async (t) => {
+  const { app } = await gateway(t)
+  const endpoints = documentedEndpoints()
+
+  assert.ok(endpoints.length >= 9)
+  for (const { method, url, needsHeader } of endpoints) {
+    const answer = await app.inject({ method, url, headers: needsHeader ? { 'x-csrf': '1' } : {} })
+    assert.notEqual(answer.statusCode, 404, `${method} ${url}`)
+    assert.notEqual(answer.statusCode, 403, `${method} ${url}`)
+  }
+})
+
+test('the endpoints that the table says need the CSRF header are those that refuse without it', async (t) => {
+  const { app } = await gateway(t)
+
+  for (const { method, url, needsHeader } of documentedEndpoints()) {
+    const { statusCode } = await app.inject({ method, url })
+    assert.equal(statusCode === 403, needsHeader, `${method} ${url} answered ${statusCode}`)
+  }
+})
+
+test('the table leaves no endpoint of the gateway out', async (t) => {
+  const { options } = load()
+  const app = buildApp({ ...options, logLevel: 'silent' })
+  t.after(() => app.close())
+  const routes = routesOf(app)
+  await app.ready()
+
+  const documented = new Set(documentedEndpoints().map(({ method, url }) => `${method} ${url}`))
+  assert.ok(routes.length >= documented.size)
+  assert.deepEqual(
+    routes.filter((route) => !route.includes('*') && !documented.has(route)),
+    [],
+  )
+})
+
+test('the examples of answers have the members of real ones', async (t) => {
+  const { app, newBrowser } = await gateway(t)
+  const [view, error] = codeBlocks(readme, 'json')
+
+  const anonymous = await app.inject({ url: '/api/orders', headers: { 'x-csrf': '1' } })
+  assert.deepEqual(JSON.parse(error ?? ''), {
+    ...anonymous.json(),
+    requestId: JSON.parse(error ?? '').requestId,
+  })
+
+  const browser = newBrowser()
+  await browser.signIn()
+  const { claims: _, ...real } = (await browser.call('/bff/session')).json()
+  const { claims: __, ...shown } = JSON.parse(view ?? '')
+  assert.deepEqual(shape(shown), shape(real))
+})
+
+test("the frontend's example signs in, calls, knows the user and signs out", async (t) => {
+  const { app, newBrowser, publicUrl } = await gateway(t)
+  const browser = newBrowser()
+  const visited: string[] = []
+  stub(t, 'location', { pathname: '/orders', search: '?page=2', assign: (url: string) => visited.push(url) })
+  const { fetch } = globalThis
+  stub(t, 'fetch', async (url: string | URL, options: RequestInit) => {
+    // What gateway and issuer say to each other.
+    if (typeof url !== 'string' || !url.startsWith('/')) return fetch(url, options)
+    const cookie = browser.cookies.headerFor(new URL(url, publicUrl))
+    const sent = { ...Object.fromEntries(new Headers(options.headers)), ...(cookie && { cookie }) }
+    const { body, statusCode } = await app.inject({ url, headers: sent })
+    return new Response(body, { status: statusCode })
+  })
+  const [code = ''] = codeBlocks(readme, 'js')
+  const frontend = await import(`data:text/javascript,${encodeURIComponent(code)}`)
+
+  assert.equal((await frontend.call('/api/orders')).status, 401)
+  assert.deepEqual(visited, ['/bff/login?returnUrl=%2Forders%3Fpage%3D2'])
+  assert.equal(await frontend.currentUser(), undefined)
+
+  await browser.signIn('bob')
+  assert.equal((await frontend.call('/bff/session')).status, 200)
+  assert.equal((await frontend.currentUser()).sub, 'bob')
+
+  await frontend.logOut()
+  const logout = await browser.open(visited[1] ?? '', { 'sec-fetch-site': 'cross-site' })
+  assert.equal(logout.statusCode, 302)
+  assert.equal(await frontend.currentUser(), undefined)
+})
+
+test('the example of local routes serves those who are signed in', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-readme-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const [code = ''] = codeBlocks(readme, 'ts')
+  writeFileSync(join(folder, 'local-routes.ts'), code)
+  const { localRoutes } = await import(pathToFileURL(join(folder, 'local-routes.ts')).href)
+  const { newBrowser } = await gateway(t, { localRoutes })
+  const browser = newBrowser()
+
+  assert.equal((await browser.call('/local/profile')).json().code, 'BFF_SESSION_REQUIRED')
+  await browser.signIn()
+  assert.deepEqual((await browser.call('/local/profile')).json(), { subject: 'alice', mayCallApis: true })
+})
+
+/** With an upstream at `/api` that is never reached. */
+function gateway(t: TestContext, extras = {}): Promise<InjectGateway> {
+  return startInjectGateway(t, { env: { API_URL: 'https://api.example.com' }, extras })
+}
+
+interface Endpoint {
+  method: 'GET' | 'POST'
+  url: string
+  needsHeader: boolean
+}
+
+function documentedEndpoints(): Endpoint[] {
+  return tableRows(readme, endpointHeader).flatMap(([endpoints = '', header]) =>
+    codeSpans(endpoints).map((endpoint): Endpoint => {
+      const [url = '', method = 'GET'] = endpoint.split(' ').reverse()
+      return {
+        method: method as Endpoint['method'],
+        url: url.replace('*', 'orders'),
+        needsHeader: header === 'yes',
+      }
+    }),
+  )
+}
+
+/** Fills up as the plugins are loaded. */
+function routesOf(app: FastifyInstance): string[] {
+  const routes: string[] = []
+  app.addHook('onRoute', ({ method, url }) => {
+    for (const name of [method].flat())
+      if (name !== 'HEAD' && name !== 'OPTIONS') routes.push(`${name} ${url}`)
+  })
+  return routes
+}
+
+/** Names of members, all the way down. */
+function shape(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return null
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, shape(member)]))
+}
+
+function stub(t: TestContext, name: 'fetch' | 'location', value: unknown): void {
+  const before = Object.getOwnPropertyDescriptor(globalThis, name)
+  Object.defineProperty(globalThis, name, { value, configurable: true, writable: true })
+  t.after(() => {
+    if (before) Object.defineProperty(globalThis, name, before)
+    else Reflect.deleteProperty(globalThis, name)
+  })
+}
+
+function read(path: string): string {
+  return readFileSync(resolve(root, path), 'utf8')
+}
