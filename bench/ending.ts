@@ -1,0 +1,11 @@
+/** Ends what a benchmark started, last first, also when it fails. */
+export async function withEnding<T>(
+  run: (ending: { after(end: () => Promise<unknown>): void }) => Promise<T>,
+): Promise<T> {
+  const ends: (() => Promise<unknown>)[] = []
+  try {
+    return await run({ after: (end) => ends.push(end) })
+  } finally {
+    for (const end of ends.reverse()) await end()
+  }
+}

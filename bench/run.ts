@@ -1,0 +1,23 @@
+import { proxy } from './proxy.ts'
+import { storm } from './storm.ts'
+
+/**
+ * `npm run bench`: all benchmarks, or those that are named.
+ *
+ *   npm run bench -- storm
+ *
+ * What counts is each benchmark's ratio between variants measured side by side, never a figure by itself.
+ */
+const benchmarks = { proxy, storm }
+
+const known = Object.keys(benchmarks)
+const wanted = process.argv.length > 2 ? process.argv.slice(2) : known
+const unknown = wanted.filter((name) => !known.includes(name))
+if (unknown.length > 0) {
+  console.error(`There is no benchmark ${unknown.join(', ')}. Known are ${known.join(', ')}.`)
+  process.exit(2)
+}
+for (const name of wanted as (keyof typeof benchmarks)[]) {
+  console.log(`\n${name}\n`)
+  await benchmarks[name]()
+}

@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict'
+import { setTimeout as wait } from 'node:timers/promises'
+import { Pool } from 'undici'
+import { createHttpBrowser } from '../demo/http-browser.ts'
+import { type DemoIssuer, startIssuer } from '../demo/issuer.ts'
+import { startTimeApi } from '../demo/time-api.ts'
+import { type Ending, type Gateway, startGateway } from '../test/support/gateway.ts'
+import { startRedis } from '../test/support/redis.ts'
+import { withEnding } from './ending.ts'
+import { type Latencies, latencies } from './latencies.ts'
+
+const processes = 4
+const sessions = 200
+const requestsPerSession = 20
+/** Seconds. Long enough for all to sign in and be asked while their tokens are fresh. */
+const accessTokenLifetime = 60
+const windowSeconds = accessTokenLifetime / 2
+
+/** One signed-in browser. */
+interface User {
+  name: string
+  cookie: string
+  signedInAt: number
+}
+
+/**
+ * Every session sends its requests at the same moment, over four processes: with fresh tokens, inside the renewal
+ * window, and when all tokens have run out. How many grants does that cost, and what do the requests notice?
+ */
+export async function storm(): Promise<void> {
+  await withEnding(async (ending) => {
+    const redis = await startRedis()
+    ending.after(redis.close)
+    const issuer = await startIssuer({ apiAudience: 'urn:bench:api', accessTokenLifetime })
+    ending.after(issuer.close)
+    const api = await startTimeApi({ issuer: issuer.issuer, audience: 'urn:bench:api' })
+    ending.after(api.close)
+    const gateways = await startGateways(ending, { issuer, apiUrl: api.url, redisUrl: redis.url })
+    const users = await signIn(gateways)
+    console.log(
+      `${sessions} sessions x ${requestsPerSession} parallel requests over ${processes} processes\n`,
+    )
+
+    const phases: Phase[] = []
+    const measure = async (title: string, expectedGrants: number) => {
+      const before = issuer.events.refreshGrants().length
+      const { samples, failures } = await ask(gateways, users)
+      // Renewals in the background end a moment after the requests that began them.
+      await Promise.all(users.map((user, i) => renewals(gateways[i % processes] as Gateway, user)))
+      const grants = issuer.events.refreshGrants().slice(before)
+      phases.push({ title, grants: grants.length, expectedGrants, failures, ...latencies(samples) })
+    }
+    await measure('fresh tokens', 0)
+    await untilSecond(users, windowSeconds + 1)
+    await measure('inside the window', sessions)
+    await wait((accessTokenLifetime + 1) * 1000)
+    await measure('all tokens expired', sessions)
+    await measure('fresh tokens again', 0)
+
+    report(phases)
+    const spent = issuer.events.refreshGrants()
+    assert.equal(new Set(spent.map(({ refreshTokenHash }) => refreshTokenHash)).size, spent.length)
+    for (const { title, grants, expectedGrants, failures } of phases) {
+      assert.deepEqual({ title, grants, failures }, { title, grants: expectedGrants, failures: 0 })
+    }
+  })
+}
+
+interface Phase extends Latencies {
+  title: string
+  grants: number
+  expectedGrants: number
+  failures: number
+}
+
+function startGateways(
+  ending: Ending,
+  options: { issuer: DemoIssuer; apiUrl: string; redisUrl: string },
+): Promise<Gateway[]> {
+  const env = { LOG_LEVEL: 'info', REFRESH_BEFORE_EXPIRATION: `${windowSeconds}s` }
+  return Promise.all(Array.from({ length: processes }, () => startGateway(ending, { ...options, env })))
+}
+
+async function signIn(gateways: Gateway[]): Promise<User[]> {
+  const users: User[] = []
+  const queue = Array.from({ length: sessions }, (_, i) => i)
+  const work = async () => {
+    for (let i = queue.shift(); i !== undefined; i = queue.shift()) {
+      const gateway = gateways[i % processes] as Gateway
+      const browser = createHttpBrowser()
+      const name = i % 2 === 0 ? 'alice' : 'bob'
+      await browser.signIn(gateway.url, name)
+      const cookie = browser.cookies.headerFor(new URL(gateway.url)) ?? ''
+      users.push({ name, cookie, signedInAt: Date.now() })
+    }
+  }
+  await Promise.all(Array.from({ length: 8 }, work))
+  return users
+}
+
+async function ask(gateways: Gateway[], users: User[]): Promise<{ samples: number[]; failures: number }> {
+  const pools = gateways.map(({ url }) => new Pool(url, { connections: 250 }))
+  const samples: number[] = []
+  let failures = 0
+  const one = async (pool: Pool, { name, cookie }: User) => {
+    const startedAt = performance.now()
+    const headers = { cookie, 'x-csrf': '1' }
+    const { statusCode, body } = await pool.request({ method: 'GET', path: '/api/gettime', headers })
+    const { user } = (await body.json()) as { user?: string }
+    samples.push(performance.now() - startedAt)
+    if (statusCode !== 200 || user !== name) failures++
+  }
+  await Promise.all(
+    users.flatMap((user) =>
+      Array.from({ length: requestsPerSession }, (_, i) => one(pools[i % processes] as Pool, user)),
+    ),
+  )
+  await Promise.all(pools.map((pool) => pool.close()))
+  return { samples, failures }
+}
+
+/** Resolves when the session has been read, and with it whatever was being stored. */
+async function renewals(gateway: Gateway, { cookie }: User): Promise<number> {
+  const response = await fetch(`${gateway.url}/bff/session`, { headers: { cookie, 'x-csrf': '1' } })
+  const view = (await response.json()) as { accessToken: { renewals: number } }
+  return view.accessToken.renewals
+}
+
+/** When every session's token has been alive for so long. */
+async function untilSecond(users: User[], seconds: number): Promise<void> {
+  const latest = Math.max(...users.map(({ signedInAt }) => signedInAt))
+  await wait(Math.max(0, latest + seconds * 1000 - Date.now()))
+}
+
+function report(phases: Phase[]): void {
+  const baseline = phases[0]?.p99 ?? Number.NaN
+  console.table(
+    phases.map(({ title, count, grants, failures, p50, p99, max }) => ({
+      '': title,
+      requests: count,
+      failures,
+      'grants per session': grants / sessions,
+      'p50 ms': Math.round(p50),
+      'p99 ms': Math.round(p99),
+      'max ms': Math.round(max),
+      'p99 to that of fresh tokens': (p99 / baseline).toFixed(2),
+    })),
+  )
+}
