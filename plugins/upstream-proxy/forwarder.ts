@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import { type Dispatcher, Pool } from 'undici'
 import type { UpstreamOptions } from '../config/options.ts'
 import type { Body } from './replayable-body.ts'
@@ -19,7 +20,8 @@ export type UpstreamAnswer = Dispatcher.ResponseData
 /** Connections to one upstream, kept open between requests. */
 export interface Forwarder {
   /**
-   * Sends a request once, and never by itself again. Resolves with the headers; the body streams.
+   * Sends a request once, and never by itself again. Resolves with the headers; the body streams, and keeps its
+   * connection until it was read, drained or discarded.
    * @throws GatewayError BFF_UPSTREAM_UNREACHABLE, BFF_UPSTREAM_TIMEOUT
    */
   send(request: UpstreamRequest): Promise<UpstreamAnswer>
@@ -28,7 +30,8 @@ export interface Forwarder {
 
 export function createForwarder({ target, ca, connectTimeoutMs, timeoutMs }: UpstreamOptions): Forwarder {
   const pool = new Pool(target.origin, {
-    connect: { timeout: connectTimeoutMs, ...(ca !== undefined && { ca }) },
+    // Or NODE_TLS_REJECT_UNAUTHORIZED would decide.
+    connect: { timeout: connectTimeoutMs, rejectUnauthorized: true, ...(ca !== undefined && { ca }) },
     headersTimeout: timeoutMs,
     // To the first byte; what streams may go on for as long as it likes.
     bodyTimeout: 0,
@@ -43,9 +46,26 @@ export function createForwarder({ target, ca, connectTimeoutMs, timeoutMs }: Ups
         })
       if (answer.statusCode < 600) return answer
       // No status that Node would send on.
-      answer.body.on('error', () => {}).destroy()
+      discard(answer)
       throw upstreamError(new RangeError(`The upstream answered with status ${answer.statusCode}`))
     },
     close: () => pool.destroy(),
   }
+}
+
+/** What is still read, in milliseconds and bytes, of an answer that nobody wants. */
+const drainingMs = 1000
+const drainedBytes = 128 * 1024
+
+/** Reads an answer that nobody wants to its end, so that its connection can serve the next request. */
+export async function drain({ body }: UpstreamAnswer): Promise<void> {
+  // One that is long or slow is cut off.
+  await body.dump({ limit: drainedBytes, signal: AbortSignal.timeout(drainingMs) }).catch(() => {})
+  // undici gives a connection free a turn after its answer has ended.
+  await turn()
+}
+
+/** Ends an answer that nobody wants, and its connection with it. */
+export function discard({ body }: UpstreamAnswer): void {
+  body.on('error', () => {}).destroy()
 }

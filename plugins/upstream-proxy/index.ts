@@ -1,17 +1,23 @@
+import { Readable } from 'node:stream'
 import httpProxy from '@fastify/http-proxy'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { UpstreamOptions } from '../config/options.ts'
 import { GatewayError } from '../errors/catalogue.ts'
-import { createForwarder, type UpstreamAnswer } from './forwarder.ts'
-import { isReplayable, replayableBody } from './replayable-body.ts'
+import { createForwarder, discard, drain, type UpstreamAnswer } from './forwarder.ts'
+import { type Body, isReplayable, replayableBody } from './replayable-body.ts'
 import { requestHeaders } from './request-headers.ts'
 import { responseHeaders } from './response-headers.ts'
+import { upload } from './upload.ts'
 import { staysBelow } from './upstream-path.ts'
 
 export interface UpstreamProxyOptions {
   upstream: UpstreamOptions
   /** Lower case. */
   csrfHeader: string
+  /** Path of the gateway's public URL, without a slash at its end: what the browser sees before the prefix. */
+  basePath: string
+  /** Name of the gateway's own cookie. */
+  sessionCookie: string
 }
 
 /**
@@ -20,7 +26,8 @@ export interface UpstreamProxyOptions {
  * @fastify/http-proxy routes, and keeps the path as it was sent; our own forwarder sends, since that of reply-from
  * lets a request run on whose browser has gone, and can't be told which headers and which token a replay needs.
  */
-const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, { upstream, csrfHeader }) => {
+const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, options) => {
+  const { upstream, csrfHeader, basePath, sessionCookie } = options
   const { prefix, target } = upstream
   const forwarder = createForwarder(upstream)
   app.addHook('onClose', () => forwarder.close())
@@ -32,63 +39,71 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, { up
     app.addHook('onRequest', app.requireSession)
     app.addHook('onRequest', app.attachAccessToken)
   }
+  // Bodies pass as they are, whatever their type.
+  app.removeAllContentTypeParsers()
+  app.setErrorHandler((error) => {
+    throw invalidDestination(error) ?? error
+  })
   app.register(httpProxy, { prefix, upstream: target.href, handler: forward as never })
 
-  /** @param path of the target, as the browser sent it below the prefix */
-  async function forward(request: FastifyRequest, reply: FastifyReply, path: string) {
+  /** @param destination path of the target, as the browser sent it below the prefix */
+  async function forward(request: FastifyRequest, reply: FastifyReply, destination: string) {
+    const path = destination || '/'
     const signal = goneSignal(reply)
-    const stream = request.body as Parameters<typeof replayableBody>[0] | undefined
-    const body = upstream.token === 'user' ? await replayable(request) : (stream ?? null)
-
-    const headers = requestHeaders(
-      request.headers,
-      { csrfHeader, host: target.host },
-      {
-        addresses: request.ips?.toReversed() ?? [request.ip],
-        host: request.host,
-        protocol: request.protocol,
-      },
-      body !== null,
-    )
-    const send = async () => {
-      if (request.accessToken !== null) headers['authorization'] = `Bearer ${request.accessToken}`
-      const startedAt = performance.now()
-      const answer = await forwarder.send({
-        method: request.method,
-        path: path + queryOf(request.raw.url),
-        headers,
-        body,
-        signal,
-      })
-      logAnswer(request, path, answer, performance.now() - startedAt)
-      return answer
-    }
-
-    let answer: UpstreamAnswer
+    let answer: UpstreamAnswer | undefined
     try {
+      const body = await bodyOf(request)
+      const headers = requestHeaders(
+        request.headers,
+        { csrfHeader, host: target.host },
+        {
+          addresses: request.ips?.toReversed() ?? [request.ip],
+          host: request.host,
+          protocol: request.protocol,
+        },
+        body !== null,
+      )
+      const send = async () => {
+        if (request.accessToken !== null) headers['authorization'] = `Bearer ${request.accessToken}`
+        const startedAt = performance.now()
+        const { method } = request
+        const query = queryOf(request.raw.url)
+        const sent = await forwarder.send({ method, path: path + query, headers, body, signal })
+        logAnswer(request, path, sent, performance.now() - startedAt)
+        return sent
+      }
+
       answer = await send()
       if (
         answer.statusCode === 401 &&
         (await app.replaceRefusedToken(request, prefix)) &&
         isReplayable(body)
       ) {
-        await answer.body.dump()
+        await drain(answer)
         answer = await send()
       }
+      signal.throwIfAborted()
     } catch (error) {
+      if (answer) discard(answer)
       // Nobody is left to be answered.
       if (signal.aborted) return reply.hijack()
       throw error
     }
-    reply
-      .code(answer.statusCode)
-      .headers(responseHeaders(answer.headers, { prefix, target, cookies: upstream.responseCookies }))
+    reply.code(answer.statusCode).headers(
+      responseHeaders(answer.headers, {
+        prefix: basePath + prefix,
+        target,
+        cookies: upstream.responseCookies,
+        sessionCookie,
+      }),
+    )
     sendHeadersAtOnce(reply, answer)
     return reply.send(answer.body)
   }
 
-  async function replayable({ body, headers }: FastifyRequest) {
-    return replayableBody((body as Parameters<typeof replayableBody>[0]) ?? null, headers['content-length'])
+  async function bodyOf({ body, headers }: FastifyRequest): Promise<Body> {
+    if (!(body instanceof Readable)) return null
+    return upstream.token === 'user' ? replayableBody(body, headers['content-length']) : upload(body)
   }
 
   function logAnswer(
@@ -106,18 +121,28 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, { up
 export default upstreamProxy
 
 /** Aborts when the browser closes its connection before it has been answered. */
-function goneSignal(reply: FastifyReply): AbortSignal {
+function goneSignal({ raw }: FastifyReply): AbortSignal {
   const gone = new AbortController()
-  reply.raw.once('close', () => {
-    if (!reply.raw.writableFinished) gone.abort()
+  // While its token was renewed.
+  if (raw.destroyed) gone.abort()
+  raw.once('close', () => {
+    if (!raw.writableFinished) gone.abort()
   })
   return gone.signal
 }
 
 /** A stream may have nothing to say for a long time, and the browser wants to know that it has begun. */
-function sendHeadersAtOnce(reply: FastifyReply, { headers }: UpstreamAnswer): void {
-  if (headers['content-length'] !== undefined) return
-  reply.raw.once('pipe', () => reply.raw.flushHeaders())
+function sendHeadersAtOnce({ raw }: FastifyReply, { headers, body }: UpstreamAnswer): void {
+  if (headers['content-length'] === undefined) raw.once('pipe', () => raw.flushHeaders())
+  // One that breaks off before its first byte has begun too: its headers can't be taken back for an error's.
+  body.once('error', () => raw.flushHeaders())
+}
+
+/** @fastify/http-proxy refuses a few more, with an error that has no code. */
+function invalidDestination(error: unknown): GatewayError | undefined {
+  if (!(error instanceof Error) || 'code' in error) return undefined
+  const isFault = 'statusCode' in error && error.statusCode === 400
+  return isFault ? new GatewayError('BFF_INVALID_PATH', { cause: error }) : undefined
 }
 
 function pathOf(url = ''): string {

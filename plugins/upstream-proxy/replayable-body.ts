@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import { upload } from './upload.ts'
 
 /** The most that is held back to be sent once more. */
 export const maxReplayableBytes = 64 * 1024
@@ -10,20 +11,12 @@ export type Body = Readable | Buffer | null
  * beforehand, stays a stream.
  *
  * @param contentLength the header
+ * @throws what the stream does when the browser goes before it has sent all
  */
-export async function replayableBody(
-  stream: Readable | null,
-  contentLength: string | undefined,
-): Promise<Body> {
-  if (
-    stream === null ||
-    Number(contentLength ?? Number.NaN) > maxReplayableBytes ||
-    contentLength === undefined
-  ) {
-    return stream
-  }
+export async function replayableBody(stream: Readable, contentLength: string | undefined): Promise<Body> {
+  const fits = contentLength !== undefined && Number(contentLength) <= maxReplayableBytes
   // Node's parser has checked the header, and hands over no more than that.
-  return Buffer.concat(await stream.toArray())
+  return fits ? Buffer.concat(await stream.toArray()) : upload(stream)
 }
 
 export function isReplayable(body: Body): body is Buffer | null {

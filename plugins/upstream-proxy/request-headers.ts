@@ -18,8 +18,20 @@ export interface Client {
 
 export type OutgoingHeaders = Record<string, string | string[]>
 
-/** Credentials of the browser, which are the gateway's business, and what the gateway says by itself. */
-const replaced = new Set(['cookie', 'authorization', 'host', 'expect', 'forwarded', 'x-real-ip'])
+/**
+ * Credentials of the browser, which are the gateway's business, what the gateway says by itself, and what makes
+ * some frameworks serve another path than that of the request line.
+ */
+const replaced = new Set([
+  'cookie',
+  'authorization',
+  'host',
+  'expect',
+  'forwarded',
+  'x-real-ip',
+  'x-original-url',
+  'x-rewrite-url',
+])
 
 /**
  * What the upstream gets to see of a request's headers.

@@ -8,16 +8,19 @@ export interface ResponseHeaderRules {
   target: URL
   /** Names of the upstream's cookies that the browser may have. */
   cookies: string[]
+  /** Name of the gateway's own cookie, with which those of login transactions begin. */
+  sessionCookie: string
 }
 
 export type IncomingHeaders = Record<string, string | string[] | undefined>
 
 /**
- * Of the upstream's own origin, and harmful for ours: `Clear-Site-Data` would sign the user out, `X-Accel-*` and
- * the CDN headers steer a proxy in front of us past the cache rules, and CORS is for us to grant.
+ * Of the upstream's own origin, and harmful for ours: `Clear-Site-Data` would sign the user out, `X-Accel-*` (but for the
+ * wish not to be buffered) and the CDN headers steer a proxy in front of us past the cache rules, and CORS is for us
+ * to grant.
  */
 const upstreamOnly =
-  /^(alt-svc|clear-site-data|strict-transport-security|surrogate-.*|cdn-cache-control|.*-cdn-cache-control|x-accel-.*|x-sendfile|access-control-.*)$/
+  /^(alt-svc|clear-site-data|strict-transport-security|surrogate-.*|cdn-cache-control|.*-cdn-cache-control|x-accel-(?!buffering$).*|x-sendfile|access-control-.*)$/
 
 /** What the browser gets to see of an answer's headers. */
 export function responseHeaders(incoming: IncomingHeaders, rules: ResponseHeaderRules) {
@@ -27,10 +30,10 @@ export function responseHeaders(incoming: IncomingHeaders, rules: ResponseHeader
     const value = incoming[name]
     if (value === undefined || isHopByHop(name) || upstreamOnly.test(name)) continue
     if (name === 'set-cookie') {
-      const allowed = [value].flat().filter((cookie) => isAllowed(cookie, rules.cookies))
+      const allowed = [value].flat().filter((cookie) => isAllowed(cookie, rules))
       if (allowed.length > 0) headers[name] = allowed
     } else {
-      headers[name] = typeof value === 'string' ? asBytes(value) : value.map(asBytes)
+      headers[name] = value
     }
   }
   const { location } = headers
@@ -43,12 +46,8 @@ export function responseHeaders(incoming: IncomingHeaders, rules: ResponseHeader
   return headers
 }
 
-function isAllowed(setCookie: string, names: string[]): boolean {
-  const [name = ''] = setCookie.split('=', 1)
-  return names.includes(name.trim())
-}
-
-/** undici reads values as UTF-8 and Node writes them as Latin-1: this way the same bytes go out as came in. */
-function asBytes(value: string): string {
-  return /[^\0-\xff]/.test(value) ? Buffer.from(value, 'utf8').toString('latin1') : value
+/** Never one of the gateway's own: an upstream could sign the user in as somebody else. */
+function isAllowed(setCookie: string, { cookies, sessionCookie }: ResponseHeaderRules): boolean {
+  const name = (setCookie.split('=', 1)[0] ?? '').trim()
+  return cookies.includes(name) && name !== sessionCookie && !name.startsWith(`${sessionCookie}-tx`)
 }

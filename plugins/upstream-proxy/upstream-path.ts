@@ -1,7 +1,7 @@
 /**
  * Whether a path stays below the target's base path however the upstream reads it: it goes there byte for byte,
- * and upstreams differ in what they decode, in whether a backslash is a slash and in whether `;…` belongs to a
- * segment.
+ * and upstreams differ in what they decode, in whether a backslash is a slash, in whether `;…` belongs to a
+ * segment and in which invisible characters they skip.
  *
  * @param path as the browser sent it, without the query
  */
@@ -13,7 +13,8 @@ export function staysBelow(path: string): boolean {
 }
 
 function isParent(segment: string): boolean {
-  return segment.split(';', 1)[0] === '..'
+  const [name = ''] = segment.split(/[;?#]/, 1)
+  return name.replaceAll(/[\p{Cc}\s]/gu, '') === '..'
 }
 
 function decode(path: string): string | undefined {

@@ -1,0 +1,279 @@
+import { EventEmitter, on, once } from 'node:events'
+import {
+  type ClientRequest,
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+  request,
+  type ServerResponse,
+} from 'node:http'
+import { createServer as createTcpServer, type Socket, connect as tcpConnect } from 'node:net'
+import type { TestContext } from 'node:test'
+import { type AppExtras, buildApp } from '../../app.ts'
+import { createHttpBrowser } from '../../demo/http-browser.ts'
+import type { DemoIssuer } from '../../demo/issuer.ts'
+import { listen, stop } from '../../demo/listen.ts'
+import { loadConfig } from '../../plugins/config/load-config.ts'
+import type { UpstreamOptions } from '../../plugins/config/options.ts'
+import { freePort } from '../support/redis.ts'
+
+/** One request as it reached an upstream. */
+export interface Arrival {
+  method: string
+  /** As it stood in the request line. */
+  url: string
+  headers: IncomingHttpHeaders
+  rawHeaders: string[]
+  /** Which of the upstream's connections it came on, from 0. */
+  connection: number
+  request: IncomingMessage
+  response: ServerResponse
+}
+
+export interface Upstream {
+  port: number
+  url: string
+  /** In the order in which their headers came. */
+  arrivals: Arrival[]
+  /** The next one to come. */
+  nextArrival(): Promise<Arrival>
+  /** How many connections there were. */
+  connections(): number
+}
+
+export type Answer = (arrival: Arrival) => unknown
+
+/** Reads all and says `ok`. */
+export const ok: Answer = ({ request, response }) => {
+  request.resume().once('end', () => response.end('ok'))
+}
+
+/** A remote API that records what reaches it, and answers as told. */
+export async function startUpstream(t: TestContext, answer: Answer = ok, wantedPort = 0): Promise<Upstream> {
+  const arrivals: Arrival[] = []
+  const events = new EventEmitter<{ arrival: [Arrival] }>()
+  const connections: Socket[] = []
+  const server = createServer((request, response) => {
+    const { method = '', url = '', headers, rawHeaders, socket } = request
+    const connection = connections.indexOf(socket)
+    const arrival = { method, url, headers, rawHeaders, connection, request, response }
+    arrivals.push(arrival)
+    events.emit('arrival', arrival)
+    answer(arrival)
+  })
+  server.on('connection', (socket) => connections.push(socket))
+  const port = await listen(server, wantedPort)
+  t.after(() => stop(server))
+  return {
+    port,
+    url: `http://127.0.0.1:${port}`,
+    arrivals,
+    nextArrival: async () => (await once(events, 'arrival'))[0],
+    connections: () => connections.length,
+  }
+}
+
+/** An upstream that need not speak HTTP: `talk` gets each connection once a request's headers are in. */
+export async function startTcpUpstream(t: TestContext, talk: (socket: Socket) => unknown) {
+  const sockets: Socket[] = []
+  let requests = 0
+  const server = createTcpServer((socket) => {
+    sockets.push(socket)
+    let text = ''
+    socket.on('error', () => {})
+    socket.on('data', (chunk) => {
+      text += chunk.toString('latin1')
+      if (!text.includes('\r\n\r\n')) return
+      text = ''
+      requests++
+      talk(socket)
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('No port')
+  t.after(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  return { url: `http://127.0.0.1:${address.port}`, requests: () => requests, sockets }
+}
+
+export interface Gateway {
+  url: string
+  port: number
+  /** Parsed log lines. */
+  logs: Record<string, unknown>[]
+  /** Of its clients, as it has accepted them. */
+  sockets: Socket[]
+  call(path: string, options?: CallOptions): Promise<Reply>
+  /** Stops now. */
+  close(): Promise<void>
+}
+
+export type WantedUpstream = Partial<Omit<UpstreamOptions, 'target'>> & { target: string }
+
+export interface GatewayOptions {
+  issuer?: DemoIssuer
+  env?: Record<string, string>
+  extras?: AppExtras
+}
+
+/** The whole gateway on a port of its own. Upstreams are at `/api` and take no token unless they say otherwise. */
+export async function startGateway(
+  t: TestContext,
+  upstreams: WantedUpstream[],
+  { issuer, env, extras }: GatewayOptions = {},
+): Promise<Gateway> {
+  const port = await freePort()
+  const url = `http://localhost:${port}`
+  issuer?.allowGateway(url)
+  const { options } = loadConfig({
+    PUBLIC_URL: url,
+    OIDC_ISSUER: issuer?.issuer ?? 'http://localhost:9',
+    OIDC_CLIENT_ID: issuer?.clientId ?? 'nobody',
+    ...(issuer && { OIDC_CLIENT_SECRET: issuer.clientSecret }),
+    SESSION_KEYS: Buffer.alloc(32, 'proxy').toString('base64'),
+    LOG_LEVEL: 'debug',
+    ...env,
+  })
+  const logs: Record<string, unknown>[] = []
+  const logStream = { write: (line: string) => void logs.push(JSON.parse(line)) }
+  const app = buildApp(
+    {
+      ...options,
+      upstreams: upstreams.map(({ target, ...rest }) => ({
+        prefix: '/api',
+        target: new URL(target),
+        token: 'none',
+        connectTimeoutMs: 5000,
+        timeoutMs: 30_000,
+        responseCookies: [],
+        ...rest,
+      })),
+    },
+    { logStream, ...extras },
+  )
+  const sockets: Socket[] = []
+  app.server.on('connection', (socket) => sockets.push(socket))
+  await app.listen({ host: '127.0.0.1', port })
+  let closed: Promise<void> | undefined
+  const close = () => {
+    closed ??= app.close()
+    app.server.closeAllConnections()
+    return closed
+  }
+  t.after(close)
+  return { url, port, logs, sockets, call: (path, options) => call(port, path, options), close }
+}
+
+export interface CallOptions {
+  method?: string
+  headers?: OutgoingHttpHeaders
+  body?: Buffer | string
+  /** Sent in pieces of unknown number, without a length. */
+  chunked?: boolean
+}
+
+export interface Reply {
+  status: number
+  headers: IncomingHttpHeaders
+  rawHeaders: string[]
+  body: Buffer
+  text: string
+}
+
+/** One request on a connection of its own, with the CSRF header. Rejects when the answer breaks off. */
+export async function call(port: number, path: string, options: CallOptions = {}): Promise<Reply> {
+  const outgoing = open(port, path, options)
+  const { body, chunked } = options
+  if (chunked && body !== undefined) outgoing.write(body)
+  outgoing.end(chunked ? undefined : body)
+  const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage]
+  const chunks: Buffer[] = []
+  for await (const chunk of incoming) chunks.push(chunk)
+  const all = Buffer.concat(chunks)
+  const { statusCode: status = 0, headers, rawHeaders } = incoming
+  return { status, headers, rawHeaders, body: all, text: all.toString() }
+}
+
+/** A request that is not yet ended. */
+export function open(port: number, path: string, { method, headers, body, chunked }: CallOptions = {}) {
+  const length = body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }
+  const framing = chunked ? { 'transfer-encoding': 'chunked' } : length
+  return request({
+    host: '127.0.0.1',
+    port,
+    path,
+    method: method ?? 'GET',
+    agent: false,
+    headers: { 'x-csrf': '1', ...framing, ...headers },
+  })
+}
+
+/** Sends these bytes as they are, and gives what comes back until the gateway closes the connection. */
+export async function exchange(port: number, bytes: string): Promise<string> {
+  const socket = tcpConnect(port, '127.0.0.1')
+  socket.write(Buffer.from(bytes, 'latin1'))
+  const chunks: Buffer[] = []
+  for await (const chunk of socket) chunks.push(chunk)
+  return Buffer.concat(chunks).toString('latin1')
+}
+
+/** A GET whose request line nobody has tidied up. */
+export async function rawGet(port: number, target: string, headers: string[] = []) {
+  const lines = ['Host: localhost', 'x-csrf: 1', 'Connection: close', ...headers]
+  const answer = await exchange(port, `GET ${target} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`)
+  return { status: Number(answer.split(' ', 2)[1]), answer, body: answer.split('\r\n\r\n')[1] ?? '' }
+}
+
+/** Signs in with the real issuer. @returns the `Cookie` header of the session */
+export async function signIn(gateway: Gateway, user = 'alice'): Promise<string> {
+  const browser = createHttpBrowser()
+  await browser.signIn(gateway.url, user)
+  const cookie = browser.cookies.headerFor(new URL(gateway.url))
+  if (!cookie) throw new Error('Signing in gave no cookie')
+  return cookie
+}
+
+/** Reads a stream until what has come contains `text`. */
+export async function readUntil(stream: IncomingMessage, text: string): Promise<string> {
+  let all = ''
+  for await (const [chunk] of on(stream, 'data')) {
+    all += String(chunk)
+    if (all.includes(text)) return all
+  }
+  throw new Error('unreachable')
+}
+
+/** The code of an error body, after a look at its shape. */
+export function errorCode(reply: Pick<Reply, 'text'>): string {
+  const body = JSON.parse(reply.text)
+  for (const key of ['statusCode', 'code', 'error', 'details', 'requestId']) {
+    if (!(key in body)) throw new Error(`No ${key} in ${reply.text}`)
+  }
+  return body.code
+}
+
+/** The URL of an upstream that is not there. */
+export async function nobody(): Promise<string> {
+  return `http://127.0.0.1:${await freePort()}`
+}
+
+/** Resolves when it has closed, with an error or without. */
+export async function closed(emitter: {
+  once(event: 'close', listener: () => void): unknown
+}): Promise<void> {
+  await new Promise<void>((resolve) => void emitter.once('close', resolve))
+}
+
+/** A browser closes its connection. Resolves when the gateway has noticed. */
+export async function goes({ sockets }: Gateway, outgoing: ClientRequest): Promise<void> {
+  const ours = sockets.find(({ remotePort }) => remotePort === outgoing.socket?.localPort)
+  if (!ours) throw new Error('The gateway knows no such connection')
+  const gone = closed(ours)
+  outgoing.destroy()
+  await gone
+}

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { staysBelow } from '../../../plugins/upstream-proxy/upstream-path.ts'
+
+const corpus = readFileSync(new URL('../../data/path-traversals.txt', import.meta.url), 'utf8')
+const traversals = corpus.trimEnd().split('\n')
+
+test('the corpus of traversals is there', () => {
+  assert.ok(traversals.length > 100)
+  assert.equal(new Set(traversals).size, traversals.length)
+})
+
+test('no path of the corpus stays below', () => {
+  assert.deepEqual(
+    traversals.filter((path) => staysBelow(`/api${path}`)),
+    [],
+  )
+})
+
+test('a path that climbs no further than it had descended is refused all the same', () => {
+  assert.equal(staysBelow('/api/a/b/../c'), false)
+})
+
+const harmless = [
+  '',
+  '/',
+  '/api',
+  '/api/',
+  '/api/a.b',
+  '/api/...',
+  '/api/....//x',
+  '/api/.hidden',
+  '/api/a..b',
+  '/api/..a/b',
+  '/api/a../b',
+  '/api/[...slug]',
+  '/api/./x',
+  '/api//x',
+  '/api/a%2Fb',
+  '/api/a%2fb%5Cc',
+  '/api/%00',
+  '/api/%252e%252e%252f',
+  '/api/%25252e',
+  '/api/caf%C3%A9',
+  '/api/%E2%80%A6',
+  '/api/%EF%BC%8E%EF%BC%8E',
+  '/api/a;b=c',
+  '/api/;..',
+  '/api/.;/x',
+  '/api/a%20b+c',
+  '/api/a%3Fb%23c',
+  "/api/~!$&'()*,=:@|^`{}",
+]
+
+for (const path of harmless) {
+  test(`stays below: ${path || 'nothing at all'}`, () => assert.ok(staysBelow(path)))
+}
