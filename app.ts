@@ -19,7 +19,7 @@ import sessionCookie from './plugins/session-cookie/index.ts'
 import sessionStore from './plugins/session-store/index.ts'
 import tokenRenewal from './plugins/token-renewal/index.ts'
 import upstreamProxy from './plugins/upstream-proxy/index.ts'
-import { navigations, sessionEndpoints } from './routes/bff/index.ts'
+import { logoutNotices, navigations, sessionEndpoints } from './routes/bff/index.ts'
 import type { RouteOptions } from './routes/bff/options.ts'
 import { basePath } from './routes/bff/paths.ts'
 import { health } from './routes/health.ts'
@@ -60,6 +60,7 @@ export function buildApp(options: GatewayOptions, extras: AppExtras = {}): Fasti
   })
 
   app.register(async (scope) => navigations(scope, { ...options, clock }))
+  app.register(async (scope) => logoutNotices(scope, { ...options, clock }))
   app.register(async (scope) => guarded(scope, { ...options, clock }, extras))
   if (options.staticDir !== undefined) {
     app.register(frontend, { staticDir: options.staticDir, https: publicUrl.protocol === 'https:' })
@@ -74,7 +75,7 @@ async function guarded(
   { localRoutes }: AppExtras,
 ): Promise<void> {
   const { csrfHeader, publicUrl, corsOrigins } = options
-  await app.register(requestGuard, { csrfHeader, allowedOrigins: [publicUrl.origin, ...corsOrigins] })
+  await app.register(requestGuard, { csrfHeader, ownOrigin: publicUrl.origin, corsOrigins })
 
   app.register(async (scope) => sessionEndpoints(scope, options))
   for (const upstream of options.upstreams) {

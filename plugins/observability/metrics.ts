@@ -6,7 +6,7 @@ export interface Metrics {
   /** Requests that begin (1) or cease (-1) to wait for a renewal. */
   renewalWaiters(change: 1 | -1): void
   sessionStarted(): void
-  sessionEnded(reason: SessionEndReason): void
+  sessionEnded(reason: SessionEndReason, count?: number): void
   /** @param upstream its prefix */
   upstreamAnswered(upstream: string, status: number, durationMs: number): void
   storeAnswered(operation: string, durationMs: number): void
@@ -22,7 +22,15 @@ export type RenewalOutcome =
   | 'gone'
   | 'foreign_identity'
 
-export type SessionEndReason = 'logout' | 'refused' | 'expired' | 'foreign_identity'
+export type SessionEndReason =
+  | 'logout'
+  | 'backchannel_logout'
+  | 'frontchannel_logout'
+  /** The issuer refused the refresh token. */
+  | 'refused'
+  /** The access token ran out, and there was nothing to renew it with. */
+  | 'expired'
+  | 'foreign_identity'
 
 /** For where nobody asks. */
 export const noMetrics: Metrics = {
@@ -88,7 +96,7 @@ export function createMetrics(): { metrics: Metrics; registry: Registry } {
     },
     renewalWaiters: (change) => waiters.inc(change),
     sessionStarted: () => sessionsStarted.inc(),
-    sessionEnded: (reason) => sessionsEnded.inc({ reason }),
+    sessionEnded: (reason, count = 1) => sessionsEnded.inc({ reason }, count),
     upstreamAnswered: (upstream, status, durationMs) =>
       upstreamDuration.observe({ upstream, status }, durationMs / 1000),
     storeAnswered: (operation, durationMs) => storeDuration.observe({ operation }, durationMs / 1000),

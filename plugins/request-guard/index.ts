@@ -1,3 +1,5 @@
+import cors, { type FastifyCorsOptions } from '@fastify/cors'
+import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { GatewayError } from '../errors/catalogue.ts'
 import { isForeign } from './origin.ts'
@@ -5,8 +7,9 @@ import { isForeign } from './origin.ts'
 export interface RequestGuardOptions {
   /** Lower case. */
   csrfHeader: string
-  /** Our own and those allowed by CORS. */
-  allowedOrigins: string[]
+  ownOrigin: string
+  /** Other origins whose pages may call with credentials. */
+  corsOrigins: string[]
 }
 
 /**
@@ -14,18 +17,35 @@ export interface RequestGuardOptions {
  * set the header without a CORS preflight, which it doesn't get.
  */
 export default fp<RequestGuardOptions>(
-  async (app, { csrfHeader, allowedOrigins }) => {
-    const allowed = new Set(allowedOrigins)
+  async (app, { csrfHeader, ownOrigin, corsOrigins }) => {
+    const allowed = new Set([ownOrigin, ...corsOrigins])
+
     app.addHook('onRequest', async ({ headers }) => {
-      if (headers[csrfHeader] !== '1') {
-        throw new GatewayError('BFF_CSRF_REJECTED', { details: `The header ${csrfHeader}: 1 is missing` })
-      }
       const secFetchSite = headers['sec-fetch-site']
       const site = typeof secFetchSite === 'string' ? secFetchSite : undefined
       if (isForeign({ origin: headers.origin, secFetchSite: site }, allowed)) {
         throw new GatewayError('BFF_CSRF_REJECTED', { details: 'The request comes from a foreign origin' })
       }
     })
+    // Between the two: a preflight comes without the header, and asks whether it may be set.
+    if (corsOrigins.length > 0) await app.register(cors, { delegator: corsOptions(corsOrigins) })
+
+    app.addHook('onRequest', async ({ headers }) => {
+      if (headers[csrfHeader] === '1') return
+      throw new GatewayError('BFF_CSRF_REJECTED', { details: `The header ${csrfHeader}: 1 is missing` })
+    })
   },
   { name: 'request-guard', fastify: '5.x' },
 )
+
+/** OPTIONS that is no preflight is an upstream's to answer. */
+function corsOptions(origin: string[]) {
+  return async ({ headers }: FastifyRequest): Promise<FastifyCorsOptions> => ({
+    origin,
+    credentials: true,
+    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
+    preflight: headers['access-control-request-method'] !== undefined,
+    // Browsers keep the answer for so long, in seconds.
+    maxAge: 600,
+  })
+}

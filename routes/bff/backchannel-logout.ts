@@ -30,6 +30,7 @@ export async function backchannelLogout(app: FastifyInstance, { clock }: RouteOp
     const index =
       'sid' in notice ? sidIndex(notice.issuer, notice.sid) : subjectIndex(notice.issuer, notice.subject)
     const sessions = await app.sessionStore.destroyBy(index)
+    app.metrics.sessionEnded('backchannel_logout', sessions)
     request.log.info({ event: 'session.ended', reason: 'backchannel_logout', sessions })
     return reply.send()
   })

@@ -4,7 +4,8 @@ import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { type Login, LoginError } from '../../plugins/issuer/issuer.ts'
 import { withoutProtocolClaims } from '../../plugins/oidc-session/claims.ts'
 import { type LoginTransaction, transactionLifetimeMs } from '../../plugins/oidc-session/login-transaction.ts'
-import type { NewSession } from '../../plugins/oidc-session/sessions.ts'
+import { displayName } from '../../plugins/oidc-session/session-record.ts'
+import { type NewSession, sessionHash } from '../../plugins/oidc-session/sessions.ts'
 import { tokenSetFrom } from '../../plugins/oidc-session/token-set.ts'
 import type { RouteOptions } from './options.ts'
 import { callbackUrl } from './paths.ts'
@@ -42,11 +43,16 @@ export async function callback(app: FastifyInstance, { publicUrl, clock }: Route
     const requestedAt = clock.now()
     const login = await redeem(request, transaction)
     if (!login) return
-    const { reference } = await app.sessions.begin(
+    const { reference, session } = await app.sessions.begin(
       newSession(login, requestedAt, request.query['session_state']),
     )
     app.browserCookies.setSessionReference(request, reference)
-    request.log.info({ event: 'session.started', user: login.subject })
+    app.metrics.sessionStarted()
+    request.log.info({
+      event: 'session.started',
+      user: displayName(session.record),
+      sessionHash: sessionHash(session),
+    })
   }
 
   function openTransaction(request: CallbackRequest): LoginTransaction {

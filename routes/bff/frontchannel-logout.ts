@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { sidIndex } from '../../plugins/oidc-session/sessions.ts'
+import { endSession } from './end-session.ts'
 import type { RouteOptions } from './options.ts'
 
 /**
@@ -20,13 +21,15 @@ export async function frontchannelLogout(app: FastifyInstance, { oidc }: RouteOp
       if (typeof sid !== 'string' || sid === '' || iss !== (await app.issuer.identifier())) {
         throw new GatewayError('BFF_LOGOUT_REJECTED', { details: 'iss and sid must be those of a session' })
       }
-      const session = await app.openSession(request, { slide: false })
-      const sessions = await app.sessionStore.destroyBy(sidIndex(iss, sid))
-      if (sessions === 0) {
+      const own = await app.openSession(request, { slide: false })
+      if (own?.record.sid === sid) await endSession(app, request, own, 'frontchannel_logout')
+      const others = await app.sessionStore.destroyBy(sidIndex(iss, sid))
+      if (others === 0 && own?.record.sid !== sid) {
         throw new GatewayError('BFF_LOGOUT_REJECTED', { details: 'iss and sid must be those of a session' })
       }
-      if (session?.record.sid === sid) app.browserCookies.clearSession(request)
-      request.log.info({ event: 'session.ended', reason: 'frontchannel_logout', sessions })
+      if (others > 0)
+        request.log.info({ event: 'session.ended', reason: 'frontchannel_logout', sessions: others })
+      app.metrics.sessionEnded('frontchannel_logout', others)
       return reply.type('text/html; charset=utf-8').send('<!doctype html><title>Signed out</title>')
     },
   )

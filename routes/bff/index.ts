@@ -1,5 +1,7 @@
 import type { FastifyInstance } from 'fastify'
+import { backchannelLogout } from './backchannel-logout.ts'
 import { callback } from './callback.ts'
+import { frontchannelLogout } from './frontchannel-logout.ts'
 import { login } from './login.ts'
 import { logout } from './logout.ts'
 import type { RouteOptions } from './options.ts'
@@ -11,8 +13,15 @@ export async function navigations(app: FastifyInstance, options: RouteOptions): 
   await login(app, options)
   await callback(app, options)
   await logout(app, options)
-  // Or a frontend's fallback would answer a mistyped endpoint with its page.
-  app.all('/bff/*', async (_request, reply) => reply.callNotFound())
+  // Or a frontend's fallback would answer a mistyped endpoint with its page. CORS preflights are the guard's.
+  const method = app.supportedMethods.filter((name) => name !== 'OPTIONS')
+  app.route({ method, url: '/bff/*', handler: async (_request, reply) => reply.callNotFound() })
+}
+
+/** How the issuer says that a session has ended there. */
+export async function logoutNotices(app: FastifyInstance, options: RouteOptions): Promise<void> {
+  await backchannelLogout(app, options)
+  await frontchannelLogout(app, options)
 }
 
 /** What scripts of the frontend call. */

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { claimList } from '../../plugins/oidc-session/claims.ts'
 import { displayName } from '../../plugins/oidc-session/session-record.ts'
@@ -8,6 +9,10 @@ type SessionRequest = FastifyRequest<{ Querystring: { slide?: string } }>
 
 /** What the gateway knows of the session, but for its tokens. */
 export async function session(app: FastifyInstance, { clock }: RouteOptions): Promise<void> {
+  // Whatever a client sends along, and in whatever type, there is nothing to be read from it.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', async (_request: FastifyRequest, body: IncomingMessage) => void body.resume())
+
   app.route({
     method: ['GET', 'POST'],
     url: '/bff/session',

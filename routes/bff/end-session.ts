@@ -1,0 +1,32 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { SessionRecord } from '../../plugins/oidc-session/session-record.ts'
+import type { Session } from '../../plugins/oidc-session/sessions.ts'
+
+/** Ends the session of a request for good: here, in the browser, and its refresh token at the issuer. */
+export async function endSession(
+  app: FastifyInstance,
+  request: FastifyRequest,
+  session: Session,
+  reason: 'logout' | 'frontchannel_logout',
+): Promise<SessionRecord> {
+  // The last record, not the one just read: a renewal may have come between.
+  const last = await app.sessions.end(session).catch((error) => app.failSession(request, error))
+  const record = last ?? session.record
+  app.browserCookies.clearSession(request)
+  app.metrics.sessionEnded(reason)
+  request.log.info({ event: 'session.ended', reason })
+  await revoke(app, request, record.tokenSet.refreshToken)
+  return record
+}
+
+/** A logout succeeds here whether or not the issuer takes the token back. */
+async function revoke(
+  app: FastifyInstance,
+  request: FastifyRequest,
+  refreshToken: string | undefined,
+): Promise<void> {
+  if (refreshToken === undefined) return
+  await app.issuer.revoke(refreshToken).catch((err: unknown) => {
+    request.log.warn({ event: 'token.revocation.failed', err })
+  })
+}
