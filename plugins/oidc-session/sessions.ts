@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import type { SessionStore } from '../session-store/store.ts'
+import { createLatestUnsealer } from './latest-unsealer.ts'
 import { seal, unseal } from './sealing.ts'
 import type { SessionRecord } from './session-record.ts'
 import type { TokenSet } from './token-set.ts'
@@ -65,6 +66,7 @@ export interface SessionsOptions {
 export function createSessions({ store, clock, idleTimeoutMs, lifetimeMs }: SessionsOptions): Sessions {
   // Sliding writes at most once a minute, and for short idle timeouts still often enough to be felt.
   const slideEveryMs = Math.min(60_000, idleTimeoutMs / 4)
+  const unsealLatest = createLatestUnsealer()
 
   return {
     async begin(login) {
@@ -115,7 +117,7 @@ export function createSessions({ store, clock, idleTimeoutMs, lifetimeMs }: Sess
 
   async function load(id: string, key: Buffer): Promise<Session | undefined> {
     const stored = await store.read(id)
-    const record = stored && unseal(stored.sealed, key, id)
+    const record = stored && unsealLatest(stored.sealed, key, id)
     if (!record) return undefined
     const lifetimeLeftMs = record.createdAt + lifetimeMs - clock.now()
     if (lifetimeLeftMs <= 0) return undefined

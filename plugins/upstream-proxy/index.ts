@@ -133,7 +133,10 @@ function goneSignal({ raw }: FastifyReply): AbortSignal {
 
 /** A stream may have nothing to say for a long time, and the browser wants to know that it has begun. */
 function sendHeadersAtOnce({ raw }: FastifyReply, { headers, body }: UpstreamAnswer): void {
-  if (headers['content-length'] === undefined) raw.once('pipe', () => raw.flushHeaders())
+  // A turn later, by which time most answers have their first bytes and go out in one piece.
+  if (headers['content-length'] === undefined) {
+    raw.once('pipe', () => setImmediate(() => raw.headersSent || raw.flushHeaders()))
+  }
   // One that breaks off before its first byte has begun too: its headers can't be taken back for an error's.
   body.once('error', () => raw.flushHeaders())
 }
