@@ -10,6 +10,7 @@ const operations = [
   'destroyBy',
   'lock',
   'claim',
+  'isClaimed',
   'ping',
 ] as const satisfies (keyof SessionStore)[]
 

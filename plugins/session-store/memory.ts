@@ -88,6 +88,8 @@ export function createMemoryStore({ clock, maxSessions = 50_000 }: MemoryStoreOp
       return true
     },
 
+    isClaimed: async (name) => claims.get(name) !== undefined,
+
     async ping() {},
 
     async close() {

@@ -13,8 +13,6 @@ export interface RedisConnection {
    * for it to come back; from then on it rejects at once.
    */
   ready(): Promise<void>
-  /** For how long Redis has been back after an outage, in milliseconds. Infinite when it was never away. */
-  backForMs(): number
   /** `onSubscribed` is called whenever listening begins (again): messages before that may have been missed. */
   subscribe(channel: string, listener: { onMessage(message: string): void; onSubscribed(): void }): void
   close(): Promise<void>
@@ -25,15 +23,22 @@ export const COMMAND_TIMEOUT_MS = 500
 
 const HEARTBEAT_MS = 5_000
 
+/** ioredis gives up for good when a Sentinel announces the new master just while it is asked for one. */
+const RETRY_AFTER_END_MS = 100
+
 /** Starts to connect, and never throws for a Redis that is down. */
 export function connectRedis(target: RedisTarget): RedisConnection {
   const client = createClient(target)
   // A Cluster client keeps a connection of its own for subscriptions.
   const subscriber = client instanceof Cluster ? client : createClient(target)
-  const { ready, backForMs } = readiness(client)
+  const ready = readiness(client)
+  let closing = false
   for (const each of new Set([client, subscriber])) {
     // Failures reach callers through `ready` and their commands; without a listener, ioredis prints them.
     each.on('error', ignore)
+    each.on('end', () => {
+      if (!closing) setTimeout(() => each.connect().catch(ignore), RETRY_AFTER_END_MS).unref()
+    })
     each.connect().catch(ignore)
   }
 
@@ -46,7 +51,6 @@ export function connectRedis(target: RedisTarget): RedisConnection {
   return {
     client,
     ready,
-    backForMs,
 
     subscribe(channel, { onMessage, onSubscribed }) {
       subscriber.on('message', (on: string, message: string) => {
@@ -58,6 +62,7 @@ export function connectRedis(target: RedisTarget): RedisConnection {
     },
 
     async close() {
+      closing = true
       clearInterval(heartbeat)
       if (client.status === 'ready') await client.quit().catch(ignore)
       client.disconnect()
@@ -129,10 +134,8 @@ function retryDelayMs(attempt: number): number {
 }
 
 /** One promise per outage, which all who wait share: it resolves when that ends, or rejects when it takes too long. */
-function readiness(client: RedisClient): Pick<RedisConnection, 'ready' | 'backForMs'> {
+function readiness(client: RedisClient): () => Promise<void> {
   let outage: PromiseWithResolvers<void> | undefined
-  let wasConnected = false
-  let backSince = Number.NEGATIVE_INFINITY
   let lastError: unknown = new Error('Not connected to Redis')
 
   const begin = () => {
@@ -143,8 +146,6 @@ function readiness(client: RedisClient): Pick<RedisConnection, 'ready' | 'backFo
     outage = { promise, resolve, reject }
   }
   const end = () => {
-    if (wasConnected) backSince = performance.now()
-    wasConnected = true
     outage?.resolve()
     outage = undefined
   }
@@ -154,7 +155,7 @@ function readiness(client: RedisClient): Pick<RedisConnection, 'ready' | 'backFo
   client.on('error', (error) => {
     lastError = error
   })
-  return { ready: async () => outage?.promise, backForMs: () => performance.now() - backSince }
+  return async () => outage?.promise
 }
 
 function ignore(): void {}

@@ -14,8 +14,8 @@ const FAILURES_OUTLIVE_BACK_OFF_MS = 60_000
 
 /**
  * Locks lapse during an outage, though their holders may have got tokens meanwhile that they could not store. After
- * it they come first, or their refresh token would be spent again: for so long nobody here is given a lock. It is
- * what two gateways' connections can be apart in coming back, and a holder's next try after that.
+ * it they come first, or a refresh token would be spent twice: for so long a gateway that knows of the outage is
+ * given no lock. It is what two gateways' connections can be apart in coming back, and a holder's next try.
  */
 const HEAD_START_MS = 3_000
 
@@ -25,6 +25,10 @@ const DESTROY_BATCH = 100
 /** Sessions in Redis, shared by all gateways that use it. Every key has a time to live. */
 export function createRedisStore({ connection }: RedisStoreOptions): SessionStore {
   const changes = createChangeNotifier()
+  /** Whether the last command failed. */
+  let failing = false
+  /** When the last outage ended. */
+  let backSince = Number.NEGATIVE_INFINITY
   connection.subscribe(CHANGED_CHANNEL, {
     onMessage: (id) => changes.notify(id),
     onSubscribed: () => changes.notifyAll(),
@@ -72,11 +76,9 @@ export function createRedisStore({ connection }: RedisStoreOptions): SessionStor
 
     async lock(id, ttlMs) {
       const owner = randomBytes(16).toString('base64url')
-      const headStartMs = HEAD_START_MS - connection.backForMs()
-      if (headStartMs > 0) {
-        await run((redis) => redis.ping())
-        return { outcome: 'held', lapsesInMs: wholeMs(headStartMs) }
-      }
+      if (failing) await run((redis) => redis.ping())
+      const headStartMs = backSince + HEAD_START_MS - performance.now()
+      if (headStartMs > 0) return { outcome: 'held', lapsesInMs: wholeMs(headStartMs) }
       const asked = run((redis) => redis.bffLock(...lockKeys(id), owner, wholeMs(ttlMs)))
       const [outcome, number] = await asked.catch((error) => {
         takeBack(id, owner)
@@ -95,9 +97,11 @@ export function createRedisStore({ connection }: RedisStoreOptions): SessionStor
     changed: (id, signal) => changes.wait(id, signal),
 
     async claim(name, ttlMs) {
-      const answer = await run((redis) => redis.set(`bff:claim:${name}`, '1', 'PX', wholeMs(ttlMs), 'NX'))
+      const answer = await run((redis) => redis.set(claimKey(name), '1', 'PX', wholeMs(ttlMs), 'NX'))
       return answer === 'OK'
     },
+
+    isClaimed: async (name) => (await run((redis) => redis.exists(claimKey(name)))) > 0,
 
     async ping() {
       await run((redis) => redis.ping())
@@ -144,8 +148,12 @@ export function createRedisStore({ connection }: RedisStoreOptions): SessionStor
   async function run<T>(command: (redis: RedisClient) => Promise<T>): Promise<T> {
     try {
       await connection.ready()
-      return await command(connection.client)
+      const answer = await command(connection.client)
+      if (failing) backSince = performance.now()
+      failing = false
+      return answer
     } catch (cause) {
+      failing = true
       throw new StoreUnavailableError(withoutArguments(cause))
     }
   }
@@ -158,6 +166,7 @@ const lockKeys = (id: string): [lock: string, failures: string] => [
   `bff:{${id}}:failures`,
 ]
 const indexKey = (name: string) => `bff:index:${name}`
+const claimKey = (name: string) => `bff:claim:${name}`
 
 /** Redis takes whole milliseconds only, and 0 would delete. Nor may anybody be told to wait for no time at all. */
 function wholeMs(ms: number): number {

@@ -111,6 +111,17 @@ export function takesClaims(promise: PromiseOf): void {
     assert.equal(await other.claim(id, MINUTE), true)
   })
 
+  promise(
+    'whether a name is claimed can be asked, without claiming it',
+    async ({ store, other, id, advance }) => {
+      assert.equal(await store.isClaimed(id), false)
+      assert.equal(await other.claim(id, MINUTE), true)
+      assert.equal(await store.isClaimed(id), true)
+      await advance(MINUTE)
+      assert.equal(await store.isClaimed(id), false)
+    },
+  )
+
   promise('a store that works answers a ping', async ({ store }) => {
     await store.ping()
   })

@@ -57,8 +57,8 @@ export async function untilHeard(from: SessionStore, to: SessionStore, id: strin
     heard = true
   })
   while (!heard) {
-    const lock = await acquire(from, `${id}-probe`)
-    await lock.release()
+    await create(from, `${id}-probe`)
+    await from.destroy(`${id}-probe`)
     await turn()
   }
 }

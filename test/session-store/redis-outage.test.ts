@@ -8,6 +8,7 @@ import { connectRedis } from '../../plugins/session-store/redis-connection.ts'
 import { parseRedisUrl } from '../../plugins/session-store/redis-url.ts'
 import { type SessionStore, StoreUnavailableError } from '../../plugins/session-store/store.ts'
 import { freePort, startRedis } from '../support/redis.ts'
+import { until } from '../support/until.ts'
 import { acquire, create, HOUR, untilHeard } from './contract-support.ts'
 import { openStore } from './redis-support.ts'
 
@@ -58,10 +59,35 @@ test('a Redis that stays frozen until it is replaced is found again', async (t) 
 test('a command is not sent again after its caller was told that it failed', async (t) => {
   const { redis, store } = await setUp(t)
   await redis.kill()
-  await assertUnavailable([() => store.lock('a', HOUR)])
+  await assertUnavailable([() => store.claim('a', HOUR)])
   await redis.restart()
   await untilAnswers(store)
-  await acquire(store, 'a')
+  assert.equal(await store.claim('a', HOUR), true)
+})
+
+test('a lock that a frozen Redis gives too late, to somebody who has given up, is given back', async (t) => {
+  const { redis, store } = await setUp(t)
+  redis.pause()
+  await assertUnavailable([() => store.lock('a', HOUR)])
+  redis.resume()
+  const other = openStore(redis.url)
+  t.after(() => other.close())
+  await untilAnswers(other)
+  await acquire(other, 'a')
+})
+
+test('after an outage nobody is given a lock at first, for its holder may have something to store', async (t) => {
+  const { redis, store } = await setUp(t)
+  await redis.kill()
+  await assertUnavailable([() => store.read('a')])
+  await redis.restart()
+  await untilAnswers(store)
+
+  const refused = await store.lock('a', HOUR)
+
+  assert.ok(refused.outcome === 'held', refused.outcome)
+  assert.ok(refused.lapsesInMs > 2_000 && refused.lapsesInMs <= 3_000, `${refused.lapsesInMs}`)
+  await until(async () => (await store.lock('a', HOUR)).outcome === 'acquired')
 })
 
 test('a Redis that is down at the start stops nobody, and is found when it comes', async (t) => {
@@ -91,6 +117,20 @@ test('a short break of the connection is bridged', async (t) => {
   const closed = once(connection.client, 'close')
   connection.client.disconnect(true)
   await closed
+
+  await connection.ready()
+
+  assert.equal(await connection.client.ping(), 'PONG')
+})
+
+test('a connection that has ended for good, as one does in an unlucky failover, is made anew', async (t) => {
+  const { redis } = await setUp(t)
+  const connection = connectRedis(parseRedisUrl(redis.url))
+  t.after(() => connection.close())
+  await connection.ready()
+  const ended = once(connection.client, 'end')
+  connection.client.disconnect()
+  await ended
 
   await connection.ready()
 

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { measured } from '../../plugins/session-store/measured.ts'
+import { createMemoryStore } from '../../plugins/session-store/memory.ts'
+import { StoreUnavailableError } from '../../plugins/session-store/store.ts'
+import { createFakeClock } from '../support/fake-clock.ts'
+import { storeContract } from './contract.ts'
+import { acquire, create, HOUR } from './contract-support.ts'
+
+storeContract('measured', async () => {
+  const clock = createFakeClock()
+  const store = measured(createMemoryStore({ clock }), () => {})
+  return { store, other: store, advance: (ms) => clock.advance(ms) }
+})
+
+test('each operation is reported once, with how long it took', async () => {
+  const reports: [operation: string, durationMs: number][] = []
+  const store = measured(createMemoryStore({ clock: createFakeClock() }), (...report) => {
+    reports.push(report)
+  })
+
+  await create(store, 'a', { indexes: ['i'] })
+  await store.read('a')
+  await store.replace('a', 'newer', 1)
+  await store.touch('a', HOUR)
+  await acquire(store, 'a')
+  await store.claim('name', HOUR)
+  await store.isClaimed('name')
+  await store.destroy('a')
+  await store.destroyBy('i')
+  await store.ping()
+  await store.close()
+
+  assert.deepEqual(
+    reports.map(([operation]) => operation),
+    ['create', 'read', 'replace', 'touch', 'lock', 'claim', 'isClaimed', 'destroy', 'destroyBy', 'ping'],
+  )
+  assert.ok(reports.every(([, durationMs]) => durationMs >= 0 && durationMs < 10_000))
+})
+
+test('an operation that takes its time is reported when it is done, with that time', async (t) => {
+  t.mock.method(performance, 'now', () => now)
+  let now = 1000
+  const reports: unknown[] = []
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const slow = { ...createMemoryStore({ clock: createFakeClock() }), ping: () => promise }
+  const pinged = measured(slow, (...report) => reports.push(report)).ping()
+
+  assert.deepEqual(reports, [])
+  now = 1250
+  resolve()
+  await pinged
+
+  assert.deepEqual(reports, [['ping', 250]])
+})
+
+test('one that fails is reported too, and fails as it did', async () => {
+  const reports: string[] = []
+  const error = new StoreUnavailableError(new Error('down'))
+  const failing = {
+    ...createMemoryStore({ clock: createFakeClock() }),
+    read: async () => {
+      throw error
+    },
+  }
+
+  await assert.rejects(measured(failing, (operation) => reports.push(operation)).read('a'), error)
+
+  assert.deepEqual(reports, ['read'])
+})
+
+test('waiting for a change is no operation of the store', async () => {
+  const reports: string[] = []
+  const store = measured(createMemoryStore({ clock: createFakeClock() }), (operation) =>
+    reports.push(operation),
+  )
+  await store.changed('a', AbortSignal.abort())
+  assert.deepEqual(reports, [])
+})
