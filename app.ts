@@ -8,7 +8,7 @@ import Fastify, {
 import { type Clock, systemClock } from './plugins/clock.ts'
 import type { GatewayOptions } from './plugins/config/options.ts'
 import draining from './plugins/draining/index.ts'
-import errors, { answerBadUrl } from './plugins/errors/index.ts'
+import errors, { answerBadUrl, answerMalformed } from './plugins/errors/index.ts'
 import frontend from './plugins/frontend/index.ts'
 import issuer from './plugins/issuer/index.ts'
 import { loggerOptions } from './plugins/logging/logger-options.ts'
@@ -104,6 +104,8 @@ function serverOptions(
     trustProxy: typeof trustProxy === 'number' ? (_address, hop) => hop < trustProxy : trustProxy,
     // A URL that can't be routed reaches no error handler.
     frameworkErrors: answerBadUrl(loginUrl),
+    // Nor does what is no HTTP.
+    clientErrorHandler: answerMalformed,
     // Proxies in front differ in whether they take the base path away.
     rewriteUrl: ({ url = '/' }) => (base && url.startsWith(`${base}/`) ? url.slice(base.length) : url),
     // Requests on connections that are still open when closing begins are answered, not refused.

@@ -7,6 +7,7 @@ import { ConfigurationError } from './plugins/config/configuration-error.ts'
 import { describeConfig } from './plugins/config/describe-config.ts'
 import { type LoadedConfig, loadConfig } from './plugins/config/load-config.ts'
 import type { GatewayOptions } from './plugins/config/options.ts'
+import { MetricsPortError } from './plugins/observability/index.ts'
 
 const usage = `Usage: npm start [-- --check-config]
 
@@ -77,7 +78,8 @@ async function serve({ host, port, shutdown, ...rest }: GatewayOptions, warnings
   try {
     await app.listen({ host, port })
   } catch (err) {
-    app.log.fatal({ err }, `Can't listen on ${host}, port ${port}`)
+    const why = err instanceof MetricsPortError ? err.message : `Can't listen on ${host}, port ${port}`
+    app.log.fatal({ err }, why)
     process.exit(1)
   }
 }

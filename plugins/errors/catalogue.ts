@@ -29,6 +29,21 @@ const catalogue = {
   },
   BFF_NOT_FOUND: { statusCode: 404, error: 'Not found', details: 'There is nothing at this path' },
   BFF_INVALID_PATH: { statusCode: 400, error: 'Invalid path', details: 'The path would leave the upstream' },
+  BFF_MALFORMED_REQUEST: {
+    statusCode: 400,
+    error: 'Malformed request',
+    details: 'The request is not valid HTTP',
+  },
+  BFF_REQUEST_TIMEOUT: {
+    statusCode: 408,
+    error: 'Request timeout',
+    details: 'The request did not arrive in time',
+  },
+  BFF_HEADERS_TOO_LARGE: {
+    statusCode: 431,
+    error: 'Headers too large',
+    details: 'The headers of the request are too large; cookies may be the reason',
+  },
   BFF_UPSTREAM_UNREACHABLE: {
     statusCode: 502,
     error: 'Upstream unreachable',

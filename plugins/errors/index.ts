@@ -1,8 +1,11 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import { randomUUID } from 'node:crypto'
+import type { Socket } from 'node:net'
+import type { ConnectionError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { asGatewayError } from './as-gateway-error.ts'
 import { errorBody, GatewayError, retryAfterSeconds } from './catalogue.ts'
 import { errorPage, prefersPage } from './error-page.ts'
+import { awaitsAnswer, endWith, malformedRequest, rawAnswer } from './malformed-request.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -32,6 +35,17 @@ export function answerBadUrl(loginUrl: string) {
     const error = new GatewayError('BFF_INVALID_PATH', { details: 'The URL is not valid' })
     answer(error, request, reply, loginUrl)
   }
+}
+
+/** Fastify's `clientErrorHandler`: what Node's parser could not make sense of. There is no request to answer. */
+export function answerMalformed(this: FastifyInstance, fault: ConnectionError, socket: Socket): void {
+  // The rest of what has been answered.
+  if (socket.writableEnded) return
+  if (fault.code === 'ECONNRESET' || !awaitsAnswer(socket)) return void socket.destroy()
+  const error = malformedRequest(fault)
+  const reqId = randomUUID()
+  this.log.debug({ err: error, reqId }, error.message)
+  endWith(socket, rawAnswer(error, reqId))
 }
 
 function answer(thrown: unknown, request: FastifyRequest, reply: FastifyReply, loginUrl: string) {

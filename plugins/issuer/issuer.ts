@@ -175,8 +175,7 @@ export function createIssuer(
 
     async verifyLogoutToken(token) {
       const server = (await known()).interactive.serverMetadata()
-      if (server.jwks_uri === undefined) throw new LogoutTokenError('The issuer has no keys to check with')
-      keys ??= createRemoteJWKSet(new URL(server.jwks_uri), { timeoutDuration: options.timeoutMs })
+      keys ??= keySet(server.jwks_uri, options)
       const { clientId } = options
       const supported = server.id_token_signing_alg_values_supported ?? ['RS256']
       const algorithms = supported.filter((algorithm) => !/^(none|HS\d+)$/i.test(algorithm))
@@ -189,6 +188,15 @@ export function createIssuer(
       })
     },
   }
+}
+
+/** The issuer's keys, fetched when they are needed. */
+function keySet(jwksUri: string | undefined, { issuer, timeoutMs }: IssuerOptions): JWTVerifyGetKey {
+  const url = URL.parse(jwksUri ?? '')
+  // Whoever sits between could hand out keys of his own.
+  const isTrusted = url?.protocol === 'https:' || url?.protocol === issuer.protocol
+  if (!url || !isTrusted) throw new LogoutTokenError('The issuer has no keys to check with')
+  return createRemoteJWKSet(url, { timeoutDuration: timeoutMs })
 }
 
 interface Configurations {

@@ -6,8 +6,6 @@ export type LogoutNotice = {
   issuer: string
   /** Names the token, so that it is heeded once. */
   jti: string
-  /** Until when it is good, in milliseconds since the epoch. */
-  expiresAt: number
 } & ({ sid: string } | { subject: string })
 
 export interface LogoutTokenRules {
@@ -31,6 +29,9 @@ const clockToleranceSeconds = 30
 /** How old a notice may be, whatever it says of its own life. */
 const maxAgeSeconds = 10 * 60
 
+/** How long a token must be remembered not to be good again, by the clock of any gateway, in milliseconds. */
+export const logoutTokenLifetimeMs = 15 * 60_000
+
 /**
  * Checks a logout token. An ID token is none: it has no event, and a logout token must have no `nonce`, so that
  * neither passes for the other.
@@ -49,9 +50,7 @@ export async function verifyLogoutToken(token: string, rules: LogoutTokenRules):
     maxTokenAge: maxAgeSeconds,
     currentDate: new Date(rules.now),
   }).catch((cause: unknown) => {
-    // jose's word for a key set that could not be fetched, or the error of the fetch itself.
-    const isAboutToken = cause instanceof errors.JOSEError && cause.code !== 'ERR_JOSE_GENERIC'
-    if (isAboutToken && !(cause instanceof errors.JWKSTimeout)) throw fault('does not hold', cause)
+    if (isAboutToken(cause)) throw fault('does not hold', cause)
     throw new GatewayError('BFF_ISSUER_UNAVAILABLE', { cause })
   })
   // Not every issuer says what it is; one that says something else means something else.
@@ -60,13 +59,19 @@ export async function verifyLogoutToken(token: string, rules: LogoutTokenRules):
   return notice(payload, rules.issuer)
 }
 
-function notice({ sub, sid, jti, exp, nonce, events }: JWTPayload, issuer: string): LogoutNotice {
+/** Unlike an error of the fetch itself, or jose's words for a key set that did not come or is none. */
+function isAboutToken(error: unknown): boolean {
+  const aboutKeys = ['ERR_JOSE_GENERIC', 'ERR_JWKS_TIMEOUT', 'ERR_JWKS_INVALID']
+  return error instanceof errors.JOSEError && !aboutKeys.includes(error.code)
+}
+
+function notice({ sub, sid, jti, nonce, events }: JWTPayload, issuer: string): LogoutNotice {
   if (nonce !== undefined) throw fault('has a nonce')
   if (!isObject(events) || !isObject(events[logoutEvent])) throw fault('is about no logout')
   if (typeof jti !== 'string' || jti === '') throw fault('has no jti')
-  const common = { issuer, jti, expiresAt: ((exp ?? 0) + clockToleranceSeconds) * 1000 }
-  if (typeof sid === 'string' && sid !== '') return { ...common, sid }
-  if (sid === undefined && typeof sub === 'string' && sub !== '') return { ...common, subject: sub }
+  const isNamed = [sid, sub].every((name) => name === undefined || (typeof name === 'string' && name !== ''))
+  if (isNamed && typeof sid === 'string') return { issuer, jti, sid }
+  if (isNamed && typeof sub === 'string') return { issuer, jti, subject: sub }
   throw fault('names neither sid nor sub')
 }
 

@@ -14,6 +14,15 @@ export interface ObservabilityOptions {
   metricsPort?: number | undefined
 }
 
+/** The metrics' own port can't be had. */
+export class MetricsPortError extends Error {
+  readonly code = 'METRICS_PORT_UNAVAILABLE'
+
+  constructor(host: string, port: number, cause: unknown) {
+    super(`Can't listen on ${host}, port ${port}, for metrics`, { cause })
+  }
+}
+
 /** Counts for Prometheus, on a port of their own. */
 export default fp<ObservabilityOptions>(
   async (app, { host, metricsPort }) => {
@@ -24,13 +33,17 @@ export default fp<ObservabilityOptions>(
     const { metrics, registry } = createMetrics()
     app.decorate('metrics', metrics)
 
-    const server = Fastify({ loggerInstance: app.log })
+    // A scrape every few seconds is no news.
+    const server = Fastify({ logger: false })
     server.get('/metrics', async (_request, reply) => {
       reply.header('content-type', registry.contentType).header('cache-control', 'no-store')
       return registry.metrics()
     })
     app.addHook('onReady', async () => {
-      await server.listen({ host, port: metricsPort })
+      const url = await server.listen({ host, port: metricsPort }).catch((cause: unknown) => {
+        throw new MetricsPortError(host, metricsPort, cause)
+      })
+      app.log.info({ event: 'metrics.listening' }, `Metrics at ${url}/metrics`)
     })
     app.addHook('onClose', () => server.close())
   },

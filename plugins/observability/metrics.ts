@@ -77,7 +77,7 @@ export function createMetrics(): { metrics: Metrics; registry: Registry } {
   })
   const upstreamDuration = new Histogram({
     name: 'bff_upstream_request_duration_seconds',
-    help: "From a request's start to the headers of the upstream's answer",
+    help: "From a request's start to the headers of the upstream's answer; 502 and 504 also when none came",
     labelNames: ['upstream', 'status'],
     registers,
   })

@@ -38,10 +38,10 @@ export default fp<RequestGuardOptions>(
   { name: 'request-guard', fastify: '5.x' },
 )
 
-/** OPTIONS that is no preflight is an upstream's to answer. */
-function corsOptions(origin: string[]) {
-  return async ({ headers }: FastifyRequest): Promise<FastifyCorsOptions> => ({
-    origin,
+/** To an origin of the list only. OPTIONS that is no preflight is an upstream's to answer. */
+function corsOptions(origins: string[]) {
+  return async ({ headers: { origin, ...headers } }: FastifyRequest): Promise<FastifyCorsOptions> => ({
+    origin: origin !== undefined && origins.includes(origin) ? origin : false,
     credentials: true,
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
     preflight: headers['access-control-request-method'] !== undefined,

@@ -6,7 +6,7 @@ import { GatewayError } from '../errors/catalogue.ts'
 import { createForwarder, discard, drain, type UpstreamAnswer } from './forwarder.ts'
 import { type Body, isReplayable, replayableBody } from './replayable-body.ts'
 import { requestHeaders } from './request-headers.ts'
-import { responseHeaders } from './response-headers.ts'
+import { mergedVary, responseHeaders } from './response-headers.ts'
 import { upload } from './upload.ts'
 import { staysBelow } from './upstream-path.ts'
 
@@ -68,7 +68,13 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
         const startedAt = performance.now()
         const { method } = request
         const query = queryOf(request.raw.url)
-        const sent = await forwarder.send({ method, path: path + query, headers, body, signal })
+        const sent = await forwarder
+          .send({ method, path: path + query, headers, body, signal })
+          .catch((error: GatewayError) => {
+            if (!signal.aborted)
+              app.metrics.upstreamAnswered(prefix, error.statusCode, performance.now() - startedAt)
+            throw error
+          })
         logAnswer(request, path, sent, performance.now() - startedAt)
         return sent
       }
@@ -89,14 +95,17 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
       if (signal.aborted) return reply.hijack()
       throw error
     }
-    reply.code(answer.statusCode).headers(
-      responseHeaders(answer.headers, {
-        prefix: basePath + prefix,
-        target,
-        cookies: upstream.responseCookies,
-        sessionCookie,
-      }),
-    )
+    const shown = responseHeaders(answer.headers, {
+      prefix: basePath + prefix,
+      target,
+      cookies: upstream.responseCookies,
+      sessionCookie,
+    })
+    const ours = reply.getHeader('vary')
+    reply.code(answer.statusCode).headers(shown)
+    if (ours !== undefined && shown['vary'] !== undefined) {
+      reply.header('vary', mergedVary(String(ours), shown['vary']))
+    }
     sendHeadersAtOnce(reply, answer)
     return reply.send(answer.body)
   }
@@ -114,6 +123,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   ): void {
     const url = target.origin + path
     const durationMs = Math.round(ms)
+    app.metrics.upstreamAnswered(prefix, statusCode, ms)
     request.log.info({ event: 'upstream.response', method: request.method, url, statusCode, durationMs })
   }
 }

@@ -46,6 +46,14 @@ export function responseHeaders(incoming: IncomingHeaders, rules: ResponseHeader
   return headers
 }
 
+/** What an answer varies by for the gateway as well as for the upstream. */
+export function mergedVary(ours: string, theirs: string | string[]): string {
+  const names = [ours, theirs].flat().flatMap((value) => value.split(','))
+  const distinct = new Map(names.map((name) => name.trim()).map((name) => [name.toLowerCase(), name]))
+  distinct.delete('')
+  return [...distinct.values()].join(', ')
+}
+
 /** Never one of the gateway's own: an upstream could sign the user in as somebody else. */
 function isAllowed(setCookie: string, { cookies, sessionCookie }: ResponseHeaderRules): boolean {
   const name = (setCookie.split('=', 1)[0] ?? '').trim()

@@ -1,9 +1,14 @@
 import { createHash } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
-import { type LogoutNotice, LogoutTokenError } from '../../plugins/issuer/logout-token.ts'
+import {
+  type LogoutNotice,
+  LogoutTokenError,
+  logoutTokenLifetimeMs,
+} from '../../plugins/issuer/logout-token.ts'
 import { sidIndex, subjectIndex } from '../../plugins/oidc-session/sessions.ts'
-import type { RouteOptions } from './options.ts'
+
+type Notice = FastifyRequest<{ Body: URLSearchParams | undefined }>
 
 /**
  * The issuer asks, server to server, to end sessions. It comes without their cookies, so their refresh tokens can't
@@ -11,32 +16,33 @@ import type { RouteOptions } from './options.ts'
  *
  * @see https://openid.net/specs/openid-connect-backchannel-1_0.html
  */
-export async function backchannelLogout(app: FastifyInstance, { clock }: RouteOptions): Promise<void> {
+export async function backchannelLogout(app: FastifyInstance): Promise<void> {
+  app.removeAllContentTypeParsers()
   app.addContentTypeParser<string>(
     'application/x-www-form-urlencoded',
     { parseAs: 'string' },
     async (_request: FastifyRequest, body: string) => new URLSearchParams(body),
   )
+  // Whatever else comes holds no token.
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, async () => undefined)
 
-  app.post('/bff/backchannel-logout', async (request: FastifyRequest<{ Body: unknown }>, reply) => {
+  app.post('/bff/backchannel-logout', async (request: Notice, reply) => {
     reply.header('cache-control', 'no-store')
     const notice = await verify(request)
-    const name = createHash('sha256')
-      .update(JSON.stringify([notice.issuer, notice.jti]))
-      .digest('base64url')
-    if (!(await app.sessionStore.claim(`logout-token:${name}`, notice.expiresAt - clock.now()))) {
-      throw new GatewayError('BFF_LOGOUT_REJECTED', { details: 'The logout token has been used' })
-    }
+    const used = usedName(notice)
+    if (await app.sessionStore.isClaimed(used)) throw replayed()
     const index =
       'sid' in notice ? sidIndex(notice.issuer, notice.sid) : subjectIndex(notice.issuer, notice.subject)
     const sessions = await app.sessionStore.destroyBy(index)
     app.metrics.sessionEnded('backchannel_logout', sessions)
     request.log.info({ event: 'session.ended', reason: 'backchannel_logout', sessions })
+    // Only now: if the store fails before, the issuer can send the same token again.
+    if (!(await app.sessionStore.claim(used, logoutTokenLifetimeMs))) throw replayed()
     return reply.send()
   })
 
-  async function verify({ body, log }: FastifyRequest<{ Body: unknown }>): Promise<LogoutNotice> {
-    const [token, ...others] = body instanceof URLSearchParams ? body.getAll('logout_token') : []
+  async function verify({ body, log }: Notice): Promise<LogoutNotice> {
+    const [token, ...others] = body?.getAll('logout_token') ?? []
     if (token === undefined || others.length > 0) {
       throw new GatewayError('BFF_LOGOUT_REJECTED', { details: 'One logout_token is needed, in a form' })
     }
@@ -51,4 +57,14 @@ export async function backchannelLogout(app: FastifyInstance, { clock }: RouteOp
       })
     }
   }
+}
+
+/** Under which a token is remembered that has been heeded. */
+function usedName({ issuer, jti }: LogoutNotice): string {
+  const hash = createHash('sha256').update(JSON.stringify([issuer, jti]))
+  return `logout-token:${hash.digest('base64url')}`
+}
+
+function replayed(): GatewayError {
+  return new GatewayError('BFF_LOGOUT_REJECTED', { details: 'The logout token has been used' })
 }

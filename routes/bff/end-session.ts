@@ -13,8 +13,11 @@ export async function endSession(
   const last = await app.sessions.end(session).catch((error) => app.failSession(request, error))
   const record = last ?? session.record
   app.browserCookies.clearSession(request)
-  app.metrics.sessionEnded(reason)
-  request.log.info({ event: 'session.ended', reason })
+  // Or somebody else has just ended and counted it.
+  if (last) {
+    app.metrics.sessionEnded(reason)
+    request.log.info({ event: 'session.ended', reason })
+  }
   await revoke(app, request, record.tokenSet.refreshToken)
   return record
 }

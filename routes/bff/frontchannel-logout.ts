@@ -4,6 +4,8 @@ import { sidIndex } from '../../plugins/oidc-session/sessions.ts'
 import { endSession } from './end-session.ts'
 import type { RouteOptions } from './options.ts'
 
+type Notice = FastifyRequest<{ Querystring: Record<string, unknown> }>
+
 /**
  * The issuer's page asks, in a frame, to end a session. A Strict cookie doesn't come along into a frame on another
  * site, so the session is found by what only the issuer, we and its own page know: its `sid`.
@@ -11,26 +13,38 @@ import type { RouteOptions } from './options.ts'
  * @see https://openid.net/specs/openid-connect-frontchannel-1_0.html
  */
 export async function frontchannelLogout(app: FastifyInstance, { oidc }: RouteOptions): Promise<void> {
-  const frameAncestors = `default-src 'none'; frame-ancestors ${oidc.issuer.origin}`
+  const policy = `default-src 'none'; frame-ancestors ${oidc.issuer.origin}`
 
-  app.get(
-    '/bff/frontchannel-logout',
-    async (request: FastifyRequest<{ Querystring: Record<string, unknown> }>, reply) => {
-      reply.header('cache-control', 'no-store').header('content-security-policy', frameAncestors)
-      const { iss, sid } = request.query
-      if (typeof sid !== 'string' || sid === '' || iss !== (await app.issuer.identifier())) {
-        throw new GatewayError('BFF_LOGOUT_REJECTED', { details: 'iss and sid must be those of a session' })
-      }
-      const own = await app.openSession(request, { slide: false })
-      if (own?.record.sid === sid) await endSession(app, request, own, 'frontchannel_logout')
-      const others = await app.sessionStore.destroyBy(sidIndex(iss, sid))
-      if (others === 0 && own?.record.sid !== sid) {
-        throw new GatewayError('BFF_LOGOUT_REJECTED', { details: 'iss and sid must be those of a session' })
-      }
-      if (others > 0)
-        request.log.info({ event: 'session.ended', reason: 'frontchannel_logout', sessions: others })
-      app.metrics.sessionEnded('frontchannel_logout', others)
-      return reply.type('text/html; charset=utf-8').send('<!doctype html><title>Signed out</title>')
-    },
-  )
+  app.get('/bff/frontchannel-logout', async (request: Notice, reply) => {
+    reply.header('cache-control', 'no-store').header('content-security-policy', policy)
+    const { iss, sid } = request.query
+    if (typeof sid !== 'string' || sid === '' || iss !== (await app.issuer.identifier())) throw mismatch()
+
+    const own = await endOwn(request, iss, sid)
+    const others = await endOthers(request, iss, sid)
+    if (own + others === 0) throw mismatch()
+    return reply.type('text/html; charset=utf-8').send('<!doctype html><title>Signed out</title>')
+  })
+
+  /** That of the request's cookie, if one came along: its refresh token can be revoked. */
+  async function endOwn(request: Notice, issuer: string, sid: string): Promise<number> {
+    const session = await app.openSession(request, { slide: false })
+    if (session?.record.issuer !== issuer || session.record.sid !== sid) return 0
+    await endSession(app, request, session, 'frontchannel_logout')
+    return 1
+  }
+
+  async function endOthers(request: Notice, issuer: string, sid: string): Promise<number> {
+    const sessions = await app.sessionStore
+      .destroyBy(sidIndex(issuer, sid))
+      .catch((error) => app.failSession(request, error))
+    if (sessions === 0) return 0
+    app.metrics.sessionEnded('frontchannel_logout', sessions)
+    request.log.info({ event: 'session.ended', reason: 'frontchannel_logout', sessions })
+    return sessions
+  }
+}
+
+function mismatch(): GatewayError {
+  return new GatewayError('BFF_LOGOUT_REJECTED', { details: 'iss and sid must be those of a session' })
 }

@@ -20,7 +20,7 @@ export async function navigations(app: FastifyInstance, options: RouteOptions): 
 
 /** How the issuer says that a session has ended there. */
 export async function logoutNotices(app: FastifyInstance, options: RouteOptions): Promise<void> {
-  await backchannelLogout(app, options)
+  await backchannelLogout(app)
   await frontchannelLogout(app, options)
 }
 

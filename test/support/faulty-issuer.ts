@@ -1,4 +1,4 @@
-import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose'
+import { exportJWK, generateKeyPair, type JWTHeaderParameters, type JWTPayload, SignJWT } from 'jose'
 import { type DemoIssuer, type IssuerOptions, startIssuer } from '../../demo/issuer.ts'
 
 /** A JSON answer, to be changed. */
@@ -9,8 +9,8 @@ type Context = Parameters<Middleware>[0]
 export interface FaultyIssuer extends DemoIssuer {
   /** Changes what the endpoint at `path` answers, until told otherwise. Without `change` it is honest again. */
   rewrite(path: string, change?: (answer: Answer, ctx: Context) => unknown): void
-  /** Signs with a key that is among the issuer's own. */
-  sign(claims: Record<string, unknown>): Promise<string>
+  /** Signs with a key that is among the issuer's own. `header` goes over what a header says by itself. */
+  sign(claims: Record<string, unknown>, header?: Partial<JWTHeaderParameters>): Promise<string>
 }
 
 export const metadataPath = '/.well-known/openid-configuration'
@@ -26,7 +26,7 @@ export async function startFaultyIssuer(options: IssuerOptions = {}): Promise<Fa
   issuer.provider.use(async (ctx, next) => {
     await next()
     const change = changes.get(ctx.path)
-    if (ctx.path === '/jwks') (ctx.body as { keys: unknown[] }).keys.push(jwk)
+    if (ctx.path === '/jwks') ctx.body = { keys: [...(ctx.body as { keys: unknown[] }).keys, jwk] }
     if (change) await change(ctx.body as Answer, ctx)
   })
 
@@ -36,7 +36,7 @@ export async function startFaultyIssuer(options: IssuerOptions = {}): Promise<Fa
       if (change) changes.set(path, change)
       else changes.delete(path)
     },
-    sign: (claims) =>
-      new SignJWT(claims as JWTPayload).setProtectedHeader({ alg: 'ES256', kid }).sign(privateKey),
+    sign: (claims, header = {}) =>
+      new SignJWT(claims as JWTPayload).setProtectedHeader({ alg: 'ES256', kid, ...header }).sign(privateKey),
   }
 }

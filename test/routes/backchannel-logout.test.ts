@@ -1,0 +1,481 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import type { LightMyRequestResponse } from 'fastify'
+import {
+  decodeJwt,
+  exportJWK,
+  generateKeyPair,
+  importJWK,
+  type JWTPayload,
+  SignJWT,
+  UnsecuredJWT,
+} from 'jose'
+import { createHttpBrowser } from '../../demo/http-browser.ts'
+import { startIssuer } from '../../demo/issuer.ts'
+import { StoreUnavailableError } from '../../plugins/session-store/store.ts'
+import { assertError } from '../support/assert-error.ts'
+import { type FaultyIssuer, metadataPath, startFaultyIssuer } from '../support/faulty-issuer.ts'
+import { type InjectBrowser, setCookies } from '../support/inject-browser.ts'
+import { type InjectGateway, newKey, startInjectGateway } from '../support/inject-gateway.ts'
+import { logoutClaims, logoutEvent } from '../support/logout-token.ts'
+import { freePort, redisUrl } from '../support/redis.ts'
+
+const path = '/bff/backchannel-logout'
+const form = 'application/x-www-form-urlencoded'
+
+interface World extends Omit<InjectGateway, 'issuer'> {
+  issuer: FaultyIssuer
+  browser: InjectBrowser
+  sid: string
+}
+
+/** Alice, signed in at a gateway whose issuer's notices we write. */
+async function start(t: TestContext): Promise<World> {
+  const issuer = await startFaultyIssuer()
+  t.after(() => issuer.close())
+  const gateway = await startInjectGateway(t, { issuer })
+  const browser = gateway.newBrowser()
+  await browser.signIn()
+  return { ...gateway, issuer, browser, sid: await sidOf(browser) }
+}
+
+async function sidOf(browser: InjectBrowser): Promise<string> {
+  return (await browser.call('/bff/session')).json().sid
+}
+
+async function isSignedIn(browser: InjectBrowser): Promise<boolean> {
+  return (await browser.call('/bff/user')).statusCode === 200
+}
+
+/** As the issuer does, which is no browser. */
+function notify({ app }: Pick<InjectGateway, 'app'>, token: string): Promise<LightMyRequestResponse> {
+  return post({ app }, new URLSearchParams({ logout_token: token }).toString(), form)
+}
+
+function post({ app }: Pick<InjectGateway, 'app'>, payload: string | undefined, type: string | undefined) {
+  const headers = { ...(type !== undefined && { 'content-type': type }) }
+  return app.inject({ method: 'POST', url: path, headers, ...(payload !== undefined && { payload }) })
+}
+
+function assertDone(response: LightMyRequestResponse): void {
+  assert.equal(response.statusCode, 200, response.body)
+  assert.equal(response.headers['cache-control'], 'no-store')
+  assert.equal(response.body, '')
+  assert.deepEqual(setCookies(response), [])
+}
+
+async function assertStays({ browser }: World, response: LightMyRequestResponse): Promise<void> {
+  assertError(response, 400, 'BFF_LOGOUT_REJECTED')
+  assert.ok(await isSignedIn(browser))
+}
+
+test('a logout at the issuer ends the session here, by the notice that it sends', async (t) => {
+  const port = await freePort()
+  const { app, log, issuer } = await startInjectGateway(t, {
+    env: { PUBLIC_URL: `http://localhost:${port}` },
+  })
+  await app.listen({ port, host: '127.0.0.1' })
+  const [alice, bob] = [createHttpBrowser(), createHttpBrowser()]
+  const gateway = `http://localhost:${port}`
+  await alice.signIn(gateway, 'alice')
+  await bob.signIn(gateway, 'bob')
+  const user = (browser: typeof alice) => browser.fetch(`${gateway}/bff/user`, { headers: { 'x-csrf': '1' } })
+  assert.deepEqual([(await user(alice)).status, (await user(bob)).status], [200, 200])
+
+  await alice.open(`${issuer.issuer}/session/end`)
+
+  const ended = await user(alice)
+  assert.equal(ended.status, 401)
+  assert.match(ended.headers.get('set-cookie') ?? '', /^bff=; Max-Age=0;/)
+  assert.equal((await user(bob)).status, 200)
+  assert.match(log(), /"event":"session\.ended","reason":"backchannel_logout","sessions":1/)
+})
+
+test('a notice with a sid ends that session only, and with sub alone all of that user and no others', async (t) => {
+  const world = await start(t)
+  const { issuer, browser, sid, newBrowser } = world
+  const [again, bob] = [newBrowser(), newBrowser()]
+  await again.signIn('alice')
+  await bob.signIn('bob')
+  assert.notEqual(await sidOf(again), sid)
+
+  assertDone(await notify(world, await issuer.sign(logoutClaims(issuer, { sub: 'alice', sid }))))
+  assert.deepEqual(await Promise.all([browser, again, bob].map(isSignedIn)), [false, true, true])
+
+  await browser.signIn('alice')
+  assertDone(await notify(world, await issuer.sign(logoutClaims(issuer, { sub: 'alice' }))))
+  assert.deepEqual(await Promise.all([browser, again, bob].map(isSignedIn)), [false, false, true])
+})
+
+test('a notice about nobody here is heeded too', async (t) => {
+  const world = await start(t)
+  const { issuer, browser } = world
+
+  for (const claims of [{ sid: 'elsewhere' }, { sub: 'carol' }, { sub: 'alice', sid: 'elsewhere' }])
+    assertDone(await notify(world, await issuer.sign(logoutClaims(issuer, claims))))
+
+  assert.ok(await isSignedIn(browser))
+})
+
+const now = () => Math.floor(Date.now() / 1000)
+
+/** What a good notice must not be changed into. */
+const badClaims: Record<string, () => Record<string, unknown>> = {
+  'from another issuer': () => ({ iss: 'https://evil.example' }),
+  'from nobody': () => ({ iss: undefined }),
+  'from its issuer, but for a slash': () => ({ iss: 'http://localhost:1/' }),
+  'for another client': () => ({ aud: 'another' }),
+  'for several clients, none of which we are': () => ({ aud: ['another', 'third'] }),
+  'for nobody': () => ({ aud: undefined }),
+  'that never expires': () => ({ exp: undefined }),
+  'that expires at a word': () => ({ exp: 'tomorrow' }),
+  'that has expired': () => ({ iat: now() - 120, exp: now() - 60 }),
+  'of no known time': () => ({ iat: undefined }),
+  'of old, whatever it says of its life': () => ({ iat: now() - 3600, exp: now() + 3600 }),
+  'of the future': () => ({ iat: now() + 120, exp: now() + 240 }),
+  'that is not yet good': () => ({ nbf: now() + 120 }),
+  'of no event': () => ({ events: undefined }),
+  'of another event': () => ({ events: { 'http://schemas.openid.net/event/other': {} } }),
+  'whose events are nothing': () => ({ events: null }),
+  'whose events are a list': () => ({ events: [logoutEvent] }),
+  'whose events are a text': () => ({ events: logoutEvent }),
+  'whose event is no object': () => ({ events: { [logoutEvent]: true } }),
+  'whose event is a list': () => ({ events: { [logoutEvent]: [] } }),
+  'whose event is nothing': () => ({ events: { [logoutEvent]: null } }),
+  'with a nonce': () => ({ nonce: 'n' }),
+  'with an empty nonce': () => ({ nonce: '' }),
+  'with a nonce that is null': () => ({ nonce: null }),
+  'without a name': () => ({ jti: undefined }),
+  'with an empty name': () => ({ jti: '' }),
+  'with a number for a name': () => ({ jti: 7 }),
+  'about nobody': () => ({ sid: undefined }),
+  'about an empty sid': () => ({ sid: '', sub: 'alice' }),
+  'about a sid that is none': () => ({ sid: 7, sub: 'alice' }),
+  'about a list of sids': () => ({ sid: ['a'] }),
+  'about an empty sub': () => ({ sid: undefined, sub: '' }),
+  'about a sub that is none': () => ({ sub: ['alice'] }),
+}
+
+for (const [what, claims] of Object.entries(badClaims)) {
+  test(`a notice ${what} is refused, and the session stays`, async (t) => {
+    const world = await start(t)
+    const { issuer, sid } = world
+    const token = await issuer.sign(logoutClaims(issuer, { sid, ...claims() }))
+
+    const response = await notify(world, token)
+
+    await assertStays(world, response)
+    assert.ok(!response.body.includes(sid) && !response.body.includes(issuer.issuer), response.body)
+    assert.match(world.log(), /"event":"logout\.rejected"/)
+    assert.ok(!world.log().includes(token))
+    assertDone(await notify(world, await issuer.sign(logoutClaims(issuer, { sid }))))
+  })
+}
+
+test('clocks may be half a minute apart', async (t) => {
+  const world = await start(t)
+  const { issuer } = world
+  for (const claims of [
+    { iat: now() + 20, exp: now() + 140 },
+    { iat: now() - 140, exp: now() - 20 },
+  ]) {
+    assertDone(await notify(world, await issuer.sign(logoutClaims(issuer, { sid: 'any', ...claims }))))
+  }
+})
+
+test('a notice says what it is, or nothing of it', async (t) => {
+  const world = await start(t)
+  const { issuer, browser, sid } = world
+  const send = async (typ: string | undefined, claims = {}) =>
+    notify(
+      world,
+      await issuer.sign(logoutClaims(issuer, { sid, ...claims }), typ === undefined ? {} : { typ }),
+    )
+
+  for (const typ of ['at+jwt', 'secevent+jwt', 'dpop+jwt', 'x', 'xlogout+jwt', 'logout+jwtx'])
+    await assertStays(world, await send(typ))
+  for (const typ of [undefined, 'JWT', 'logout+jwt', 'application/logout+jwt'])
+    assertDone(await send(typ, { sid: 'elsewhere' }))
+  assert.ok(await isSignedIn(browser))
+})
+
+test('only the keys of the issuer sign, and only with what it signs ID tokens with', async (t) => {
+  const world = await start(t)
+  const { issuer, sid, app } = world
+  const claims = () => logoutClaims(issuer, { sid }) as JWTPayload
+  const good = await issuer.sign(logoutClaims(issuer, { sid }))
+  const [head = '', body = ''] = good.split('.')
+  const { kid = '' } = JSON.parse(Buffer.from(head, 'base64url').toString())
+  const stranger = await generateKeyPair('ES256')
+  const { keys } = (await (await fetch(`${issuer.issuer}/jwks`)).json()) as { keys: { kid: string }[] }
+  const publicKey = keys.find((key) => key.kid === kid)
+  assert.ok(publicKey)
+  const other = await issuer.sign(logoutClaims(issuer, { sid: 'other' }))
+
+  const tokens: Record<string, string> = {
+    "somebody else's key under the name of the issuer's": await new SignJWT(claims())
+      .setProtectedHeader({ alg: 'ES256', kid })
+      .sign(stranger.privateKey),
+    'a key that nobody knows': await new SignJWT(claims())
+      .setProtectedHeader({ alg: 'ES256', kid: 'unknown' })
+      .sign(stranger.privateKey),
+    'a key that comes along': await new SignJWT(claims())
+      .setProtectedHeader({ alg: 'ES256', jwk: await exportJWK(stranger.publicKey) })
+      .sign(stranger.privateKey),
+    'no signature': new UnsecuredJWT(claims()).encode(),
+    'no signature, and no word on it': `${head}.${body}.`,
+    'the client secret': await new SignJWT(claims())
+      .setProtectedHeader({ alg: 'HS256' })
+      .sign(new TextEncoder().encode(issuer.clientSecret)),
+    'the public key as if it were secret': await new SignJWT(claims())
+      .setProtectedHeader({ alg: 'HS256', kid })
+      .sign(new TextEncoder().encode(JSON.stringify(publicKey))),
+    'an algorithm that the issuer does not use': await new SignJWT(claims())
+      .setProtectedHeader({ alg: 'ES384', kid })
+      .sign((await generateKeyPair('ES384')).privateKey),
+    'the signature of another': [head, body, other.split('.')[2]].join('.'),
+    'a signature that was cut': good.slice(0, -4),
+    nothing: '',
+    'no token': 'nonsense',
+    'parts that are empty': '..',
+    'an encrypted one': 'a.b.c.d.e',
+  }
+  for (const [what, token] of Object.entries(tokens)) {
+    const response = await notify({ app }, token)
+    assert.equal(response.statusCode, 400, what)
+    await assertStays(world, response)
+  }
+
+  assertDone(await notify({ app }, good))
+})
+
+test('a token of the user is no notice, though the same issuer signed it for the same client', async (t) => {
+  const world = await start(t)
+  const { browser, publicUrl } = world
+  const logout = await world.newBrowser()
+  await logout.signIn()
+  const url = new URL(String((await logout.open('/bff/logout')).headers['location']))
+  const idToken = url.searchParams.get('id_token_hint') ?? ''
+  assert.equal(decodeJwt(idToken).sub, 'alice')
+
+  await assertStays(world, await notify(world, idToken))
+  assert.equal(publicUrl.pathname, '/')
+  assert.ok(await isSignedIn(browser))
+})
+
+test('an issuer that says it signs without a key, or with ours, is not believed', async (t) => {
+  const world = await start(t)
+  const { issuer, sid, publicUrl } = world
+  issuer.rewrite(metadataPath, (metadata) => {
+    metadata['id_token_signing_alg_values_supported'] = ['none', 'HS256', 'hs256', 'ES256']
+  })
+  const fresh = await startInjectGateway(t, { issuer, env: { PUBLIC_URL: publicUrl.href } })
+  const claims = logoutClaims(issuer, { sid }) as JWTPayload
+  const secret = await importJWK({ kty: 'oct', k: Buffer.from(issuer.clientSecret).toString('base64url') })
+
+  for (const token of [
+    new UnsecuredJWT(claims).encode(),
+    await new SignJWT(claims).setProtectedHeader({ alg: 'HS256' }).sign(secret),
+  ]) {
+    assertError(await notify(fresh, token), 400, 'BFF_LOGOUT_REJECTED')
+  }
+  assertDone(await notify(fresh, await issuer.sign(logoutClaims(issuer, { sid }))))
+})
+
+test('what is no form with one logout_token is refused', async (t) => {
+  const world = await start(t)
+  const { issuer, sid, app } = world
+  const token = await issuer.sign(logoutClaims(issuer, { sid }))
+  const field = `logout_token=${token}`
+  const requests: [payload: string | undefined, type: string | undefined][] = [
+    [undefined, undefined],
+    [undefined, form],
+    ['', form],
+    ['logout_token', form],
+    [`${field}&${field}`, form],
+    [`${field}&logout_token=`, form],
+    [`LOGOUT_TOKEN=${token}`, form],
+    [`logout_token[]=${token}`, form],
+    [token, form],
+    [JSON.stringify({ logout_token: token }), 'application/json'],
+    ['{"logout_token":', 'application/json'],
+    ['', 'application/json'],
+    [field, 'text/plain'],
+    [field, 'application/x-www-form-urlencodedx'],
+    [token, 'application/jwt'],
+    [
+      `--x\r\nContent-Disposition: form-data; name="logout_token"\r\n\r\n${token}\r\n--x--\r\n`,
+      'multipart/form-data; boundary=x',
+    ],
+  ]
+  for (const [payload, type] of requests) await assertStays(world, await post(world, payload, type))
+  const inQuery = await app.inject({
+    method: 'POST',
+    url: `${path}?${field}`,
+    headers: { 'content-type': form },
+  })
+  await assertStays(world, inQuery)
+  for (const method of ['GET', 'PUT', 'HEAD', 'DELETE'] as const)
+    assert.equal((await app.inject({ method, url: `${path}?${field}` })).statusCode, 404)
+
+  assertDone(await post(world, `x=1&${field}&y=2`, 'Application/X-WWW-Form-Urlencoded; charset=UTF-8'))
+})
+
+test('a body that is far too large is not read to its end', async (t) => {
+  const world = await start(t)
+  const response = await post(world, `logout_token=${'x'.repeat(2_000_000)}`, form)
+  assertError(response, 413, 'FST_ERR_CTP_BODY_TOO_LARGE')
+})
+
+test('a notice is heeded once: sent again later, it ends no session that came after it', async (t) => {
+  const world = await start(t)
+  const { issuer, browser } = world
+  const claims = logoutClaims(issuer, { sub: 'alice' })
+  assertDone(await notify(world, await issuer.sign(claims)))
+  assert.equal(await isSignedIn(browser), false)
+  await browser.signIn()
+
+  await assertStays(world, await notify(world, await issuer.sign(claims)))
+  // By its name, whatever else it says.
+  await assertStays(world, await notify(world, await issuer.sign({ ...claims, sid: await sidOf(browser) })))
+})
+
+test('a notice that comes several times at once is heeded', async (t) => {
+  const world = await start(t)
+  const { issuer, browser, sid } = world
+  const token = await issuer.sign(logoutClaims(issuer, { sid }))
+
+  const answers = await Promise.all(Array.from({ length: 5 }, () => notify(world, token)))
+
+  assert.equal(answers.filter(({ statusCode }) => statusCode === 200).length, 1)
+  assert.ok(answers.every(({ statusCode }) => statusCode === 200 || statusCode === 400))
+  assert.equal(await isSignedIn(browser), false)
+})
+
+test('a notice to one gateway is felt at once at all that share its Redis, and is used up at all', async (t) => {
+  const { url, close } = await redisUrl()
+  t.after(close)
+  const issuer = await startFaultyIssuer()
+  t.after(() => issuer.close())
+  const env = { REDIS_URL: url, SESSION_KEYS: newKey() }
+  const one = await startInjectGateway(t, { issuer, env })
+  const other = await startInjectGateway(t, { issuer, env })
+  const browser = one.newBrowser()
+  await browser.signIn()
+  const cookie = browser.cookies.headerFor(one.publicUrl) ?? ''
+  const statuses = async () => {
+    const answers = [one, other].map(({ newBrowser }) =>
+      newBrowser().call('/bff/user', { headers: { cookie } }),
+    )
+    return (await Promise.all(answers)).map(({ statusCode }) => statusCode)
+  }
+  assert.deepEqual(await statuses(), [200, 200])
+  const token = await issuer.sign(logoutClaims(issuer, { sid: await sidOf(browser) }))
+
+  assertDone(await notify(other, token))
+
+  assert.deepEqual(await statuses(), [401, 401])
+  for (const gateway of [one, other]) assertError(await notify(gateway, token), 400, 'BFF_LOGOUT_REJECTED')
+})
+
+const keyFaults: Record<string, (issuer: FaultyIssuer) => unknown> = {
+  fail: (issuer) => issuer.rewrite('/jwks', (_answer, ctx) => Object.assign(ctx, { status: 500 })),
+  'are none': (issuer) =>
+    issuer.rewrite('/jwks', (_answer, ctx) => Object.assign(ctx, { body: { keys: 'none' } })),
+  'are no JSON': (issuer) =>
+    issuer.rewrite('/jwks', (_answer, ctx) => Object.assign(ctx, { body: '<p>hello' })),
+  'are elsewhere': (issuer) =>
+    issuer.rewrite('/jwks', (_answer, ctx) => ctx.redirect('http://evil.example/')),
+}
+
+for (const [what, fail] of Object.entries(keyFaults)) {
+  test(`when the issuer's keys ${what} a notice is answered 503, and good when it is sent again`, async (t) => {
+    const world = await start(t)
+    const { issuer, browser, sid } = world
+    const token = await issuer.sign(logoutClaims(issuer, { sid }))
+    const fresh = await startInjectGateway(t, { issuer })
+    await fresh.newBrowser().beginLogin()
+    t.mock.method(fresh.app.sessionStore, 'destroyBy', world.app.sessionStore.destroyBy)
+    fail(issuer)
+
+    const response = await notify(fresh, token)
+    assertError(response, 503, 'BFF_ISSUER_UNAVAILABLE', { tokenManagementUsed: true })
+    assert.match(String(response.headers['retry-after']), /^[1-9]\d*$/)
+    assert.doesNotMatch(response.body, /localhost|evil/)
+    assert.ok(await isSignedIn(browser))
+
+    issuer.rewrite('/jwks')
+    assertDone(await notify(fresh, token))
+    assert.equal(await isSignedIn(browser), false)
+  })
+}
+
+test('an issuer that was never reached is the same', async (t) => {
+  const issuer = await startFaultyIssuer()
+  t.after(() => issuer.close())
+  const gateway = await startInjectGateway(t, { issuer })
+  await issuer.close()
+  const token = await issuer.sign(logoutClaims(issuer, { sub: 'alice' }))
+  assertError(await notify(gateway, token), 503, 'BFF_ISSUER_UNAVAILABLE', { tokenManagementUsed: true })
+
+  await issuer.reopen()
+
+  assertDone(await notify(gateway, token))
+})
+
+for (const keys of [undefined, 'nonsense', 'ftp://localhost/jwks']) {
+  test(`an issuer whose keys are at ${keys} can't be heeded`, async (t) => {
+    const issuer = await startFaultyIssuer()
+    t.after(() => issuer.close())
+    issuer.rewrite(metadataPath, (metadata) => Object.assign(metadata, { jwks_uri: keys }))
+    const gateway = await startInjectGateway(t, { issuer })
+
+    const response = await notify(gateway, await issuer.sign(logoutClaims(issuer, { sub: 'alice' })))
+
+    assertError(response, 400, 'BFF_LOGOUT_REJECTED')
+  })
+}
+
+test('a key that the issuer has taken into use meanwhile is fetched', async (t) => {
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() })
+  const world = await start(t)
+  const { issuer, browser, sid } = world
+  issuer.rewrite('/jwks', (answer) => Object.assign(answer, { keys: [] }))
+  const token = await issuer.sign(logoutClaims(issuer, { sid }))
+  await assertStays(world, await notify(world, token))
+
+  issuer.rewrite('/jwks')
+  t.mock.timers.tick(31_000)
+
+  assertDone(await notify(world, token))
+  assert.equal(await isSignedIn(browser), false)
+})
+
+for (const method of ['isClaimed', 'destroyBy', 'claim'] as const) {
+  test(`when the store fails (${method}) a notice is answered 503, and good when it is sent again`, async (t) => {
+    const world = await start(t)
+    const { issuer, browser, sid, app } = world
+    const token = await issuer.sign(logoutClaims(issuer, { sid }))
+    const failing = t.mock.method(app.sessionStore, method, async () => {
+      throw new StoreUnavailableError(new Error('connect ECONNREFUSED 10.0.0.7:6379'))
+    })
+
+    const response = await notify(world, token)
+    assertError(response, 503, 'BFF_STORE_UNAVAILABLE')
+    assert.match(String(response.headers['retry-after']), /^[1-9]\d*$/)
+    assert.doesNotMatch(response.body, /10\.0\.0\.7/)
+
+    failing.mock.restore()
+    assertDone(await notify(world, token))
+    assert.equal(await isSignedIn(browser), false)
+    assertError(await notify(world, token), 400, 'BFF_LOGOUT_REJECTED')
+  })
+}
+
+test('below a base path notices come there', async (t) => {
+  const issuer = await startIssuer()
+  t.after(() => issuer.close())
+  const { app } = await startInjectGateway(t, { issuer, env: { PUBLIC_URL: 'https://app.example.com/shop' } })
+  const response = await app.inject({ method: 'POST', url: `/shop${path}` })
+  assertError(response, 400, 'BFF_LOGOUT_REJECTED')
+})

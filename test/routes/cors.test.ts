@@ -1,0 +1,244 @@
+import assert from 'node:assert/strict'
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
+import { type TestContext, test } from 'node:test'
+import { startIssuer } from '../../demo/issuer.ts'
+import {
+  type Answer,
+  type CallOptions,
+  errorCode,
+  nobody,
+  signIn as signInAt,
+  startGateway,
+  startUpstream,
+} from '../proxy/support.ts'
+
+const spa = 'https://spa.example.com'
+const admin = 'https://admin.example.com:8443'
+const allowed = { CORS_ORIGINS: `${spa},${admin}` }
+
+async function start(t: TestContext, answer?: Answer, env: Record<string, string> = allowed) {
+  const issuer = await startIssuer()
+  t.after(() => issuer.close())
+  const upstream = await startUpstream(t, answer)
+  const upstreams = [
+    { target: upstream.url },
+    { prefix: '/mine', target: upstream.url, token: 'user' as const },
+    { prefix: '/down', target: await nobody() },
+  ]
+  const gateway = await startGateway(t, upstreams, { issuer, env })
+  return { gateway, upstream, signIn: () => signInAt(gateway) }
+}
+
+/** What a browser asks before it sends what a page of `origin` wants to send. */
+function preflight(origin: string, headers: OutgoingHttpHeaders = {}): CallOptions {
+  return {
+    method: 'OPTIONS',
+    headers: {
+      origin,
+      'sec-fetch-site': 'cross-site',
+      'access-control-request-method': 'POST',
+      'access-control-request-headers': 'content-type,x-csrf',
+      // Of the test's own requests, where a preflight has none.
+      'x-csrf': [],
+      ...headers,
+    },
+  }
+}
+
+function from(origin: string, headers: OutgoingHttpHeaders = {}): CallOptions {
+  return { headers: { origin, 'sec-fetch-site': 'cross-site', ...headers } }
+}
+
+function list(value: string | undefined): string[] {
+  return (value ?? '').split(',').map((entry) => entry.trim().toLowerCase())
+}
+
+function granted(headers: IncomingHttpHeaders): string[] {
+  return Object.keys(headers).filter((name) => name.startsWith('access-control-'))
+}
+
+function assertGranted(headers: IncomingHttpHeaders, origin: string): void {
+  assert.equal(headers['access-control-allow-origin'], origin)
+  assert.equal(headers['access-control-allow-credentials'], 'true')
+  assert.ok(list(headers.vary).includes('origin'), headers.vary)
+}
+
+test('a preflight from an allowed origin is answered here, without session or header', async (t) => {
+  const { gateway, upstream } = await start(t)
+  for (const origin of [spa, admin]) {
+    for (const path of ['/bff/session', '/bff/user', '/api/x', '/mine/x', '/down/x']) {
+      const { status, headers, text } = await gateway.call(path, preflight(origin))
+      assert.equal(status, 204, path)
+      assert.equal(text, '')
+      assertGranted(headers, origin)
+      assert.deepEqual(list(headers['access-control-allow-headers']), ['content-type', 'x-csrf'])
+      const methods = list(headers['access-control-allow-methods'])
+      for (const method of ['get', 'head', 'post', 'put', 'patch', 'delete'])
+        assert.ok(methods.includes(method), method)
+      assert.equal(headers['set-cookie'], undefined)
+    }
+  }
+  assert.deepEqual(upstream.arrivals, [])
+})
+
+const foreign = [
+  'null',
+  'https://evil.example',
+  'http://spa.example.com',
+  'https://spa.example.com:8443',
+  'https://spa.example.com.evil.example',
+  'https://evil-spa.example.com',
+  'https://SPA.example.com',
+  'https://spa.example.com/',
+  'https://spa.example.com,https://evil.example',
+  '*',
+  '',
+]
+
+for (const origin of foreign) {
+  test(`a page of ${origin || 'an empty origin'} is granted nothing`, async (t) => {
+    const { gateway, upstream } = await start(t)
+    for (const options of [preflight(origin), from(origin), { ...from(origin), method: 'POST' }]) {
+      for (const path of ['/bff/session', '/api/x']) {
+        const reply = await gateway.call(path, options)
+        assert.deepEqual([reply.status, errorCode(reply)], [403, 'BFF_CSRF_REJECTED'])
+        assert.deepEqual(granted(reply.headers), [])
+        assert.equal(reply.headers['cache-control'], 'no-store')
+      }
+    }
+    assert.deepEqual(upstream.arrivals, [])
+  })
+}
+
+test('without CORS_ORIGINS nobody is granted anything', async (t) => {
+  const { gateway, upstream } = await start(t, undefined, {})
+  for (const options of [preflight(spa), from(spa), preflight(gateway.url), { method: 'OPTIONS' }, {}]) {
+    for (const path of ['/bff/session', '/api/x'])
+      assert.deepEqual(granted((await gateway.call(path, options)).headers), [])
+  }
+  // No session endpoint has OPTIONS, and a foreign one never gets as far.
+  assert.ok(upstream.arrivals.every(({ headers }) => headers.origin === undefined))
+})
+
+test('an allowed page may read answers, and the frontend itself needs no grant', async (t) => {
+  const { gateway, signIn } = await start(t)
+  const cookie = await signIn()
+  for (const path of ['/bff/session', '/bff/user', '/api/x', '/mine/x']) {
+    const reply = await gateway.call(path, from(spa, { cookie }))
+    assert.equal(reply.status, 200, path)
+    assertGranted(reply.headers, spa)
+
+    const own = await gateway.call(path, { headers: { cookie, origin: gateway.url } })
+    assert.equal(own.status, 200, path)
+    assert.deepEqual(granted(own.headers), [])
+    assert.ok(list(own.headers.vary).includes('origin'), own.headers.vary)
+  }
+})
+
+test('and errors', async (t) => {
+  const { gateway } = await start(t)
+  const errors: [path: string, status: number, code: string, headers?: OutgoingHttpHeaders][] = [
+    ['/bff/user', 401, 'BFF_SESSION_REQUIRED'],
+    ['/mine/x', 401, 'BFF_SESSION_REQUIRED'],
+    ['/down/x', 502, 'BFF_UPSTREAM_UNREACHABLE'],
+    ['/api/%2e%2e%2fx', 400, 'BFF_INVALID_PATH'],
+    ['/bff/session', 403, 'BFF_CSRF_REJECTED', { 'x-csrf': '0' }],
+    ['/api/x', 403, 'BFF_CSRF_REJECTED', { 'x-csrf': '0' }],
+  ]
+  for (const [path, status, code, headers] of errors) {
+    const reply = await gateway.call(path, from(spa, headers))
+    assert.deepEqual([reply.status, errorCode(reply)], [status, code], path)
+    assertGranted(reply.headers, spa)
+  }
+})
+
+test('an upstream grants nothing', async (t) => {
+  const { gateway } = await start(t, ({ response }) => {
+    response.setHeader('access-control-allow-origin', '*')
+    response.setHeader('access-control-allow-credentials', 'false')
+    response.setHeader('access-control-allow-methods', 'TRACE')
+    response.setHeader('access-control-expose-headers', 'x-internal')
+    response.setHeader('access-control-allow-private-network', 'true')
+    response.end()
+  })
+  const { headers } = await gateway.call('/api/x', from(spa))
+  assertGranted(headers, spa)
+  assert.equal(granted(headers).length, 2)
+  assert.deepEqual(granted((await gateway.call('/api/x')).headers), [])
+})
+
+const varies: [upstream: string | string[] | undefined, browser: string][] = [
+  [undefined, 'Origin'],
+  ['Accept-Encoding', 'Origin, Accept-Encoding'],
+  [['Accept', 'Accept-Language , Accept'], 'Origin, Accept, Accept-Language'],
+  ['origin', 'origin'],
+  ['*', 'Origin, *'],
+  ['', 'Origin'],
+]
+
+for (const [theirs, seen] of varies) {
+  test(`an answer varies by what the upstream says (${theirs}) and by origin`, async (t) => {
+    const { gateway } = await start(t, ({ response }) => {
+      if (theirs !== undefined) response.setHeader('vary', theirs)
+      response.end()
+    })
+    for (const options of [from(spa), {}])
+      assert.equal((await gateway.call('/api/x', options)).headers.vary, seen)
+  })
+}
+
+test("without CORS the upstream's Vary is passed on as it is", async (t) => {
+  const { gateway } = await start(t, ({ response }) => response.setHeader('vary', 'Accept').end(), {})
+  assert.equal((await gateway.call('/api/x')).headers.vary, 'Accept')
+})
+
+test('OPTIONS that is no preflight is for the upstream, with the CSRF header like everything', async (t) => {
+  const { gateway, upstream } = await start(t)
+  const origins = [spa, gateway.url, undefined]
+  for (const origin of origins) {
+    const headers = { ...(origin !== undefined && { origin }) }
+    assert.equal((await gateway.call('/api/x', { method: 'OPTIONS', headers })).text, 'ok')
+    const without = await gateway.call('/api/x', {
+      method: 'OPTIONS',
+      headers: { ...headers, 'x-csrf': '0' },
+    })
+    assert.deepEqual([without.status, errorCode(without)], [403, 'BFF_CSRF_REJECTED'])
+    const session = await gateway.call('/bff/session', { method: 'OPTIONS', headers })
+    assert.deepEqual([session.status, errorCode(session)], [404, 'BFF_NOT_FOUND'])
+  }
+  assert.deepEqual(
+    upstream.arrivals.map(({ method }) => method),
+    origins.map(() => 'OPTIONS'),
+  )
+})
+
+test('what only looks like a preflight passes no check by that', async (t) => {
+  const { gateway, upstream } = await start(t)
+  const method = { 'access-control-request-method': 'POST', 'x-csrf': '0' }
+  for (const options of [
+    { method: 'OPTIONS', headers: method },
+    { method: 'OPTIONS', headers: { ...method, origin: gateway.url } },
+    { method: 'POST', headers: { ...method, origin: spa } },
+  ]) {
+    for (const path of ['/bff/session', '/mine/x']) {
+      const reply = await gateway.call(path, options)
+      assert.deepEqual([reply.status, errorCode(reply)], [403, 'BFF_CSRF_REJECTED'])
+    }
+  }
+  assert.deepEqual(upstream.arrivals, [])
+})
+
+test('where browsers navigate nothing is granted', async (t) => {
+  const { gateway, signIn } = await start(t)
+  const cookie = await signIn()
+  for (const path of [
+    '/bff/login',
+    '/bff/callback',
+    '/bff/frontchannel-logout',
+    '/healthz',
+    '/readyz',
+    '/bff/x',
+  ]) {
+    assert.deepEqual(granted((await gateway.call(path, from(spa, { cookie }))).headers), [], path)
+  }
+})

@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import { exchange, startGateway, startUpstream } from '../proxy/support.ts'
+
+const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
+
+/** An answer off the socket: the contract's shape in it, and nothing behind it. */
+function assertRefused(answer: string, statusCode: number, code: string): string {
+  const [head = '', body = '', ...more] = answer.split('\r\n\r\n')
+  assert.deepEqual(more, [])
+  const [status, ...lines] = head.split('\r\n')
+  assert.match(status ?? '', new RegExp(`^HTTP/1\\.1 ${statusCode} \\w`), answer)
+  const headers = Object.fromEntries(lines.map((line) => line.toLowerCase().split(': ', 2)))
+  assert.equal(headers['content-type'], 'application/json; charset=utf-8')
+  assert.equal(headers['content-length'], String(body.length))
+  assert.equal(headers['cache-control'], 'no-store')
+  assert.equal(headers['connection'], 'close')
+  const { error, details, requestId, ...rest } = JSON.parse(body)
+  assert.deepEqual(rest, { statusCode, code })
+  for (const text of [error, details]) assert.ok(typeof text === 'string' && text !== '', body)
+  assert.match(requestId, uuid)
+  return requestId
+}
+
+function start(t: TestContext, target = 'http://127.0.0.1:9', env = {}) {
+  return startGateway(t, [{ target }], { env })
+}
+
+const malformed: Record<string, string> = {
+  'is no HTTP': 'nonsense\r\n\r\n',
+  'is TLS': '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03',
+  'has a method that is none': 'FETCH /healthz HTTP/1.1\r\nHost: x\r\n\r\n',
+  'has a control byte in its target': 'GET /healthz\x01 HTTP/1.1\r\nHost: x\r\n\r\n',
+  'has a NUL in a header': 'GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: a\x00b\r\n\r\n',
+  'has a control byte in its cookie': 'GET /bff/user HTTP/1.1\r\nHost: x\r\nCookie: bff=\x01\r\n\r\n',
+  'has a bare line feed in a header': 'GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: a\nX-B: b\r\n\r\n',
+  'has a header without a name': 'GET /healthz HTTP/1.1\r\nHost: x\r\n: b\r\n\r\n',
+  'has blanks before the colon': 'GET /healthz HTTP/1.1\r\nHost : x\r\n\r\n',
+  'has two lengths': 'POST /api/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab',
+  'has a length that is none': 'POST /api/x HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n',
+  'has a length and chunks':
+    'POST /api/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+}
+
+for (const [what, bytes] of Object.entries(malformed)) {
+  test(`a request that ${what} is refused in the shape of every other error`, async (t) => {
+    const gateway = await start(t)
+    assertRefused(await exchange(gateway.port, bytes), 400, 'BFF_MALFORMED_REQUEST')
+  })
+}
+
+test('headers that are too large are refused in that shape, however much of them is on its way', async (t) => {
+  const gateway = await start(t)
+  for (const length of [20_000, 2_000_000]) {
+    const cookie = `Cookie: bff=${'x'.repeat(length)}`
+    const answer = await exchange(gateway.port, `GET /bff/user HTTP/1.1\r\nHost: x\r\n${cookie}\r\n\r\n`)
+    assertRefused(answer, 431, 'BFF_HEADERS_TOO_LARGE')
+  }
+})
+
+test('the log knows the reason under the identifier that the client was given, and repeats nothing sent', async (t) => {
+  const gateway = await start(t)
+  const bytes = 'GET /bff/user HTTP/1.1\r\nHost: x\r\nCookie: bff=secret\x01\r\n\r\n'
+
+  const requestId = assertRefused(await exchange(gateway.port, bytes), 400, 'BFF_MALFORMED_REQUEST')
+
+  const line = gateway.logs.find(({ reqId }) => reqId === requestId)
+  assert.match(JSON.stringify(line), /HPE_INVALID_HEADER_TOKEN/)
+  assert.doesNotMatch(JSON.stringify(gateway.logs), /secret/)
+})
+
+test('a body whose framing breaks is refused, and what has come of it is not taken for the whole', async (t) => {
+  const upstream = await startUpstream(t)
+  const gateway = await start(t, upstream.url)
+  const head = 'POST /api/x HTTP/1.1\r\nHost: x\r\nx-csrf: 1\r\nTransfer-Encoding: chunked\r\n\r\n'
+
+  const answer = await exchange(gateway.port, `${head}3\r\nabc\r\nnonsense\r\n\r\n`)
+
+  assertRefused(answer, 400, 'BFF_MALFORMED_REQUEST')
+  assert.ok(upstream.arrivals.every(({ request }) => !request.complete))
+})
+
+test('nothing is written into an answer that is still being sent', async (t) => {
+  const upstream = await startUpstream(t, ({ response }) => response.write('data: one\n\n'))
+  const gateway = await start(t, upstream.url)
+  const socket = connect(gateway.port, '127.0.0.1').setEncoding('latin1')
+  let received = ''
+  socket.on('data', (text) => (received += text))
+  socket.write('GET /api/stream HTTP/1.1\r\nHost: x\r\nx-csrf: 1\r\n\r\n')
+  while (!received.includes('one')) await once(socket, 'data')
+
+  socket.write('nonsense\r\n\r\n')
+
+  await once(socket, 'close')
+  assert.equal(received.match(/HTTP\/1\.1/g)?.length, 1)
+  assert.ok(received.endsWith('data: one\n\n\r\n'), received)
+})
+
+test('nor instead of the answer that an earlier request waits for', async (t) => {
+  const upstream = await startUpstream(t, () => {})
+  const gateway = await start(t, upstream.url)
+  const arrived = upstream.nextArrival()
+  const socket = connect(gateway.port, '127.0.0.1').setEncoding('latin1')
+  let received = ''
+  socket.on('data', (text) => (received += text))
+  socket.write('GET /api/x HTTP/1.1\r\nHost: x\r\nx-csrf: 1\r\n\r\n')
+  await arrived
+
+  socket.write('nonsense\r\n\r\n')
+
+  await once(socket, 'close')
+  assert.equal(received, '')
+})
+
+test('the gateway serves on', async (t) => {
+  const gateway = await start(t)
+  for (const bytes of Object.values(malformed)) await exchange(gateway.port, bytes)
+  assert.equal((await gateway.call('/healthz')).status, 200)
+})

@@ -1,0 +1,212 @@
+import assert from 'node:assert/strict'
+import { createServer } from 'node:http'
+import { test } from 'node:test'
+import { startIssuer } from '../../demo/issuer.ts'
+import { listen, stop } from '../../demo/listen.ts'
+import { noMetrics } from '../../plugins/observability/metrics.ts'
+import {
+  type Gateway,
+  nobody,
+  ok,
+  signIn,
+  startGateway,
+  startTcpUpstream,
+  startUpstream,
+} from '../proxy/support.ts'
+import { startFaultyIssuer } from '../support/faulty-issuer.ts'
+import { runServer, sessionKey } from '../support/gateway.ts'
+import { startInjectGateway } from '../support/inject-gateway.ts'
+import { logoutClaims } from '../support/logout-token.ts'
+import { samplesOf, sampleValue, typesOf } from '../support/samples.ts'
+
+const env = { METRICS_PORT: '0', HOST: '127.0.0.1' }
+
+/** Where its log says that they are. */
+function metricsUrl({ logs }: Gateway): string {
+  const line = logs.find(({ event }) => event === 'metrics.listening')
+  return /http:\S+/.exec(String(line?.['msg']))?.[0] ?? assert.fail('There are no metrics')
+}
+
+async function scrape(gateway: Gateway): Promise<string> {
+  return (await fetch(metricsUrl(gateway))).text()
+}
+
+test('metrics are served on a port of their own, as Prometheus reads them, and nowhere else', async (t) => {
+  const gateway = await startGateway(t, [], { env })
+  const url = metricsUrl(gateway)
+  assert.notEqual(new URL(url).port, String(gateway.port))
+
+  const answer = await fetch(url)
+
+  assert.equal(answer.status, 200)
+  assert.match(answer.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/)
+  assert.equal(answer.headers.get('cache-control'), 'no-store')
+  const text = await answer.text()
+  assert.deepEqual(Object.keys(typesOf(text)).toSorted(), [
+    'bff_sessions_ended_total',
+    'bff_sessions_started_total',
+    'bff_store_duration_seconds',
+    'bff_token_renewal_duration_seconds',
+    'bff_token_renewal_waiters',
+    'bff_token_renewals_total',
+    'bff_upstream_request_duration_seconds',
+  ])
+  for (const name of [
+    'process_cpu_seconds_total',
+    'nodejs_heap_size_used_bytes',
+    'nodejs_eventloop_lag_seconds',
+  ])
+    assert.ok(Number(sampleValue(text, name)) >= 0, name)
+  assert.equal((await gateway.call('/metrics')).status, 404)
+  for (const path of ['/', '/healthz', '/bff/login', '/api/x'])
+    assert.equal((await fetch(new URL(path, url))).status, 404, path)
+})
+
+test('a scrape leaves no line in the log', async (t) => {
+  const gateway = await startGateway(t, [], { env: { ...env, LOG_LEVEL: 'trace' } })
+  const url = metricsUrl(gateway)
+  await fetch(url)
+  await fetch(`${url}/unknown`)
+  assert.ok(gateway.logs.every(({ reqId }) => reqId === undefined))
+})
+
+test('without METRICS_PORT nothing is counted or served', async (t) => {
+  const { app, log } = await startInjectGateway(t)
+  assert.equal(app.metrics, noMetrics)
+  assert.equal((await app.inject('/metrics')).statusCode, 404)
+  assert.doesNotMatch(log(), /metrics/)
+})
+
+test('sessions are counted as they start and end, each once', async (t) => {
+  const issuer = await startFaultyIssuer()
+  t.after(() => issuer.close())
+  const gateway = await startGateway(t, [], { issuer, env })
+  const ended = async (reason: string) =>
+    sampleValue(await scrape(gateway), 'bff_sessions_ended_total', { reason })
+  assert.equal(sampleValue(await scrape(gateway), 'bff_sessions_started_total'), 0)
+  const cookies = []
+  for (const user of ['alice', 'alice', 'bob', 'bob', 'bob']) cookies.push(await signIn(gateway, user))
+  assert.equal(sampleValue(await scrape(gateway), 'bff_sessions_started_total'), 5)
+  const [first, second, third] = cookies
+
+  for (let i = 0; i < 2; i++)
+    await gateway.call('/bff/logout', { headers: { cookie: first, 'sec-fetch-site': 'same-origin' } })
+  assert.equal(await ended('logout'), 1)
+
+  const { sid } = JSON.parse((await gateway.call('/bff/session', { headers: { cookie: second } })).text)
+  const query = new URLSearchParams({ iss: issuer.issuer, sid })
+  for (let i = 0; i < 2; i++) await gateway.call(`/bff/frontchannel-logout?${query}`)
+  assert.equal(await ended('frontchannel_logout'), 1)
+  const ofThird = JSON.parse((await gateway.call('/bff/session', { headers: { cookie: third } })).text)
+  await gateway.call(
+    `/bff/frontchannel-logout?${new URLSearchParams({ iss: issuer.issuer, sid: ofThird.sid })}`,
+    {
+      headers: { cookie: third },
+    },
+  )
+  assert.equal(await ended('frontchannel_logout'), 2)
+
+  const token = await issuer.sign(logoutClaims(issuer, { sub: 'bob' }))
+  for (let i = 0; i < 2; i++) {
+    await gateway.call('/bff/backchannel-logout', {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      body: `logout_token=${token}`,
+    })
+  }
+  assert.equal(await ended('backchannel_logout'), 2)
+})
+
+test('a session that somebody else has just ended is not counted again', async (t) => {
+  const { app, newBrowser } = await startInjectGateway(t, { env })
+  const browser = newBrowser()
+  await browser.signIn()
+  const counted = t.mock.method(app.metrics, 'sessionEnded')
+  t.mock.method(app.sessionStore, 'destroy', async () => undefined)
+
+  assert.equal((await browser.open('/bff/logout')).statusCode, 302)
+
+  assert.equal(counted.mock.callCount(), 0)
+})
+
+test('requests to upstreams are measured by prefix and status, those that got no answer too', async (t) => {
+  const upstream = await startUpstream(t, (arrival) => {
+    arrival.response.statusCode = Number(arrival.url.slice(1))
+    ok(arrival)
+  })
+  const silent = await startTcpUpstream(t, () => {})
+  const gateway = await startGateway(
+    t,
+    [
+      { target: upstream.url },
+      { prefix: '/down', target: await nobody() },
+      { prefix: '/silent', target: silent.url, timeoutMs: 1000 },
+    ],
+    { env },
+  )
+  for (const path of ['/api/200', '/api/200', '/api/404', '/api/500', '/down/x', '/silent/x', '/bff/user'])
+    await gateway.call(path)
+  await gateway.call('/api/200', { headers: { 'x-csrf': '0' } })
+
+  const name = 'bff_upstream_request_duration_seconds_count'
+  const counts = samplesOf(await scrape(gateway))
+    .filter((sample) => sample.name === name)
+    .map(({ labels, value }) => [labels['upstream'], labels['status'], value])
+  assert.deepEqual(counts.toSorted(), [
+    ['/api', '200', 2],
+    ['/api', '404', 1],
+    ['/api', '500', 1],
+    ['/down', '502', 1],
+    ['/silent', '504', 1],
+  ])
+})
+
+test('operations of the store are measured by their name', async (t) => {
+  const issuer = await startIssuer()
+  t.after(() => issuer.close())
+  const gateway = await startGateway(t, [], { issuer, env })
+  const cookie = await signIn(gateway)
+  const count = async (operation: string) =>
+    sampleValue(await scrape(gateway), 'bff_store_duration_seconds_count', { operation })
+  assert.deepEqual([await count('claim'), await count('create'), await count('read')], [1, 1, undefined])
+
+  await gateway.call('/bff/user', { headers: { cookie } })
+  await gateway.call('/healthz')
+
+  assert.equal(await count('read'), 1)
+})
+
+test('they can be read until the gateway has closed, and not after it', async (t) => {
+  const gateway = await startGateway(t, [], { env })
+  const url = metricsUrl(gateway)
+  assert.equal((await fetch(url)).status, 200)
+  await gateway.close()
+  await assert.rejects(fetch(url))
+})
+
+test('a METRICS_PORT that is taken ends the start with 1 and a line that names it', async (t) => {
+  const server = createServer()
+  const port = await listen(server, 0)
+  t.after(() => stop(server))
+
+  const { code, stdout, stderr } = await runServer([], {
+    PUBLIC_URL: 'http://localhost:3000',
+    HOST: '127.0.0.1',
+    PORT: '0',
+    METRICS_PORT: String(port),
+    // Nobody listens there.
+    OIDC_ISSUER: 'http://127.0.0.1:9',
+    OIDC_CLIENT_ID: 'gateway',
+    SESSION_KEYS: sessionKey,
+  })
+
+  assert.equal(code, 1, stderr)
+  const lines = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  const fatal = lines.find(({ level }) => level === 60)
+  assert.equal(fatal.msg, `Can't listen on 127.0.0.1, port ${port}, for metrics`)
+  assert.equal(fatal.err.causes[0].code, 'EADDRINUSE')
+  assert.ok(!lines.some(({ msg }) => msg?.startsWith('Server listening')))
+})

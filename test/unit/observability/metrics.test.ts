@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createMetrics } from '../../../plugins/observability/metrics.ts'
+import { samplesOf, sampleValue, typesOf } from '../../support/samples.ts'
+
+test('metrics have the names, types and labels of the documents', async () => {
+  const { metrics, registry } = createMetrics()
+  metrics.renewalDone('renewed', 10)
+  metrics.renewalWaiters(1)
+  metrics.sessionStarted()
+  metrics.sessionEnded('logout')
+  metrics.upstreamAnswered('/api', 200, 10)
+  metrics.storeAnswered('read', 10)
+
+  const text = await registry.metrics()
+
+  assert.deepEqual(typesOf(text), {
+    bff_token_renewals_total: 'counter',
+    bff_token_renewal_duration_seconds: 'histogram',
+    bff_token_renewal_waiters: 'gauge',
+    bff_sessions_started_total: 'counter',
+    bff_sessions_ended_total: 'counter',
+    bff_upstream_request_duration_seconds: 'histogram',
+    bff_store_duration_seconds: 'histogram',
+  })
+  const labels = new Map<string, string[]>()
+  for (const sample of samplesOf(text).filter(({ name }) => name.startsWith('bff_'))) {
+    const name = sample.name.replace(/_(bucket|sum|count)$/, '')
+    const own = Object.keys(sample.labels).filter((label) => label !== 'le')
+    assert.deepEqual(labels.get(name) ?? own, own)
+    labels.set(name, own)
+  }
+  assert.deepEqual(Object.fromEntries(labels), {
+    bff_token_renewals_total: ['outcome'],
+    bff_token_renewal_duration_seconds: [],
+    bff_token_renewal_waiters: [],
+    bff_sessions_started_total: [],
+    bff_sessions_ended_total: ['reason'],
+    bff_upstream_request_duration_seconds: ['upstream', 'status'],
+    bff_store_duration_seconds: ['operation'],
+  })
+})
+
+test('durations come in milliseconds and are shown in seconds', async () => {
+  const { metrics, registry } = createMetrics()
+  metrics.renewalDone('failed', 1500)
+  metrics.upstreamAnswered('/api', 404, 250)
+  metrics.storeAnswered('read', 2)
+
+  const text = await registry.metrics()
+
+  assert.equal(sampleValue(text, 'bff_token_renewal_duration_seconds_sum'), 1.5)
+  assert.equal(
+    sampleValue(text, 'bff_upstream_request_duration_seconds_sum', { upstream: '/api', status: '404' }),
+    0.25,
+  )
+  assert.equal(sampleValue(text, 'bff_store_duration_seconds_sum', { operation: 'read' }), 0.002)
+})
+
+test('whoever waits is counted while waiting, and sessions that end together all count', async () => {
+  const { metrics, registry } = createMetrics()
+  metrics.renewalWaiters(1)
+  metrics.renewalWaiters(1)
+  metrics.renewalWaiters(-1)
+  metrics.sessionEnded('backchannel_logout', 3)
+  metrics.sessionEnded('backchannel_logout', 0)
+  metrics.sessionEnded('logout')
+
+  const text = await registry.metrics()
+
+  assert.equal(sampleValue(text, 'bff_token_renewal_waiters'), 1)
+  assert.equal(sampleValue(text, 'bff_sessions_ended_total', { reason: 'backchannel_logout' }), 3)
+  assert.equal(sampleValue(text, 'bff_sessions_ended_total', { reason: 'logout' }), 1)
+})
+
+test('two gateways in one process count apart', async () => {
+  const [one, other] = [createMetrics(), createMetrics()]
+  one.metrics.sessionStarted()
+  assert.equal(sampleValue(await one.registry.metrics(), 'bff_sessions_started_total'), 1)
+  assert.equal(sampleValue(await other.registry.metrics(), 'bff_sessions_started_total'), 0)
+})
