@@ -1,0 +1,103 @@
+import { Agent, get } from 'node:http'
+import { setTimeout as wait } from 'node:timers/promises'
+import type { Gateway } from '../support/gateway.ts'
+import type { SignedIn } from './world.ts'
+
+export interface LoadAnswer {
+  session: SignedIn
+  /** Undefined: lost. */
+  status: number | undefined
+  /** Of the answer, or why it was lost. */
+  body: string
+  tookMs: number
+}
+
+/** Clients that keep their connections, behind a balancer that knows gateways by their `/readyz`. */
+export interface Load {
+  /** From now on these share the load, as soon as they say that they are ready. */
+  spreadOver(gateways: Gateway[]): void
+  answers: LoadAnswer[]
+  /** Resolves when that many more requests have been answered. */
+  more(count: number): Promise<void>
+  /** Lets every request that is under way end. */
+  stop(): Promise<void>
+}
+
+const probeEveryMs = 50
+const requestEveryMs = 15
+const clientsPerSession = 3
+
+/** Nothing is tried again: a request that meets a closed door is lost. */
+export function startLoad(sessions: SignedIn[], first: Gateway[]): Load {
+  const answers: LoadAnswer[] = []
+  const agent = new Agent({ keepAlive: true })
+  let gateways = first
+  let ready: Gateway[] = []
+  let turn = 0
+  let stopped = false
+
+  const running = [
+    probe(),
+    ...sessions.flatMap((session) => Array.from({ length: clientsPerSession }, () => client(session))),
+  ]
+
+  return {
+    answers,
+    spreadOver(others) {
+      gateways = others
+    },
+    async more(count) {
+      const enough = answers.length + count
+      while (answers.length < enough) await wait(requestEveryMs)
+    },
+    async stop() {
+      stopped = true
+      await Promise.all(running)
+      agent.destroy()
+    },
+  }
+
+  async function probe(): Promise<void> {
+    while (!stopped) {
+      const probed = await Promise.all(
+        gateways.map(async (gateway) => ((await isReady(gateway)) ? [gateway] : [])),
+      )
+      ready = probed.flat()
+      await wait(probeEveryMs)
+    }
+  }
+
+  async function client(session: SignedIn): Promise<void> {
+    while (!stopped) {
+      const gateway = ready[turn++ % ready.length]
+      if (gateway) answers.push(await send(session, gateway))
+      await wait(requestEveryMs)
+    }
+  }
+
+  async function send(session: SignedIn, { url }: Gateway): Promise<LoadAnswer> {
+    const target = new URL('/api/gettime', url)
+    const cookie = session.browser.cookies.headerFor(target) ?? ''
+    const startedAt = performance.now()
+    const { promise, resolve, reject } = Promise.withResolvers<{ status: number | undefined; body: string }>()
+    get(
+      target,
+      { agent, headers: { 'x-csrf': '1', 'sec-fetch-site': 'same-origin', cookie } },
+      (response) => {
+        let body = ''
+        response.setEncoding('utf8').on('data', (text) => (body += text))
+        response.once('error', reject).once('end', () => resolve({ status: response.statusCode, body }))
+      },
+    ).once('error', reject)
+    const answer = await promise.catch((error: Error) => ({ status: undefined, body: error.message }))
+    return { session, ...answer, tookMs: Math.round(performance.now() - startedAt) }
+  }
+}
+
+async function isReady({ url }: Gateway): Promise<boolean> {
+  const connection = { connection: 'close' }
+  return fetch(`${url}/readyz`, { headers: connection }).then(
+    ({ ok }) => ok,
+    () => false,
+  )
+}

@@ -1,0 +1,283 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, type TestContext, test } from 'node:test'
+import { setTimeout as wait } from 'node:timers/promises'
+import { fingerprint } from '../../demo/issuer/events.ts'
+import { until } from '../support/until.ts'
+import {
+  answerLate,
+  answerWith,
+  breakConnection,
+  type Fault,
+  foreignIdentity,
+  hang,
+  hold,
+  loseAnswer,
+  omitIdToken,
+  omitRefreshToken,
+} from './faults.ts'
+import {
+  assertEnded,
+  assertGrants,
+  assertLivesOn,
+  assertNoSession,
+  assertNotNow,
+  assertServed,
+  longestWait,
+  sendAgain,
+} from './judge.ts'
+import { expiredMs, inWindowMs, issuerTimeoutMs, type SignedIn, startWorld, type World } from './world.ts'
+
+let world: World
+
+before(async () => {
+  world = await startWorld()
+})
+after(() => world.close())
+
+interface PassingFault {
+  fault: Fault
+  /** Between two tries, in milliseconds, the back-off's jitter taken off. */
+  apartMs?: number[]
+}
+
+const passing: Record<string, PassingFault> = {
+  'breaks the connection': { fault: breakConnection },
+  'does not answer': { fault: hang, apartMs: [2.5 * issuerTimeoutMs + 750] },
+  'answers 500 with a page': { fault: answerWith(500, '<h1>Oops</h1>') },
+  'answers 503 in JSON': { fault: answerWith(503, { error: 'temporarily_unavailable' }) },
+  'answers 429 and says when to come again': {
+    fault: answerWith(429, { error: 'slow_down' }, { 'retry-after': '3' }),
+    apartMs: [3000],
+  },
+  'answers 200 with a page': { fault: answerWith(200, '<h1>Welcome</h1>') },
+  'answers 200 with half an answer': {
+    fault: answerWith(200, '{"access_token":"ab', { 'content-type': 'application/json' }),
+  },
+  'answers 200 without a token': { fault: answerWith(200, {}) },
+  'does not know the client any more': {
+    fault: answerWith(401, { error: 'invalid_client' }, { 'www-authenticate': 'Basic realm="issuer"' }),
+  },
+  'does not allow the grant any more': { fault: answerWith(400, { error: 'unauthorized_client' }) },
+}
+
+// Each session has a fault of its own, so that they can be waited for together.
+describe('an issuer that', { concurrency: true }, () => {
+  for (const [what, { fault, apartMs = [750, 1500] }] of Object.entries(passing)) {
+    test(`${what}: the session stays, all processes back off together, and it heals`, async (t) => {
+      const alice = await world.signIn()
+      await alice.stored.leaveTokens(inWindowMs)
+      alice.lineage.fault = fault
+
+      const served = await alice.storm(world.gateways, 3)
+      assertServed(served, alice)
+      assert.ok(longestWait(served) < issuerTimeoutMs, 'A usable token waits for nobody')
+      await until(() => alice.lineage.requestedAt.length === 1)
+
+      await alice.stored.leaveTokens(expiredMs)
+      const refused = await refusedUntil(alice, () => alice.lineage.requestedAt.length > apartMs.length)
+      assertApart(alice, apartMs)
+
+      alice.lineage.fault = undefined
+      await until(async () => (await alice.call(aGateway())).status === 200)
+      assertGrants(alice, 1)
+      assertApart(alice, apartMs)
+      await assertLivesOn(alice, world.gateways)
+      tell(t, { refused: refused.length, longestWaitMs: longestWait([...served, ...refused]) })
+    })
+  }
+
+  test('answers slowly, but in time: all requests wait for the one grant', async (t) => {
+    const alice = await world.signIn()
+    await alice.stored.leaveTokens(expiredMs)
+    alice.lineage.fault = answerLate(issuerTimeoutMs / 4)
+    const answers = await alice.storm(world.gateways, 5)
+    assertServed(answers, alice)
+    assertGrants(alice, 1)
+    tell(t, { longestWaitMs: longestWait(answers) })
+  })
+
+  test('answers too late for those that wait: they get 503, the next get its tokens', async (t) => {
+    const alice = await world.signIn()
+    await alice.stored.leaveTokens(expiredMs)
+    alice.lineage.fault = answerLate(1.75 * issuerTimeoutMs)
+
+    const answers = await alice.storm(world.gateways, 5)
+
+    for (const answer of answers) {
+      assertNotNow(answer)
+      assert.ok(answer.tookMs >= issuerTimeoutMs - 10, `Given up after ${answer.tookMs} ms`)
+    }
+    await until(async () => (await alice.stored.read())?.renewals === 1)
+    assertServed(await alice.storm(world.gateways, 5), alice)
+    assert.equal(alice.lineage.requestedAt.length, 1)
+    assertGrants(alice, 1)
+    await assertLivesOn(alice, world.gateways)
+    tell(t, { refused: answers.length, longestWaitMs: longestWait(answers) })
+  })
+
+  test('spends the token and loses the answer: it is tried again after the back-off, then the session ends', async () => {
+    const alice = await world.signIn()
+    await alice.stored.leaveTokens(expiredMs)
+    alice.lineage.fault = loseAnswer
+    assertNotNow(await alice.call(aGateway()))
+    alice.lineage.fault = undefined
+
+    const ended = await until(async () => {
+      const answer = await alice.call(aGateway())
+      return answer.status !== 503 && answer
+    })
+
+    assertEnded(ended)
+    assertApart(alice, [750])
+    assert.deepEqual(
+      alice.lineage.grants().map(({ outcome, error }) => error ?? outcome),
+      ['success', 'invalid_grant'],
+    )
+  })
+
+  test('refuses the refresh token: the session ends, which is said once', async () => {
+    const alice = await world.signIn()
+    const cookie = alice.browser.cookies.get('bff')?.value ?? ''
+    await alice.stored.leaveTokens(expiredMs)
+    alice.lineage.fault = answerWith(400, { error: 'invalid_grant' })
+
+    assertEnded(await alice.call(aGateway()))
+
+    assert.equal(alice.browser.cookies.get('bff'), undefined)
+    assert.equal(await alice.stored.read(), undefined)
+    for (const gateway of world.gateways) assertNoSession(await sendAgain(cookie, gateway))
+    assert.equal(alice.lineage.requestedAt.length, 1)
+  })
+
+  test('refuses the refresh token in the background: who comes next needs a session', async () => {
+    const alice = await world.signIn()
+    const cookie = alice.browser.cookies.get('bff')?.value ?? ''
+    await alice.stored.leaveTokens(inWindowMs)
+    alice.lineage.fault = answerWith(400, { error: 'invalid_grant' })
+
+    assertServed([await alice.call(aGateway())], alice)
+
+    await until(async () => (await alice.stored.read()) === undefined)
+    for (const gateway of world.gateways) assertNoSession(await sendAgain(cookie, gateway))
+    assert.equal(alice.lineage.requestedAt.length, 1)
+  })
+
+  test('refuses a refresh token that is no longer the newest: the newer tokens are used', async () => {
+    const alice = await world.signIn()
+    await alice.stored.leaveTokens(expiredMs)
+    const held = hold('request')
+    alice.lineage.fault = async (exchange) => {
+      await held.fault({ ...exchange, forward: async () => ({ status: 0, headers: {}, body: '' }) })
+      return answerWith(400, { error: 'invalid_grant' })(exchange)
+    }
+    const waiting = alice.storm(world.gateways, 5)
+    await held.reached
+    await alice.stored.leaveTokens(inWindowMs * 2)
+    held.release()
+
+    assertServed(await waiting, alice)
+    await assertLivesOn(alice, world.gateways)
+  })
+
+  test('sends no new refresh token: the old one is kept', async () => {
+    const alice = await world.signIn()
+    for (const renewals of [1, 2]) {
+      await alice.stored.leaveTokens(expiredMs)
+      alice.lineage.fault = omitRefreshToken
+      assertServed(await alice.storm(world.gateways, 2), alice)
+      const record = await alice.stored.read()
+      assert.equal(record?.renewals, renewals)
+      assert.equal(record?.tokenSet.refreshToken, alice.lineage.tokens[0])
+    }
+    assertGrants(alice, 2)
+  })
+
+  test('sends no new ID token: the old one is kept, and hinted at when logging out', async () => {
+    const alice = await world.signIn()
+    const before = await alice.stored.read()
+    await alice.stored.leaveTokens(expiredMs)
+    alice.lineage.fault = omitIdToken
+    assertServed(await alice.storm(world.gateways, 2), alice)
+
+    const record = await alice.stored.read()
+    assert.ok(record?.tokenSet.idToken)
+    assert.equal(record.tokenSet.idToken, before?.tokenSet.idToken)
+    const answer = await alice.call(aGateway(), { path: `/bff/logout?sid=${record.sid}` })
+    const location = new URL(answer.headers.get('location') ?? '')
+    assert.equal(location.searchParams.get('id_token_hint'), record.tokenSet.idToken)
+  })
+
+  for (const [what, claims] of Object.entries({
+    'another user': { sub: 'bob' },
+    'another issuer': { iss: 'https://elsewhere.example' },
+  })) {
+    test(`sends an ID token of ${what}: its tokens serve nobody and are revoked, the session ends`, async () => {
+      const alice = await world.signIn()
+      await alice.stored.leaveTokens(expiredMs)
+      alice.lineage.fault = foreignIdentity(claims)
+
+      assertEnded(await alice.call(aGateway()), 'Token error: foreign identity')
+
+      assert.equal(await alice.stored.read(), undefined)
+      const fresh = fingerprint(alice.lineage.newest())
+      assert.ok(world.issuer.events.revocations().some(({ tokenHash }) => tokenHash === fresh))
+      assert.equal(await world.issuer.takes(alice.lineage.newest()), false)
+    })
+  }
+})
+
+test('an issuer that is down altogether: the session stays, and heals when it is back', async (t) => {
+  const [fresh, old] = await Promise.all([world.signIn(), world.signIn('bob')])
+  await Promise.all([fresh.stored.leaveTokens(inWindowMs), old.stored.leaveTokens(expiredMs)])
+  await world.issuer.goDown()
+
+  const served = await fresh.storm(world.gateways, 5)
+  const refused = await old.storm(world.gateways, 5)
+  await world.issuer.comeBack()
+
+  assertServed(served, fresh)
+  for (const answer of refused) assertNotNow(answer)
+  for (const session of [fresh, old]) {
+    await until(async () => {
+      assert.equal((await session.call(aGateway())).status, 200)
+      return (await session.stored.read())?.renewals === 1
+    })
+    assertGrants(session, 1)
+    await assertLivesOn(session, world.gateways)
+  }
+  tell(t, { refused: refused.length, longestWaitMs: longestWait([...served, ...refused]) })
+})
+
+let turn = 0
+
+/** Another each time. */
+function aGateway() {
+  const gateway = world.gateways[turn++ % world.gateways.length]
+  assert.ok(gateway)
+  return gateway
+}
+
+/** Calls all gateways again and again, to be told each time that it can't be now, until `enough`. */
+async function refusedUntil(session: SignedIn, enough: () => boolean) {
+  const answers = []
+  while (!enough()) {
+    answers.push(...(await session.storm(world.gateways, 1)))
+    for (const answer of answers.slice(-world.gateways.length)) assertNotNow(answer)
+    assert.ok(answers.length < 1000, 'The issuer is not asked again')
+    await wait(100)
+  }
+  return answers
+}
+
+/** How long the issuer was left alone between tries, over all processes. */
+function assertApart({ lineage: { requestedAt } }: SignedIn, atLeastMs: number[]): void {
+  for (const [i, least] of atLeastMs.entries()) {
+    const apartMs = (requestedAt[i + 1] ?? Number.POSITIVE_INFINITY) - (requestedAt[i] ?? 0)
+    assert.ok(apartMs >= least - 20, `Try ${i + 2} came ${apartMs} ms after the one before, not ${least}`)
+  }
+}
+
+function tell(t: TestContext, figures: Record<string, number>): void {
+  const list = Object.entries(figures).map(([name, value]) => `${name}: ${value}`)
+  t.diagnostic(list.join(', '))
+}

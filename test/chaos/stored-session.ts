@@ -1,0 +1,99 @@
+import { createHash } from 'node:crypto'
+import Fastify from 'fastify'
+import type { HttpBrowser } from '../../demo/http-browser.ts'
+import { seal, unseal } from '../../plugins/oidc-session/sealing.ts'
+import type { SessionRecord } from '../../plugins/oidc-session/session-record.ts'
+import type { SessionReference } from '../../plugins/oidc-session/sessions.ts'
+import sessionCookie from '../../plugins/session-cookie/index.ts'
+import { createRedisStore } from '../../plugins/session-store/redis.ts'
+import { connectRedis } from '../../plugins/session-store/redis-connection.ts'
+import { parseRedisUrl } from '../../plugins/session-store/redis-url.ts'
+import { sessionKey } from '../support/gateway.ts'
+
+/** A session as Redis has it, opened with its browser's cookie. */
+export interface StoredSession {
+  /** The hash under which it is stored. */
+  id: string
+  read(): Promise<SessionRecord | undefined>
+  /**
+   * Winds the session's clock: its access token counts as one of a minute, of which `ms` are left. The clocks of
+   * other processes can't be wound; so nobody has to sleep until a token has grown old.
+   */
+  leaveTokens(ms: number): Promise<void>
+}
+
+/** How long tokens that were wound count as having lived. */
+const lifetimeMs = 60_000
+
+/** A way to the store that no fault of a test is on. */
+export async function openStore(redisUrl: string) {
+  const connection = connectRedis(parseRedisUrl(redisUrl))
+  const store = createRedisStore({ connection })
+  const cookies = await cookieReader()
+
+  return {
+    async sessionOf(browser: HttpBrowser): Promise<StoredSession> {
+      const reference = await cookies.read(`bff=${browser.cookies.get('bff')?.value}`)
+      const id = createHash('sha256').update(reference.id).digest('base64url')
+      const key = Buffer.from(reference.key, 'base64url')
+      const load = async () => {
+        const stored = await store.read(id)
+        const record = stored && unseal(stored.sealed, key, id)
+        return stored && record && { version: stored.version, record }
+      }
+      return {
+        id,
+        read: async () => (await load())?.record,
+        async leaveTokens(ms) {
+          const loaded = await load()
+          if (!loaded) throw new Error('The session has ended')
+          const { record, version } = loaded
+          const expiresAt = Date.now() + ms
+          const tokenSet = { ...record.tokenSet, expiresAt, obtainedAt: expiresAt - lifetimeMs }
+          const { outcome } = await store.replace(id, seal({ ...record, tokenSet }, key, id), version)
+          if (outcome !== 'replaced') throw new Error(`The session could not be wound: ${outcome}`)
+        },
+      }
+    },
+
+    /** Whether somebody renews it, or all have been told to stay away from the issuer. */
+    async isLocked({ id }: StoredSession): Promise<boolean> {
+      await connection.ready()
+      return (await connection.client.exists(`bff:{${id}}:lock`)) === 1
+    },
+
+    /** In milliseconds, of every key that there is; -1 for one that lives for ever. */
+    async timesToLive(): Promise<[key: string, ttlMs: number][]> {
+      await connection.ready()
+      const keys = await connection.client.keys('*')
+      return Promise.all(
+        keys.map(async (key): Promise<[string, number]> => [key, await connection.client.pttl(key)]),
+      )
+    },
+
+    async close() {
+      await Promise.all([store.close(), cookies.close()])
+    },
+  }
+}
+
+export type OpenStore = Awaited<ReturnType<typeof openStore>>
+
+async function cookieReader() {
+  const app = Fastify()
+  await app.register(sessionCookie, {
+    name: 'bff',
+    sameSite: 'strict',
+    secure: false,
+    keys: [Buffer.from(sessionKey, 'base64')],
+    lifetimeMs: 60 * 60_000,
+  })
+  app.get('/', async (request) => app.browserCookies.sessionReference(request))
+  return {
+    async read(cookie: string): Promise<SessionReference> {
+      const answer = await app.inject({ url: '/', headers: { cookie } })
+      return answer.json()
+    },
+    close: () => app.close(),
+  }
+}
