@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
+import type { Server } from 'node:http'
 import Fastify, {
+  type FastifyHttpOptions,
   type FastifyInstance,
   type FastifyPluginAsync,
-  type FastifyServerOptions,
   LogController,
 } from 'fastify'
 import { type Clock, systemClock } from './plugins/clock.ts'
@@ -15,6 +16,7 @@ import { loggerOptions } from './plugins/logging/logger-options.ts'
 import observability from './plugins/observability/index.ts'
 import oidcSession from './plugins/oidc-session/index.ts'
 import requestGuard from './plugins/request-guard/index.ts'
+import { isWebSocketUpgrade } from './plugins/request-guard/origin.ts'
 import sessionCookie from './plugins/session-cookie/index.ts'
 import sessionStore from './plugins/session-store/index.ts'
 import tokenRenewal from './plugins/token-renewal/index.ts'
@@ -93,7 +95,7 @@ function serverOptions(
   { publicUrl, trustProxy, logLevel }: GatewayOptions,
   loginUrl: string,
   logStream?: LogStream,
-): FastifyServerOptions {
+): FastifyHttpOptions<Server> {
   const base = basePath(publicUrl)
   return {
     logger: { ...loggerOptions(logLevel), ...(logStream && { stream: logStream }) },
@@ -110,5 +112,7 @@ function serverOptions(
     rewriteUrl: ({ url = '/' }) => (base && url.startsWith(`${base}/`) ? url.slice(base.length) : url),
     // Requests on connections that are still open when closing begins are answered, not refused.
     return503OnClosing: false,
+    // Any other upgrade that a client offers, such as h2c, is declined by answering as if it had not.
+    http: { shouldUpgradeCallback: ({ headers }) => isWebSocketUpgrade(headers.upgrade) },
   }
 }

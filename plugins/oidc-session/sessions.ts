@@ -49,6 +49,8 @@ export interface Sessions {
    * @returns its last record, whose tokens can be revoked; nothing when there was none to end
    */
   end(session: Session, options?: { onlyThisVersion?: boolean }): Promise<SessionRecord | undefined>
+  /** Resolves when the session has ended, wherever that happens, or when `signal` aborts. */
+  ended(session: Session, signal: AbortSignal): Promise<void>
 }
 
 export type NewSession = Pick<
@@ -62,6 +64,9 @@ export interface SessionsOptions {
   idleTimeoutMs: number
   lifetimeMs: number
 }
+
+/** How often a session that somebody watches is looked at without news. */
+const lookAgainMs = 5000
 
 export function createSessions({ store, clock, idleTimeoutMs, lifetimeMs }: SessionsOptions): Sessions {
   // Sliding writes at most once a minute, and for short idle timeouts still often enough to be felt.
@@ -113,6 +118,26 @@ export function createSessions({ store, clock, idleTimeoutMs, lifetimeMs }: Sess
       const sealed = await store.destroy(id, onlyThisVersion ? version : undefined)
       return sealed === undefined ? undefined : unseal(sealed, key, id)
     },
+
+    async ended(session, signal) {
+      while (!signal.aborted && (await isAlive(session))) await nextChange(session.id, signal)
+    },
+  }
+
+  /** A store that can't be asked ends no session. */
+  async function isAlive({ id, key }: Session): Promise<boolean> {
+    return load(id, key).then(
+      (session) => session !== undefined,
+      () => true,
+    )
+  }
+
+  /** News may get lost, and running out of time makes none. */
+  async function nextChange(id: string, signal: AbortSignal): Promise<void> {
+    const waiting = new AbortController()
+    const either = AbortSignal.any([signal, waiting.signal])
+    await Promise.race([store.changed(id, either), clock.sleep(lookAgainMs, either)])
+    waiting.abort()
   }
 
   async function load(id: string, key: Buffer): Promise<Session | undefined> {

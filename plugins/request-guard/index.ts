@@ -2,7 +2,7 @@ import cors, { type FastifyCorsOptions } from '@fastify/cors'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { GatewayError } from '../errors/catalogue.ts'
-import { isForeign } from './origin.ts'
+import { isForeign, isWebSocketUpgrade } from './origin.ts'
 
 export interface RequestGuardOptions {
   /** Lower case. */
@@ -26,12 +26,16 @@ export default fp<RequestGuardOptions>(
       if (isForeign({ origin: headers.origin, secFetchSite: site }, allowed)) {
         throw new GatewayError('BFF_CSRF_REJECTED', { details: 'The request comes from a foreign origin' })
       }
+      // Scripts can't set headers on a WebSocket, and CORS doesn't apply to it: its origin stands for both.
+      if (isWebSocketUpgrade(headers.upgrade) && headers.origin === undefined) {
+        throw new GatewayError('BFF_CSRF_REJECTED', { details: 'A WebSocket needs an Origin' })
+      }
     })
     // Between the two: a preflight comes without the header, and asks whether it may be set.
     if (corsOrigins.length > 0) await app.register(cors, { delegator: corsOptions(corsOrigins) })
 
     app.addHook('onRequest', async ({ headers }) => {
-      if (headers[csrfHeader] === '1') return
+      if (headers[csrfHeader] === '1' || isWebSocketUpgrade(headers.upgrade)) return
       throw new GatewayError('BFF_CSRF_REJECTED', { details: `The header ${csrfHeader}: 1 is missing` })
     })
   },

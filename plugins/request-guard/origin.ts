@@ -12,3 +12,8 @@ export function isForeign(
   if (origin !== undefined) return !allowedOrigins.has(origin)
   return secFetchSite === 'cross-site'
 }
+
+/** True for the opening handshake of a WebSocket. @see https://www.rfc-editor.org/rfc/rfc6455#section-4.1 */
+export function isWebSocketUpgrade(upgrade: string | undefined): boolean {
+  return upgrade?.toLowerCase() === 'websocket'
+}

@@ -1,14 +1,18 @@
+import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import httpProxy from '@fastify/http-proxy'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { UpstreamOptions } from '../config/options.ts'
 import { GatewayError } from '../errors/catalogue.ts'
+import { isWebSocketUpgrade } from '../request-guard/origin.ts'
 import { createForwarder, discard, drain, type UpstreamAnswer } from './forwarder.ts'
 import { type Body, isReplayable, replayableBody } from './replayable-body.ts'
-import { requestHeaders } from './request-headers.ts'
+import { type OutgoingHeaders, requestHeaders } from './request-headers.ts'
 import { mergedVary, responseHeaders } from './response-headers.ts'
 import { upload } from './upload.ts'
 import { staysBelow } from './upstream-path.ts'
+import { BrowserSocket, webSocketClient, webSocketTarget, withoutHandshake } from './websocket.ts'
 
 export interface UpstreamProxyOptions {
   upstream: UpstreamOptions
@@ -44,7 +48,20 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   app.setErrorHandler((error) => {
     throw invalidDestination(error) ?? error
   })
-  app.register(httpProxy, { prefix, upstream: target.href, handler: forward as never })
+  app.addHook('onRequest', async (request) => {
+    if (isWebSocketUpgrade(request.headers.upgrade)) closeWithSession(request, request.raw.socket)
+  })
+  app.register(httpProxy, {
+    prefix,
+    upstream: target.href,
+    handler: forward as never,
+    websocket: true,
+    wsUpstream: webSocketTarget(target),
+    wsServerOptions: { WebSocket: BrowserSocket as never },
+    wsClientOptions: webSocketClient(upstream, (request: FastifyRequest) =>
+      withoutHandshake(outgoingHeaders(request, false)),
+    ),
+  })
 
   /** @param destination path of the target, as the browser sent it below the prefix */
   async function forward(request: FastifyRequest, reply: FastifyReply, destination: string) {
@@ -53,20 +70,10 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     let answer: UpstreamAnswer | undefined
     try {
       const body = await bodyOf(request)
-      const headers = requestHeaders(
-        request.headers,
-        { csrfHeader, host: target.host },
-        {
-          addresses: request.ips?.toReversed() ?? [request.ip],
-          host: request.host,
-          protocol: request.protocol,
-        },
-        body !== null,
-      )
       const send = async () => {
-        if (request.accessToken !== null) headers['authorization'] = `Bearer ${request.accessToken}`
         const startedAt = performance.now()
         const { method } = request
+        const headers = outgoingHeaders(request, body !== null)
         const query = queryOf(request.raw.url)
         const sent = await forwarder
           .send({ method, path: path + query, headers, body, signal })
@@ -107,7 +114,24 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
       reply.header('vary', mergedVary(String(ours), shown['vary']))
     }
     sendHeadersAtOnce(reply, answer)
+    if (isEventStream(answer)) closeWithSession(request, reply.raw)
     return reply.send(answer.body)
+  }
+
+  /** With the token that the request has now. */
+  function outgoingHeaders(request: FastifyRequest, hasBody: boolean): OutgoingHeaders {
+    const { headers, ips, ip, host, protocol, accessToken } = request
+    const client = { addresses: ips?.toReversed() ?? [ip], host, protocol }
+    const outgoing = requestHeaders(headers, { csrfHeader, host: target.host }, client, hasBody)
+    return accessToken === null ? outgoing : { ...outgoing, authorization: `Bearer ${accessToken}` }
+  }
+
+  /** What stays open for long must not outlive the session that it was opened for. */
+  function closeWithSession({ session }: FastifyRequest, stream: Socket | ServerResponse): void {
+    if (!session) return
+    const closed = new AbortController()
+    stream.once('close', () => closed.abort())
+    app.sessions.ended(session, closed.signal).then(() => stream.destroy())
   }
 
   async function bodyOf({ body, headers }: FastifyRequest): Promise<Body> {
@@ -156,6 +180,10 @@ function invalidDestination(error: unknown): GatewayError | undefined {
   if (!(error instanceof Error) || 'code' in error) return undefined
   const isFault = 'statusCode' in error && error.statusCode === 400
   return isFault ? new GatewayError('BFF_INVALID_PATH', { cause: error }) : undefined
+}
+
+function isEventStream({ headers }: UpstreamAnswer): boolean {
+  return String(headers['content-type']).startsWith('text/event-stream')
 }
 
 function pathOf(url = ''): string {

@@ -75,7 +75,6 @@ const aboutTheConnection = [
   'Connection: ,',
   'Keep-Alive: timeout=5, max=100',
   'Upgrade: h2c',
-  'Connection: Upgrade\r\nUpgrade: websocket',
   'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA',
   'TE: trailers, deflate',
   'Trailer: x-checksum',

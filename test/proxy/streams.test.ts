@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { test } from 'node:test'
+import { startIssuer } from '../../demo/issuer.ts'
 import { until } from '../support/until.ts'
 import {
   call,
@@ -10,6 +11,7 @@ import {
   exchange,
   open,
   readUntil,
+  signIn,
   startGateway,
   startTcpUpstream,
   startUpstream,
@@ -171,3 +173,24 @@ function errorsOf(logs: Record<string, unknown>[]) {
 function codeOf(err: unknown): string {
   return (err as { code?: string } | undefined)?.code ?? ''
 }
+
+test('a logout ends the event streams of the session', async (t) => {
+  const issuer = await startIssuer()
+  t.after(() => issuer.close())
+  const upstream = await startUpstream(t, ({ response }) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    response.write('data: 1\n\n')
+  })
+  const gateway = await startGateway(t, [{ target: upstream.url, token: 'user' }], { issuer })
+  const cookie = await signIn(gateway)
+  const outgoing = open(gateway.port, '/api/events', { headers: { cookie } })
+  outgoing.on('error', () => {}).end()
+  const [stream] = (await once(outgoing, 'response')) as [IncomingMessage]
+  stream.on('error', () => {})
+  await readUntil(stream, 'data: 1')
+  const bothClosed = [closed(stream), closed(upstream.arrivals[0]?.response as ServerResponse)]
+
+  await gateway.call('/bff/logout', { headers: { cookie, 'sec-fetch-site': 'same-origin' } })
+
+  await Promise.all(bothClosed)
+})

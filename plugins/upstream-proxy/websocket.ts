@@ -1,0 +1,43 @@
+import { WebSocket } from 'ws'
+import type { UpstreamOptions } from '../config/options.ts'
+import type { OutgoingHeaders } from './request-headers.ts'
+
+/** Where an upstream's WebSockets are: the same address by `ws:` or `wss:`. */
+export function webSocketTarget(target: URL): string {
+  const url = new URL(target)
+  url.protocol = target.protocol === 'https:' ? 'wss:' : 'ws:'
+  return url.href
+}
+
+/**
+ * Options of the client that connects to the upstream. The certificate is verified whatever the environment says.
+ * @param headersOf what the upstream gets to see of a request's headers
+ */
+export function webSocketClient<Request>(
+  { ca, connectTimeoutMs }: UpstreamOptions,
+  headersOf: (request: Request) => OutgoingHeaders,
+) {
+  return {
+    handshakeTimeout: connectTimeoutMs,
+    rejectUnauthorized: true,
+    ...(ca !== undefined && { ca }),
+    // Unknown to the types of @fastify/http-proxy.
+    rewriteRequestHeaders: (_headers: object, request: Request) => headersOf(request),
+  }
+}
+
+/** Without those of the opening handshake: the gateway has one of its own with the upstream. */
+export function withoutHandshake(headers: OutgoingHeaders): OutgoingHeaders {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !name.startsWith('sec-websocket-')))
+}
+
+/** An unexpected condition at the upstream. @see https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1 */
+const internalError = 1011
+
+/** The browser's end. Why the upstream failed names its address, so the browser isn't told. */
+export class BrowserSocket extends WebSocket {
+  override close(code?: number, reason?: string | Buffer): void {
+    if (code === internalError) super.close(code, 'The remote API could not be reached')
+    else super.close(code, reason)
+  }
+}

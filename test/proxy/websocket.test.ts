@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict'
+import { EventEmitter, once } from 'node:events'
+import { createServer, type IncomingMessage } from 'node:http'
+import { type TestContext, test } from 'node:test'
+import { WebSocket, WebSocketServer } from 'ws'
+import { startIssuer } from '../../demo/issuer.ts'
+import { listen, stop } from '../../demo/listen.ts'
+import { closed, type Gateway, nobody, signIn, startGateway, type WantedUpstream } from './support.ts'
+
+interface SocketApi {
+  url: string
+  handshakes: IncomingMessage[]
+  /** Of each message, with what it was. */
+  received: EventEmitter<{ message: [text: string, binary: boolean] }>
+}
+
+/** A remote API that says everything back. */
+async function startSocketApi(t: TestContext): Promise<SocketApi> {
+  const server = createServer()
+  const sockets = new WebSocketServer({ server, path: '/v1/echo' })
+  const handshakes: IncomingMessage[] = []
+  const received = new EventEmitter<{ message: [string, boolean] }>()
+  sockets.on('connection', (socket, request) => {
+    handshakes.push(request)
+    socket.on('message', (data, binary) => {
+      received.emit('message', String(data), binary)
+      socket.send(data, { binary })
+    })
+  })
+  const url = `http://127.0.0.1:${await listen(server, 0)}/v1`
+  t.after(async () => {
+    for (const socket of sockets.clients) socket.terminate()
+    await stop(server)
+  })
+  return { url, handshakes, received }
+}
+
+function open({ port, url }: Gateway, headers: Record<string, string> = {}, protocols: string[] = []) {
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/api/echo?a=1`, protocols, {
+    headers: { origin: url, ...headers },
+  })
+  socket.on('error', () => {})
+  return socket
+}
+
+/** The status of a handshake that was refused. */
+async function refusal(socket: WebSocket): Promise<number | undefined> {
+  const [, response] = (await once(socket, 'unexpected-response')) as [unknown, IncomingMessage]
+  response.resume()
+  return response.statusCode
+}
+
+async function start(t: TestContext, upstream: Partial<WantedUpstream> = {}) {
+  const issuer = await startIssuer()
+  t.after(() => issuer.close())
+  const api = await startSocketApi(t)
+  const gateway = await startGateway(t, [{ target: api.url, token: 'user', ...upstream }], { issuer })
+  return { issuer, api, gateway, cookie: await signIn(gateway) }
+}
+
+test('messages go both ways, with a token and none of what the browser claims', async (t) => {
+  const { api, gateway, cookie } = await start(t)
+  const socket = open(gateway, { cookie, authorization: 'Bearer forged', 'x-custom': '1' }, ['chat', 'other'])
+  await once(socket, 'open')
+  assert.equal(socket.protocol, 'chat')
+
+  socket.send('hello')
+  const [text, isBinary] = await once(socket, 'message')
+  assert.deepEqual([String(text), isBinary], ['hello', false])
+  socket.send(Buffer.from([0, 1, 2]))
+  const [bytes, isBinaryToo] = await once(socket, 'message')
+  assert.deepEqual([[...bytes], isBinaryToo], [[0, 1, 2], true])
+
+  const [handshake] = api.handshakes
+  assert.equal(handshake?.url, '/v1/echo?a=1')
+  const { headers } = handshake ?? {}
+  assert.match(headers?.authorization ?? '', /^Bearer (?!forged)/)
+  assert.equal(headers?.cookie, undefined)
+  assert.equal(headers?.['x-custom'], '1')
+  assert.equal(headers?.['x-forwarded-for'], '127.0.0.1')
+  assert.equal(headers?.['sec-websocket-protocol'], 'chat')
+  socket.close(4000, 'done')
+  assert.deepEqual((await once(socket, 'close')).map(String), ['4000', 'done'])
+})
+
+test('a page of another origin gets no WebSocket, and neither does who names no origin', async (t) => {
+  const { api, gateway, cookie } = await start(t)
+
+  for (const origin of ['https://evil.example', 'null', `${gateway.url}.evil.example`]) {
+    assert.equal(await refusal(open(gateway, { cookie, origin })), 403, origin)
+  }
+  const nameless = new WebSocket(`ws://127.0.0.1:${gateway.port}/api/echo`, { headers: { cookie } })
+  nameless.on('error', () => {})
+  assert.equal(await refusal(nameless), 403)
+  const crossSite = open(gateway, { cookie, origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' })
+  assert.equal(await refusal(crossSite), 403)
+  assert.equal(api.handshakes.length, 0)
+})
+
+test('without a session there is no WebSocket', async (t) => {
+  const { api, gateway } = await start(t)
+
+  assert.equal(await refusal(open(gateway)), 401)
+  assert.equal(await refusal(open(gateway, { cookie: 'bff=tampered' })), 401)
+  assert.equal(api.handshakes.length, 0)
+})
+
+test('a path that would leave the upstream is refused', async (t) => {
+  const { api, gateway, cookie } = await start(t)
+  const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/api/%2e%2e%2fecho`, {
+    headers: { cookie, origin: gateway.url },
+  })
+  socket.on('error', () => {})
+  assert.equal(await refusal(socket), 400)
+  assert.equal(api.handshakes.length, 0)
+})
+
+test('an upstream that is not there closes the socket, and its address stays unknown', async (t) => {
+  const { gateway, cookie } = await start(t, { target: await nobody() })
+  const socket = open(gateway, { cookie })
+
+  const [code, reason] = await once(socket, 'close')
+  assert.deepEqual([code, String(reason)], [1011, 'The remote API could not be reached'])
+})
+
+test('a logout closes the WebSockets of its session, and no others', async (t) => {
+  const { gateway, cookie } = await start(t)
+  const other = await signIn(gateway, 'bob')
+  const [mine, theirs] = [open(gateway, { cookie }), open(gateway, { cookie: other })]
+  await Promise.all([once(mine, 'open'), once(theirs, 'open')])
+  const mineClosed = closed(mine)
+
+  const response = await gateway.call('/bff/logout', { headers: { cookie, 'sec-fetch-site': 'same-origin' } })
+  assert.equal(response.status, 302)
+  await mineClosed
+
+  theirs.send('still here')
+  const [text] = await once(theirs, 'message')
+  assert.equal(String(text), 'still here')
+  theirs.terminate()
+})
