@@ -65,54 +65,60 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
 
   /** @param destination path of the target, as the browser sent it below the prefix */
   async function forward(request: FastifyRequest, reply: FastifyReply, destination: string) {
-    const path = destination || '/'
     const signal = goneSignal(reply)
-    let answer: UpstreamAnswer | undefined
     try {
-      const body = await bodyOf(request)
-      const send = async () => {
-        const startedAt = performance.now()
-        const { method } = request
-        const headers = outgoingHeaders(request, body !== null)
-        const query = queryOf(request.raw.url)
-        const sent = await forwarder
-          .send({ method, path: path + query, headers, body, signal })
-          .catch((error: GatewayError) => {
-            if (!signal.aborted)
-              app.metrics.upstreamAnswered(prefix, error.statusCode, performance.now() - startedAt)
-            throw error
-          })
-        logAnswer(request, path, sent, performance.now() - startedAt)
-        return sent
-      }
-
-      answer = await send()
-      if (
-        answer.statusCode === 401 &&
-        (await app.replaceRefusedToken(request, prefix)) &&
-        isReplayable(body)
-      ) {
-        await drain(answer)
-        answer = await send()
-      }
-      signal.throwIfAborted()
+      return answerWith(await exchange(request, destination || '/', signal), request, reply)
     } catch (error) {
-      if (answer) discard(answer)
       // Nobody is left to be answered.
       if (signal.aborted) return reply.hijack()
       throw error
     }
-    const shown = responseHeaders(answer.headers, {
-      prefix: basePath + prefix,
-      target,
-      cookies: upstream.responseCookies,
-      sessionCookie,
-    })
-    const ours = reply.getHeader('vary')
-    reply.code(answer.statusCode).headers(shown)
-    if (ours !== undefined && shown['vary'] !== undefined) {
-      reply.header('vary', mergedVary(String(ours), shown['vary']))
+  }
+
+  /** Asks the upstream, and once more where it refused a token that has a successor. */
+  async function exchange(request: FastifyRequest, path: string, signal: AbortSignal) {
+    const body = await bodyOf(request)
+    const answer = await send(request, path, body, signal)
+    try {
+      const isReplaced = answer.statusCode === 401 && (await app.replaceRefusedToken(request, prefix))
+      signal.throwIfAborted()
+      if (!isReplaced || !isReplayable(body)) return answer
+    } catch (error) {
+      discard(answer)
+      throw error
     }
+    await drain(answer)
+    return send(request, path, body, signal)
+  }
+
+  async function send(request: FastifyRequest, path: string, body: Body, signal: AbortSignal) {
+    const { method, raw, log } = request
+    const headers = outgoingHeaders(request, body !== null)
+    const startedAt = performance.now()
+    const measure = (statusCode: number) => {
+      const ms = performance.now() - startedAt
+      app.metrics.upstreamAnswered(prefix, statusCode, ms)
+      return Math.round(ms)
+    }
+    const answer = await forwarder
+      .send({ method, path: path + queryOf(raw.url), headers, body, signal })
+      .catch((error: GatewayError) => {
+        if (!signal.aborted) measure(error.statusCode)
+        throw error
+      })
+    const { statusCode } = answer
+    const url = target.origin + path
+    log.info({ event: 'upstream.response', method, url, statusCode, durationMs: measure(statusCode) })
+    return answer
+  }
+
+  function answerWith(answer: UpstreamAnswer, request: FastifyRequest, reply: FastifyReply) {
+    const cookies = upstream.responseCookies
+    const rules = { prefix: basePath + prefix, target, cookies, sessionCookie }
+    const headers = responseHeaders(answer.headers, rules)
+    const ours = reply.getHeader('vary')
+    if (ours !== undefined) headers['vary'] = mergedVary(String(ours), headers['vary'])
+    reply.code(answer.statusCode).headers(headers)
     sendHeadersAtOnce(reply, answer)
     if (isEventStream(answer)) closeWithSession(request, reply.raw)
     return reply.send(answer.body)
@@ -137,18 +143,6 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   async function bodyOf({ body, headers }: FastifyRequest): Promise<Body> {
     if (!(body instanceof Readable)) return null
     return upstream.token === 'user' ? replayableBody(body, headers['content-length']) : upload(body)
-  }
-
-  function logAnswer(
-    request: FastifyRequest,
-    path: string,
-    { statusCode }: UpstreamAnswer,
-    ms: number,
-  ): void {
-    const url = target.origin + path
-    const durationMs = Math.round(ms)
-    app.metrics.upstreamAnswered(prefix, statusCode, ms)
-    request.log.info({ event: 'upstream.response', method: request.method, url, statusCode, durationMs })
   }
 }
 

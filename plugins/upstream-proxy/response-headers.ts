@@ -47,7 +47,7 @@ export function responseHeaders(incoming: IncomingHeaders, rules: ResponseHeader
 }
 
 /** What an answer varies by for the gateway as well as for the upstream. */
-export function mergedVary(ours: string, theirs: string | string[]): string {
+export function mergedVary(ours: string, theirs: string | string[] = []): string {
   const names = [ours, theirs].flat().flatMap((value) => value.split(','))
   const distinct = new Map(names.map((name) => name.trim()).map((name) => [name.toLowerCase(), name]))
   distinct.delete('')
