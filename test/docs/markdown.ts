@@ -4,14 +4,17 @@ export function codeBlocks(markdown: string, language: string): string[] {
   return [...blocks].filter(([, found]) => found === language).map(([, , code = '']) => code)
 }
 
-/** The rows below the header of the table that begins with this one, cell by cell. */
+/** The rows of the tables that begin with this header, of all of them, cell by cell. */
 export function tableRows(markdown: string, header: string): string[][] {
-  const lines = markdown.split('\n')
-  const start = lines.indexOf(header)
-  if (start < 0) throw new Error(`No table begins with ${header}`)
-  const rest = lines.slice(start + 2)
-  const end = rest.findIndex((line) => !line.startsWith('|'))
-  return rest.slice(0, end).map((line) =>
+  const tables = markdown.split(`${header}\n`).slice(1)
+  if (tables.length === 0) throw new Error(`No table begins with ${header}`)
+  return tables.flatMap(rowsOf)
+}
+
+function rowsOf(table: string): string[][] {
+  const [, ...lines] = table.split('\n')
+  const end = lines.findIndex((line) => !line.startsWith('|'))
+  return lines.slice(0, end).map((line) =>
     line
       .split('|')
       .slice(1, -1)
