@@ -27,8 +27,8 @@ export interface TokenRenewalOptions {
 
 export default fp<TokenRenewalOptions>(
   async (app, options) => {
-    const { sessions, sessionStore: store, issuer } = app
-    const renewer = createRenewer({ ...options, sessions, store, issuer, random: Math.random })
+    const { sessions, sessionStore: store, issuer, metrics } = app
+    const renewer = createRenewer({ ...options, sessions, store, issuer, metrics, random: Math.random })
 
     app.decorate('renewer', renewer)
     app.decorateRequest('accessToken', null)

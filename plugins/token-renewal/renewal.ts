@@ -1,8 +1,9 @@
 import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import type { Issuer } from '../issuer/issuer.ts'
+import { type Metrics, noMetrics, type RenewalOutcome } from '../observability/metrics.ts'
 import type { Session, Sessions } from '../oidc-session/sessions.ts'
-import { type GrantedTokens, type TokenSet, tokenSetFrom } from '../oidc-session/token-set.ts'
+import { type GrantedTokens, tokenSetFrom } from '../oidc-session/token-set.ts'
 import { type Lock, type SessionStore, StoreUnavailableError } from '../session-store/store.ts'
 import { backOffMs } from './back-off.ts'
 import { isSameIdentity } from './identity.ts'
@@ -17,6 +18,8 @@ export interface RenewalOptions {
   random: () => number
   /** How long a request waits for the issuer, in milliseconds. The lock lives three times as long. */
   issuerTimeoutMs: number
+  /** Default: nobody counts. */
+  metrics?: Pick<Metrics, 'renewalDone' | 'renewalWaiters' | 'sessionEnded'>
 }
 
 /**
@@ -34,15 +37,19 @@ export type Renew = (
   permit?: () => Promise<boolean>,
 ) => Promise<Session | undefined>
 
-type Attempt = { outcome: 'renewed'; session: Session } | { outcome: 'forbidden' } | { outcome: 'again' }
+type Attempt =
+  | { outcome: 'renewed'; session: Session }
+  | { outcome: 'failed'; retryInMs: number }
+  | { outcome: 'forbidden' }
+  | { outcome: 'again' }
 
 const forbidden: Attempt = { outcome: 'forbidden' }
 const again: Attempt = { outcome: 'again' }
 
 /** A waiter looks again this often, should the news of a change get lost. */
 const lookAgainMs = 500
-/** How long the store is tried again with tokens that a grant has just brought. */
-const storeTokensForMs = 60_000
+/** How long a store that fails is tried again with what a grant has led to. */
+const insistForMs = 60_000
 
 export function createRenewal({
   sessions,
@@ -51,6 +58,7 @@ export function createRenewal({
   clock,
   random,
   issuerTimeoutMs,
+  metrics = noMetrics,
 }: RenewalOptions): Renew {
   // Longer than the longest grant and the write after it, so it needs no heartbeat: one would keep the lock of a
   // holder whose event loop is alive but whose grant hangs, and would stop while the process is frozen anyway.
@@ -58,6 +66,12 @@ export function createRenewal({
   const longestGrantMs = 2.5 * issuerTimeoutMs
 
   return async function renew(seen, log, permit = async () => true) {
+    let permitted = false
+    // Asked once: a permit that was given stays good for another round.
+    const permitOnce = async () => {
+      permitted ||= await permit()
+      return permitted
+    }
     for (;;) {
       const waiting = new AbortController()
       try {
@@ -66,8 +80,9 @@ export function createRenewal({
         const lapsesAt = clock.monotonic() + lockMs
         const result = await store.lock(seen.id, lockMs)
         if (result.outcome === 'acquired') {
-          const attempt = await renewUnderLock({ seen, lock: result.lock, lapsesAt, log, permit })
+          const attempt = await renewUnderLock({ seen, lock: result.lock, lapsesAt, log, permit: permitOnce })
           if (attempt.outcome === 'again') continue
+          if (attempt.outcome === 'failed') throw issuerUnavailable(attempt.retryInMs)
           return attempt.outcome === 'renewed' ? attempt.session : undefined
         }
         const current = await reload(seen)
@@ -80,24 +95,27 @@ export function createRenewal({
     }
   }
 
-  async function renewUnderLock({
-    seen,
-    permit,
-    ...holder
-  }: Holder & { seen: Session; permit: () => Promise<boolean> }): Promise<Attempt> {
-    const { lock, lapsesAt } = holder
+  async function renewUnderLock(turn: Turn): Promise<Attempt> {
+    const { lock } = turn
+    let attempt: Attempt | undefined
     try {
-      // Read under the lock, never before: what was seen earlier may have been spent by the last holder.
-      const current = await reload(seen)
-      if (current.version !== seen.version) return renewed(current)
-      if (!(await permit())) return forbidden
-      // This process may have been frozen: a grant that no longer fits under the lock is not begun.
-      if (lapsesAt - clock.monotonic() < longestGrantMs) return again
-      return await grant(current, holder)
+      attempt = await renewOrNot(turn)
+      return attempt
     } finally {
-      // One that can't be given back lapses.
-      await lock.release().catch(() => {})
+      // A lock that can't be given back lapses. Until then it keeps everybody away, as the back-off would have.
+      const givenBack = attempt?.outcome === 'failed' ? lock.backOff(attempt.retryInMs) : lock.release()
+      await givenBack.catch(() => {})
     }
+  }
+
+  async function renewOrNot({ seen, permit, ...holder }: Turn): Promise<Attempt> {
+    // Read under the lock, never before: what was seen earlier may have been spent by the last holder.
+    const current = await reload(seen)
+    if (current.version !== seen.version) return renewed(current)
+    if (!(await permit())) return forbidden
+    // This process may have been frozen: a grant that no longer fits under the lock is not begun.
+    if (holder.lapsesAt - clock.monotonic() < longestGrantMs) return again
+    return grant(current, holder)
   }
 
   async function grant(session: Session, { lock, lapsesAt, log }: Holder): Promise<Attempt> {
@@ -106,27 +124,30 @@ export function createRenewal({
 
     const startedAt = clock.monotonic()
     const requestedAt = clock.now()
+    const count = (outcome: RenewalOutcome) => metrics.renewalDone(outcome, clock.monotonic() - startedAt)
     log.trace({ event: 'token.renewal.grant', refreshTokenHash: refreshTokenHash(tokenSet.refreshToken) })
     log.debug({ event: 'token.renewal.request', tokenEndpoint: issuer.tokenEndpoint() })
     const answer = await issuer.refresh(tokenSet.refreshToken)
 
     switch (answer.outcome) {
       case 'refused': {
+        count('refused')
         // A holder whose lock has lapsed can't tell a dead session from one that the next holder is renewing.
         if (clock.monotonic() >= lapsesAt) return again
-        const newer = await endUnlessRenewed(sessions, session)
+        const newer = await endUnlessRenewed(sessions, session, () => metrics.sessionEnded('refused'))
         if (newer) return renewed(newer)
         log.warn({ event: 'token.renewal.failed', reason: 'invalid_grant', final: true })
         throw new GatewayError('BFF_SESSION_ENDED')
       }
       case 'failed': {
+        count('failed')
         const retryInMs = backOffMs(lock.failures, random(), answer.retryAfterMs)
         log.warn({ event: 'token.renewal.failed', reason: answer.reason, final: false, retryInMs })
-        await lock.backOff(retryInMs).catch(() => {})
-        throw issuerUnavailable(retryInMs)
+        return { outcome: 'failed', retryInMs }
       }
       case 'granted': {
-        const kept = await keep(session, answer.tokens, requestedAt, log)
+        const kept = await keep(session, answer.tokens, { requestedAt, log, count })
+        count('renewed')
         const { tokenType, expiresAt } = kept.record.tokenSet
         const durationMs = Math.round(clock.monotonic() - startedAt)
         log.debug({ event: 'token.renewal.done', tokenType, expiresAt: isoTime(expiresAt), durationMs })
@@ -139,37 +160,44 @@ export function createRenewal({
   async function keep(
     session: Session,
     granted: GrantedTokens,
-    requestedAt: number,
-    log: RenewalLog,
+    { requestedAt, log, count }: Grant,
   ): Promise<Session> {
     if (granted.idToken !== undefined && !isSameIdentity(granted.idToken, session.record, issuer.clientId)) {
       // Looked at before it is stored, so that another user's tokens never reach another instance.
       log.warn({ event: 'token.renewal.failed', reason: 'foreign_identity', final: true })
-      await revoke(granted, log)
-      await sessions.end(session, { onlyThisVersion: true })
+      count('foreign_identity')
+      metrics.sessionEnded('foreign_identity')
+      // Whatever is stored by now comes from the same grants. One that did not rotate has only the old token.
+      const { refreshToken = session.record.tokenSet.refreshToken } = granted
+      await Promise.all([revoke(refreshToken, log), insist(() => sessions.end(session))])
       throw new GatewayError('BFF_SESSION_ENDED', { details: 'Token error: foreign identity' })
     }
-    const result = await storeTokens(session, tokenSetFrom(granted, requestedAt, session.record.tokenSet))
-    switch (result.outcome) {
-      case 'stored':
-        return result.session
-      case 'conflict':
-        // The lock lapsed, and its next holder was faster: its tokens are the newer ones.
-        return reload(session)
-      case 'gone':
+    for (let over = session; ; ) {
+      // The tokens exist nowhere else, so a store that fails just now is tried again.
+      const tokenSet = tokenSetFrom(granted, requestedAt, over.record.tokenSet)
+      const result = await insist(sessions.renewal(over, tokenSet))
+      if (result.outcome === 'stored') return result.session
+      const current = result.outcome === 'gone' ? undefined : await insist(() => sessions.reload(session))
+      if (!current) {
         // Logged out while the grant ran: it stays dead.
-        await revoke(granted, log)
+        count('gone')
+        await revoke(granted.refreshToken, log)
         throw new GatewayError('BFF_SESSION_REQUIRED')
+      }
+      // The lock had lapsed, and another holder stored its tokens. They are the newer ones, unless they came with
+      // no refresh token of their own: then what is stored is the one that this grant has spent.
+      const spent = session.record.tokenSet.refreshToken
+      if (granted.refreshToken === undefined || current.record.tokenSet.refreshToken !== spent) return current
+      over = current
     }
   }
 
-  /** The tokens exist nowhere else, so a store that fails just now is tried again. */
-  async function storeTokens(session: Session, tokenSet: TokenSet) {
-    const store = sessions.renewal(session, tokenSet)
-    const giveUpAt = clock.monotonic() + storeTokensForMs
+  /** Does what has to reach the store once the refresh token is spent. */
+  async function insist<T>(write: () => Promise<T>): Promise<T> {
+    const giveUpAt = clock.monotonic() + insistForMs
     for (let retryInMs = 50; ; retryInMs = Math.min(2 * retryInMs, 1000)) {
       try {
-        return await store()
+        return await write()
       } catch (error) {
         if (!(error instanceof StoreUnavailableError) || clock.monotonic() >= giveUpAt) throw error
         await clock.sleep(retryInMs)
@@ -177,7 +205,7 @@ export function createRenewal({
     }
   }
 
-  async function revoke({ refreshToken }: GrantedTokens, log: RenewalLog): Promise<void> {
+  async function revoke(refreshToken: string | undefined, log: RenewalLog): Promise<void> {
     if (refreshToken === undefined) return
     await issuer.revoke(refreshToken).catch(() => {
       log.warn({ event: 'token.revocation.failed', refreshTokenHash: refreshTokenHash(refreshToken) })
@@ -199,17 +227,38 @@ interface Holder {
   log: RenewalLog
 }
 
+/** A grant that was asked for. */
+interface Grant {
+  requestedAt: number
+  log: RenewalLog
+  count: (outcome: RenewalOutcome) => void
+}
+
+/** One turn at holding the lock. */
+interface Turn extends Holder {
+  seen: Session
+  /** Whether a grant may be asked for, when that is all that helps. */
+  permit: () => Promise<boolean>
+}
+
 function renewed(session: Session): Attempt {
   return { outcome: 'renewed', session }
 }
 
 /**
  * Ends a session whose tokens can't be renewed, unless somebody stored newer ones: looked up and ended in one step.
+ * @param onEnded called when it was this that ended it
  * @returns the session with the newer tokens, or nothing when it has ended
  */
-export async function endUnlessRenewed(sessions: Sessions, session: Session): Promise<Session | undefined> {
+export async function endUnlessRenewed(
+  sessions: Sessions,
+  session: Session,
+  onEnded: () => void,
+): Promise<Session | undefined> {
   const ended = await sessions.end(session, { onlyThisVersion: true })
-  return ended ? undefined : sessions.reload(session)
+  if (!ended) return sessions.reload(session)
+  onEnded()
+  return undefined
 }
 
 /** Not now, but later: the session stays. */

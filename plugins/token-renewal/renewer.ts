@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { GatewayError } from '../errors/catalogue.ts'
+import { noMetrics } from '../observability/metrics.ts'
 import type { Session } from '../oidc-session/sessions.ts'
 import { createExpiringMap } from '../session-store/expiring-map.ts'
 import { type SessionStore, StoreUnavailableError } from '../session-store/store.ts'
@@ -33,6 +34,8 @@ export interface Renewer {
 export interface RenewerOptions extends RenewalOptions {
   store: RenewalOptions['store'] & Pick<SessionStore, 'claim'>
   refreshBeforeExpirationMs: number
+  /** Of how many sessions this process remembers that it must leave the issuer alone. Default 10,000. */
+  maxResting?: number
 }
 
 interface Flight {
@@ -41,11 +44,9 @@ interface Flight {
   forced?: () => Promise<boolean>
 }
 
-/** Sessions whose back-off one process remembers; the store knows it too. */
-const maxResting = 10_000
-
 export function createRenewer(options: RenewerOptions): Renewer {
   const { sessions, store, clock, refreshBeforeExpirationMs, issuerTimeoutMs } = options
+  const { metrics = noMetrics, maxResting = 10_000 } = options
   const renew = createRenewal(options)
   const flights = createSingleFlight<Session | undefined>()
   /** Failed just now: nothing to gain from asking in the background, not even the store. */
@@ -62,9 +63,9 @@ export function createRenewer(options: RenewerOptions): Renewer {
         if (!resting.get(session.id)) fly(session, log, { background: true }).catch(() => {})
         return session
       case 'wait':
-        return orEnded(await inTime(newerThan(session, log)))
+        return orEnded(await inTime(sendable(session, log)))
       case 'ended':
-        return orEnded(await endUnlessRenewed(sessions, session))
+        return orEnded(await endUnlessRenewed(sessions, session, () => metrics.sessionEnded('expired')))
     }
   }
 
@@ -73,7 +74,7 @@ export function createRenewer(options: RenewerOptions): Renewer {
     const name = `forced-renewal:${session.id}:${upstream}`
     try {
       return await inTime(
-        newerThan(session, log, { forced: () => store.claim(name, refreshBeforeExpirationMs) }),
+        sendable(session, log, { forced: () => store.claim(name, refreshBeforeExpirationMs) }),
       )
     } catch (error) {
       // The browser gets the upstream's own answer then, which is true at least.
@@ -83,7 +84,23 @@ export function createRenewer(options: RenewerOptions): Renewer {
     }
   }
 
-  /** @returns nothing when a forced renewal was not permitted */
+  /**
+   * Newer tokens that are still good when they have arrived.
+   * @returns nothing when a forced renewal was not permitted
+   */
+  async function sendable(session: Session, log: RenewalLog, flight?: Flight): Promise<Session | undefined> {
+    const askedAt = clock.now()
+    let renewed = await newerThan(session, log, flight)
+    while (renewed && isPast(renewed, askedAt)) renewed = await newerThan(renewed, log)
+    return renewed
+  }
+
+  /** What was renewed before it was asked for may have run out since; what a grant has just brought is used. */
+  function isPast({ record: { tokenSet, renewedAt } }: Session, askedAt: number): boolean {
+    if (renewedAt !== undefined && renewedAt >= askedAt) return false
+    return decideRenewal(tokenSet, refreshBeforeExpirationMs, clock.now()) === 'wait'
+  }
+
   async function newerThan(
     session: Session,
     log: RenewalLog,
@@ -93,7 +110,7 @@ export function createRenewer(options: RenewerOptions): Renewer {
       const joined = flights.current(session.id)
       const renewed = await (joined ?? fly(session, log, flight))
       // One that another request began may have ended with the very tokens that this one has found wanting.
-      if (!joined || (renewed && renewed.version !== session.version)) return renewed
+      if (!joined || (renewed && renewed.version > session.version)) return renewed
     }
   }
 
@@ -120,15 +137,18 @@ export function createRenewer(options: RenewerOptions): Renewer {
       if (error.retryAfterMs !== undefined) resting.set(id, { failed: true }, error.retryAfterMs)
       return
     }
-    log.warn({ event: 'token.renewal.failed', reason: 'store_unavailable', final: false, err: error })
+    const reason = error instanceof StoreUnavailableError ? 'store_unavailable' : 'internal_error'
+    log.warn({ event: 'token.renewal.failed', reason, final: false, err: error })
   }
 
   /** A request waits no longer than this; the grant itself goes on, and its tokens are stored. */
   async function inTime<T>(renewed: Promise<T>): Promise<T> {
     const waiting = new AbortController()
+    metrics.renewalWaiters(1)
     try {
       return await Promise.race([renewed, late(waiting.signal)])
     } finally {
+      metrics.renewalWaiters(-1)
       waiting.abort()
     }
   }

@@ -1,0 +1,139 @@
+import { GatewayError } from '../../plugins/errors/catalogue.ts'
+import {
+  createSessions,
+  type Session,
+  type SessionReference,
+  type Sessions,
+} from '../../plugins/oidc-session/sessions.ts'
+import { type SessionStore, StoreUnavailableError } from '../../plugins/session-store/store.ts'
+import { decideRenewal } from '../../plugins/token-renewal/policy.ts'
+import type { RenewalOptions } from '../../plugins/token-renewal/renewal.ts'
+import { createRenewer } from '../../plugins/token-renewal/renewer.ts'
+import type { History, RequestOutcome } from './history.ts'
+import type { GatewayProcess } from './process.ts'
+
+export const issuerTimeoutMs = 5_000
+export const refreshBeforeExpirationMs = 15_000
+const hourMs = 3_600_000
+export const lifetimes = { idleTimeoutMs: hourMs, lifetimeMs: 10 * hourMs }
+
+/** One gateway: its own sessions and renewer, as production builds them, on its own view of store and issuer. */
+export interface Gateway {
+  readonly process: GatewayProcess
+  /** What a route does that needs an access token, and then again if the upstream refuses it. */
+  request(session: number, reference: SessionReference, refusedAfterMs?: number): Promise<void>
+  /** What the back-channel logout route does: it knows no refresh token to revoke. */
+  endAll(session: number, index: string): Promise<void>
+  /** What the logout route does. */
+  logout(session: number, reference: SessionReference): Promise<void>
+  /** Whether a renewal is under way. */
+  isBusy(): Promise<boolean>
+}
+
+export interface GatewayOptions {
+  process: GatewayProcess
+  store: SessionStore
+  issuer: RenewalOptions['issuer']
+  history: History
+  /** Whether the store has the session still, whatever can be seen of it from a gateway. */
+  isAlive(session: number): Promise<boolean>
+  weaken(parts: RenewalParts): RenewalParts
+}
+
+/** What a renewer is built on. */
+export interface RenewalParts {
+  store: SessionStore
+  sessions: Sessions
+  issuer: RenewalOptions['issuer']
+}
+
+const log = { trace() {}, debug() {}, warn() {} }
+
+export function createGateway({ process, store, issuer, history, isAlive, weaken }: GatewayOptions): Gateway {
+  const { gateway, clock } = process
+  const sessions = createSessions({ store, clock, ...lifetimes })
+  const renewer = createRenewer({
+    ...weaken({ store, sessions, issuer }),
+    clock,
+    random: () => 0.999,
+    issuerTimeoutMs,
+    refreshBeforeExpirationMs,
+    maxResting: 10,
+  })
+
+  return {
+    process,
+
+    async request(session, reference, refusedAfterMs) {
+      const opened = await sessions.open(reference, { slide: false }).catch(() => undefined)
+      if (!opened) return
+      const used = await note(session, 'for a token', () => renewer.withUsableToken(opened, log))
+      if (!used || refusedAfterMs === undefined) return
+      await clock.sleep(refusedAfterMs)
+      await note(session, 'after a refusal', () => renewer.afterRefusal(used, 'api', log))
+    },
+
+    async logout(session, reference) {
+      const opened = await sessions.open(reference, { slide: false }).catch(() => undefined)
+      if (!opened) return
+      history.logouts.push({ at: clock.monotonic(), session, gateway, revokes: true })
+      history.tell(`gateway ${gateway}`, `logs session ${session} out`)
+      const last = await sessions.end(opened).catch(() => undefined)
+      const refreshToken = last?.tokenSet.refreshToken
+      if (refreshToken !== undefined) await issuer.revoke(refreshToken).catch(() => {})
+    },
+
+    async endAll(session, index) {
+      history.logouts.push({ at: clock.monotonic(), session, gateway, revokes: false })
+      history.tell(`gateway ${gateway}`, `is told by the issuer that session ${session} has ended`)
+      await store.destroyBy(index).catch(() => {})
+    },
+
+    async isBusy() {
+      return Promise.race([renewer.idle().then(() => false), turns().then(() => true)])
+    },
+  }
+
+  async function note(
+    session: number,
+    asked: RequestOutcome['asked'],
+    ask: () => Promise<Session | undefined>,
+  ): Promise<Session | undefined> {
+    const request: RequestOutcome = { gateway, session, asked, startedAt: clock.monotonic(), frozenMs: 0 }
+    const askedAt = clock.now()
+    history.requests.push(request)
+    history.tell(`gateway ${gateway}`, `a request of session ${session} asks ${asked}`)
+    try {
+      const answer = await ask()
+      request.outcome = answer ? 'token' : 'nothing'
+      if (!answer) return undefined
+      request.accessToken = answer.record.tokenSet.accessToken
+      request.sendable = isSendable(answer, askedAt)
+      return answer
+    } catch (error) {
+      request.outcome = nameOf(error)
+      if (error instanceof GatewayError && error.statusCode === 401) request.alive = await isAlive(session)
+      return undefined
+    } finally {
+      request.endedAt = clock.monotonic()
+      request.frozenMs = process.frozenMs(request.startedAt)
+      history.tell(`gateway ${gateway}`, `the request ends with ${request.accessToken ?? request.outcome}`)
+    }
+  }
+
+  function isSendable({ record }: Session, askedAt: number): boolean {
+    const broughtMeanwhile = record.renewedAt !== undefined && record.renewedAt >= askedAt
+    return (
+      broughtMeanwhile || decideRenewal(record.tokenSet, refreshBeforeExpirationMs, clock.now()) !== 'wait'
+    )
+  }
+}
+
+function nameOf(error: unknown): string {
+  if (error instanceof GatewayError || error instanceof StoreUnavailableError) return error.code
+  return `unexpected: ${error}`
+}
+
+async function turns(): Promise<void> {
+  for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve))
+}

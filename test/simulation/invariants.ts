@@ -1,0 +1,236 @@
+import { issuerTimeoutMs, refreshBeforeExpirationMs } from './gateway.ts'
+import type { Attempt, Ending, RequestOutcome } from './history.ts'
+import { sessionOf } from './model-issuer.ts'
+import { longestGrantMs, type Run } from './world.ts'
+
+/** What must hold of every run. Each finds what broke it, in words. */
+type Invariant = (run: Run) => string[]
+
+/** The least that a first failure is backed off for: 1 s less a quarter. */
+const leastBackOffMs = 750
+/** The least that a store that fails is tried again with new tokens. */
+const leastInsistenceMs = 30_000
+
+const invariants: Invariant[] = [
+  oneTryAtATime,
+  noRefreshTokenIsSpentTwice,
+  triesBackOff,
+  forcedRenewalsAreRare,
+  liveSessionsHaveTheirNewestRefreshToken,
+  deadSessionsStayDead,
+  refreshTokensOfDeadSessionsAreRevoked,
+  sessionsEndForAReason,
+  tokensReachTheirOwnSession,
+  requestsEndInTime,
+  tokensCanBeSent,
+  onlyDeadSessionsAreAnswered401,
+  renewalsEnd,
+  whatCanBeRenewedIsRenewedLater,
+]
+
+/** The first thing that breaks each broken invariant. */
+export function violations(run: Run): string[] {
+  return invariants.flatMap((invariant) =>
+    invariant(run)
+      .slice(0, 1)
+      .map((what) => `${invariant.name}: ${what}`),
+  )
+}
+
+/** Two grants of one session overlap only when the first one's lock has lapsed. */
+function oneTryAtATime(run: Run): string[] {
+  return pairs(run)
+    .filter(([first, second]) => first.answeredAt === undefined || first.answeredAt > second.sentAt)
+    .filter(([first, second]) => !lockLapsed(run, first, second))
+    .map(([first, second]) => `${told(second)} while ${told(first)} was under way`)
+}
+
+/** A refresh token is spent once, unless its first holder died, hung past its lock or lost the answer. */
+function noRefreshTokenIsSpentTwice(run: Run): string[] {
+  return (
+    pairs(run)
+      .filter(
+        ([first, second]) => first.refreshToken === second.refreshToken && second.arrivedAt !== undefined,
+      )
+      .filter(([first]) => first.verdict === 'granted' && first.answer !== 'failed')
+      // An answer without a refresh token: the old one is not spent.
+      .filter(([first]) => first.broughtRefreshToken !== first.refreshToken)
+      .filter(([first, second]) => !lockLapsed(run, first, second))
+      .map(([first, second]) => `${told(second)}, which ${told(first)} had spent`)
+  )
+}
+
+/** After a failure nobody tries again before its back-off is over, or the lock that stands for it has lapsed. */
+function triesBackOff(run: Run): string[] {
+  return pairs(run)
+    .filter(([first, second]) => {
+      if (first.answer !== 'failed' || first.answeredAt === undefined) return false
+      const backOffMs = Math.max(leastBackOffMs, first.retryAfterMs ?? 0)
+      return second.sentAt - first.answeredAt < backOffMs && !lockLapsed(run, first, second)
+    })
+    .map(([first, second]) => `${told(second)} too soon after ${told(first)} had failed`)
+}
+
+/** Grants that only an upstream's 401 can have caused: one per claim, whose time began just before the grant. */
+function forcedRenewalsAreRare(run: Run): string[] {
+  const slackMs = 2.5 * issuerTimeoutMs
+  return pairs(run)
+    .filter(([first, second]) => first.early && second.early)
+    .filter(([first, second]) => second.sentAt - first.sentAt < refreshBeforeExpirationMs - slackMs)
+    .map(([first, second]) => `${told(second)} was forced so soon after ${told(first)}`)
+}
+
+function liveSessionsHaveTheirNewestRefreshToken(run: Run): string[] {
+  return run.atLast.flatMap(({ stored, current }, session) => {
+    if (stored === undefined || current === undefined || stored === current) return []
+    const source = run.history.attempts.find((attempt) => attempt.broughtRefreshToken === current)
+    if (source && isLost(run, source)) return []
+    return [`session ${session} has ${stored}, but the issuer takes ${current}`]
+  })
+}
+
+function deadSessionsStayDead({ history }: Run): string[] {
+  return history.endings.flatMap(({ at, session }, place) => {
+    const revived = history.stored.some((each) => each.session === session && each.at > at)
+    const endedTwice = history.endings.slice(0, place).some((each) => each.session === session)
+    return revived || endedTwice ? [`session ${session} was brought back after it had ended at ${at} ms`] : []
+  })
+}
+
+/** What a grant brings to a session that has ended meanwhile is revoked by whoever asked for it. */
+function refreshTokensOfDeadSessionsAreRevoked(run: Run): string[] {
+  return run.atLast.flatMap(({ stored, current }, session) => {
+    if (stored !== undefined || current === undefined) return []
+    const ending = run.history.endings.find((each) => each.session === session)
+    const excused =
+      current === ending?.refreshToken ? logoutLeavesIt(run, session) : grantLeavesIt(run, current, ending)
+    return excused ? [] : [`session ${session} has ended, but the issuer still takes ${current}`]
+  })
+}
+
+/** A back-channel logout can't revoke, and a logout may fail to. */
+function logoutLeavesIt(run: Run, session: number): boolean {
+  return run.history.logouts
+    .filter((each) => each.session === session)
+    .some(({ revokes, gateway, at }) => !revokes || couldNotRevoke(run, gateway, at))
+}
+
+function grantLeavesIt(run: Run, current: string, ending: Ending | undefined): boolean {
+  const source = run.history.attempts.find((attempt) => attempt.broughtRefreshToken === current)
+  return source !== undefined && (isLost(run, source) || couldNotRevoke(run, source.gateway, ending?.at ?? 0))
+}
+
+/** Only `invalid_grant` for its newest refresh token, a foreign identity or a logout ends a session. */
+function sessionsEndForAReason({ history }: Run): string[] {
+  return history.endings
+    .filter(({ at, session, refreshToken }) => {
+      const before = history.attempts.filter(
+        (each) => each.session === session && (each.arrivedAt ?? at) <= at,
+      )
+      const refused = before.some((each) => each.verdict === 'refused' && each.refreshToken === refreshToken)
+      const foreign = before.some((each) => each.foreign)
+      const loggedOut = history.logouts.some((each) => each.session === session && each.at <= at)
+      return !refused && !foreign && !loggedOut
+    })
+    .map(
+      ({ at, session, refreshToken }) => `session ${session} ended at ${at} ms with a good ${refreshToken}`,
+    )
+}
+
+function tokensReachTheirOwnSession({ history }: Run): string[] {
+  return history.requests
+    .filter(({ accessToken, session }) => accessToken !== undefined && sessionOf(accessToken) !== session)
+    .map((request) => `${toldRequest(request)} got ${request.accessToken}`)
+}
+
+function requestsEndInTime(run: Run): string[] {
+  return run.history.requests
+    .filter(({ gateway, startedAt, endedAt, frozenMs }) =>
+      endedAt === undefined ? !run.hasCrashed(gateway) : endedAt - startedAt - frozenMs > issuerTimeoutMs,
+    )
+    .map((request) => `${toldRequest(request)} ended at ${request.endedAt} ms`)
+}
+
+function tokensCanBeSent({ history }: Run): string[] {
+  return history.requests
+    .filter(({ sendable }) => sendable === false)
+    .map((request) => `${toldRequest(request)} got an old token that can't be sent any more`)
+}
+
+/** A 401 of ours clears the cookie. No error but those of the contract comes out. */
+function onlyDeadSessionsAreAnswered401({ history }: Run): string[] {
+  return history.requests
+    .filter(({ alive, outcome }) => alive || outcome?.startsWith('unexpected'))
+    .map((request) => `${toldRequest(request)} ended with ${request.outcome}`)
+}
+
+function renewalsEnd({ busy, quiet }: Run): string[] {
+  if (!quiet) return ['the gateways never come to rest']
+  return busy.map((gateway) => `gateway ${gateway} is still renewing when nothing is left to happen`)
+}
+
+function whatCanBeRenewedIsRenewedLater({ aftermath, atLast }: Run): string[] {
+  return aftermath
+    .filter(({ session, outcome }) => {
+      const { stored, current } = atLast[session] ?? {}
+      return stored !== undefined && stored === current && outcome !== 'token'
+    })
+    .map((request) => `${toldRequest(request)} ended with ${request.outcome} though all is well`)
+}
+
+/** Each two grants of one session, in the order in which they were asked for. */
+function pairs({ history }: Run): [Attempt, Attempt][] {
+  return history.attempts.flatMap((second, place) =>
+    history.attempts
+      .slice(0, place)
+      .filter((first) => first.session === second.session)
+      .map((first): [Attempt, Attempt] => [first, second]),
+  )
+}
+
+/**
+ * The honest exception: a lock lives a while longer than the longest grant. Whoever still held it then had died,
+ * was frozen, or could not reach the store.
+ */
+function lockLapsed(run: Run, first: Attempt, second: Attempt): boolean {
+  return (
+    second.sentAt - first.sentAt >= longestGrantMs &&
+    hadTrouble(run, first.gateway, first.sentAt - longestGrantMs, second.sentAt)
+  )
+}
+
+/**
+ * What a grant brought never reached the gateway that asked for it, or died with it, or could not be stored for as
+ * long as the contract wants it tried.
+ */
+function isLost(run: Run, { answer, answeredAt = 0, gateway }: Attempt): boolean {
+  const giveUpFrom = answeredAt + leastInsistenceMs
+  return (
+    answer !== 'granted' ||
+    run.hasCrashed(gateway) ||
+    hadTrouble(run, gateway, giveUpFrom, giveUpFrom + leastInsistenceMs)
+  )
+}
+
+function couldNotRevoke(run: Run, gateway: number, sinceMs: number): boolean {
+  return (
+    run.hasCrashed(gateway) || hadTrouble(run, gateway, sinceMs - longestGrantMs, Number.POSITIVE_INFINITY)
+  )
+}
+
+function hadTrouble({ history }: Run, gateway: number, fromMs: number, untilMs: number): boolean {
+  return history.troubles.some(
+    (trouble) =>
+      (trouble.gateway === gateway || trouble.gateway === 'all') &&
+      trouble.at <= untilMs &&
+      (trouble.until >= fromMs || trouble.crash),
+  )
+}
+
+function told({ gateway, refreshToken, sentAt }: Attempt): string {
+  return `the grant of gateway ${gateway} at ${sentAt} ms with ${refreshToken}`
+}
+
+function toldRequest({ gateway, session, asked, startedAt }: RequestOutcome): string {
+  return `the request ${asked} on gateway ${gateway} for session ${session} at ${startedAt} ms`
+}

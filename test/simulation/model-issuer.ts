@@ -1,0 +1,77 @@
+/**
+ * The issuer of the simulation: every grant rotates the refresh token, and whoever comes with a spent one gets
+ * the whole family revoked, as RFC 9700 section 4.14.2 wants it. That is the strictest there is.
+ */
+export interface ModelIssuer {
+  /** A new family: what a login brings. */
+  begin(session: number): { refreshToken: string; accessToken: string }
+  grant(refreshToken: string, options?: { rotate?: boolean }): IssuedTokens | 'refused'
+  /** Revokes the whole family, whichever of its refresh tokens it is told. */
+  revoke(refreshToken: string): void
+  /** The refresh token that would be taken now, or nothing when the family is revoked. */
+  current(session: number): string | undefined
+  /** How many were revoked because a spent refresh token was used again. */
+  readonly reuses: number
+}
+
+export interface IssuedTokens {
+  accessToken: string
+  /** Left out of an answer that does not rotate. */
+  refreshToken?: string
+}
+
+interface Family {
+  current: string
+  revoked: boolean
+}
+
+export function createModelIssuer(): ModelIssuer {
+  const families = new Map<number, Family>()
+  let issued = 0
+  let reuses = 0
+
+  return {
+    begin(session) {
+      const refreshToken = newToken('refresh', session)
+      families.set(session, { current: refreshToken, revoked: false })
+      return { refreshToken, accessToken: newToken('access', session) }
+    },
+
+    grant(refreshToken, { rotate = true } = {}) {
+      const session = sessionOf(refreshToken)
+      const family = families.get(session)
+      if (!family || family.revoked) return 'refused'
+      if (refreshToken !== family.current) {
+        family.revoked = true
+        reuses++
+        return 'refused'
+      }
+      if (!rotate) return { accessToken: newToken('access', session) }
+      family.current = newToken('refresh', session)
+      return { accessToken: newToken('access', session), refreshToken: family.current }
+    },
+
+    revoke(refreshToken) {
+      const family = families.get(sessionOf(refreshToken))
+      if (family) family.revoked = true
+    },
+
+    current(session) {
+      const family = families.get(session)
+      return family && !family.revoked ? family.current : undefined
+    },
+
+    get reuses() {
+      return reuses
+    },
+  }
+
+  function newToken(kind: 'access' | 'refresh', session: number): string {
+    return `${kind} token ${++issued} of session ${session}`
+  }
+}
+
+/** Whose token it is: each says so itself. */
+export function sessionOf(token: string): number {
+  return Number(/of session (\d+)/.exec(token)?.[1] ?? Number.NaN)
+}

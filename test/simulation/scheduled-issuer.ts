@@ -1,0 +1,110 @@
+import type { RefreshOutcome } from '../../plugins/issuer/issuer.ts'
+import type { RenewalOptions } from '../../plugins/token-renewal/renewal.ts'
+import type { Attempt, History } from './history.ts'
+import { type ModelIssuer, sessionOf } from './model-issuer.ts'
+import type { Fault } from './plan.ts'
+import type { GatewayProcess } from './process.ts'
+import type { VirtualTime } from './virtual-time.ts'
+
+export const issuerUrl = 'https://issuer.example'
+export const clientId = 'gateway'
+export const accessTokenMs = 30_000
+const shortLivedMs = 100
+
+export interface ScheduledIssuerOptions {
+  issuer: ModelIssuer
+  process: GatewayProcess
+  history: History
+  time: VirtualTime
+  isDown(): boolean
+  /** Whether the session's stored access token is not yet in its renewal window. */
+  isEarly(session: number): boolean
+  /** How long a grant is listened to. */
+  patienceMs: number
+}
+
+/** One gateway's view of the issuer, as plugins/issuer would see it over a network that may do anything. */
+export function scheduledIssuer(options: ScheduledIssuerOptions): RenewalOptions['issuer'] {
+  const { issuer, process, history, time, isDown, isEarly, patienceMs } = options
+  const { gateway } = process
+  const name = `gateway ${gateway}`
+
+  return {
+    clientId,
+    tokenEndpoint: () => `${issuerUrl}/token`,
+
+    async refresh(refreshToken) {
+      const session = sessionOf(refreshToken)
+      const attempt: Attempt = {
+        gateway,
+        session,
+        refreshToken,
+        sentAt: time.now(),
+        early: isEarly(session),
+      }
+      history.attempts.push(attempt)
+      history.tell(name, `asks for a grant with ${refreshToken}`)
+      const answer = await process.send<RefreshOutcome>('refresh', {
+        effect: async (fault) => judge(attempt, fault),
+        lost: () => ({ outcome: 'failed', reason: 'lost' }),
+        patienceMs,
+      })
+      attempt.answer = answer.outcome
+      attempt.answeredAt = time.now()
+      if (answer.outcome === 'failed' && answer.retryAfterMs) attempt.retryAfterMs = answer.retryAfterMs
+      history.tell(name, `learns that the grant was ${answer.outcome}`)
+      return answer
+    },
+
+    revoke: (refreshToken) =>
+      process.send('revoke', {
+        effect: async () => {
+          if (isDown()) throw new Error('The model issuer is down')
+          issuer.revoke(refreshToken)
+          history.tell('issuer', `revokes ${refreshToken}`)
+        },
+        lost() {
+          throw new Error('A revocation was lost')
+        },
+      }),
+  }
+
+  function judge(attempt: Attempt, fault: Fault | undefined): RefreshOutcome {
+    const outcome = outcomeOf(attempt, fault)
+    attempt.arrivedAt = time.now()
+    attempt.verdict = outcome.outcome
+    if (outcome.outcome === 'granted') {
+      attempt.broughtRefreshToken = outcome.tokens.refreshToken ?? attempt.refreshToken
+      if (fault?.kind === 'foreign ID token') attempt.foreign = true
+    }
+    const brought = outcome.outcome === 'granted' ? `, now ${attempt.broughtRefreshToken}` : ''
+    history.tell('issuer', `${attempt.refreshToken} from gateway ${gateway}: ${outcome.outcome}${brought}`)
+    return outcome
+  }
+
+  function outcomeOf({ refreshToken, session }: Attempt, fault: Fault | undefined): RefreshOutcome {
+    if (isDown() || fault?.kind === 'answered 503') return { outcome: 'failed', reason: 'http_503' }
+    if (fault?.kind === 'answered 429')
+      return { outcome: 'failed', reason: 'http_429', retryAfterMs: fault.ms }
+    const issued = issuer.grant(refreshToken, { rotate: fault?.kind !== 'refresh token omitted' })
+    if (issued === 'refused') return { outcome: 'refused' }
+    return {
+      outcome: 'granted',
+      tokens: {
+        ...issued,
+        tokenType: 'Bearer',
+        expiresInMs: fault?.kind === 'short-lived token' ? shortLivedMs : accessTokenMs,
+        idToken: idTokenOf(fault?.kind === 'foreign ID token' ? 'somebody else' : subjectOf(session)),
+      },
+    }
+  }
+}
+
+export function subjectOf(session: number): string {
+  return `user of session ${session}`
+}
+
+function idTokenOf(sub: string): string {
+  const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')
+  return [encode({ alg: 'none' }), encode({ iss: issuerUrl, sub, aud: clientId }), ''].join('.')
+}

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createWorld, granted, rejectsWith, settle } from './support.ts'
+
+const usable = 50_000
+const unusable = 5_000
+
+test('a renewal that finishes after logout does not bring the session back, and its refresh token is revoked', async () => {
+  const { startGateway, signIn, issuer, logger, sessions } = createWorld()
+  const session = await signIn(unusable)
+  const answer = issuer.hold()
+  const waiting = startGateway().withUsableToken(session, logger)
+  await settle()
+  await sessions.end(session)
+  answer(granted('late'))
+
+  await rejectsWith(waiting, 'BFF_SESSION_REQUIRED')
+  assert.equal(await sessions.reload(session), undefined)
+  assert.deepEqual(issuer.revoked, ['refresh-late'])
+})
+
+test('the same in the background', async () => {
+  const { startGateway, signIn, issuer, logger, sessions } = createWorld()
+  const session = await signIn(usable)
+  const answer = issuer.hold()
+  const renewer = startGateway()
+  await renewer.withUsableToken(session, logger)
+  await settle()
+  await sessions.end(session)
+  answer(granted('late'))
+  await renewer.idle()
+
+  assert.equal(await sessions.reload(session), undefined)
+  assert.deepEqual(issuer.revoked, ['refresh-late'])
+})
+
+test('a session that was logged out before its renewal began spends no refresh token', async () => {
+  const { startGateway, signIn, issuer, logger, sessions } = createWorld()
+  const session = await signIn(unusable)
+  await sessions.end(session)
+  await rejectsWith(startGateway().withUsableToken(session, logger), 'BFF_SESSION_REQUIRED')
+  assert.deepEqual(issuer.spent, [])
+})
+
+test('an issuer that fails to revoke makes no difference to a session that is dead', async () => {
+  const { startGateway, signIn, issuer, logger, sessions, log } = createWorld()
+  const session = await signIn(unusable)
+  const answer = issuer.hold()
+  issuer.revocation = () => Promise.reject(new Error('on purpose'))
+  const waiting = startGateway().withUsableToken(session, logger)
+  await settle()
+  await sessions.end(session)
+  answer(granted('late'))
+
+  await rejectsWith(waiting, 'BFF_SESSION_REQUIRED')
+  assert.ok(log.some(({ fields }) => fields['event'] === 'token.revocation.failed'))
+})
+
+test('tokens whose write was answered late only to find the session gone are revoked as well', async () => {
+  const { startGateway, signIn, issuer, logger, sessions, memory, clock, loseAnswers, mendStore } =
+    createWorld()
+  const session = await signIn(unusable)
+  loseAnswers('replace')
+  const waiting = startGateway().withUsableToken(session, logger)
+  await settle()
+  await memory.destroy(session.id)
+  mendStore('replace')
+  const ended = rejectsWith(waiting, 'BFF_SESSION_REQUIRED')
+  await clock.advance(1_000)
+
+  await ended
+  assert.equal(await sessions.reload(session), undefined)
+  assert.deepEqual(issuer.revoked, ['refresh-1'])
+})

@@ -1,0 +1,292 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import {
+  accessToken,
+  createWorld,
+  failed,
+  granted,
+  isSettled,
+  issuerTimeoutMs,
+  rejectsWith,
+  settle,
+} from './support.ts'
+
+const usable = 50_000
+const unusable = 5_000
+
+test('an answer that comes late is stored, though those who waited got 503 when the timeout was over', async () => {
+  const { startGateway, signIn, issuer, logger, sessions, clock } = createWorld()
+  const session = await signIn(unusable)
+  const answer = issuer.hold()
+  const renewer = startGateway()
+  const waiting = renewer.withUsableToken(session, logger)
+  await settle()
+  await clock.advance(issuerTimeoutMs - 1)
+  assert.equal(await isSettled(waiting), false)
+  const late = rejectsWith(waiting, 'BFF_ISSUER_UNAVAILABLE')
+  await clock.advance(1)
+  assert.equal((await late).retryAfterMs, 1_000)
+
+  await clock.advance(7_000)
+  answer(granted('late'))
+  await renewer.idle()
+  assert.equal(accessToken(await sessions.reload(session)), 'access-late')
+})
+
+test('each request waits its own time, and whoever still waits gets the late answer', async () => {
+  const { startGateway, signIn, issuer, logger, clock } = createWorld()
+  const session = await signIn(unusable)
+  const answer = issuer.hold()
+  const renewer = startGateway()
+  const first = rejectsWith(renewer.withUsableToken(session, logger), 'BFF_ISSUER_UNAVAILABLE')
+  await settle()
+  await clock.advance(3_000)
+  const second = renewer.withUsableToken(session, logger)
+  await settle()
+  await clock.advance(2_000)
+  await first
+
+  answer(granted('late'))
+  assert.equal(accessToken(await second), 'access-late')
+  assert.deepEqual(issuer.spent, ['refresh-0'])
+})
+
+test('an answer that lies in the socket when the timeout is over is not called late', async () => {
+  const { startGateway, signIn, issuer, logger, clock } = createWorld()
+  const session = await signIn(unusable)
+  const answer = issuer.hold()
+  const waiting = startGateway().withUsableToken(session, logger)
+  await settle()
+  // As after a stall: the timer fires first, and the answer is read in the same turn of the event loop.
+  clock.advance(issuerTimeoutMs)
+  setImmediate(() => answer(granted('new')))
+
+  assert.equal(accessToken(await waiting), 'access-new')
+})
+
+test('a refresh token whose fate is unknown is tried again only after the back-off', async () => {
+  const { startGateway, signIn, issuer, logger, clock } = createWorld()
+  const session = await signIn(unusable)
+  const answer = issuer.hold()
+  const renewer = startGateway()
+  const late = rejectsWith(renewer.withUsableToken(session, logger), 'BFF_ISSUER_UNAVAILABLE')
+  await settle()
+  await clock.advance(12_500)
+  await late
+  answer(failed('OAUTH_TIMEOUT'))
+  await renewer.idle()
+  await rejectsWith(startGateway().withUsableToken(session, logger), 'BFF_ISSUER_UNAVAILABLE')
+  assert.deepEqual(issuer.spent, ['refresh-0'])
+
+  await clock.advance(1_000)
+  assert.equal(accessToken(await startGateway().withUsableToken(session, logger)), 'access-1')
+})
+
+test('the lock lives three times as long as a request waits for the issuer', async () => {
+  const { startGateway, signIn, issuer, logger, memory } = createWorld()
+  const session = await signIn(usable)
+  const answer = issuer.hold()
+  const renewer = startGateway()
+  await renewer.withUsableToken(session, logger)
+  await settle()
+  assert.deepEqual(await memory.lock(session.id, 1), { outcome: 'held', lapsesInMs: 3 * issuerTimeoutMs })
+
+  answer(granted('new'))
+  await renewer.idle()
+  assert.equal((await memory.lock(session.id, 1)).outcome, 'acquired')
+})
+
+test('nobody goes on waiting once a renewal is over', async () => {
+  const { startGateway, signIn, issuer, logger, clock } = createWorld()
+  const session = await signIn(unusable)
+  const answer = issuer.hold()
+  const requests = [startGateway(), startGateway()].map((renewer) => renewer.withUsableToken(session, logger))
+  await settle()
+  answer(granted('new'))
+  await Promise.all(requests)
+  assert.equal(clock.sleeping, 0)
+})
+
+test('when the holder has died, others get 503 until its lock has lapsed, and then renew', async () => {
+  const { startGateway, signIn, issuer, logger, clock, memory } = createWorld()
+  const session = await signIn(unusable)
+  await memory.lock(session.id, 3 * issuerTimeoutMs)
+  const renewer = startGateway()
+  for (let seconds = 0; seconds < 10; seconds += 5) {
+    const waiting = rejectsWith(renewer.withUsableToken(session, logger), 'BFF_ISSUER_UNAVAILABLE')
+    await settle()
+    await clock.advance(5_000)
+    await waiting
+  }
+  assert.deepEqual(issuer.spent, [])
+
+  const waiting = renewer.withUsableToken(session, logger)
+  await settle()
+  await clock.advance(5_000)
+  assert.equal(accessToken(await waiting), 'access-1')
+})
+
+test('when the holder has died, requests with a usable token notice nothing', async () => {
+  const { startGateway, signIn, logger, memory, issuer } = createWorld()
+  const session = await signIn(usable)
+  await memory.lock(session.id, 3 * issuerTimeoutMs)
+  assert.equal(accessToken(await startGateway().withUsableToken(session, logger)), 'access-0')
+  await settle()
+  assert.deepEqual(issuer.spent, [])
+})
+
+test('a gateway that was frozen between lock and grant begins no grant that its lock might not outlive', async () => {
+  const { startGateway, signIn, issuer, logger, clock, interceptStore, mendStore, memory } = createWorld()
+  const session = await signIn(unusable)
+  const frozen = Promise.withResolvers<void>()
+  interceptStore('read', async (run) => {
+    await frozen.promise
+    return run()
+  })
+  const answer = issuer.hold()
+  const waiting = startGateway().withUsableToken(session, logger)
+  await settle()
+  await clock.advance(2_501)
+  mendStore('read')
+  frozen.resolve()
+  await settle()
+
+  assert.deepEqual(issuer.spent, ['refresh-0'])
+  const lock = await memory.lock(session.id, 1)
+  assert.ok(lock.outcome === 'held')
+  assert.ok(lock.lapsesInMs >= 2.5 * issuerTimeoutMs)
+  answer(granted('new'))
+  assert.equal(accessToken(await waiting), 'access-new')
+})
+
+test('waiters hear at once that another gateway has renewed', async () => {
+  const { startGateway, signIn, issuer, logger } = createWorld()
+  const session = await signIn(unusable)
+  const answer = issuer.hold()
+  const there = startGateway().withUsableToken(session, logger)
+  await settle()
+  const here = startGateway().withUsableToken(session, logger)
+  await settle()
+  answer(granted('new'))
+
+  await there
+  assert.equal(accessToken(await here), 'access-new')
+})
+
+test('waiters find out by themselves when the news of a renewal gets lost', async () => {
+  const { startGateway, signIn, logger, memory, sessions, clock, interceptStore } = createWorld()
+  const session = await signIn(unusable)
+  await memory.lock(session.id, 3 * issuerTimeoutMs)
+  interceptStore('changed', () => new Promise(() => {}))
+  const waiting = startGateway().withUsableToken(session, logger)
+  await settle()
+  const newer = { ...session.record.tokenSet, accessToken: 'newer', expiresAt: clock.now() + 300_000 }
+  await sessions.renewal(session, newer)()
+  assert.equal(await isSettled(waiting), false)
+
+  await clock.advance(500)
+  assert.equal(accessToken(await waiting), 'newer')
+})
+
+test('new tokens are not used before they are stored, and the store is tried again for at least 30 s', async () => {
+  const { startGateway, signIn, issuer, logger, sessions, clock, breakStore, mendStore } = createWorld()
+  const session = await signIn(unusable)
+  breakStore('replace')
+  const renewer = startGateway()
+  const late = rejectsWith(renewer.withUsableToken(session, logger), 'BFF_ISSUER_UNAVAILABLE')
+  await settle()
+  await clock.advance(30_000)
+  await late
+  assert.equal(accessToken(await sessions.reload(session)), 'access-0')
+  const waiting = renewer.withUsableToken(session, logger)
+  await settle()
+  mendStore('replace')
+  await clock.advance(1_000)
+
+  assert.equal(accessToken(await waiting), 'access-1')
+  assert.equal(accessToken(await sessions.reload(session)), 'access-1')
+  assert.deepEqual(issuer.spent, ['refresh-0'])
+})
+
+test('while new tokens can not be stored the old one serves if it is usable', async () => {
+  const { startGateway, signIn, issuer, logger, clock, breakStore } = createWorld()
+  const session = await signIn(usable)
+  breakStore('replace')
+  const renewer = startGateway()
+  for (let seconds = 0; seconds < 30; seconds++) {
+    assert.equal(accessToken(await renewer.withUsableToken(session, logger)), 'access-0')
+    await settle()
+    await clock.advance(1_000)
+  }
+  assert.deepEqual(issuer.spent, ['refresh-0'])
+})
+
+test('a write that got through although its answer was lost is recognised as our own', async () => {
+  const { startGateway, signIn, issuer, logger, clock, memory, loseAnswers, mendStore } = createWorld()
+  const session = await signIn(unusable)
+  loseAnswers('replace')
+  const waiting = startGateway().withUsableToken(session, logger)
+  await settle()
+  mendStore('replace')
+  await clock.advance(1_000)
+
+  assert.equal(accessToken(await waiting), 'access-1')
+  assert.equal((await memory.read(session.id))?.version, 2)
+  assert.deepEqual([issuer.spent, issuer.revoked], [['refresh-0'], []])
+})
+
+test('tokens that a faster holder has overtaken are dropped quietly, for revoking them might revoke its own', async () => {
+  const { startGateway, signIn, issuer, logger, clock, sessions } = createWorld()
+  const session = await signIn(unusable)
+  const toFrozen = issuer.hold()
+  const frozen = startGateway()
+  const late = rejectsWith(frozen.withUsableToken(session, logger), 'BFF_ISSUER_UNAVAILABLE')
+  await settle()
+  await clock.advance(15_000)
+  await late
+  await startGateway().withUsableToken(session, logger)
+  toFrozen(granted('overtaken'))
+  await frozen.idle()
+
+  assert.equal(accessToken(await sessions.reload(session)), 'access-1')
+  assert.deepEqual(issuer.revoked, [])
+})
+
+test('a new refresh token is kept although a holder whose lock had lapsed stored tokens without one meanwhile', async () => {
+  const { startGateway, signIn, issuer, logger, clock, sessions } = createWorld()
+  const session = await signIn(unusable)
+  const toFrozen = issuer.hold()
+  const toNext = issuer.hold()
+  const frozen = startGateway()
+  const late = rejectsWith(frozen.withUsableToken(session, logger), 'BFF_ISSUER_UNAVAILABLE')
+  await settle()
+  await clock.advance(15_000)
+  await late
+  const waiting = startGateway().withUsableToken(session, logger)
+  await settle()
+  const unrotated = { accessToken: 'unrotated', tokenType: 'Bearer', expiresInMs: 300_000 }
+  toFrozen({ outcome: 'granted', tokens: unrotated })
+  await frozen.idle()
+  assert.equal(accessToken(await sessions.reload(session)), 'unrotated')
+  toNext(granted('rotated'))
+
+  assert.equal(accessToken(await waiting), 'access-rotated')
+  const stored = await sessions.reload(session)
+  assert.equal(stored?.record.tokenSet.refreshToken, 'refresh-rotated')
+  assert.equal(stored?.version, 3)
+})
+
+test('a gateway that closes waits for the renewals that are under way', async () => {
+  const { startGateway, signIn, issuer, logger, sessions } = createWorld()
+  const session = await signIn(usable)
+  const answer = issuer.hold()
+  const renewer = startGateway()
+  await renewer.withUsableToken(session, logger)
+  await settle()
+  const closing = renewer.idle()
+  assert.equal(await isSettled(closing), false)
+
+  answer(granted('new'))
+  await closing
+  assert.equal(accessToken(await sessions.reload(session)), 'access-new')
+})
