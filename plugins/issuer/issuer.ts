@@ -3,11 +3,13 @@ import * as oidc from 'openid-client'
 import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import type { GrantedTokens } from '../oidc-session/token-set.ts'
-import { type ClientCredentials, clientAuthentication } from './client-authentication.ts'
+import type { ClientCredentials } from './client-authentication.ts'
+import { discover } from './discovery.ts'
 import { type GrantFailure, grantFailure } from './grant-failure.ts'
 import { type LogoutNotice, LogoutTokenError, verifyLogoutToken } from './logout-token.ts'
 import { createMetadataSource } from './metadata-source.ts'
-import { refreshAnswerFetch, refreshedIdToken } from './refresh-answer.ts'
+import { refreshedIdToken } from './refresh-answer.ts'
+import { fetchUserInfo } from './user-info.ts'
 
 export interface IssuerOptions extends ClientCredentials {
   issuer: URL
@@ -197,47 +199,6 @@ function keySet(jwksUri: string | undefined, { issuer, timeoutMs }: IssuerOption
   const isTrusted = url?.protocol === 'https:' || url?.protocol === issuer.protocol
   if (!url || !isTrusted) throw new LogoutTokenError('The issuer has no keys to check with')
   return createRemoteJWKSet(url, { timeoutDuration: timeoutMs })
-}
-
-interface Configurations {
-  /** For what a person waits for. */
-  interactive: oidc.Configuration
-  /** For refresh token grants: an answer that comes late is still worth having, since the token is spent. */
-  patient: oidc.Configuration
-}
-
-async function discover(options: IssuerOptions): Promise<Configurations> {
-  const authentication = await clientAuthentication(options)
-  const insecure = options.issuer.protocol === 'http:'
-  const interactive = await oidc.discovery(options.issuer, options.clientId, {}, authentication, {
-    timeout: options.timeoutMs / 1000,
-    ...(insecure && { execute: [oidc.allowInsecureRequests] }),
-  })
-  // Without this the signature of an ID token from the token endpoint is not looked at.
-  oidc.enableNonRepudiationChecks(interactive)
-
-  const patient = new oidc.Configuration(interactive.serverMetadata(), options.clientId, {}, authentication)
-  patient.timeout = undefined
-  patient[oidc.customFetch] = refreshAnswerFetch(2.5 * options.timeoutMs)
-  if (insecure) oidc.allowInsecureRequests(patient)
-  return { interactive, patient }
-}
-
-/** The claims of UserInfo, or none when it can't be had: the ID token has said who it is. A foreign `sub` throws.
- *  @see https://openid.net/specs/openid-connect-core-1_0.html#UserInfoResponse */
-async function fetchUserInfo(
-  configuration: oidc.Configuration,
-  accessToken: string,
-  subject: string,
-): Promise<Record<string, unknown>> {
-  if (configuration.serverMetadata().userinfo_endpoint === undefined) return {}
-  try {
-    return await oidc.fetchUserInfo(configuration, accessToken, subject)
-  } catch (error) {
-    if (error instanceof oidc.ClientError && error.code === 'OAUTH_JSON_ATTRIBUTE_COMPARISON_FAILED')
-      throw error
-    return {}
-  }
 }
 
 function grantedTokens(answer: oidc.TokenEndpointResponse, idToken: string | undefined): GrantedTokens {

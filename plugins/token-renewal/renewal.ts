@@ -3,10 +3,9 @@ import { GatewayError } from '../errors/catalogue.ts'
 import type { Issuer } from '../issuer/issuer.ts'
 import { type Metrics, noMetrics, type RenewalOutcome } from '../observability/metrics.ts'
 import type { Session, Sessions } from '../oidc-session/sessions.ts'
-import { type GrantedTokens, tokenSetFrom } from '../oidc-session/token-set.ts'
-import { type Lock, type SessionStore, StoreUnavailableError } from '../session-store/store.ts'
+import type { Lock, SessionStore } from '../session-store/store.ts'
 import { backOffMs } from './back-off.ts'
-import { isSameIdentity } from './identity.ts'
+import { createTokenKeeper } from './keep-tokens.ts'
 import { isoTime, type RenewalLog, refreshTokenHash } from './renewal-log.ts'
 
 export interface RenewalOptions {
@@ -48,8 +47,6 @@ const again: Attempt = { outcome: 'again' }
 
 /** A waiter looks again this often, should the news of a change get lost. */
 const lookAgainMs = 500
-/** How long a store that fails is tried again with what a grant has led to. */
-const insistForMs = 60_000
 
 export function createRenewal({
   sessions,
@@ -64,6 +61,7 @@ export function createRenewal({
   // holder whose event loop is alive but whose grant hangs, and would stop while the process is frozen anyway.
   const lockMs = 3 * issuerTimeoutMs
   const longestGrantMs = 2.5 * issuerTimeoutMs
+  const keepTokens = createTokenKeeper({ sessions, issuer, clock, metrics })
 
   return async function renew(seen, log, permit = async () => true) {
     let permitted = false
@@ -146,7 +144,7 @@ export function createRenewal({
         return { outcome: 'failed', retryInMs }
       }
       case 'granted': {
-        const kept = await keep(session, answer.tokens, { requestedAt, log, count })
+        const kept = await keepTokens(session, answer.tokens, { requestedAt, log, count })
         count('renewed')
         const { tokenType, expiresAt } = kept.record.tokenSet
         const durationMs = Math.round(clock.monotonic() - startedAt)
@@ -154,62 +152,6 @@ export function createRenewal({
         return renewed(kept)
       }
     }
-  }
-
-  /** Stores what a grant brought, before anything else is done with it. */
-  async function keep(
-    session: Session,
-    granted: GrantedTokens,
-    { requestedAt, log, count }: Grant,
-  ): Promise<Session> {
-    if (granted.idToken !== undefined && !isSameIdentity(granted.idToken, session.record, issuer.clientId)) {
-      // Looked at before it is stored, so that another user's tokens never reach another instance.
-      log.warn({ event: 'token.renewal.failed', reason: 'foreign_identity', final: true })
-      count('foreign_identity')
-      metrics.sessionEnded('foreign_identity')
-      // Whatever is stored by now comes from the same grants. One that did not rotate has only the old token.
-      const { refreshToken = session.record.tokenSet.refreshToken } = granted
-      await Promise.all([revoke(refreshToken, log), insist(() => sessions.end(session))])
-      throw new GatewayError('BFF_SESSION_ENDED', { details: 'Token error: foreign identity' })
-    }
-    for (let over = session; ; ) {
-      // The tokens exist nowhere else, so a store that fails just now is tried again.
-      const tokenSet = tokenSetFrom(granted, requestedAt, over.record.tokenSet)
-      const result = await insist(sessions.renewal(over, tokenSet))
-      if (result.outcome === 'stored') return result.session
-      const current = result.outcome === 'gone' ? undefined : await insist(() => sessions.reload(session))
-      if (!current) {
-        // Logged out while the grant ran: it stays dead.
-        count('gone')
-        await revoke(granted.refreshToken, log)
-        throw new GatewayError('BFF_SESSION_REQUIRED')
-      }
-      // The lock had lapsed, and another holder stored its tokens. They are the newer ones, unless they came with
-      // no refresh token of their own: then what is stored is the one that this grant has spent.
-      const spent = session.record.tokenSet.refreshToken
-      if (granted.refreshToken === undefined || current.record.tokenSet.refreshToken !== spent) return current
-      over = current
-    }
-  }
-
-  /** Does what has to reach the store once the refresh token is spent. */
-  async function insist<T>(write: () => Promise<T>): Promise<T> {
-    const giveUpAt = clock.monotonic() + insistForMs
-    for (let retryInMs = 50; ; retryInMs = Math.min(2 * retryInMs, 1000)) {
-      try {
-        return await write()
-      } catch (error) {
-        if (!(error instanceof StoreUnavailableError) || clock.monotonic() >= giveUpAt) throw error
-        await clock.sleep(retryInMs)
-      }
-    }
-  }
-
-  async function revoke(refreshToken: string | undefined, log: RenewalLog): Promise<void> {
-    if (refreshToken === undefined) return
-    await issuer.revoke(refreshToken).catch(() => {
-      log.warn({ event: 'token.revocation.failed', refreshTokenHash: refreshTokenHash(refreshToken) })
-    })
   }
 
   async function reload(session: Session): Promise<Session> {
@@ -225,13 +167,6 @@ interface Holder {
   /** By the monotonic clock. */
   lapsesAt: number
   log: RenewalLog
-}
-
-/** A grant that was asked for. */
-interface Grant {
-  requestedAt: number
-  log: RenewalLog
-  count: (outcome: RenewalOutcome) => void
 }
 
 /** One turn at holding the lock. */

@@ -1,0 +1,87 @@
+import { GatewayError } from '../errors/catalogue.ts'
+import type { Metrics, RenewalOutcome } from '../observability/metrics.ts'
+import type { Session } from '../oidc-session/sessions.ts'
+import { type GrantedTokens, tokenSetFrom } from '../oidc-session/token-set.ts'
+import { StoreUnavailableError } from '../session-store/store.ts'
+import { isSameIdentity } from './identity.ts'
+import type { RenewalOptions } from './renewal.ts'
+import { type RenewalLog, refreshTokenHash } from './renewal-log.ts'
+
+export type TokenKeeperOptions = Pick<RenewalOptions, 'sessions' | 'issuer' | 'clock'> & {
+  metrics: Pick<Metrics, 'sessionEnded'>
+}
+
+/** The grant that brought the tokens. */
+export interface Grant {
+  /** Milliseconds since the epoch. */
+  requestedAt: number
+  log: RenewalLog
+  count: (outcome: RenewalOutcome) => void
+}
+
+/**
+ * Stores what a grant brought, before anything else is done with it.
+ *
+ * @returns the session with the newest tokens there are, these or another holder's
+ * @throws GatewayError BFF_SESSION_ENDED when they are somebody else's, BFF_SESSION_REQUIRED when it ended meanwhile
+ * @throws StoreUnavailableError when the store has not come back in a minute
+ */
+export type KeepTokens = (session: Session, granted: GrantedTokens, grant: Grant) => Promise<Session>
+
+/** How long a store that fails is tried again with what a grant has led to. */
+const insistForMs = 60_000
+
+export function createTokenKeeper({ sessions, issuer, clock, metrics }: TokenKeeperOptions): KeepTokens {
+  return async function keepTokens(session, granted, { requestedAt, log, count }) {
+    const { idToken, refreshToken } = granted
+    if (idToken !== undefined && !isSameIdentity(idToken, session.record, issuer.clientId)) {
+      // Looked at before it is stored, so that another user's tokens never reach another instance.
+      log.warn({ event: 'token.renewal.failed', reason: 'foreign_identity', final: true })
+      count('foreign_identity')
+      metrics.sessionEnded('foreign_identity')
+      // Whatever is stored by now comes from the same grants. One that did not rotate has only the old token.
+      const newest = refreshToken ?? session.record.tokenSet.refreshToken
+      await Promise.all([revoke(newest, log), insist(() => sessions.end(session))])
+      throw new GatewayError('BFF_SESSION_ENDED', { details: 'Token error: foreign identity' })
+    }
+
+    for (let over = session; ; ) {
+      // The tokens exist nowhere else, so a store that fails just now is tried again.
+      const tokenSet = tokenSetFrom(granted, requestedAt, over.record.tokenSet)
+      const result = await insist(sessions.renewal(over, tokenSet))
+      if (result.outcome === 'stored') return result.session
+      const current = result.outcome === 'gone' ? undefined : await insist(() => sessions.reload(session))
+      if (!current) {
+        // Logged out while the grant ran: it stays dead.
+        count('gone')
+        await revoke(refreshToken, log)
+        throw new GatewayError('BFF_SESSION_REQUIRED')
+      }
+      // The lock had lapsed, and another holder stored its tokens. They are the newer ones, unless they came with
+      // no refresh token of their own: then what is stored is the one that this grant has spent.
+      const spent = session.record.tokenSet.refreshToken
+      if (refreshToken === undefined || current.record.tokenSet.refreshToken !== spent) return current
+      over = current
+    }
+  }
+
+  /** Does what has to reach the store once the refresh token is spent. */
+  async function insist<T>(write: () => Promise<T>): Promise<T> {
+    const giveUpAt = clock.monotonic() + insistForMs
+    for (let retryInMs = 50; ; retryInMs = Math.min(2 * retryInMs, 1000)) {
+      try {
+        return await write()
+      } catch (error) {
+        if (!(error instanceof StoreUnavailableError) || clock.monotonic() >= giveUpAt) throw error
+        await clock.sleep(retryInMs)
+      }
+    }
+  }
+
+  async function revoke(refreshToken: string | undefined, log: RenewalLog): Promise<void> {
+    if (refreshToken === undefined) return
+    await issuer.revoke(refreshToken).catch(() => {
+      log.warn({ event: 'token.revocation.failed', refreshTokenHash: refreshTokenHash(refreshToken) })
+    })
+  }
+}
