@@ -12,6 +12,14 @@ import draining from './plugins/draining/index.ts'
 import errors, { answerBadUrl, answerMalformed } from './plugins/errors/index.ts'
 import frontend from './plugins/frontend/index.ts'
 import issuer from './plugins/issuer/index.ts'
+import limiting from './plugins/limits/index.ts'
+import {
+  defaultLimits,
+  keepAliveTimeoutMs,
+  type Limits,
+  maxBodyBytes,
+  maxHeaderBytes,
+} from './plugins/limits/limits.ts'
 import { loggerOptions } from './plugins/logging/logger-options.ts'
 import observability from './plugins/observability/index.ts'
 import oidcSession from './plugins/oidc-session/index.ts'
@@ -30,6 +38,8 @@ export interface AppExtras {
   /** Routes of the application's own, behind the request guard: they call `app.requireSession` and the like. */
   localRoutes?: FastifyPluginAsync
   clock?: Clock
+  /** Others than the usual ones. */
+  limits?: Partial<Limits>
   /** Where log lines go. Unset: standard output. */
   logStream?: LogStream
 }
@@ -43,9 +53,12 @@ export function buildApp(options: GatewayOptions, extras: AppExtras = {}): Fasti
   const { publicUrl, oidc, session, cookie } = options
   const { clock = systemClock } = extras
   const loginUrl = `${basePath(publicUrl)}/bff/login`
-  const app = Fastify(serverOptions(options, loginUrl, extras.logStream))
+  const limits = { ...defaultLimits, ...extras.limits }
+  const routeOptions: RouteOptions = { ...options, clock, requestsPerMinute: limits.requestsPerMinute }
+  const app = Fastify(serverOptions(options, loginUrl, limits, extras.logStream))
 
   app.register(errors, { loginUrl })
+  app.register(limiting, limits)
   app.register(draining)
   app.register(observability, { host: options.host, metricsPort: options.metricsPort })
 
@@ -61,9 +74,9 @@ export function buildApp(options: GatewayOptions, extras: AppExtras = {}): Fasti
     clock,
   })
 
-  app.register(async (scope) => navigations(scope, { ...options, clock }))
-  app.register(async (scope) => logoutNotices(scope, { ...options, clock }))
-  app.register(async (scope) => guarded(scope, { ...options, clock }, extras))
+  app.register(async (scope) => navigations(scope, routeOptions))
+  app.register(async (scope) => logoutNotices(scope, routeOptions))
+  app.register(async (scope) => guarded(scope, routeOptions, extras))
   if (options.staticDir !== undefined) {
     app.register(frontend, { staticDir: options.staticDir, https: publicUrl.protocol === 'https:' })
   }
@@ -94,6 +107,7 @@ async function guarded(
 function serverOptions(
   { publicUrl, trustProxy, logLevel }: GatewayOptions,
   loginUrl: string,
+  { headersTimeoutMs }: Limits,
   logStream?: LogStream,
 ): FastifyHttpOptions<Server> {
   const base = basePath(publicUrl)
@@ -112,7 +126,14 @@ function serverOptions(
     rewriteUrl: ({ url = '/' }) => (base && url.startsWith(`${base}/`) ? url.slice(base.length) : url),
     // Requests on connections that are still open when closing begins are answered, not refused.
     return503OnClosing: false,
-    // Any other upgrade that a client offers, such as h2c, is declined by answering as if it had not.
-    http: { shouldUpgradeCallback: ({ headers }) => isWebSocketUpgrade(headers.upgrade) },
+    keepAliveTimeout: keepAliveTimeoutMs,
+    bodyLimit: maxBodyBytes,
+    http: {
+      maxHeaderSize: maxHeaderBytes,
+      headersTimeout: headersTimeoutMs,
+      connectionsCheckingInterval: Math.ceil(headersTimeoutMs / 6),
+      // Any other upgrade that a client offers, such as h2c, is declined by answering as if it had not.
+      shouldUpgradeCallback: ({ headers }) => isWebSocketUpgrade(headers.upgrade),
+    },
   }
 }

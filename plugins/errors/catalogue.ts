@@ -39,6 +39,12 @@ const catalogue = {
     error: 'Request timeout',
     details: 'The request did not arrive in time',
   },
+  BFF_URL_TOO_LONG: { statusCode: 414, error: 'URL too long', details: 'The URL of the request is too long' },
+  BFF_RATE_LIMITED: {
+    statusCode: 429,
+    error: 'Too many requests',
+    details: 'Too many requests came from this address: try again later',
+  },
   BFF_HEADERS_TOO_LARGE: {
     statusCode: 431,
     error: 'Headers too large',

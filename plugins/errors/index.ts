@@ -1,6 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
-import type { ConnectionError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type {
+  ConnectionError,
+  FastifyBaseLogger,
+  FastifyInstance,
+  FastifyReply,
+  FastifyRequest,
+} from 'fastify'
 import fp from 'fastify-plugin'
 import { asGatewayError } from './as-gateway-error.ts'
 import { errorBody, GatewayError, retryAfterSeconds } from './catalogue.ts'
@@ -39,13 +45,19 @@ export function answerBadUrl(loginUrl: string) {
 
 /** Fastify's `clientErrorHandler`: what Node's parser could not make sense of. There is no request to answer. */
 export function answerMalformed(this: FastifyInstance, fault: ConnectionError, socket: Socket): void {
+  // Nobody is there, or nothing was asked: who opened the connection in advance would take it for an answer.
+  if (fault.code === 'ECONNRESET' || socket.bytesRead === 0) return void socket.destroy()
+  const reqId = randomUUID()
+  refuse(socket, malformedRequest(fault), reqId, this.log.child({ reqId }))
+}
+
+/** Ends a connection on which a request can't be read to its end, with an answer if that can still be given. */
+export function refuse(socket: Socket, error: GatewayError, requestId: string, log: FastifyBaseLogger): void {
   // The rest of what has been answered.
   if (socket.writableEnded) return
-  if (fault.code === 'ECONNRESET' || !awaitsAnswer(socket)) return void socket.destroy()
-  const error = malformedRequest(fault)
-  const reqId = randomUUID()
-  this.log.debug({ err: error, reqId }, error.message)
-  endWith(socket, rawAnswer(error, reqId))
+  if (!awaitsAnswer(socket)) return void socket.destroy()
+  log.debug({ err: error }, error.message)
+  endWith(socket, rawAnswer(error, requestId))
 }
 
 function answer(thrown: unknown, request: FastifyRequest, reply: FastifyReply, loginUrl: string) {

@@ -1,20 +1,28 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
+import { maxHeaderBytes } from '../limits/limits.ts'
 import { errorBody, GatewayError } from './catalogue.ts'
 
 /** How long a client that has been refused may go on sending, in milliseconds. */
 const lingeringMs = 1000
 
 /** What a client is told whose request Node's parser refused. */
-export function malformedRequest(fault: Error & { code?: string }): GatewayError {
+export function malformedRequest(fault: Error & { code?: string; rawPacket?: unknown }): GatewayError {
   switch (fault.code) {
     case 'HPE_HEADER_OVERFLOW':
-      return new GatewayError('BFF_HEADERS_TOO_LARGE', { cause: fault })
+      return new GatewayError(isOneLine(fault.rawPacket) ? 'BFF_URL_TOO_LONG' : 'BFF_HEADERS_TOO_LARGE', {
+        cause: fault,
+      })
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return new GatewayError('BFF_REQUEST_TIMEOUT', { cause: fault })
     default:
       return new GatewayError('BFF_MALFORMED_REQUEST', { cause: fault })
   }
+}
+
+/** What of a request alone is at hand when it is refused: the bytes that came last. */
+function isOneLine(packet: unknown): boolean {
+  return Buffer.isBuffer(packet) && /^[A-Z]+ [^\n]*$/.test(packet.toString('latin1', 0, maxHeaderBytes))
 }
 
 /**

@@ -81,7 +81,7 @@ export async function callback(app: FastifyInstance, { publicUrl, clock }: Route
     } catch (error) {
       if (!(error instanceof LoginError)) throw error
       if (transaction.silent && silentRefusals.has(error.oauthError ?? '')) return undefined
-      request.log.warn({ event: 'login.rejected', err: error })
+      request.log.warn({ event: 'login.rejected', reason: error.reason, err: error })
       throw new GatewayError('BFF_LOGIN_REJECTED', { cause: error })
     }
   }

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { sidIndex } from '../../plugins/oidc-session/sessions.ts'
+import { forFramesOf } from './answer-headers.ts'
 import { endSession } from './end-session.ts'
 import type { RouteOptions } from './options.ts'
 
@@ -13,10 +14,10 @@ type Notice = FastifyRequest<{ Querystring: Record<string, unknown> }>
  * @see https://openid.net/specs/openid-connect-frontchannel-1_0.html
  */
 export async function frontchannelLogout(app: FastifyInstance, { oidc }: RouteOptions): Promise<void> {
-  const policy = `default-src 'none'; frame-ancestors ${oidc.issuer.origin}`
+  const helmet = forFramesOf(oidc.issuer.origin)
 
-  app.get('/bff/frontchannel-logout', async (request: Notice, reply) => {
-    reply.header('cache-control', 'no-store').header('content-security-policy', policy)
+  app.get('/bff/frontchannel-logout', { helmet }, async (request: Notice, reply) => {
+    reply.header('cache-control', 'no-store')
     const { iss, sid } = request.query
     if (typeof sid !== 'string' || sid === '' || iss !== (await app.issuer.identifier())) throw mismatch()
 

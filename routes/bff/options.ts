@@ -1,4 +1,5 @@
 import type { Clock } from '../../plugins/clock.ts'
 import type { GatewayOptions } from '../../plugins/config/options.ts'
+import type { Limits } from '../../plugins/limits/limits.ts'
 
-export type RouteOptions = GatewayOptions & { clock: Clock }
+export type RouteOptions = GatewayOptions & { clock: Clock } & Pick<Limits, 'requestsPerMinute'>

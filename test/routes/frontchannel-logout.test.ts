@@ -43,7 +43,7 @@ function assertDone(response: LightMyRequestResponse, issuer: string): void {
   assert.equal(response.statusCode, 200, response.body)
   assert.equal(response.headers['content-type'], 'text/html; charset=utf-8')
   assert.equal(response.headers['cache-control'], 'no-store')
-  assert.equal(response.headers['content-security-policy'], `default-src 'none'; frame-ancestors ${issuer}`)
+  assert.equal(response.headers['content-security-policy'], `default-src 'none';frame-ancestors ${issuer}`)
   assert.equal(response.headers['x-frame-options'], undefined)
 }
 

@@ -127,3 +127,13 @@ test('a line names user and session, so that one session can be followed without
   assert.match(sessionHash, /^[\w-]{22}$/)
   assert.match(reqId, /^[\da-f-]{36}$/)
 })
+
+test('the log says in a word why a login was rejected', async (t) => {
+  const { issuer, newBrowser, log } = await start(t)
+  issuer.rewrite('/token', (_answer, ctx) =>
+    Object.assign(ctx, { status: 401, body: { error: 'invalid_client' } }),
+  )
+  const browser = newBrowser()
+  await browser.open(await browser.authorize(await browser.beginLogin({ returnUrl: '/' })))
+  assert.match(log(), /"event":"login.rejected","reason":"invalid_client"/)
+})

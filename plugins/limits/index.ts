@@ -1,0 +1,23 @@
+import fp from 'fastify-plugin'
+import { GatewayError } from '../errors/catalogue.ts'
+import { refuse } from '../errors/index.ts'
+import { watchBody } from './idle-body.ts'
+import type { Limits } from './limits.ts'
+
+/**
+ * Clients that begin a body and never finish it are let go. Node's `requestTimeout` would do that too, but also cut
+ * off an upload that only takes long.
+ */
+export default fp<Pick<Limits, 'bodyIdleTimeoutMs'>>(
+  async (app, { bodyIdleTimeoutMs }) => {
+    app.addHook('onRequest', async ({ raw, id, log }, reply) => {
+      const { headers, socket } = raw
+      if (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined) return
+      watchBody(raw, bodyIdleTimeoutMs, () => {
+        if (reply.raw.headersSent) socket.destroy()
+        else refuse(socket, new GatewayError('BFF_REQUEST_TIMEOUT'), id, log)
+      })
+    })
+  },
+  { name: 'limits', fastify: '5.x' },
+)

@@ -1,0 +1,25 @@
+/** How long and how often a client may keep the gateway busy. */
+export interface Limits {
+  /** For the headers of a request, from its first byte or from the connection's beginning, in milliseconds. */
+  headersTimeoutMs: number
+  /** How long nothing of a body may come, in milliseconds. In all, an upload may take as long as it likes. */
+  bodyIdleTimeoutMs: number
+  /** Of one client to the endpoints that anybody may call: each sign-in takes two. */
+  requestsPerMinute: number
+}
+
+export const defaultLimits: Limits = {
+  headersTimeoutMs: 30_000,
+  bodyIdleTimeoutMs: 30_000,
+  // An address can be that of a whole company.
+  requestsPerMinute: 6000,
+}
+
+/** Longer than load balancers keep a connection open, or they would send a request on one that is just closing. */
+export const keepAliveTimeoutMs = 75_000
+
+/** For the request line and all headers together. Node's own default can be changed by a flag. */
+export const maxHeaderBytes = 16 * 1024
+
+/** For bodies that are read into memory. Proxied ones stream, and have no limit. */
+export const maxBodyBytes = 64 * 1024

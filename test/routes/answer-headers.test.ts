@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { startGateway, startUpstream } from '../proxy/support.ts'
+import { startInjectGateway } from '../support/inject-gateway.ts'
+
+const csrf = { 'x-csrf': '1' }
+const https = { PUBLIC_URL: 'https://app.example.com' }
+const policy = "default-src 'none';frame-ancestors 'self'"
+
+test('answers and error pages below /bff allow browsers nothing', async (t) => {
+  const { app } = await startInjectGateway(t)
+  for (const url of ['/bff/login', '/bff/callback', '/bff/logout', '/bff/user', '/bff/session', '/bff/x']) {
+    const { headers } = await app.inject({ url, headers: { ...csrf, accept: 'text/html' } })
+    assert.equal(headers['content-security-policy'], policy, url)
+    assert.equal(headers['x-content-type-options'], 'nosniff', url)
+    assert.equal(headers['x-frame-options'], 'SAMEORIGIN', url)
+    assert.equal(headers['referrer-policy'], 'same-origin', url)
+    assert.equal(headers['strict-transport-security'], undefined, url)
+  }
+})
+
+test('a login in a popup keeps the page that opened it', async (t) => {
+  const { app } = await startInjectGateway(t)
+  const { statusCode, headers } = await app.inject('/bff/login')
+  assert.equal(statusCode, 302)
+  assert.equal(headers['cross-origin-opener-policy'], undefined)
+})
+
+test('browsers are told to stay with https where there is any, for this host alone', async (t) => {
+  const { app } = await startInjectGateway(t, { env: https })
+  const { headers } = await app.inject('/bff/login')
+  assert.equal(headers['strict-transport-security'], 'max-age=31536000')
+})
+
+test("errors of a logout in a frame are shown in the issuer's frame as well", async (t) => {
+  const { app, issuer } = await startInjectGateway(t)
+  const { statusCode, headers } = await app.inject('/bff/frontchannel-logout')
+  assert.equal(statusCode, 400)
+  assert.equal(headers['content-security-policy'], `default-src 'none';frame-ancestors ${issuer.issuer}`)
+  assert.equal(headers['x-frame-options'], undefined)
+  assert.equal(headers['cross-origin-resource-policy'], undefined)
+  assert.equal(headers['x-content-type-options'], 'nosniff')
+})
+
+test('what an upstream answers gets none of them', async (t) => {
+  const upstream = await startUpstream(t)
+  const gateway = await startGateway(t, [{ target: upstream.url }])
+  const { status, headers } = await gateway.call('/api/x')
+  assert.equal(status, 200)
+  assert.deepEqual(Object.keys(headers).sort(), ['cache-control', 'connection', 'content-length', 'date'])
+})

@@ -1,0 +1,213 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import type { Limits } from '../../plugins/limits/limits.ts'
+import {
+  closed,
+  exchange,
+  type GatewayOptions,
+  open,
+  readUntil,
+  startGateway,
+  startUpstream,
+} from '../proxy/support.ts'
+import { assertError } from '../support/assert-error.ts'
+import { startInjectGateway } from '../support/inject-gateway.ts'
+
+const csrf = { 'x-csrf': '1' }
+
+function start(t: TestContext, target: string, limits: Partial<Limits>, options: GatewayOptions = {}) {
+  return startGateway(t, [{ target }], { ...options, extras: { limits } })
+}
+
+/** Sends the pieces one at a time for as long as the connection is open. @returns what came back */
+async function dribble(port: number, beginning: string, piece: string, everyMs: number): Promise<string> {
+  const socket = connect(port, '127.0.0.1').setEncoding('latin1')
+  socket.on('error', () => {})
+  socket.write(beginning)
+  const timer = setInterval(() => socket.writable && socket.write(piece), everyMs)
+  let received = ''
+  socket.on('data', (text) => (received += text))
+  await once(socket, 'close')
+  clearInterval(timer)
+  return received
+}
+
+function assertTimedOut(answer: string): void {
+  assert.match(answer, /^HTTP\/1\.1 408 .*\r\n/)
+  assert.match(answer, /\r\nConnection: close\r\n/)
+  const body = JSON.parse(answer.split('\r\n\r\n')[1] ?? '')
+  assert.deepEqual(Object.keys(body).sort(), ['code', 'details', 'error', 'requestId', 'statusCode'])
+  assert.equal(body.code, 'BFF_REQUEST_TIMEOUT')
+}
+
+test('a client that dribbles its headers is told so, and its connection closed', async (t) => {
+  const gateway = await start(t, 'http://127.0.0.1:9', { headersTimeoutMs: 300 })
+  const answer = await dribble(gateway.port, 'GET /healthz HTTP/1.1\r\nHost: x\r\n', 'X-A: b\r\n', 20)
+  assertTimedOut(answer)
+})
+
+test('a connection on which nothing was asked is closed without a word, which could pass for an answer', async (t) => {
+  const gateway = await start(t, 'http://127.0.0.1:9', { headersTimeoutMs: 300 })
+  assert.equal(await exchange(gateway.port, ''), '')
+})
+
+test('a client that stops in the middle of a body is told so, and the upstream is not left waiting', async (t) => {
+  const upstream = await startUpstream(t, ({ request }) => request.resume())
+  const gateway = await start(t, upstream.url, { bodyIdleTimeoutMs: 100 })
+  const arriving = upstream.nextArrival()
+  const head = 'POST /api/x HTTP/1.1\r\nHost: x\r\nx-csrf: 1\r\nContent-Length: 100000\r\n\r\n'
+
+  const answer = exchange(gateway.port, `${head}abc`)
+
+  const { request } = await arriving
+  const cut = closed(request.on('error', () => {}))
+  assertTimedOut(await answer)
+  await cut
+  assert.equal(request.complete, false)
+})
+
+test('the same for a body that an endpoint of the gateway wants to read', async (t) => {
+  const gateway = await start(t, 'http://127.0.0.1:9', { bodyIdleTimeoutMs: 100 })
+  const form = 'Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100'
+  const head = `POST /bff/backchannel-logout HTTP/1.1\r\nHost: x\r\n${form}\r\n\r\n`
+
+  assertTimedOut(await exchange(gateway.port, `${head}logout_token=`))
+})
+
+test('one that has been answered and still sends no more is cut off', async (t) => {
+  const gateway = await start(t, 'http://127.0.0.1:9', { bodyIdleTimeoutMs: 100 })
+  const head = 'POST /api/x HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n'
+
+  const answer = await exchange(gateway.port, `${head}abc`)
+
+  assert.match(answer, /^HTTP\/1\.1 403 /)
+  assert.equal(answer.match(/HTTP\/1\.1/g)?.length, 1)
+})
+
+test('an upload that goes on for far longer is not cut off while anything of it comes', async (t) => {
+  const limits = { headersTimeoutMs: 300, bodyIdleTimeoutMs: 300 }
+  const upstream = await startUpstream(t)
+  const gateway = await start(t, upstream.url, limits)
+  const outgoing = open(gateway.port, '/api/x', { method: 'POST', chunked: true })
+  const began = performance.now()
+  const answered = once(outgoing, 'response')
+  const timer = setInterval(() => {
+    if (performance.now() - began < 4 * limits.bodyIdleTimeoutMs) return void outgoing.write('x')
+    clearInterval(timer)
+    outgoing.end()
+  }, 10)
+
+  const [answer] = await answered
+
+  assert.equal(answer.statusCode, 200)
+  assert.equal(await readUntil(answer, 'ok'), 'ok')
+})
+
+test('nor one whose upstream takes its time to read it', async (t) => {
+  const bodyIdleTimeoutMs = 200
+  const upstream = await startUpstream(t, ({ request, response }) => {
+    setTimeout(() => request.resume().once('end', () => response.end('ok')), 4 * bodyIdleTimeoutMs)
+  })
+  const gateway = await start(t, upstream.url, { bodyIdleTimeoutMs })
+  // More than all buffers on the way can hold.
+  const body = Buffer.alloc(32 * 1024 * 1024)
+
+  const answer = await gateway.call('/api/x', { method: 'POST', body })
+
+  assert.equal(answer.status, 200)
+  assert.equal(answer.text, 'ok')
+})
+
+test('nor a stream of events that has nothing to say', async (t) => {
+  const limits = { headersTimeoutMs: 300, bodyIdleTimeoutMs: 300 }
+  const upstream = await startUpstream(t, ({ response }) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: one\n\n')
+    setTimeout(() => response.end('data: two\n\n'), 4 * limits.headersTimeoutMs)
+  })
+  const gateway = await start(t, upstream.url, limits)
+  const outgoing = open(gateway.port, '/api/x')
+  outgoing.end()
+  const [answer] = await once(outgoing, 'response')
+
+  assert.match(await readUntil(answer, 'two'), /one.*two/s)
+})
+
+test('a URL that is too long for any request is refused as such', async (t) => {
+  const gateway = await start(t, 'http://127.0.0.1:9', {})
+  const answer = await exchange(gateway.port, `GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: x\r\n\r\n`)
+  assert.match(answer, /^HTTP\/1\.1 414 /)
+  assert.equal(JSON.parse(answer.split('\r\n\r\n')[1] ?? '').code, 'BFF_URL_TOO_LONG')
+})
+
+test('an endpoint of the gateway reads no more than 64 KiB, a proxied body may be larger', async (t) => {
+  const upstream = await startUpstream(t)
+  const gateway = await start(t, upstream.url, {})
+  const headers = { 'content-type': 'application/x-www-form-urlencoded' }
+  const send = (path: string, length: number) =>
+    gateway.call(path, { method: 'POST', headers, body: 'x'.repeat(length) })
+
+  const tooLarge = await send('/bff/backchannel-logout', 64 * 1024 + 1)
+  assert.equal(tooLarge.status, 413)
+  assert.equal(JSON.parse(tooLarge.text).code, 'FST_ERR_CTP_BODY_TOO_LARGE')
+  assert.equal((await send('/bff/backchannel-logout', 64 * 1024)).status, 400)
+  assert.equal((await send('/api/x', 2 * 1024 * 1024)).status, 200)
+})
+
+test('a connection is kept open for longer than load balancers keep theirs', async (t) => {
+  const { app } = await startInjectGateway(t)
+  assert.equal(app.server.keepAliveTimeout, 75_000)
+})
+
+test('a client that calls the open endpoints too often waits, all others do not', async (t) => {
+  const { app } = await startInjectGateway(t, {
+    env: { TRUST_PROXY: '10.0.0.0/8' },
+    extras: { limits: { requestsPerMinute: 4 } },
+  })
+  const call = (url: string, client = '192.0.2.1', headers = {}) =>
+    app.inject({ url, remoteAddress: '10.0.0.1', headers: { 'x-forwarded-for': client, ...headers } })
+
+  for (const path of ['login', 'callback', 'logout', 'login']) {
+    assert.notEqual((await call(`/bff/${path}`)).statusCode, 429)
+  }
+  for (const path of ['login', 'callback', 'logout']) {
+    const refused = await call(`/bff/${path}`)
+    assertError(refused, 429, 'BFF_RATE_LIMITED')
+    const seconds = Number(refused.headers['retry-after'])
+    assert.ok(seconds > 0 && seconds <= 60, `${seconds}`)
+    assert.deepEqual(
+      Object.keys(refused.headers).filter((name) => name.startsWith('x-ratelimit')),
+      [],
+    )
+  }
+  const page = await call('/bff/login', '192.0.2.1', { accept: 'text/html' })
+  assert.equal(page.statusCode, 429)
+  assert.match(String(page.headers['content-type']), /^text\/html/)
+
+  assert.equal((await call('/bff/login', '192.0.2.2')).statusCode, 302)
+  assert.equal((await call('/healthz')).statusCode, 200)
+  assert.equal((await call('/bff/session', '192.0.2.1', csrf)).statusCode, 200)
+  assert.equal((await call('/api/x', '192.0.2.1', csrf)).statusCode, 404)
+})
+
+test("the issuer's notices are counted apart, so that logins never use up what they may", async (t) => {
+  const { app } = await startInjectGateway(t, { extras: { limits: { requestsPerMinute: 2 } } })
+  for (let times = 0; times < 3; times++) await app.inject('/bff/logout')
+  assertError(await app.inject('/bff/logout'), 429, 'BFF_RATE_LIMITED')
+
+  for (let times = 0; times < 2; times++) {
+    const notice = await app.inject({ method: 'POST', url: '/bff/backchannel-logout' })
+    assertError(notice, 400, 'BFF_LOGOUT_REJECTED')
+  }
+  const notice = await app.inject({ method: 'POST', url: '/bff/backchannel-logout' })
+  assertError(notice, 429, 'BFF_RATE_LIMITED')
+})
+
+test('hundreds of users behind one address sign in at once', async (t) => {
+  const { app } = await startInjectGateway(t)
+  for (let users = 0; users < 1000; users++) {
+    assert.notEqual((await app.inject('/bff/login')).statusCode, 429)
+    assert.notEqual((await app.inject('/bff/callback')).statusCode, 429)
+  }
+})
