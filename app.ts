@@ -123,7 +123,7 @@ function serverOptions(
     // Nor does what is no HTTP.
     clientErrorHandler: answerMalformed,
     // Proxies in front differ in whether they take the base path away.
-    rewriteUrl: ({ url = '/' }) => (base && url.startsWith(`${base}/`) ? url.slice(base.length) : url),
+    rewriteUrl: ({ url = '/' }) => withoutBase(url, base),
     // Requests on connections that are still open when closing begins are answered, not refused.
     return503OnClosing: false,
     keepAliveTimeout: keepAliveTimeoutMs,
@@ -136,4 +136,11 @@ function serverOptions(
       shouldUpgradeCallback: ({ headers }) => isWebSocketUpgrade(headers.upgrade),
     },
   }
+}
+
+function withoutBase(url: string, base: string): string {
+  if (!base || !url.startsWith(base)) return url
+  const rest = url.slice(base.length)
+  if (rest.startsWith('/')) return rest
+  return rest === '' || rest.startsWith('?') ? `/${rest}` : url
 }

@@ -28,6 +28,8 @@ export interface ErrorsOptions {
 export default fp<ErrorsOptions>(
   async (app, { loginUrl }) => {
     app.setErrorHandler((thrown, request, reply) => answer(thrown, request, reply, loginUrl))
+    // Node answers an expectation that it doesn't know by itself. No upstream gets to see it, so it is ignored.
+    app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
     app.setNotFoundHandler((request, reply) =>
       answer(new GatewayError('BFF_NOT_FOUND'), request, reply, loginUrl),
     )

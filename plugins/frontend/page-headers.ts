@@ -12,7 +12,8 @@ export function pageHeaders(https: boolean): FastifyHelmetOptions {
         ...(!https && { upgradeInsecureRequests: null }),
       },
     },
-    strictTransportSecurity: https,
+    // Of this host alone: what its subdomains do is not ours to decide.
+    strictTransportSecurity: https && { includeSubDomains: false },
     referrerPolicy: { policy: 'same-origin' },
   }
 }

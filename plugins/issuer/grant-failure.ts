@@ -1,4 +1,9 @@
-import { ClientError, ResponseBodyError, WWWAuthenticateChallengeError } from 'openid-client'
+import {
+  AuthorizationResponseError,
+  ClientError,
+  ResponseBodyError,
+  WWWAuthenticateChallengeError,
+} from 'openid-client'
 
 /** Why a refresh token grant brought nothing. */
 export type GrantFailure =
@@ -11,12 +16,16 @@ export type GrantFailure =
 export function grantFailure(error: unknown, now: number): GrantFailure {
   if (error instanceof ResponseBodyError && error.error === 'invalid_grant') return { outcome: 'refused' }
   const retryAfterMs = retryAfter(answerOf(error)?.headers.get('retry-after'), now)
-  return { outcome: 'failed', reason: reasonOf(error), ...(retryAfterMs !== undefined && { retryAfterMs }) }
+  return {
+    outcome: 'failed',
+    reason: failureReason(error),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  }
 }
 
 /** A short word for the log: an OAuth error, an error code, a status. Never what the issuer wrote in prose. */
-function reasonOf(error: unknown): string {
-  if (error instanceof ResponseBodyError) return error.error
+export function failureReason(error: unknown): string {
+  if (error instanceof ResponseBodyError || error instanceof AuthorizationResponseError) return error.error
   if (error instanceof WWWAuthenticateChallengeError) return 'client_authentication_rejected'
   const answer = answerOf(error)
   if (answer && !answer.ok) return `http_${answer.status}`

@@ -12,10 +12,7 @@ export default fp<IssuerOptions & { clock: Clock }>(
   async (app, { clock, ...options }) => {
     const closing = new AbortController()
     const issuer = createIssuer(options, clock, (error, retryInMs) => {
-      app.log.warn(
-        { event: 'issuer.unreachable', err: error, retryInMs },
-        'The issuer did not answer discovery',
-      )
+      app.log.warn({ event: 'issuer.unreachable', err: error, retryInMs }, 'Discovery of the issuer failed')
     })
     app.decorate('issuer', issuer)
     // Not awaited: an issuer that is down delays readiness, not the start.

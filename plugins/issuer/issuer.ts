@@ -5,7 +5,7 @@ import { GatewayError } from '../errors/catalogue.ts'
 import type { GrantedTokens } from '../oidc-session/token-set.ts'
 import type { ClientCredentials } from './client-authentication.ts'
 import { discover } from './discovery.ts'
-import { type GrantFailure, grantFailure } from './grant-failure.ts'
+import { failureReason, type GrantFailure, grantFailure } from './grant-failure.ts'
 import { type LogoutNotice, LogoutTokenError, verifyLogoutToken } from './logout-token.ts'
 import { createMetadataSource } from './metadata-source.ts'
 import { refreshedIdToken } from './refresh-answer.ts'
@@ -86,9 +86,12 @@ export type RefreshOutcome = { outcome: 'granted'; tokens: GrantedTokens } | Gra
 export class LoginError extends Error {
   /** The OAuth error of the authorization response, when it was one. */
   readonly oauthError: string | undefined
+  /** A short word for the log. */
+  readonly reason: string
 
   constructor(cause: unknown) {
     super('The login could not be completed', { cause })
+    this.reason = failureReason(cause)
     this.oauthError = cause instanceof oidc.AuthorizationResponseError ? cause.error : undefined
   }
 }

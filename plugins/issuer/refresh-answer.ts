@@ -21,8 +21,11 @@ export function refreshAnswerFetch(timeoutMs: number): CustomFetch {
     const deadline = deadlineSignal(timeoutMs)
     try {
       const response = await fetch(url, { ...(options as RequestInit), signal: deadline.signal })
-      const { status, headers } = response
+      const { status } = response
       const text = await response.text()
+      const headers = new Headers(response.headers)
+      // Whatever an issuer calls its JSON: openid-client looks for an `invalid_grant` in nothing else.
+      if (status >= 400) headers.set('content-type', 'application/json')
       return new Response(status === 200 ? rearranged(text) : text || null, { status, headers })
     } finally {
       deadline.clear()

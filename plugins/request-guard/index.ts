@@ -18,12 +18,12 @@ export interface RequestGuardOptions {
  */
 export default fp<RequestGuardOptions>(
   async (app, { csrfHeader, ownOrigin, corsOrigins }) => {
-    const allowed = new Set([ownOrigin, ...corsOrigins])
+    const others = new Set(corsOrigins)
 
     app.addHook('onRequest', async ({ headers }) => {
       const secFetchSite = headers['sec-fetch-site']
       const site = typeof secFetchSite === 'string' ? secFetchSite : undefined
-      if (isForeign({ origin: headers.origin, secFetchSite: site }, allowed)) {
+      if (isForeign({ origin: headers.origin, secFetchSite: site }, ownOrigin, others)) {
         throw new GatewayError('BFF_CSRF_REJECTED', { details: 'The request comes from a foreign origin' })
       }
       // Scripts can't set headers on a WebSocket, and CORS doesn't apply to it: its origin stands for both.

@@ -7,10 +7,11 @@ export interface RequestOrigin {
 /** True when a browser says that another site's page sent the request, and that site is not on the list. */
 export function isForeign(
   { origin, secFetchSite }: RequestOrigin,
-  allowedOrigins: ReadonlySet<string>,
+  ownOrigin: string,
+  otherOrigins: ReadonlySet<string>,
 ): boolean {
-  if (origin !== undefined) return !allowedOrigins.has(origin)
-  return secFetchSite === 'cross-site'
+  if (origin !== undefined && otherOrigins.has(origin)) return false
+  return secFetchSite === 'cross-site' || (origin ?? ownOrigin) !== ownOrigin
 }
 
 /** True for the opening handshake of a WebSocket. @see https://www.rfc-editor.org/rfc/rfc6455#section-4.1 */

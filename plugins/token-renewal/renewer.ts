@@ -65,7 +65,7 @@ export function createRenewer(options: RenewerOptions): Renewer {
       case 'wait':
         return orEnded(await inTime(sendable(session, log)))
       case 'ended':
-        return orEnded(await endUnlessRenewed(sessions, session, () => metrics.sessionEnded('expired')))
+        return orEnded(await endUnlessRenewed(sessions, session, () => noteExpiry(log)))
     }
   }
 
@@ -130,6 +130,11 @@ export function createRenewer(options: RenewerOptions): Renewer {
         throw error
       }
     })
+  }
+
+  function noteExpiry(log: RenewalLog): void {
+    metrics.sessionEnded('expired')
+    log.warn({ event: 'token.renewal.failed', reason: 'no_refresh_token', final: true })
   }
 
   function noteFailure({ id }: Session, error: unknown, log: RenewalLog): void {

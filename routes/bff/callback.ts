@@ -23,20 +23,24 @@ const silentRefusals = new Set([
 
 /** Finishes the login: everything that came back is checked before there is a session. */
 export async function callback(app: FastifyInstance, { publicUrl, clock }: RouteOptions): Promise<void> {
-  app.get('/bff/callback', { config: { navigation: true } }, async (request: CallbackRequest, reply) => {
-    reply.header('cache-control', 'no-store')
-    const transaction = openTransaction(request)
-    try {
-      await finish(request, transaction)
-    } catch (error) {
-      // While the store can't be asked the browser keeps what it has.
-      if (!(error instanceof GatewayError)) app.failSession(request, error as Error)
+  app.get(
+    '/bff/callback',
+    { config: { navigation: true }, exposeHeadRoute: false },
+    async (request: CallbackRequest, reply) => {
+      reply.header('cache-control', 'no-store')
+      const transaction = openTransaction(request)
+      try {
+        await finish(request, transaction)
+      } catch (error) {
+        // While the store can't be asked the browser keeps what it has.
+        if (!(error instanceof GatewayError)) app.failSession(request, error as Error)
+        app.browserCookies.clearTransaction(reply, transaction.state)
+        throw error
+      }
       app.browserCookies.clearTransaction(reply, transaction.state)
-      throw error
-    }
-    app.browserCookies.clearTransaction(reply, transaction.state)
-    return reply.redirect(transaction.returnUrl)
-  })
+      return reply.redirect(transaction.returnUrl)
+    },
+  )
 
   async function finish(request: CallbackRequest, transaction: LoginTransaction): Promise<void> {
     await claim(transaction)

@@ -10,29 +10,33 @@ type LoginRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 
 /** Sends the browser to the issuer: authorization code flow with PKCE, `state` and `nonce`. */
 export async function login(app: FastifyInstance, { publicUrl, oidc, clock }: RouteOptions): Promise<void> {
-  app.get('/bff/login', { config: { navigation: true } }, async (request: LoginRequest, reply) => {
-    const { returnUrl: wanted = homePath(publicUrl), ...query } = request.query
-    const returnUrl = localPath(wanted, publicUrl.origin)
-    if (returnUrl === undefined) throw new GatewayError('BFF_INVALID_RETURN_URL')
+  app.get(
+    '/bff/login',
+    { config: { navigation: true }, exposeHeadRoute: false },
+    async (request: LoginRequest, reply) => {
+      const { returnUrl: wanted = homePath(publicUrl), ...query } = request.query
+      const returnUrl = localPath(wanted, publicUrl.origin)
+      if (returnUrl === undefined) throw new GatewayError('BFF_INVALID_RETURN_URL')
 
-    const parameters = new URLSearchParams(oidc.authorizationParams)
-    for (const [name, value] of authorizationParameters(query)) parameters.set(name, value)
-    const maxAge = parameters.get('max_age')
-    const transaction = beginTransaction(
-      {
-        returnUrl,
-        silent: parameters.get('prompt') === 'none',
-        ...(maxAge !== null && { maxAgeSeconds: Number(maxAge) }),
-      },
-      clock.now(),
-    )
-    const url = await app.issuer.authorizationUrl({
-      ...transaction,
-      redirectUri: callbackUrl(publicUrl),
-      scope: oidc.scope,
-      parameters,
-    })
-    app.browserCookies.setTransaction(request, reply, transaction)
-    return reply.header('cache-control', 'no-store').redirect(url.href)
-  })
+      const parameters = new URLSearchParams(oidc.authorizationParams)
+      for (const [name, value] of authorizationParameters(query)) parameters.set(name, value)
+      const maxAge = parameters.get('max_age')
+      const transaction = beginTransaction(
+        {
+          returnUrl,
+          silent: parameters.get('prompt') === 'none',
+          ...(maxAge !== null && { maxAgeSeconds: Number(maxAge) }),
+        },
+        clock.now(),
+      )
+      const url = await app.issuer.authorizationUrl({
+        ...transaction,
+        redirectUri: callbackUrl(publicUrl),
+        scope: oidc.scope,
+        parameters,
+      })
+      app.browserCookies.setTransaction(request, reply, transaction)
+      return reply.header('cache-control', 'no-store').redirect(url.href)
+    },
+  )
 }

@@ -10,26 +10,32 @@ type LogoutRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 
 /** Ends the session here, then at the issuer. */
 export async function logout(app: FastifyInstance, { publicUrl }: RouteOptions): Promise<void> {
-  app.get('/bff/logout', { config: { navigation: true } }, async (request: LogoutRequest, reply) => {
-    reply.header('cache-control', 'no-store')
-    const returnUrl = localPath(request.query['returnUrl'] ?? homePath(publicUrl), publicUrl.origin)
-    if (returnUrl === undefined) throw new GatewayError('BFF_INVALID_RETURN_URL')
+  app.get(
+    '/bff/logout',
+    { config: { navigation: true }, exposeHeadRoute: false },
+    async (request: LogoutRequest, reply) => {
+      reply.header('cache-control', 'no-store')
+      const returnUrl = localPath(request.query['returnUrl'] ?? homePath(publicUrl), publicUrl.origin)
+      if (returnUrl === undefined) throw new GatewayError('BFF_INVALID_RETURN_URL')
 
-    const session = await app.openSession(request, { slide: false })
-    if (session && !isWanted(request, session)) throw new GatewayError('BFF_LOGOUT_REJECTED')
-    const ended = session ? await endSession(app, request, session, 'logout') : undefined
+      const session = await app.openSession(request, { slide: false })
+      if (session && !isWanted(request, session)) throw new GatewayError('BFF_LOGOUT_REJECTED')
+      const ended = session ? await endSession(app, request, session, 'logout') : undefined
 
-    const idToken = ended?.tokenSet.idToken
-    const url = app.issuer.endSessionUrl({
-      postLogoutRedirectUri: new URL(returnUrl, publicUrl),
-      ...(idToken !== undefined && { idToken }),
-    })
-    return reply.redirect(session && url ? url.href : returnUrl)
-  })
+      const idToken = ended?.tokenSet.idToken
+      const url = app.issuer.endSessionUrl({
+        postLogoutRedirectUri: new URL(returnUrl, publicUrl),
+        ...(idToken !== undefined && { idToken }),
+      })
+      return reply.redirect(session && url ? url.href : returnUrl)
+    },
+  )
 }
 
 /** Another site can link here, but it doesn't know the `sid`, and a browser tells where a navigation began. */
 function isWanted({ query, headers }: LogoutRequest, { record }: Session): boolean {
+  // Fetched in advance, in case the user might want it.
+  if (headers['sec-purpose'] !== undefined) return false
   const site = headers['sec-fetch-site']
   return query['sid'] === record.sid || site === 'same-origin' || site === 'none'
 }

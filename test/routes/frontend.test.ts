@@ -137,7 +137,7 @@ test('on plain http a page does not ask for https', async (t) => {
 
 test('below a base path the frontend is below it too', async (t) => {
   const { get } = await start(t, { PUBLIC_URL: 'https://app.example.com/shop' })
-  for (const url of ['/shop/', '/shop', '/shop/orders'])
+  for (const url of ['/shop/', '/shop', '/shop?from=mail', '/shop/orders'])
     assert.equal((await get(url)).body, built['index.html'])
   assert.equal((await get('/shop/assets/style.css')).body, 'body{}')
   assertError(await get('/shop/bff/unknown'), 404, 'BFF_NOT_FOUND')

@@ -174,3 +174,18 @@ test('two logouts at the same time both redirect', async (t) => {
     [302, 302],
   )
 })
+
+test('neither a prefetch nor a HEAD ends a session', async (t) => {
+  const { app, newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  await browser.signIn()
+  const url = `/bff/logout?sid=${await sidOf(browser)}`
+
+  const prefetch = await browser.open(url, { 'sec-fetch-site': 'same-origin', 'sec-purpose': 'prefetch' })
+  assert.equal(prefetch.statusCode, 400)
+  const cookie = browser.cookies.headerFor(new URL('http://localhost:3000/')) ?? ''
+  const head = await app.inject({ method: 'HEAD', url, headers: { cookie, 'sec-fetch-site': 'none' } })
+  assert.equal(head.statusCode, 404)
+
+  assert.equal((await browser.call('/bff/user')).statusCode, 200)
+})

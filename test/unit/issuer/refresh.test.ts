@@ -73,3 +73,13 @@ test('a wrong client secret is not a refusal of the refresh token', async (t) =>
   )
   assert.deepEqual(await issuer.refresh(refreshToken), { outcome: 'failed', reason: 'invalid_client' })
 })
+
+test('a refusal counts whatever type its JSON is said to have, and a page is none', async (t) => {
+  const { faulty, issuer, refreshToken } = await start(t)
+  const answerWith = (text: string) =>
+    faulty.rewrite('/token', (_answer, ctx) => Object.assign(ctx, { status: 400, body: text, type: 'html' }))
+  answerWith('<h1>invalid_grant</h1>')
+  assert.deepEqual(await issuer.refresh(refreshToken), { outcome: 'failed', reason: 'http_400' })
+  answerWith('{"error":"invalid_grant"}')
+  assert.deepEqual(await issuer.refresh(refreshToken), { outcome: 'refused' })
+})

@@ -2,14 +2,25 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isForeign } from '../../../plugins/request-guard/origin.ts'
 
-const allowed = new Set(['https://app.example.com', 'https://spa.example.com'])
+const own = 'https://app.example.com'
+const others = new Set(['https://spa.example.com', 'https://elsewhere.example'])
 
-test('our own origin and those on the list are not foreign, wherever they are', () => {
-  for (const origin of allowed) {
+const isForeignTo = (origin: string | undefined, secFetchSite: string | undefined) =>
+  isForeign({ origin, secFetchSite }, own, others)
+
+test('those on the list are not foreign, wherever they are', () => {
+  for (const origin of others) {
     for (const secFetchSite of ['same-origin', 'same-site', 'cross-site', undefined]) {
-      assert.equal(isForeign({ origin, secFetchSite }, allowed), false)
+      assert.equal(isForeignTo(origin, secFetchSite), false)
     }
   }
+})
+
+test('our own origin is not foreign, unless a browser says that it is another site', () => {
+  for (const secFetchSite of ['same-origin', 'same-site', 'none', undefined]) {
+    assert.equal(isForeignTo(own, secFetchSite), false)
+  }
+  assert.equal(isForeignTo(own, 'cross-site'), true)
 })
 
 test('any other origin is foreign, whatever Sec-Fetch-Site says', () => {
@@ -25,13 +36,13 @@ test('any other origin is foreign, whatever Sec-Fetch-Site says', () => {
   ]
   for (const origin of others) {
     for (const secFetchSite of ['same-origin', 'none', undefined]) {
-      assert.equal(isForeign({ origin, secFetchSite }, allowed), true, origin)
+      assert.equal(isForeignTo(origin, secFetchSite), true, origin)
     }
   }
 })
 
 test('without an Origin, which a GET of our own page lacks, Sec-Fetch-Site decides', () => {
-  const foreign = (secFetchSite?: string) => isForeign({ origin: undefined, secFetchSite }, allowed)
+  const foreign = (secFetchSite?: string) => isForeignTo(undefined, secFetchSite)
   assert.equal(foreign('cross-site'), true)
   for (const site of ['same-origin', 'same-site', 'none', undefined]) assert.equal(foreign(site), false)
 })
