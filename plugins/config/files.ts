@@ -9,7 +9,14 @@ export interface Files {
 
 export const systemFiles: Files = {
   readText: (path) => readFileSync(path, 'utf8'),
-  isDirectory: (path) => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false,
+  isDirectory(path) {
+    try {
+      return statSync(path).isDirectory()
+    } catch {
+      // Not there, not to be looked at, or no path at all.
+      return false
+    }
+  },
 }
 
 /** Why a file can't be read, in words. Node's own message would repeat the path. */

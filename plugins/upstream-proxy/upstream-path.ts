@@ -14,7 +14,8 @@ export function staysBelow(path: string): boolean {
 
 function isParent(segment: string): boolean {
   const [name = ''] = segment.split(/[;?#]/, 1)
-  return name.replaceAll(/[\p{Cc}\s]/gu, '') === '..'
+  // Who decodes and then parses a URL takes what is still escaped for a dot too.
+  return /^(\.|%2e){2}$/i.test(name.replaceAll(/[\p{Cc}\s]/gu, ''))
 }
 
 function decode(path: string): string | undefined {

@@ -80,6 +80,7 @@ const aboutTheConnection = [
   'Trailer: x-checksum',
   'Proxy-Connection: keep-alive',
   'Expect: 100-continue',
+  'Expect: the-unexpected',
   'Content-Type: text/plain',
   'Transfer_Encoding: chunked',
   'Content_Length: 5',

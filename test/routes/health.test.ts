@@ -67,5 +67,6 @@ test('while draining it is not ready, everything else is served, and connections
 test('below a base path probes are answered with and without it', async (t) => {
   const { app } = await startInjectGateway(t, { env: { PUBLIC_URL: 'https://app.example.com/shop' } })
   for (const url of ['/healthz', '/shop/healthz']) assert.equal((await app.inject(url)).statusCode, 200)
-  for (const url of ['/shopping/healthz', '/shophealthz']) assert.equal((await app.inject(url)).statusCode, 404)
+  for (const url of ['/shopping/healthz', '/shophealthz'])
+    assert.equal((await app.inject(url)).statusCode, 404)
 })

@@ -1,48 +1,66 @@
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { type Machine, provision } from './provision.ts'
 
 test('what is there is used, and nothing is installed', (t) => {
-  const machine = pretend(t, { has: ['apt-get', 'valkey-server', 'google-chrome'] })
+  const machine = pretend(t, { has: ['apt-get', 'valkey-server', 'nginx', 'google-chrome'] })
 
   assert.equal(provision(machine), machine.fileAt('google-chrome'))
   assert.deepEqual(machine.commands, [])
 })
 
 test('the Chromium that the user names comes first', (t) => {
-  const machine = pretend(t, { has: ['redis-server', 'chromium', 'mine'] })
+  const machine = pretend(t, { has: ['redis-server', 'nginx', 'chromium', 'mine'] })
   machine.chromiumPath = machine.fileAt('mine')
 
   assert.equal(provision(machine), machine.fileAt('mine'))
 })
 
 test('a Chromium named but not there is an error, not a reason to take another', (t) => {
-  const machine = pretend(t, { has: ['redis-server', 'chromium'] })
+  const machine = pretend(t, { has: ['redis-server', 'nginx', 'chromium'] })
   machine.chromiumPath = machine.fileAt('mine')
 
   assert.throws(() => provision(machine), /CHROMIUM_PATH/)
 })
 
-test('on Debian both are installed where they are missing, and it is said', (t) => {
-  const machine = pretend(t, { has: ['apt-get'], packages: ['redis-server', 'chromium'] })
+test('on Debian all are installed where they are missing, and it is said', (t) => {
+  const machine = pretend(t, { has: ['apt-get'], packages: ['redis-server', 'nginx', 'chromium'] })
 
   assert.equal(provision(machine), machine.fileAt('chromium'))
-  assert.match(machine.said.join('\n'), /redis-server[\s\S]+chromium/)
+  assert.match(machine.said.join('\n'), /redis-server[\s\S]+nginx[\s\S]+chromium/)
   assert.match(machine.commands.join('\n'), /^env DEBIAN_FRONTEND=noninteractive apt-get -q update$/m)
 })
 
 test('a package list that cannot be brought up to date does not stop the installation', (t) => {
-  const machine = pretend(t, { has: ['apt-get', 'chromium'], packages: ['redis-server'], staleLists: true })
+  const machine = pretend(t, {
+    has: ['apt-get', 'nginx', 'chromium'],
+    packages: ['redis-server'],
+    staleLists: true,
+  })
 
   assert.equal(provision(machine), machine.fileAt('chromium'))
 })
 
+test('an nginx where Debian keeps servers is found by users too, on whose PATH it is not', (t) => {
+  const machine = pretend(t, { has: ['redis-server', 'chromium'] })
+  const system = pretend(t, { has: ['nginx'] })
+  machine.systemPath = dirname(system.fileAt('nginx'))
+
+  provision(machine)
+  assert.deepEqual(machine.commands, [])
+})
+
+test('where nginx cannot be installed the line to run is said', (t) => {
+  const machine = pretend(t, { has: ['apt-get', 'redis-server', 'chromium'] })
+  assert.throws(() => provision(machine), /need nginx, .*\n.*apt-get install redis-server nginx/)
+})
+
 test('who is not root installs with sudo, which may not ask for a password', (t) => {
   const machine = pretend(t, {
-    has: ['apt-get', 'sudo', 'chromium'],
+    has: ['apt-get', 'nginx', 'sudo', 'chromium'],
     packages: ['redis-server'],
     isRoot: false,
   })
@@ -55,13 +73,13 @@ test('who is not root installs with sudo, which may not ask for a password', (t)
 })
 
 test('where there is no package of Chromium, Playwright downloads one', (t) => {
-  const machine = pretend(t, { has: ['apt-get', 'redis-server'], downloads: true })
+  const machine = pretend(t, { has: ['apt-get', 'nginx', 'redis-server'], downloads: true })
 
   assert.equal(provision(machine), machine.downloadedChromium)
 })
 
 test('a Chromium that Playwright downloaded before is found again', (t) => {
-  const machine = pretend(t, { has: ['apt-get', 'redis-server', 'downloaded'] })
+  const machine = pretend(t, { has: ['apt-get', 'nginx', 'redis-server', 'downloaded'] })
 
   assert.equal(provision(machine), machine.downloadedChromium)
   assert.deepEqual(machine.commands, [])
@@ -76,7 +94,7 @@ for (const [when, picture] of notPossible)
   test(`${when} it says what is missing and the line to run`, (t) => {
     assert.throws(
       () => provision(pretend(t, picture)),
-      /Redis and Chromium.*\n.*apt-get install redis-server/,
+      /Redis and nginx and Chromium.*\n.*apt-get install redis-server/,
     )
   })
 
@@ -108,6 +126,7 @@ function pretend(
     searchPath: `/does/not/exist:${folder}`,
     chromiumPath: undefined,
     downloadedChromium: fileAt('downloaded'),
+    systemPath: '/does/not/exist/either',
     isRoot,
     say: (line) => said.push(line),
     run(command) {

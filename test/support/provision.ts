@@ -11,6 +11,8 @@ export interface Machine {
   chromiumPath: string | undefined
   /** Where Playwright keeps its own Chromium once it has downloaded one. */
   downloadedChromium: string
+  /** Where Debian keeps servers, which is on the PATH of root alone. */
+  systemPath: string
   isRoot: boolean
   /** Runs a command for all to see. @returns whether it succeeded */
   run(command: string[]): boolean
@@ -18,11 +20,12 @@ export interface Machine {
 }
 
 /**
- * Makes sure that the tests find a Redis and a Chromium, neither of which npm brings: what is missing is
+ * Makes sure that the tests find a Redis, an nginx and a Chromium, none of which npm brings: what is missing is
  * installed on Debian and its like.
  *
  * A Redis server is needed even when `REDIS_URL` names a running one, because the tests that stop, freeze or
- * cluster it start their own. Debian starts a service on port 6379 along with the package; the tests never use it.
+ * cluster it start their own. Debian starts services on ports 6379 and 80 along with the packages, or fails to;
+ * the tests never use them.
  *
  * @returns the path of Chromium's executable
  * @throws when something is missing that can't be installed here, with the lines that do it by hand
@@ -35,6 +38,12 @@ export function provision(machine: Machine = thisMachine()): string {
     machine.say('No redis-server or valkey-server on the PATH: installing the package redis-server')
     aptInstall(machine, 'redis-server')
     if (!findRedis(machine)) throw new Error(byHand(machine))
+  }
+
+  if (!findNginx(machine)) {
+    machine.say('No nginx on the PATH: installing the package nginx')
+    aptInstall(machine, 'nginx')
+    if (!findNginx(machine)) throw new Error(byHand(machine))
   }
 
   const found = findChromium(machine)
@@ -50,6 +59,7 @@ function thisMachine(): Machine {
     searchPath: process.env['PATH'] ?? '',
     chromiumPath: process.env['CHROMIUM_PATH'] || undefined,
     downloadedChromium: chromium.executablePath(),
+    systemPath: '/usr/sbin:/usr/local/sbin',
     isRoot: process.getuid?.() === 0,
     run: ([command = '', ...args]) =>
       spawnSync(command, args, { stdio: ['ignore', 'inherit', 'inherit'] }).status === 0,
@@ -59,6 +69,10 @@ function thisMachine(): Machine {
 
 function findRedis(machine: Machine): string | undefined {
   return onPath(machine, 'redis-server') ?? onPath(machine, 'valkey-server')
+}
+
+function findNginx({ searchPath, systemPath, ...machine }: Machine): string | undefined {
+  return onPath({ ...machine, systemPath, searchPath: searchPath + delimiter + systemPath }, 'nginx')
 }
 
 function findChromium(machine: Machine): string | undefined {
@@ -94,11 +108,15 @@ function becomeRoot(machine: Machine): [] | ['sudo', '-n'] | undefined {
 }
 
 function byHand(machine: Machine): string {
-  const missing = [!findRedis(machine) && 'Redis', !findChromium(machine) && 'Chromium'].filter(Boolean)
+  const missing = [
+    !findRedis(machine) && 'Redis',
+    !findNginx(machine) && 'nginx',
+    !findChromium(machine) && 'Chromium',
+  ].filter((name) => name !== false)
   return `The tests need ${missing.join(' and ')}, which can't be installed from here. Please run:
-  Debian        sudo apt-get install redis-server chromium
-  Ubuntu        sudo apt-get install redis-server && npx playwright-core install --with-deps chromium
-  macOS         brew install redis && npx playwright-core install chromium
+  Debian        sudo apt-get install redis-server nginx chromium
+  Ubuntu        sudo apt-get install redis-server nginx && npx playwright-core install --with-deps chromium
+  macOS         brew install redis nginx && npx playwright-core install chromium
 Any redis-server or valkey-server on the PATH does, and any Chromium or Chrome there or in CHROMIUM_PATH.`
 }
 

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { readingFault } from '../../../plugins/config/files.ts'
+import { readingFault, systemFiles } from '../../../plugins/config/files.ts'
 import { loadConfig } from '../../../plugins/config/load-config.ts'
 import { faultsOf, minimal } from './support.ts'
 
@@ -49,3 +49,8 @@ async function temporaryFolder(t: TestContext): Promise<string> {
   t.after(() => rm(folder, { recursive: true }))
   return folder
 }
+
+test('a path that the system can not look at is no folder', () => {
+  assert.equal(systemFiles.isDirectory('x'.repeat(5000)), false)
+  assert.equal(systemFiles.isDirectory('\0'), false)
+})

@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import fc from 'fast-check'
+import { locationOf } from '../support/inject-browser.ts'
+import { type InjectGateway, startInjectGateway } from '../support/inject-gateway.ts'
+import { assertInjectRefused, corpus, inputs, mutationsOf } from './support.ts'
+
+const piece = fc.constantFrom(
+  ...['/', '//', '\\', '.', '..', ';', '@', ':', '?', '#', '%', ' ', '\t', '\n', '\r', '\0', '\x7f', '\x85'],
+  ...['%2f', '%5c', '%2e', '%09', '%0a', '%00', '%25', '%252f', '%E3%80%82', 'a', 'evil.example', 'https:'],
+  ...[
+    'javascript:',
+    'localhost:3000',
+    'app.example.com',
+    '\u3002',
+    '\uff0f',
+    '\u2028',
+    '\ufeff',
+    '\ud800',
+    '[::1]',
+  ],
+)
+const hostile = fc.constantFrom(...corpus('open-redirects.txt').map((line) => JSON.parse(line) as string))
+const returnUrl = fc.oneof(
+  fc.array(piece, { maxLength: 8 }).map((pieces) => pieces.join('')),
+  fc.array(piece, { maxLength: 8 }).map((pieces) => `/${pieces.join('')}`),
+  hostile.chain((text) => mutationsOf(text, piece)),
+  hostile.map((text) => `/start/../${text}`),
+  fc.string({ unit: 'binary' }),
+  fc.webPath(),
+)
+/** As it stands in the query: encoded as it should be, or as far as it must, or under another name of it. */
+const query = fc.oneof(
+  returnUrl.map((text) => `returnUrl=${encodeURIComponent(text.toWellFormed())}`),
+  returnUrl.map((text) => `returnUrl=${bare(text)}`),
+  fc.tuple(returnUrl, returnUrl).map(([one, two]) => `returnUrl=${bare(one)}&returnUrl=${bare(two)}`),
+  returnUrl.map((text) => `returnUrl[]=${bare(text)}&return%55rl=${bare(text)}`),
+)
+
+const publicUrls = ['http://localhost:3000', 'https://app.example.com', 'https://app.example.com/base']
+
+for (const publicUrl of publicUrls) {
+  test(`a login at ${publicUrl} ends on its own origin, wherever it was asked to end`, async (t) => {
+    const { app, issuer, path } = await start(t, publicUrl)
+    let accepted = 0
+
+    await fc.assert(
+      fc.asyncProperty(query, async (wanted) => {
+        const begun = await app.inject({ url: path(`/bff/login?prompt=none&${wanted}`) })
+        if (begun.statusCode !== 302) {
+          assert.equal(assertInjectRefused(begun), 'BFF_INVALID_RETURN_URL')
+          return
+        }
+        accepted++
+        const state = new URL(locationOf(begun)).searchParams.get('state') ?? ''
+        const [transaction] = begun.cookies
+        // The issuer shows nothing, and the login is over.
+        const answer = new URLSearchParams({ error: 'login_required', state, iss: issuer.issuer })
+        const ended = await app.inject({
+          url: path(`/bff/callback?${answer}`),
+          headers: { cookie: `${transaction?.name}=${encodeURIComponent(transaction?.value ?? '')}` },
+        })
+        assert.equal(ended.statusCode, 302, ended.body)
+        assertOwn(locationOf(ended), publicUrl)
+      }),
+      inputs(800),
+    )
+    assert.ok(accepted > 0)
+  })
+
+  test(`a logout at ${publicUrl} ends on its own origin, with a session and without`, async (t) => {
+    const { app, path, sessionCookie } = await start(t, publicUrl)
+    let accepted = 0
+
+    await fc.assert(
+      fc.asyncProperty(query, fc.boolean(), async (wanted, hasSession) => {
+        const headers = {
+          'sec-fetch-site': 'same-origin',
+          ...(hasSession && { cookie: await sessionCookie() }),
+        }
+        const response = await app.inject({ url: path(`/bff/logout?${wanted}`), headers })
+        if (response.statusCode !== 302) {
+          assert.equal(assertInjectRefused(response), 'BFF_INVALID_RETURN_URL')
+          return
+        }
+        accepted++
+        if (!hasSession) return assertOwn(locationOf(response), publicUrl)
+        const atIssuer = new URL(locationOf(response))
+        assertOwn(atIssuer.searchParams.get('post_logout_redirect_uri') ?? '', publicUrl)
+      }),
+      inputs(800),
+    )
+    assert.ok(accepted > 0)
+  })
+}
+
+/** As a browser resolves it, and once more as whoever takes away its escapes first would. */
+function assertOwn(location: string, publicUrl: string): void {
+  const { origin } = new URL(publicUrl)
+  const resolved = new URL(location, publicUrl)
+  assert.equal(resolved.origin, origin, location)
+  assert.match(location, /^[\x21-\x7e]+$/)
+  assert.equal(new URL(unescaped(resolved.pathname), publicUrl).origin, origin, location)
+}
+
+function unescaped(path: string): string {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return path
+  }
+}
+
+/** With no more escapes than a request line needs. */
+function bare(text: string): string {
+  return encodeURI(text.toWellFormed()).replaceAll('%25', '%').replaceAll('#', '%23').replaceAll('&', '%26')
+}
+
+async function start(t: TestContext, publicUrl: string) {
+  const gateway = await startInjectGateway(t, { env: { PUBLIC_URL: publicUrl, LOG_LEVEL: 'info' } })
+  // Learns the issuer's metadata, without which there is nowhere to log out.
+  await gateway.newBrowser().beginLogin()
+  return { ...gateway, sessionCookie: () => sessionCookie(gateway) }
+}
+
+/** Of a session that nobody had to log in for. */
+async function sessionCookie({ app, issuer, publicUrl }: InjectGateway): Promise<string> {
+  const { reference } = await app.sessions.begin({
+    issuer: issuer.issuer,
+    subject: 'alice',
+    sid: 'sid',
+    claims: { sub: 'alice' },
+    tokenSet: { accessToken: 'opaque', tokenType: 'bearer', obtainedAt: Date.now() },
+  })
+  const sealed = app.encodeSecureSession(app.createSecureSession({ ...reference }), 'sealedSession')
+  const name = publicUrl.protocol === 'https:' ? '__Host-bff' : 'bff'
+  return `${name}=${encodeURIComponent(sealed)}`
+}

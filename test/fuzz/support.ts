@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import fc from 'fast-check'
+
+const times = Number(process.env['FUZZ_RUNS'] ?? 1)
+const { FUZZ_SEED: seed = '1' } = process.env
+
+/**
+ * Parameters of `fc.assert` for so many inputs. They are the same ones in every run, so that a change is judged by
+ * itself; `FUZZ_SEED=random` goes looking for others, a number tries those again that a failure has printed, and
+ * `FUZZ_RUNS` multiplies them.
+ */
+export function inputs(count: number): fc.Parameters<unknown> {
+  assert.ok(times > 0, 'FUZZ_RUNS must be a number above 0')
+  return { numRuns: Math.ceil(count * times), ...(seed !== 'random' && { seed: Number(seed) }) }
+}
+
+export interface Answered {
+  status: number
+  contentType: string | undefined
+  cacheControl: string | undefined
+  text: string
+}
+
+/** Refused for a fault of the client's, in the contract's shape. @returns the code */
+export function assertRefused({ status, contentType, cacheControl, text }: Answered): string {
+  assert.ok(status >= 400 && status < 500, `${status}: ${text}`)
+  assert.match(String(contentType), /^application\/json/)
+  assert.equal(cacheControl, 'no-store')
+  const { statusCode, code, error, details, requestId } = JSON.parse(text)
+  assert.equal(statusCode, status)
+  for (const member of [code, error, details, requestId])
+    assert.ok(typeof member === 'string' && member, text)
+  return code
+}
+
+interface Injected {
+  statusCode: number
+  headers: Record<string, unknown>
+  body: string
+}
+
+export function assertInjectRefused({ statusCode, headers, body }: Injected): string {
+  const text = (name: string) => (headers[name] === undefined ? undefined : String(headers[name]))
+  return assertRefused({
+    status: statusCode,
+    contentType: text('content-type'),
+    cacheControl: text('cache-control'),
+    text: body,
+  })
+}
+
+/** The first answer off a socket. */
+export function parseAnswer(answer: string): Answered {
+  const [head = '', text = ''] = answer.replace(/^HTTP\/1\.1 100 .*\r\n\r\n/, '').split('\r\n\r\n')
+  const [statusLine = '', ...lines] = head.split('\r\n')
+  const headers = new Map(lines.map((line) => line.toLowerCase().split(': ', 2) as [string, string]))
+  return {
+    status: Number(/^HTTP\/1\.1 (\d{3}) /.exec(statusLine)?.[1]),
+    contentType: headers.get('content-type'),
+    cacheControl: headers.get('cache-control'),
+    // Another answer may follow.
+    text: text.slice(0, Number(headers.get('content-length') ?? text.length)),
+  }
+}
+
+/** A text that is known to be good, with up to three small things done to it. Sometimes nothing. */
+export function mutationsOf(text: string, alphabet: fc.Arbitrary<string>): fc.Arbitrary<string> {
+  const at = fc.double({ min: 0, max: 1, noNaN: true })
+  const edit = fc.tuple(
+    fc.constantFrom('replace', 'insert', 'remove', 'truncate', 'double', 'swap'),
+    at,
+    alphabet,
+  )
+  return fc.array(edit, { maxLength: 3 }).map((edits) => edits.reduce(applyEdit, text))
+}
+
+function applyEdit(text: string, [what, where, piece]: [string, number, string]): string {
+  const i = Math.floor(where * text.length)
+  const [before, after] = [text.slice(0, i), text.slice(i)]
+  switch (what) {
+    case 'replace':
+      return before + piece + after.slice(1)
+    case 'insert':
+      return before + piece + after
+    case 'remove':
+      return before + after.slice(1)
+    case 'truncate':
+      return before
+    case 'double':
+      return before + after + after
+    default:
+      return after + before
+  }
+}
+
+/** The lines of a file in test/data that are no comments. */
+export function corpus(name: string): string[] {
+  const text = readFileSync(new URL(`../data/${name}`, import.meta.url), 'utf8')
+  return text.split('\n').filter((line) => line !== '' && !line.startsWith('# '))
+}

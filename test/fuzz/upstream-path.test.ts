@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { rawGet, startGateway, startUpstream } from '../proxy/support.ts'
+import { assertRefused, corpus, inputs, mutationsOf, parseAnswer } from './support.ts'
+
+const base = '/v1/tenant'
+const piece = fc.constantFrom(
+  ...[
+    '/',
+    '//',
+    '\\',
+    '.',
+    '..',
+    '...',
+    ';',
+    '?',
+    '#',
+    '%',
+    '@',
+    ':',
+    '*',
+    'a',
+    'api',
+    'tenant',
+    '[',
+    '|',
+    '"',
+  ],
+  ...[
+    '%2f',
+    '%2F',
+    '%5c',
+    '%2e',
+    '%2E',
+    '%00',
+    '%09',
+    '%0a',
+    '%0d',
+    '%20',
+    '%23',
+    '%3f',
+    '%3b',
+    '%25',
+    '%7f',
+  ],
+  ...[
+    '%252e',
+    '%252f',
+    '%c0%ae',
+    '%c0%af',
+    '%e2%80%a6',
+    '%c2%a0',
+    '%zz',
+    '%u002e',
+    '\x01',
+    '\xe9',
+    'evil.example',
+  ],
+)
+const traversal = fc.constantFrom(...corpus('path-traversals.txt'))
+const below = fc.oneof(
+  fc.array(piece, { maxLength: 10 }).map((pieces) => pieces.join('')),
+  traversal,
+  traversal.chain((path) => mutationsOf(path, piece)),
+  fc.tuple(fc.webPath(), traversal, fc.webPath()).map((parts) => parts.join('')),
+  fc.webPath({ size: 'large' }),
+)
+const query = fc.oneof(
+  fc.constantFrom('', '?'),
+  fc.array(piece, { maxLength: 5 }).map((pieces) => `?${pieces.join('')}`),
+)
+const prefix = fc.constantFrom(
+  ...['/api/', '/api/', '/api/', '/api', '/%61pi/', '/api/../', '/./api/', '//api/', '/api%2f', '/x/../api/'],
+  ...['http://localhost/api/', 'http://evil.example/api/', '/api/a/b/../..', '/API/'],
+)
+
+test('a path reaches the upstream byte for byte below its base path, or not at all', async (t) => {
+  const upstream = await startUpstream(t)
+  const gateway = await startGateway(t, [{ target: upstream.url + base }])
+  let forwarded = 0
+
+  await fc.assert(
+    fc.asyncProperty(prefix, below, query, async (start, path, search) => {
+      const wanted = start + path + search
+      const { answer } = await rawGet(gateway.port, wanted)
+      const [arrival, ...more] = upstream.arrivals.splice(0)
+      assert.deepEqual(more, [])
+      if (!arrival) return void assertRefused(parseAnswer(answer))
+
+      forwarded++
+      assert.equal(parseAnswer(answer).status, 200)
+      const isPlain = /^\/api(?=[/?]|$)(.*)$/.exec(wanted)
+      if (isPlain) assert.equal(arrival.url, base + isPlain[1])
+      const [arrivedPath = ''] = arrival.url.split('?')
+      for (const read of [arrivedPath, decodedOnce(arrivedPath)]) assertBelow(read)
+    }),
+    inputs(2000),
+  )
+  assert.ok(forwarded > 0)
+})
+
+/** As an upstream that tidies paths up, or a proxy in front of it, would take it. */
+function assertBelow(path: string): void {
+  const { pathname, host } = new URL(path, 'http://upstream.example')
+  assert.equal(host, 'upstream.example')
+  assert.match(`${pathname}/`, /^\/v1\/tenant\//, JSON.stringify(path))
+}
+
+function decodedOnce(path: string): string {
+  return path.replaceAll(/%[\da-f]{2}/gi, (triplet) =>
+    String.fromCharCode(Number.parseInt(triplet.slice(1), 16)),
+  )
+}
