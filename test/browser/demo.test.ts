@@ -108,8 +108,8 @@ test('the keyboard is enough', async (t) => {
 
   await tabTo(page, 'Login')
   await page.keyboard.press('Enter')
-  await page.getByLabel('Name').waitFor()
-  // The form has the focus where one begins to type.
+  // The form has the focus where one begins to type, a moment after it is shown.
+  await page.locator('#username:focus').waitFor()
   await page.keyboard.type('bob')
   await page.keyboard.press('Tab')
   await page.keyboard.type('bob')
