@@ -1,30 +1,16 @@
-import { randomUUID } from 'node:crypto'
-import type { Server } from 'node:http'
-import Fastify, {
-  type FastifyHttpOptions,
-  type FastifyInstance,
-  type FastifyPluginAsync,
-  LogController,
-} from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyPluginAsync } from 'fastify'
 import { type Clock, systemClock } from './plugins/clock.ts'
 import type { GatewayOptions } from './plugins/config/options.ts'
 import draining from './plugins/draining/index.ts'
-import errors, { answerBadUrl, answerMalformed } from './plugins/errors/index.ts'
+import errors from './plugins/errors/index.ts'
 import frontend from './plugins/frontend/index.ts'
+import { type LogStream, serverOptions } from './plugins/http-server/index.ts'
 import issuer from './plugins/issuer/index.ts'
 import limiting from './plugins/limits/index.ts'
-import {
-  defaultLimits,
-  keepAliveTimeoutMs,
-  type Limits,
-  maxBodyBytes,
-  maxHeaderBytes,
-} from './plugins/limits/limits.ts'
-import { loggerOptions } from './plugins/logging/logger-options.ts'
+import { defaultLimits, type Limits } from './plugins/limits/limits.ts'
 import observability from './plugins/observability/index.ts'
 import oidcSession from './plugins/oidc-session/index.ts'
 import requestGuard from './plugins/request-guard/index.ts'
-import { isWebSocketUpgrade } from './plugins/request-guard/origin.ts'
 import sessionCookie from './plugins/session-cookie/index.ts'
 import sessionStore from './plugins/session-store/index.ts'
 import tokenRenewal from './plugins/token-renewal/index.ts'
@@ -42,10 +28,6 @@ export interface AppExtras {
   limits?: Partial<Limits>
   /** Where log lines go. Unset: standard output. */
   logStream?: LogStream
-}
-
-export interface LogStream {
-  write(line: string): void
 }
 
 /** The whole gateway, from top to bottom the way that a request takes. */
@@ -102,45 +84,4 @@ async function guarded(
     })
   }
   if (localRoutes) app.register(localRoutes)
-}
-
-function serverOptions(
-  { publicUrl, trustProxy, logLevel }: GatewayOptions,
-  loginUrl: string,
-  { headersTimeoutMs }: Limits,
-  logStream?: LogStream,
-): FastifyHttpOptions<Server> {
-  const base = basePath(publicUrl)
-  return {
-    logger: { ...loggerOptions(logLevel), ...(logStream && { stream: logStream }) },
-    // Its lines hold whole URLs, and with them authorization codes.
-    logController: new LogController({ disableRequestLogging: true }),
-    genReqId: () => randomUUID(),
-    // Fastify itself takes a number for distrust, since whoever reaches it directly can claim any number of hops.
-    trustProxy: typeof trustProxy === 'number' ? (_address, hop) => hop < trustProxy : trustProxy,
-    // A URL that can't be routed reaches no error handler.
-    frameworkErrors: answerBadUrl(loginUrl),
-    // Nor does what is no HTTP.
-    clientErrorHandler: answerMalformed,
-    // Proxies in front differ in whether they take the base path away.
-    rewriteUrl: ({ url = '/' }) => withoutBase(url, base),
-    // Requests on connections that are still open when closing begins are answered, not refused.
-    return503OnClosing: false,
-    keepAliveTimeout: keepAliveTimeoutMs,
-    bodyLimit: maxBodyBytes,
-    http: {
-      maxHeaderSize: maxHeaderBytes,
-      headersTimeout: headersTimeoutMs,
-      connectionsCheckingInterval: Math.ceil(headersTimeoutMs / 6),
-      // Any other upgrade that a client offers, such as h2c, is declined by answering as if it had not.
-      shouldUpgradeCallback: ({ headers }) => isWebSocketUpgrade(headers.upgrade),
-    },
-  }
-}
-
-function withoutBase(url: string, base: string): string {
-  if (!base || !url.startsWith(base)) return url
-  const rest = url.slice(base.length)
-  if (rest.startsWith('/')) return rest
-  return rest === '' || rest.startsWith('?') ? `/${rest}` : url
 }

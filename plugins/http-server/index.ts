@@ -1,0 +1,55 @@
+import { randomUUID } from 'node:crypto'
+import type { Server } from 'node:http'
+import { type FastifyHttpOptions, LogController } from 'fastify'
+import { basePath } from '../../routes/bff/paths.ts'
+import type { GatewayOptions } from '../config/options.ts'
+import { answerBadUrl, answerMalformed } from '../errors/index.ts'
+import { keepAliveTimeoutMs, type Limits, maxBodyBytes, maxHeaderBytes } from '../limits/limits.ts'
+import { loggerOptions } from '../logging/logger-options.ts'
+import { isWebSocketUpgrade } from '../request-guard/origin.ts'
+
+export interface LogStream {
+  write(line: string): void
+}
+
+/** What the gateway's own server needs of Fastify and of Node, before any plugin is there. */
+export function serverOptions(
+  { publicUrl, trustProxy, logLevel }: GatewayOptions,
+  loginUrl: string,
+  { headersTimeoutMs }: Limits,
+  logStream?: LogStream,
+): FastifyHttpOptions<Server> {
+  const base = basePath(publicUrl)
+  return {
+    logger: { ...loggerOptions(logLevel), ...(logStream && { stream: logStream }) },
+    // Its lines hold whole URLs, and with them authorization codes.
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: () => randomUUID(),
+    // Fastify itself takes a number for distrust, since whoever reaches it directly can claim any number of hops.
+    trustProxy: typeof trustProxy === 'number' ? (_address, hop) => hop < trustProxy : trustProxy,
+    // A URL that can't be routed reaches no error handler.
+    frameworkErrors: answerBadUrl(loginUrl),
+    // Nor does what is no HTTP.
+    clientErrorHandler: answerMalformed,
+    // Proxies in front differ in whether they take the base path away.
+    rewriteUrl: ({ url = '/' }) => withoutBase(url, base),
+    // Requests on connections that are still open when closing begins are answered, not refused.
+    return503OnClosing: false,
+    keepAliveTimeout: keepAliveTimeoutMs,
+    bodyLimit: maxBodyBytes,
+    http: {
+      maxHeaderSize: maxHeaderBytes,
+      headersTimeout: headersTimeoutMs,
+      connectionsCheckingInterval: Math.ceil(headersTimeoutMs / 6),
+      // Any other upgrade that a client offers, such as h2c, is declined by answering as if it had not.
+      shouldUpgradeCallback: ({ headers }) => isWebSocketUpgrade(headers.upgrade),
+    },
+  }
+}
+
+function withoutBase(url: string, base: string): string {
+  if (!base || !url.startsWith(base)) return url
+  const rest = url.slice(base.length)
+  if (rest.startsWith('/')) return rest
+  return rest === '' || rest.startsWith('?') ? `/${rest}` : url
+}
