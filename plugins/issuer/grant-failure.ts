@@ -10,7 +10,23 @@ export type GrantFailure =
   /** The issuer will never take this refresh token (again): `invalid_grant`. */
   | { outcome: 'refused' }
   /** It may work later: the network, the issuer's health, our registration there. The session stays. */
-  | { outcome: 'failed'; reason: string; retryAfterMs?: number }
+  | {
+      outcome: 'failed'
+      reason: string
+      retryAfterMs?: number
+      /** The issuer works, and declines what was asked for: another request may well succeed. */
+      particular?: true
+    }
+
+/** @see https://www.rfc-editor.org/rfc/rfc6749#section-5.2 and https://www.rfc-editor.org/rfc/rfc8707#section-2 */
+const particularErrors = new Set([
+  'invalid_target',
+  'invalid_scope',
+  'invalid_request',
+  'unauthorized_client',
+  'unsupported_grant_type',
+  'access_denied',
+])
 
 /** @param now in milliseconds since the epoch, for a `Retry-After` that is a date */
 export function grantFailure(error: unknown, now: number): GrantFailure {
@@ -20,6 +36,7 @@ export function grantFailure(error: unknown, now: number): GrantFailure {
     outcome: 'failed',
     reason: failureReason(error),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
+    ...(error instanceof ResponseBodyError && particularErrors.has(error.error) && { particular: true }),
   }
 }
 

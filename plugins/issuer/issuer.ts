@@ -3,12 +3,13 @@ import * as oidc from 'openid-client'
 import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import type { GrantedTokens } from '../oidc-session/token-set.ts'
+import type { TokenParameters } from '../oidc-session/token-target.ts'
 import type { ClientCredentials } from './client-authentication.ts'
 import { discover } from './discovery.ts'
-import { failureReason, type GrantFailure, grantFailure } from './grant-failure.ts'
+import { failureReason } from './grant-failure.ts'
+import { createGrants, type GrantOutcome, grantedTokens } from './grants.ts'
 import { type LogoutNotice, LogoutTokenError, verifyLogoutToken } from './logout-token.ts'
 import { createMetadataSource } from './metadata-source.ts'
-import { refreshedIdToken } from './refresh-answer.ts'
 import { fetchUserInfo } from './user-info.ts'
 
 export interface IssuerOptions extends ClientCredentials {
@@ -34,8 +35,15 @@ export interface Issuer {
    * @throws LoginError when anything is wrong
    */
   redeemCode(callbackUrl: URL, expected: ExpectedLogin): Promise<Login>
-  /** One refresh token grant. Never throws: what went wrong decides what becomes of the session. */
-  refresh(refreshToken: string): Promise<RefreshOutcome>
+  /**
+   * One refresh token grant. Never throws: what went wrong decides what becomes of the session.
+   * @param parameters what the access token is to be for, if not for what was agreed at login
+   */
+  refresh(refreshToken: string, parameters?: TokenParameters): Promise<GrantOutcome>
+  /** Another access token for the user's. Never throws. @see https://www.rfc-editor.org/rfc/rfc8693 */
+  exchange(accessToken: string, parameters: TokenParameters): Promise<GrantOutcome>
+  /** An access token of the gateway's own. Never throws. @see https://www.rfc-editor.org/rfc/rfc6749#section-4.4 */
+  clientCredentials(parameters: TokenParameters): Promise<GrantOutcome>
   /** Undefined while its metadata are unknown. */
   tokenEndpoint(): string | undefined
   /** Revokes a refresh token where the issuer offers it. @see https://www.rfc-editor.org/rfc/rfc7009 */
@@ -79,8 +87,6 @@ export interface Login {
   claims: Record<string, unknown>
   tokens: GrantedTokens
 }
-
-export type RefreshOutcome = { outcome: 'granted'; tokens: GrantedTokens } | GrantFailure
 
 /** A login that must not succeed. */
 export class LoginError extends Error {
@@ -149,15 +155,7 @@ export function createIssuer(
       }
     },
 
-    async refresh(refreshToken) {
-      try {
-        const { patient } = await metadata.get()
-        const answer = await oidc.refreshTokenGrant(patient, refreshToken)
-        return { outcome: 'granted', tokens: grantedTokens(answer, refreshedIdToken(answer)) }
-      } catch (error) {
-        return grantFailure(error, clock.now())
-      }
-    },
+    ...createGrants(async () => (await metadata.get()).patient, clock),
 
     tokenEndpoint: () => metadata.known()?.interactive.serverMetadata().token_endpoint,
 
@@ -202,15 +200,4 @@ function keySet(jwksUri: string | undefined, { issuer, timeoutMs }: IssuerOption
   const isTrusted = url?.protocol === 'https:' || url?.protocol === issuer.protocol
   if (!url || !isTrusted) throw new LogoutTokenError('The issuer has no keys to check with')
   return createRemoteJWKSet(url, { timeoutDuration: timeoutMs })
-}
-
-function grantedTokens(answer: oidc.TokenEndpointResponse, idToken: string | undefined): GrantedTokens {
-  return {
-    accessToken: answer.access_token,
-    tokenType: 'Bearer',
-    ...(answer.expires_in !== undefined && { expiresInMs: answer.expires_in * 1000 }),
-    ...(answer.refresh_token !== undefined && { refreshToken: answer.refresh_token }),
-    ...(idToken !== undefined && { idToken }),
-    ...(answer.scope !== undefined && { scope: answer.scope }),
-  }
 }

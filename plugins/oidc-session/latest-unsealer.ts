@@ -10,7 +10,7 @@ const maxSessions = 2000
  * Unseals as {@link unseal} does, and remembers for each session what came of it: a session's requests mostly find
  * the same sealed record again. Whoever asks must still bring the record from the store and the key from the cookie.
  */
-export function createLatestUnsealer(): typeof unseal {
+export function createLatestUnsealer(): typeof unseal<SessionRecord> {
   const latest = new LRUCache<string, { sealed: string; key: Buffer; record: SessionRecord }>({
     max: maxSessions,
   })

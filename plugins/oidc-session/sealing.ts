@@ -8,12 +8,12 @@ const tagBytes = 16
 const headerBytes = 1 + nonceBytes + tagBytes
 
 /**
- * Seals a record with the key that only its cookie carries, so that a stolen store opens nothing.
- * The session's identifier is bound in: a sealed record moved under another identifier does not open.
+ * Seals a session's record with the key that only its cookie carries, so that a stolen store opens nothing.
+ * The identifier is bound in: a sealed record moved under another identifier does not open.
  *
  * Layout: format version (1 byte), nonce (12), tag (16), ciphertext; in base64.
  */
-export function seal(record: SessionRecord, key: Buffer, id: string): string {
+export function seal(record: object, key: Buffer, id: string): string {
   const nonce = randomBytes(nonceBytes)
   const cipher = createCipheriv(algorithm, key, nonce).setAAD(associatedData(id))
   const ciphertext = Buffer.concat([cipher.update(JSON.stringify(record), 'utf8'), cipher.final()])
@@ -21,7 +21,11 @@ export function seal(record: SessionRecord, key: Buffer, id: string): string {
 }
 
 /** @returns nothing when the record was not sealed with this key for this identifier, or was tampered with */
-export function unseal(sealed: string, key: Buffer, id: string): SessionRecord | undefined {
+export function unseal<T extends object = SessionRecord>(
+  sealed: string,
+  key: Buffer,
+  id: string,
+): T | undefined {
   const bytes = Buffer.from(sealed, 'base64')
   if (bytes.length <= headerBytes || bytes[0] !== formatVersion) return undefined
   const nonce = bytes.subarray(1, 1 + nonceBytes)

@@ -1,4 +1,11 @@
-import type { TokenSet } from './token-set.ts'
+import {
+  type AccessToken,
+  accessTokenFrom,
+  type GrantedTokens,
+  type TokenSet,
+  tokenSetFrom,
+} from './token-set.ts'
+import type { TokenTarget } from './token-target.ts'
 
 /** What is kept of a signed-in user, sealed in the store. Times are milliseconds since the epoch. */
 export interface SessionRecord {
@@ -15,6 +22,42 @@ export interface SessionRecord {
   tokenSet: TokenSet
   renewals: number
   renewedAt?: number
+  /** The user's tokens for single APIs, by {@link TokenTarget.key}. */
+  apiTokens?: Record<string, ApiToken>
+}
+
+export interface ApiToken extends AccessToken {
+  /** How often it was granted. */
+  renewals: number
+  renewedAt: number
+}
+
+/**
+ * The record after a grant.
+ * @param target what the access token is for. Unset: it is the session's own.
+ */
+export function recordAfter(
+  record: SessionRecord,
+  granted: GrantedTokens,
+  { requestedAt, now, target }: { requestedAt: number; now: number; target?: TokenTarget | undefined },
+): SessionRecord {
+  const { tokenSet, apiTokens } = record
+  if (!target) {
+    const renewed = tokenSetFrom(granted, requestedAt, tokenSet)
+    return { ...record, tokenSet: renewed, renewals: record.renewals + 1, renewedAt: now }
+  }
+  const { refreshToken = tokenSet.refreshToken, idToken = tokenSet.idToken } = granted
+  const renewals = (apiTokens?.[target.key]?.renewals ?? 0) + 1
+  const apiToken: ApiToken = { ...accessTokenFrom(granted, requestedAt), renewals, renewedAt: now }
+  return {
+    ...record,
+    tokenSet: {
+      ...tokenSet,
+      ...(refreshToken !== undefined && { refreshToken }),
+      ...(idToken !== undefined && { idToken }),
+    },
+    apiTokens: { ...apiTokens, [target.key]: apiToken },
+  }
 }
 
 /** Who it is, for logs and pages. */

@@ -4,7 +4,6 @@ import type { SessionStore } from '../session-store/store.ts'
 import { createLatestUnsealer } from './latest-unsealer.ts'
 import { seal, unseal } from './sealing.ts'
 import type { SessionRecord } from './session-record.ts'
-import type { TokenSet } from './token-set.ts'
 
 /** What the cookie holds: enough to find a session and to open it. Unchanged for the session's whole life. */
 export interface SessionReference {
@@ -40,10 +39,10 @@ export interface Sessions {
   /** The same session as it is stored now, or nothing when it has ended. */
   reload(session: Session): Promise<Session | undefined>
   /**
-   * Prepares to store renewed tokens over the version that they derive from. What it returns stores them, and can
-   * be called again when the store did not answer: it recognises its own earlier write.
+   * Prepares to store a record with renewed tokens over the version that they derive from. What it returns stores it,
+   * and can be called again when the store did not answer: it recognises its own earlier write.
    */
-  renewal(session: Session, tokenSet: TokenSet): () => Promise<StoreTokensOutcome>
+  renewal(session: Session, renewed: SessionRecord): () => Promise<StoreTokensOutcome>
   /**
    * Ends a session; with `onlyThisVersion` not when newer tokens were stored.
    * @returns its last record, whose tokens can be revoked; nothing when there was none to end
@@ -97,14 +96,8 @@ export function createSessions({ store, clock, idleTimeoutMs, lifetimeMs }: Sess
 
     reload: ({ id, key }) => load(id, key),
 
-    renewal(session, tokenSet) {
+    renewal(session, record) {
       const { id, key, version } = session
-      const record = {
-        ...session.record,
-        tokenSet,
-        renewals: session.record.renewals + 1,
-        renewedAt: clock.now(),
-      }
       const sealed = seal(record, key, id)
       return async () => {
         const result = await store.replace(id, sealed, version)

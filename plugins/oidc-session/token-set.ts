@@ -1,15 +1,19 @@
 import { decodeJwt } from 'jose'
 
-/** The tokens of one session, as they are kept. Times are milliseconds since the epoch. */
-export interface TokenSet {
+/** An access token, as it is kept. Times are milliseconds since the epoch. */
+export interface AccessToken {
   accessToken: string
   tokenType: string
   /** Unset: unknown, so it serves until an upstream refuses it. */
   expiresAt?: number
   obtainedAt: number
+  scope?: string
+}
+
+/** The tokens of one session. */
+export interface TokenSet extends AccessToken {
   refreshToken?: string
   idToken?: string
-  scope?: string
 }
 
 /** What a grant brought, before it is told what it replaces. */
@@ -23,23 +27,33 @@ export interface GrantedTokens {
 }
 
 /**
- * The token set that a grant leads to. What the issuer leaves out stays as it was: the refresh token and scope
- * (RFC 6749 sections 5.1 and 6), the ID token (OpenID Connect Core section 12.2).
+ * The access token that a grant brought.
  *
  * @param requestedAt when the grant was requested. The lifetime is counted from then, so that an answer that was
  *   slow, or read late, never makes a token look younger than it is.
  */
+export function accessTokenFrom(granted: GrantedTokens, requestedAt: number): AccessToken {
+  const { accessToken, tokenType, expiresInMs, scope } = granted
+  const expiresAt = expiresInMs === undefined ? jwtExpiry(accessToken) : requestedAt + expiresInMs
+  return {
+    accessToken,
+    tokenType,
+    obtainedAt: requestedAt,
+    ...(expiresAt !== undefined && { expiresAt }),
+    ...(scope !== undefined && { scope }),
+  }
+}
+
+/**
+ * The token set that a grant leads to. What the issuer leaves out stays as it was: the refresh token and scope
+ * (RFC 6749 sections 5.1 and 6), the ID token (OpenID Connect Core section 12.2).
+ */
 export function tokenSetFrom(granted: GrantedTokens, requestedAt: number, previous?: TokenSet): TokenSet {
-  const expiresAt =
-    granted.expiresInMs === undefined ? jwtExpiry(granted.accessToken) : requestedAt + granted.expiresInMs
   const refreshToken = granted.refreshToken ?? previous?.refreshToken
   const idToken = granted.idToken ?? previous?.idToken
   const scope = granted.scope ?? previous?.scope
   return {
-    accessToken: granted.accessToken,
-    tokenType: granted.tokenType,
-    obtainedAt: requestedAt,
-    ...(expiresAt !== undefined && { expiresAt }),
+    ...accessTokenFrom(granted, requestedAt),
     ...(refreshToken !== undefined && { refreshToken }),
     ...(idToken !== undefined && { idToken }),
     ...(scope !== undefined && { scope }),

@@ -1,7 +1,9 @@
 import { GatewayError } from '../errors/catalogue.ts'
 import type { Metrics, RenewalOutcome } from '../observability/metrics.ts'
+import { recordAfter } from '../oidc-session/session-record.ts'
 import type { Session } from '../oidc-session/sessions.ts'
-import { type GrantedTokens, tokenSetFrom } from '../oidc-session/token-set.ts'
+import type { GrantedTokens } from '../oidc-session/token-set.ts'
+import type { TokenTarget } from '../oidc-session/token-target.ts'
 import { StoreUnavailableError } from '../session-store/store.ts'
 import { isSameIdentity } from './identity.ts'
 import type { RenewalOptions } from './renewal.ts'
@@ -15,6 +17,8 @@ export type TokenKeeperOptions = Pick<RenewalOptions, 'sessions' | 'issuer' | 'c
 export interface Grant {
   /** Milliseconds since the epoch. */
   requestedAt: number
+  /** What its access token is for. Unset: it is the session's own. */
+  target: TokenTarget | undefined
   log: RenewalLog
   count: (outcome: RenewalOutcome) => void
 }
@@ -32,7 +36,7 @@ export type KeepTokens = (session: Session, granted: GrantedTokens, grant: Grant
 const insistForMs = 60_000
 
 export function createTokenKeeper({ sessions, issuer, clock, metrics }: TokenKeeperOptions): KeepTokens {
-  return async function keepTokens(session, granted, { requestedAt, log, count }) {
+  return async function keepTokens(session, granted, { requestedAt, target, log, count }) {
     const { idToken, refreshToken } = granted
     if (idToken !== undefined && !isSameIdentity(idToken, session.record, issuer.clientId)) {
       // Looked at before it is stored, so that another user's tokens never reach another instance.
@@ -45,10 +49,10 @@ export function createTokenKeeper({ sessions, issuer, clock, metrics }: TokenKee
       throw new GatewayError('BFF_SESSION_ENDED', { details: 'Token error: foreign identity' })
     }
 
-    for (let over = session; ; ) {
+    for (let over = session, tokens = granted; ; ) {
       // The tokens exist nowhere else, so a store that fails just now is tried again.
-      const tokenSet = tokenSetFrom(granted, requestedAt, over.record.tokenSet)
-      const result = await insist(sessions.renewal(over, tokenSet))
+      const record = recordAfter(over.record, tokens, { requestedAt, now: clock.now(), target })
+      const result = await insist(sessions.renewal(over, record))
       if (result.outcome === 'stored') return result.session
       const current = result.outcome === 'gone' ? undefined : await insist(() => sessions.reload(session))
       if (!current) {
@@ -60,7 +64,10 @@ export function createTokenKeeper({ sessions, issuer, clock, metrics }: TokenKee
       // The lock had lapsed, and another holder stored its tokens. They are the newer ones, unless they came with
       // no refresh token of their own: then what is stored is the one that this grant has spent.
       const spent = session.record.tokenSet.refreshToken
-      if (refreshToken === undefined || current.record.tokenSet.refreshToken !== spent) return current
+      const isNewest = refreshToken !== undefined && current.record.tokenSet.refreshToken === spent
+      // A token for one API replaces none of the others, so it is kept at any rate.
+      if (!isNewest && !target) return current
+      if (!isNewest) tokens = withoutRefreshToken(granted)
       over = current
     }
   }
@@ -84,4 +91,8 @@ export function createTokenKeeper({ sessions, issuer, clock, metrics }: TokenKee
       log.warn({ event: 'token.revocation.failed', refreshTokenHash: refreshTokenHash(refreshToken) })
     })
   }
+}
+
+function withoutRefreshToken({ refreshToken: _, ...granted }: GrantedTokens): GrantedTokens {
+  return granted
 }

@@ -1,5 +1,3 @@
-import type { TokenSet } from '../oidc-session/token-set.ts'
-
 export type RenewalDecision =
   /** Long enough to live, or all there is. */
   | 'use'
@@ -13,14 +11,21 @@ export type RenewalDecision =
 /** The most that a token may have left and yet not be sent, in milliseconds. */
 const maxMarginMs = 5000
 
+/** An access token's times, in milliseconds since the epoch, and what it is renewed with. */
+export interface Renewable {
+  expiresAt?: number
+  obtainedAt: number
+  refreshToken?: string | undefined
+}
+
 /**
- * What a request does with the session's tokens at `now`.
+ * What a request does with a token at `now`.
  *
  * The renewal window is `refreshBeforeExpirationMs` or half the token's lifetime, whichever is shorter. A token is
  * usable while it has more than five seconds, or a third of the window, left.
  */
 export function decideRenewal(
-  { expiresAt, obtainedAt, refreshToken }: TokenSet,
+  { expiresAt, obtainedAt, refreshToken }: Renewable,
   refreshBeforeExpirationMs: number,
   now: number,
 ): RenewalDecision {

@@ -3,155 +3,119 @@ import { GatewayError } from '../errors/catalogue.ts'
 import type { Issuer } from '../issuer/issuer.ts'
 import { type Metrics, noMetrics, type RenewalOutcome } from '../observability/metrics.ts'
 import type { Session, Sessions } from '../oidc-session/sessions.ts'
-import type { Lock, SessionStore } from '../session-store/store.ts'
+import type { TokenTarget } from '../oidc-session/token-target.ts'
 import { backOffMs } from './back-off.ts'
+import { heldToken, isNewer, renewedWith } from './held-token.ts'
 import { createTokenKeeper } from './keep-tokens.ts'
 import { isoTime, type RenewalLog, refreshTokenHash } from './renewal-log.ts'
+import { type Attempt, createTurns, type Holder, issuerUnavailable, type TurnOptions } from './take-turns.ts'
 
-export interface RenewalOptions {
+export interface RenewalOptions extends TurnOptions {
   sessions: Sessions
-  store: Pick<SessionStore, 'lock' | 'changed'>
-  issuer: Pick<Issuer, 'clientId' | 'refresh' | 'revoke' | 'tokenEndpoint'>
+  issuer: Pick<Issuer, 'clientId' | 'refresh' | 'exchange' | 'revoke' | 'tokenEndpoint'>
   clock: Clock
   /** From 0 up to 1. */
   random: () => number
-  /** How long a request waits for the issuer, in milliseconds. The lock lives three times as long. */
-  issuerTimeoutMs: number
   /** Default: nobody counts. */
   metrics?: Pick<Metrics, 'renewalDone' | 'renewalWaiters' | 'sessionEnded'>
 }
 
 /**
- * Renews a session's tokens, once over all processes that share its store.
+ * Renews a session's token for a target, once over all processes that share its store.
  *
- * @param seen the session as whoever asks has read it: newer tokens in the store are as good as a grant
- * @param permit asked under the lock, when a grant is all that helps
- * @returns nothing when there is nothing newer and `permit` forbade a grant
  * @throws GatewayError BFF_SESSION_ENDED, BFF_SESSION_REQUIRED (it ended meanwhile), BFF_ISSUER_UNAVAILABLE
  * @throws StoreUnavailableError
  */
-export type Renew = (
-  seen: Session,
-  log: RenewalLog,
-  permit?: () => Promise<boolean>,
-) => Promise<Session | undefined>
+export type Renew = (wanted: WantedRenewal) => Promise<Session | undefined>
 
-type Attempt =
-  | { outcome: 'renewed'; session: Session }
-  | { outcome: 'failed'; retryInMs: number }
-  | { outcome: 'forbidden' }
-  | { outcome: 'again' }
+export interface WantedRenewal {
+  /** The session as whoever asks has read it: newer tokens in the store are as good as a grant. */
+  seen: Session
+  /** Unset: the session's own token. */
+  target: TokenTarget | undefined
+  log: RenewalLog
+  /** Asked under the lock, when a grant is all that helps. If it forbids one, nothing is what comes of it. */
+  permit?: (() => Promise<boolean>) | undefined
+}
 
-const forbidden: Attempt = { outcome: 'forbidden' }
-const again: Attempt = { outcome: 'again' }
-
-/** A waiter looks again this often, should the news of a change get lost. */
-const lookAgainMs = 500
-
-export function createRenewal({
-  sessions,
-  store,
-  issuer,
-  clock,
-  random,
-  issuerTimeoutMs,
-  metrics = noMetrics,
-}: RenewalOptions): Renew {
-  // Longer than the longest grant and the write after it, so it needs no heartbeat: one would keep the lock of a
-  // holder whose event loop is alive but whose grant hangs, and would stop while the process is frozen anyway.
-  const lockMs = 3 * issuerTimeoutMs
-  const longestGrantMs = 2.5 * issuerTimeoutMs
+export function createRenewal(options: RenewalOptions): Renew {
+  const { sessions, issuer, clock, random, metrics = noMetrics } = options
+  const takeTurns = createTurns(options)
   const keepTokens = createTokenKeeper({ sessions, issuer, clock, metrics })
 
-  return async function renew(seen, log, permit = async () => true) {
+  return async function renew({ seen, target, log, permit = async () => true }) {
     let permitted = false
-    // Asked once: a permit that was given stays good for another round.
-    const permitOnce = async () => {
-      permitted ||= await permit()
-      return permitted
-    }
-    for (;;) {
-      const waiting = new AbortController()
-      try {
-        // Before the lock is asked for, or its release could go unheard.
-        const change = store.changed(seen.id, waiting.signal)
-        const lapsesAt = clock.monotonic() + lockMs
-        const result = await store.lock(seen.id, lockMs)
-        if (result.outcome === 'acquired') {
-          const attempt = await renewUnderLock({ seen, lock: result.lock, lapsesAt, log, permit: permitOnce })
-          if (attempt.outcome === 'again') continue
-          if (attempt.outcome === 'failed') throw issuerUnavailable(attempt.retryInMs)
-          return attempt.outcome === 'renewed' ? attempt.session : undefined
-        }
-        const current = await reload(seen)
-        if (current.version !== seen.version) return current
-        if (result.outcome === 'backing-off') throw issuerUnavailable(result.retryInMs)
-        await Promise.race([change, clock.sleep(Math.min(result.lapsesInMs, lookAgainMs), waiting.signal)])
-      } finally {
-        waiting.abort()
-      }
-    }
+    return takeTurns<Session>({
+      id: seen.id,
+      read: () => reload(seen),
+      isRenewed: (current) => isNewer(current, seen, target),
+      // Asked once: a permit that was given stays good for another round.
+      async permit() {
+        permitted ||= await permit()
+        return permitted
+      },
+      grant: (current, holder) => grant(current, target, holder, log),
+    })
   }
 
-  async function renewUnderLock(turn: Turn): Promise<Attempt> {
-    const { lock } = turn
-    let attempt: Attempt | undefined
-    try {
-      attempt = await renewOrNot(turn)
-      return attempt
-    } finally {
-      // A lock that can't be given back lapses. Until then it keeps everybody away, as the back-off would have.
-      const givenBack = attempt?.outcome === 'failed' ? lock.backOff(attempt.retryInMs) : lock.release()
-      await givenBack.catch(() => {})
-    }
-  }
-
-  async function renewOrNot({ seen, permit, ...holder }: Turn): Promise<Attempt> {
-    // Read under the lock, never before: what was seen earlier may have been spent by the last holder.
-    const current = await reload(seen)
-    if (current.version !== seen.version) return renewed(current)
-    if (!(await permit())) return forbidden
-    // This process may have been frozen: a grant that no longer fits under the lock is not begun.
-    if (holder.lapsesAt - clock.monotonic() < longestGrantMs) return again
-    return grant(current, holder)
-  }
-
-  async function grant(session: Session, { lock, lapsesAt, log }: Holder): Promise<Attempt> {
-    const { tokenSet } = session.record
-    if (tokenSet.refreshToken === undefined) throw new GatewayError('BFF_SESSION_ENDED')
+  async function grant(
+    session: Session,
+    target: TokenTarget | undefined,
+    holder: Holder,
+    log: RenewalLog,
+  ): Promise<Attempt<Session>> {
+    const credential = renewedWith(session.record, target)
+    if (credential === undefined) throw notRenewable(target, log)
 
     const startedAt = clock.monotonic()
     const requestedAt = clock.now()
     const count = (outcome: RenewalOutcome) => metrics.renewalDone(outcome, clock.monotonic() - startedAt)
-    log.trace({ event: 'token.renewal.grant', refreshTokenHash: refreshTokenHash(tokenSet.refreshToken) })
-    log.debug({ event: 'token.renewal.request', tokenEndpoint: issuer.tokenEndpoint() })
-    const answer = await issuer.refresh(tokenSet.refreshToken)
+    const answer = await ask(credential, target, log)
 
     switch (answer.outcome) {
       case 'refused': {
         count('refused')
         // A holder whose lock has lapsed can't tell a dead session from one that the next holder is renewing.
-        if (clock.monotonic() >= lapsesAt) return again
+        if (holder.hasLapsed()) return { outcome: 'again' }
         const newer = await endUnlessRenewed(sessions, session, () => metrics.sessionEnded('refused'))
-        if (newer) return renewed(newer)
+        if (newer) {
+          return isNewer(newer, session, target) ? { outcome: 'renewed', value: newer } : { outcome: 'again' }
+        }
         log.warn({ event: 'token.renewal.failed', reason: 'invalid_grant', final: true })
         throw new GatewayError('BFF_SESSION_ENDED')
       }
       case 'failed': {
         count('failed')
-        const retryInMs = backOffMs(lock.failures, random(), answer.retryAfterMs)
-        log.warn({ event: 'token.renewal.failed', reason: answer.reason, final: false, retryInMs })
-        return { outcome: 'failed', retryInMs }
+        const isParticular = target !== undefined && answer.particular === true
+        // What the issuer declines is a matter of how it is set up, so there is no hurry.
+        const retryInMs = isParticular
+          ? declinedMs
+          : backOffMs(holder.failures, random(), answer.retryAfterMs)
+        const fields = { reason: answer.reason, final: false, retryInMs, target: target?.key }
+        log.warn({ event: 'token.renewal.failed', ...fields })
+        return { outcome: isParticular ? 'declined' : 'failed', retryInMs }
       }
       case 'granted': {
-        const kept = await keepTokens(session, answer.tokens, { requestedAt, log, count })
+        const kept = await keepTokens(session, answer.tokens, { requestedAt, target, log, count })
         count('renewed')
-        const { tokenType, expiresAt } = kept.record.tokenSet
+        const { tokenType, expiresAt } = heldToken(kept.record, target) ?? {}
         const durationMs = Math.round(clock.monotonic() - startedAt)
-        log.debug({ event: 'token.renewal.done', tokenType, expiresAt: isoTime(expiresAt), durationMs })
-        return renewed(kept)
+        const fields = { tokenType, expiresAt: isoTime(expiresAt), durationMs, target: target?.key }
+        log.debug({ event: 'token.renewal.done', ...fields })
+        return { outcome: 'renewed', value: kept }
       }
     }
+  }
+
+  function ask(credential: string, target: TokenTarget | undefined, log: RenewalLog) {
+    const isExchange = target?.grant === 'exchange'
+    if (!isExchange) {
+      log.trace({ event: 'token.renewal.grant', refreshTokenHash: refreshTokenHash(credential) })
+    }
+    log.debug({ event: 'token.renewal.request', tokenEndpoint: issuer.tokenEndpoint(), target: target?.key })
+    return isExchange
+      ? issuer.exchange(credential, target.parameters)
+      : issuer.refresh(credential, target?.parameters)
   }
 
   async function reload(session: Session): Promise<Session> {
@@ -161,23 +125,15 @@ export function createRenewal({
   }
 }
 
-/** What a process holds while it renews. */
-interface Holder {
-  lock: Lock
-  /** By the monotonic clock. */
-  lapsesAt: number
-  log: RenewalLog
-}
+/** How long an API is done without whose token the issuer declines to give. */
+const declinedMs = 30_000
 
-/** One turn at holding the lock. */
-interface Turn extends Holder {
-  seen: Session
-  /** Whether a grant may be asked for, when that is all that helps. */
-  permit: () => Promise<boolean>
-}
-
-function renewed(session: Session): Attempt {
-  return { outcome: 'renewed', session }
+/** Without its own token a session is over; without one for some API it is not. */
+function notRenewable(target: TokenTarget | undefined, log: RenewalLog): GatewayError {
+  if (!target) return new GatewayError('BFF_SESSION_ENDED')
+  const fields = { reason: 'no_refresh_token', final: false, retryInMs: declinedMs, target: target.key }
+  log.warn({ event: 'token.renewal.failed', ...fields })
+  return issuerUnavailable(declinedMs)
 }
 
 /**
@@ -194,9 +150,4 @@ export async function endUnlessRenewed(
   if (!ended) return sessions.reload(session)
   onEnded()
   return undefined
-}
-
-/** Not now, but later: the session stays. */
-export function issuerUnavailable(retryAfterMs: number): GatewayError {
-  return new GatewayError('BFF_ISSUER_UNAVAILABLE', { retryAfterMs })
 }

@@ -2,22 +2,26 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { GatewayError } from '../errors/catalogue.ts'
 import { noMetrics } from '../observability/metrics.ts'
 import type { Session } from '../oidc-session/sessions.ts'
+import type { TokenTarget } from '../oidc-session/token-target.ts'
 import { createExpiringMap } from '../session-store/expiring-map.ts'
 import { type SessionStore, StoreUnavailableError } from '../session-store/store.ts'
-import { decideRenewal } from './policy.ts'
-import { createRenewal, endUnlessRenewed, issuerUnavailable, type RenewalOptions } from './renewal.ts'
+import { heldToken, isNewer, renewedWith } from './held-token.ts'
+import { decideRenewal, type RenewalDecision } from './policy.ts'
+import { createRenewal, endUnlessRenewed, type RenewalOptions } from './renewal.ts'
 import { isoTime, type RenewalLog } from './renewal-log.ts'
 import { createSingleFlight } from './single-flight.ts'
+import { issuerUnavailable } from './take-turns.ts'
 
 export interface Renewer {
   /**
    * The session with an access token that can be sent now. Waits for the issuer only when there is none.
    *
+   * @param target what the token is for. Unset: it is the session's own.
    * @throws GatewayError BFF_SESSION_ENDED when the issuer refused to renew, BFF_SESSION_REQUIRED when the session
    *   ended meanwhile, BFF_ISSUER_UNAVAILABLE when no usable token could be had in time
    * @throws StoreUnavailableError
    */
-  withUsableToken(session: Session, log: RenewalLog): Promise<Session>
+  withUsableToken(session: Session, log: RenewalLog, target?: TokenTarget): Promise<Session>
   /**
    * After an upstream has answered 401 to the session's token: the session with a newer token, which somebody may
    * have brought already, or nothing when none can be had now. An upstream that refuses every token gets one forced
@@ -26,7 +30,12 @@ export interface Renewer {
    * @param upstream a name for who refused
    * @throws GatewayError BFF_SESSION_ENDED, BFF_SESSION_REQUIRED
    */
-  afterRefusal(session: Session, upstream: string, log: RenewalLog): Promise<Session | undefined>
+  afterRefusal(
+    session: Session,
+    upstream: string,
+    log: RenewalLog,
+    target?: TokenTarget,
+  ): Promise<Session | undefined>
   /** Resolves when no renewal is under way. */
   idle(): Promise<void>
 }
@@ -38,7 +47,9 @@ export interface RenewerOptions extends RenewalOptions {
   maxResting?: number
 }
 
+/** A renewal under way in this process. */
 interface Flight {
+  target: TokenTarget | undefined
   background?: boolean
   /** Renews although the token has time left, where this permits it. */
   forced?: () => Promise<boolean>
@@ -54,27 +65,29 @@ export function createRenewer(options: RenewerOptions): Renewer {
 
   return { withUsableToken, afterRefusal, idle: flights.idle }
 
-  async function withUsableToken(session: Session, log: RenewalLog): Promise<Session> {
-    switch (decideRenewal(session.record.tokenSet, refreshBeforeExpirationMs, clock.now())) {
+  async function withUsableToken(session: Session, log: RenewalLog, target?: TokenTarget): Promise<Session> {
+    switch (decide(session, target)) {
       case 'use':
         return session
       case 'use-and-renew':
         // What becomes of it is logged, and the next request sees it.
-        if (!resting.get(session.id)) fly(session, log, { background: true }).catch(() => {})
+        if (!resting.get(flightKey(session, target))) {
+          fly(session, log, { target, background: true }).catch(() => {})
+        }
         return session
       case 'wait':
-        return orEnded(await inTime(sendable(session, log)))
+        return orEnded(await inTime(sendable(session, log, { target })))
       case 'ended':
         return orEnded(await endUnlessRenewed(sessions, session, () => noteExpiry(log)))
     }
   }
 
-  async function afterRefusal(session: Session, upstream: string, log: RenewalLog) {
-    if (session.record.tokenSet.refreshToken === undefined) return undefined
+  async function afterRefusal(session: Session, upstream: string, log: RenewalLog, target?: TokenTarget) {
+    if (renewedWith(session.record, target) === undefined) return undefined
     const name = `forced-renewal:${session.id}:${upstream}`
     try {
       return await inTime(
-        sendable(session, log, { forced: () => store.claim(name, refreshBeforeExpirationMs) }),
+        sendable(session, log, { target, forced: () => store.claim(name, refreshBeforeExpirationMs) }),
       )
     } catch (error) {
       // The browser gets the upstream's own answer then, which is true at least.
@@ -84,33 +97,40 @@ export function createRenewer(options: RenewerOptions): Renewer {
     }
   }
 
+  function decide({ record }: Session, target: TokenTarget | undefined): RenewalDecision {
+    const held = heldToken(record, target)
+    if (!held) return 'wait'
+    const refreshToken = renewedWith(record, target)
+    const decision = decideRenewal({ ...held, refreshToken }, refreshBeforeExpirationMs, clock.now())
+    // Without its own token a session is over; without one for some API it is not.
+    return decision === 'ended' && target ? 'wait' : decision
+  }
+
   /**
    * Newer tokens that are still good when they have arrived.
    * @returns nothing when a forced renewal was not permitted
    */
-  async function sendable(session: Session, log: RenewalLog, flight?: Flight): Promise<Session | undefined> {
+  async function sendable(session: Session, log: RenewalLog, flight: Flight): Promise<Session | undefined> {
+    const { target } = flight
     const askedAt = clock.now()
     let renewed = await newerThan(session, log, flight)
-    while (renewed && isPast(renewed, askedAt)) renewed = await newerThan(renewed, log)
+    while (renewed && isPast(renewed, askedAt, target)) renewed = await newerThan(renewed, log, { target })
     return renewed
   }
 
   /** What was renewed before it was asked for may have run out since; what a grant has just brought is used. */
-  function isPast({ record: { tokenSet, renewedAt } }: Session, askedAt: number): boolean {
+  function isPast(session: Session, askedAt: number, target: TokenTarget | undefined): boolean {
+    const { renewedAt } = heldToken(session.record, target) ?? {}
     if (renewedAt !== undefined && renewedAt >= askedAt) return false
-    return decideRenewal(tokenSet, refreshBeforeExpirationMs, clock.now()) === 'wait'
+    return decide(session, target) === 'wait'
   }
 
-  async function newerThan(
-    session: Session,
-    log: RenewalLog,
-    flight: Flight = {},
-  ): Promise<Session | undefined> {
+  async function newerThan(session: Session, log: RenewalLog, flight: Flight): Promise<Session | undefined> {
     for (;;) {
-      const joined = flights.current(session.id)
+      const joined = flights.current(flightKey(session, flight.target))
       const renewed = await (joined ?? fly(session, log, flight))
       // One that another request began may have ended with the very tokens that this one has found wanting.
-      if (!joined || (renewed && renewed.version > session.version)) return renewed
+      if (!joined || (renewed && isNewer(renewed, session, flight.target))) return renewed
     }
   }
 
@@ -118,15 +138,21 @@ export function createRenewer(options: RenewerOptions): Renewer {
   function fly(
     session: Session,
     log: RenewalLog,
-    { background = false, forced }: Flight,
+    { target, background = false, forced }: Flight,
   ): Promise<Session | undefined> {
-    return flights.run(session.id, async () => {
-      const expiresAt = isoTime(session.record.tokenSet.expiresAt)
-      log.debug({ event: 'token.renewal.due', expiresAt, forced: forced !== undefined, background })
+    const key = flightKey(session, target)
+    return flights.run(key, async () => {
+      const expiresAt = isoTime(heldToken(session.record, target)?.expiresAt)
+      const fields = { expiresAt, forced: forced !== undefined, background, target: target?.key }
+      log.debug({ event: 'token.renewal.due', ...fields })
       try {
-        return await renew(session, log, forced)
+        const rested = resting.remainingMs(key)
+        if (target && rested > 0) throw issuerUnavailable(rested)
+        // What is given in exchange must be good itself.
+        if (target?.grant === 'exchange') await withUsableToken(session, log)
+        return await renew({ seen: session, target, log, permit: forced })
       } catch (error) {
-        noteFailure(session, error, log)
+        noteFailure(key, error, log)
         throw error
       }
     })
@@ -137,9 +163,9 @@ export function createRenewer(options: RenewerOptions): Renewer {
     log.warn({ event: 'token.renewal.failed', reason: 'no_refresh_token', final: true })
   }
 
-  function noteFailure({ id }: Session, error: unknown, log: RenewalLog): void {
+  function noteFailure(key: string, error: unknown, log: RenewalLog): void {
     if (error instanceof GatewayError) {
-      if (error.retryAfterMs !== undefined) resting.set(id, { failed: true }, error.retryAfterMs)
+      if (error.retryAfterMs !== undefined) resting.set(key, { failed: true }, error.retryAfterMs)
       return
     }
     const reason = error instanceof StoreUnavailableError ? 'store_unavailable' : 'internal_error'
@@ -170,4 +196,9 @@ export function createRenewer(options: RenewerOptions): Renewer {
 function orEnded(session: Session | undefined): Session {
   if (!session) throw new GatewayError('BFF_SESSION_ENDED')
   return session
+}
+
+/** Of each session's tokens one renewal is under way; its grants take turns, for they share a refresh token. */
+function flightKey({ id }: Session, target: TokenTarget | undefined): string {
+  return target ? `${id} ${target.key}` : id
 }

@@ -1,4 +1,4 @@
-import type { RefreshOutcome } from '../../plugins/issuer/issuer.ts'
+import type { GrantOutcome } from '../../plugins/issuer/grants.ts'
 import type { RenewalOptions } from '../../plugins/token-renewal/renewal.ts'
 import type { Attempt, History } from './history.ts'
 import { type ModelIssuer, sessionOf } from './model-issuer.ts'
@@ -44,7 +44,7 @@ export function scheduledIssuer(options: ScheduledIssuerOptions): RenewalOptions
       }
       history.attempts.push(attempt)
       history.tell(name, `asks for a grant with ${refreshToken}`)
-      const answer = await process.send<RefreshOutcome>('refresh', {
+      const answer = await process.send<GrantOutcome>('refresh', {
         effect: async (fault) => judge(attempt, fault),
         lost: () => ({ outcome: 'failed', reason: 'lost' }),
         patienceMs,
@@ -54,6 +54,10 @@ export function scheduledIssuer(options: ScheduledIssuerOptions): RenewalOptions
       if (answer.outcome === 'failed' && answer.retryAfterMs) attempt.retryAfterMs = answer.retryAfterMs
       history.tell(name, `learns that the grant was ${answer.outcome}`)
       return answer
+    },
+
+    async exchange() {
+      throw new Error('Nothing is exchanged here')
     },
 
     revoke: (refreshToken) =>
@@ -69,7 +73,7 @@ export function scheduledIssuer(options: ScheduledIssuerOptions): RenewalOptions
       }),
   }
 
-  function judge(attempt: Attempt, fault: Fault | undefined): RefreshOutcome {
+  function judge(attempt: Attempt, fault: Fault | undefined): GrantOutcome {
     const outcome = outcomeOf(attempt, fault)
     attempt.arrivedAt = time.now()
     attempt.verdict = outcome.outcome
@@ -82,7 +86,7 @@ export function scheduledIssuer(options: ScheduledIssuerOptions): RenewalOptions
     return outcome
   }
 
-  function outcomeOf({ refreshToken, session }: Attempt, fault: Fault | undefined): RefreshOutcome {
+  function outcomeOf({ refreshToken, session }: Attempt, fault: Fault | undefined): GrantOutcome {
     if (isDown() || fault?.kind === 'answered 503') return { outcome: 'failed', reason: 'http_503' }
     if (fault?.kind === 'answered 429')
       return { outcome: 'failed', reason: 'http_429', retryAfterMs: fault.ms }

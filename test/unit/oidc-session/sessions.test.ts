@@ -9,6 +9,7 @@ import {
 } from '../../../plugins/oidc-session/sessions.ts'
 import { createMemoryStore } from '../../../plugins/session-store/memory.ts'
 import { createFakeClock } from '../../support/fake-clock.ts'
+import { renewedRecord } from '../../support/renewed-record.ts'
 
 const issuer = 'https://login.example.com'
 const tokenSet = { accessToken: 'first', tokenType: 'Bearer', obtainedAt: 0 }
@@ -50,13 +51,13 @@ test('renewed tokens are stored over the version they derive from, once', async 
   const { reference, session } = await sessions.begin(alice)
   await clock.advance(1000)
 
-  const store = sessions.renewal(session, newer)
+  const store = sessions.renewal(session, renewedRecord(session, newer, clock.now()))
   const first = await store()
   assert.ok(first.outcome === 'stored')
   assert.equal(first.session.record.renewals, 1)
   assert.equal(first.session.record.renewedAt, clock.now())
   assert.deepEqual(await store(), first)
-  assert.deepEqual(await sessions.renewal(session, newer)(), { outcome: 'conflict' })
+  assert.deepEqual(await sessions.renewal(session, renewedRecord(session, newer))(), { outcome: 'conflict' })
 
   const opened = await sessions.open(reference)
   assert.equal(opened?.record.tokenSet.accessToken, 'second')
@@ -66,7 +67,7 @@ test('renewed tokens are stored over the version they derive from, once', async 
 test('a renewal does not bring back a session that has ended', async () => {
   const { sessions } = start()
   const { reference, session } = await sessions.begin(alice)
-  const store = sessions.renewal(session, newer)
+  const store = sessions.renewal(session, renewedRecord(session, newer))
   await sessions.end(session)
   assert.deepEqual(await store(), { outcome: 'gone' })
   assert.equal(await sessions.open(reference), undefined)
@@ -75,7 +76,7 @@ test('a renewal does not bring back a session that has ended', async () => {
 test('ending a session gives its last record, whose tokens can be revoked', async () => {
   const { sessions } = start()
   const { session } = await sessions.begin(alice)
-  await sessions.renewal(session, newer)()
+  await sessions.renewal(session, renewedRecord(session, newer))()
   assert.equal((await sessions.end(session))?.tokenSet.accessToken, 'second')
   assert.equal(await sessions.end(session), undefined)
   assert.equal(await sessions.reload(session), undefined)
@@ -84,7 +85,7 @@ test('ending a session gives its last record, whose tokens can be revoked', asyn
 test('a session can be ended only as long as nobody has stored newer tokens', async () => {
   const { sessions } = start()
   const { session } = await sessions.begin(alice)
-  await sessions.renewal(session, newer)()
+  await sessions.renewal(session, renewedRecord(session, newer))()
   assert.equal(await sessions.end(session, { onlyThisVersion: true }), undefined)
   const current = await sessions.reload(session)
   assert.ok(current)

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { renewedRecord } from '../../support/renewed-record.ts'
 import { accessToken, createWorld, failed, granted, refused, rejectsWith, settle } from './support.ts'
 
 const usable = 50_000
@@ -197,7 +198,7 @@ test('invalid_grant does not end a session for which somebody stored newer token
   const waiting = startGateway().withUsableToken(session, logger)
   await settle()
   const newer = { ...session.record.tokenSet, accessToken: 'newer', refreshToken: 'newer' }
-  await sessions.renewal(session, newer)()
+  await sessions.renewal(session, renewedRecord(session, newer))()
   answer(refused)
 
   assert.equal(accessToken(await waiting), 'newer')

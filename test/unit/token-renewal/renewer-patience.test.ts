@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { renewedRecord } from '../../support/renewed-record.ts'
 import {
   accessToken,
   createWorld,
@@ -181,7 +182,7 @@ test('waiters find out by themselves when the news of a renewal gets lost', asyn
   const waiting = startGateway().withUsableToken(session, logger)
   await settle()
   const newer = { ...session.record.tokenSet, accessToken: 'newer', expiresAt: clock.now() + 300_000 }
-  await sessions.renewal(session, newer)()
+  await sessions.renewal(session, renewedRecord(session, newer))()
   assert.equal(await isSettled(waiting), false)
 
   await clock.advance(500)

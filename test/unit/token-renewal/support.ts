@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import { type ErrorCode, GatewayError } from '../../../plugins/errors/catalogue.ts'
-import type { RefreshOutcome } from '../../../plugins/issuer/issuer.ts'
+import type { GrantOutcome } from '../../../plugins/issuer/grants.ts'
 import { type Metrics, noMetrics } from '../../../plugins/observability/metrics.ts'
 import { createSessions, type Session } from '../../../plugins/oidc-session/sessions.ts'
 import type { GrantedTokens, TokenSet } from '../../../plugins/oidc-session/token-set.ts'
+import type { TokenParameters } from '../../../plugins/oidc-session/token-target.ts'
 import { createMemoryStore } from '../../../plugins/session-store/memory.ts'
 import { type SessionStore, StoreUnavailableError } from '../../../plugins/session-store/store.ts'
 import { createRenewer } from '../../../plugins/token-renewal/renewer.ts'
@@ -130,9 +131,10 @@ function interceptable(memory: SessionStore, interceptions: Map<string, Intercep
 }
 
 function createScriptedIssuer() {
-  const answers: (RefreshOutcome | Promise<RefreshOutcome>)[] = []
+  const answers: (GrantOutcome | Promise<GrantOutcome>)[] = []
   const spent: string[] = []
   const revoked: string[] = []
+  const parameters: TokenParameters[] = []
   let grants = 0
 
   return {
@@ -148,14 +150,24 @@ function createScriptedIssuer() {
 
     /** The next grant waits to be answered. */
     hold() {
-      const { promise, resolve } = Promise.withResolvers<RefreshOutcome>()
+      const { promise, resolve } = Promise.withResolvers<GrantOutcome>()
       answers.push(promise)
       return resolve
     },
 
-    async refresh(refreshToken: string): Promise<RefreshOutcome> {
+    /** What the grants were said to be for. */
+    parameters,
+
+    async refresh(refreshToken: string, about: TokenParameters = {}): Promise<GrantOutcome> {
       spent.push(refreshToken)
+      parameters.push(about)
       return answers.shift() ?? granted(`${++grants}`)
+    },
+
+    async exchange(accessToken: string, about: TokenParameters): Promise<GrantOutcome> {
+      spent.push(accessToken)
+      parameters.push(about)
+      return answers.shift() ?? exchanged(`${++grants}`)
     },
 
     async revoke(refreshToken: string) {
@@ -165,7 +177,7 @@ function createScriptedIssuer() {
   }
 }
 
-export function granted(name: string, tokens: Partial<GrantedTokens> = {}): RefreshOutcome {
+export function granted(name: string, tokens: Partial<GrantedTokens> = {}): GrantOutcome {
   return {
     outcome: 'granted',
     tokens: {
@@ -178,9 +190,17 @@ export function granted(name: string, tokens: Partial<GrantedTokens> = {}): Refr
   }
 }
 
-export const refused: RefreshOutcome = { outcome: 'refused' }
+/** An exchange brings no refresh token. */
+function exchanged(name: string): GrantOutcome {
+  return {
+    outcome: 'granted',
+    tokens: { accessToken: `access-${name}`, tokenType: 'Bearer', expiresInMs: lifetimeMs },
+  }
+}
 
-export function failed(reason: string, retryAfterMs?: number): RefreshOutcome {
+export const refused: GrantOutcome = { outcome: 'refused' }
+
+export function failed(reason: string, retryAfterMs?: number): GrantOutcome {
   return { outcome: 'failed', reason, ...(retryAfterMs !== undefined && { retryAfterMs }) }
 }
 

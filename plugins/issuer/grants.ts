@@ -1,0 +1,67 @@
+import * as oidc from 'openid-client'
+import type { Clock } from '../clock.ts'
+import type { GrantedTokens } from '../oidc-session/token-set.ts'
+import { type TokenParameters, tokenParameters } from '../oidc-session/token-target.ts'
+import { type GrantFailure, grantFailure } from './grant-failure.ts'
+import type { Issuer } from './issuer.ts'
+import { refreshedIdToken } from './refresh-answer.ts'
+
+export type GrantOutcome = { outcome: 'granted'; tokens: GrantedTokens } | GrantFailure
+
+const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
+const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token'
+
+/** The grants that need no browser. */
+export function createGrants(
+  configuration: () => Promise<oidc.Configuration>,
+  clock: Clock,
+): Pick<Issuer, 'refresh' | 'exchange' | 'clientCredentials'> {
+  return {
+    refresh: (refreshToken, parameters = {}) =>
+      attempt((issuer) => oidc.refreshTokenGrant(issuer, refreshToken, given(parameters))),
+
+    async exchange(accessToken, parameters) {
+      const subject = { subject_token: accessToken, subject_token_type: accessTokenType }
+      const result = await attempt((issuer) =>
+        oidc.genericGrantRequest(issuer, tokenExchange, { ...subject, ...given(parameters) }),
+      )
+      // Of the access token, not of the refresh token: that the session is over it doesn't say.
+      return result.outcome === 'refused'
+        ? { outcome: 'failed', reason: 'invalid_grant', particular: true }
+        : result
+    },
+
+    clientCredentials: (parameters) =>
+      attempt((issuer) => oidc.clientCredentialsGrant(issuer, given(parameters))),
+  }
+
+  async function attempt(
+    grant: (issuer: oidc.Configuration) => Promise<oidc.TokenEndpointResponse>,
+  ): Promise<GrantOutcome> {
+    try {
+      const answer = await grant(await configuration())
+      return { outcome: 'granted', tokens: grantedTokens(answer, refreshedIdToken(answer)) }
+    } catch (error) {
+      return grantFailure(error, clock.now())
+    }
+  }
+}
+
+/** @param idToken that of the answer, once it has been looked at */
+export function grantedTokens(
+  answer: oidc.TokenEndpointResponse,
+  idToken: string | undefined,
+): GrantedTokens {
+  return {
+    accessToken: answer.access_token,
+    tokenType: 'Bearer',
+    ...(answer.expires_in !== undefined && { expiresInMs: answer.expires_in * 1000 }),
+    ...(answer.refresh_token !== undefined && { refreshToken: answer.refresh_token }),
+    ...(idToken !== undefined && { idToken }),
+    ...(answer.scope !== undefined && { scope: answer.scope }),
+  }
+}
+
+function given(parameters: TokenParameters): Record<string, string> {
+  return { ...tokenParameters(parameters) }
+}
