@@ -1,10 +1,22 @@
 import { createHash } from 'node:crypto'
+import type { TokenTarget } from '../oidc-session/token-target.ts'
 
 /** The part of a pino logger that a renewal writes to. It carries `reqId`, `user` and `sessionHash` by itself. */
 export interface RenewalLog {
   trace(fields: object): void
   debug(fields: object): void
   warn(fields: object): void
+}
+
+/** The same log, whose lines say which API's token they are about, if it is not the session's own. */
+export function logAbout(target: TokenTarget | undefined, log: RenewalLog): RenewalLog {
+  if (!target) return log
+  const about = { target: target.key }
+  return {
+    trace: (fields) => log.trace({ ...fields, ...about }),
+    debug: (fields) => log.debug({ ...fields, ...about }),
+    warn: (fields) => log.warn({ ...fields, ...about }),
+  }
 }
 
 /** How a refresh token appears in logs: first 16 bytes of its SHA-256, base64url. */

@@ -91,8 +91,7 @@ export function createRenewal(options: RenewalOptions): Renew {
         const retryInMs = isParticular
           ? declinedMs
           : backOffMs(holder.failures, random(), answer.retryAfterMs)
-        const fields = { reason: answer.reason, final: false, retryInMs, target: target?.key }
-        log.warn({ event: 'token.renewal.failed', ...fields })
+        log.warn({ event: 'token.renewal.failed', reason: answer.reason, final: false, retryInMs })
         return { outcome: isParticular ? 'declined' : 'failed', retryInMs }
       }
       case 'granted': {
@@ -100,8 +99,7 @@ export function createRenewal(options: RenewalOptions): Renew {
         count('renewed')
         const { tokenType, expiresAt } = heldToken(kept.record, target) ?? {}
         const durationMs = Math.round(clock.monotonic() - startedAt)
-        const fields = { tokenType, expiresAt: isoTime(expiresAt), durationMs, target: target?.key }
-        log.debug({ event: 'token.renewal.done', ...fields })
+        log.debug({ event: 'token.renewal.done', tokenType, expiresAt: isoTime(expiresAt), durationMs })
         return { outcome: 'renewed', value: kept }
       }
     }
@@ -112,7 +110,7 @@ export function createRenewal(options: RenewalOptions): Renew {
     if (!isExchange) {
       log.trace({ event: 'token.renewal.grant', refreshTokenHash: refreshTokenHash(credential) })
     }
-    log.debug({ event: 'token.renewal.request', tokenEndpoint: issuer.tokenEndpoint(), target: target?.key })
+    log.debug({ event: 'token.renewal.request', tokenEndpoint: issuer.tokenEndpoint() })
     return isExchange
       ? issuer.exchange(credential, target.parameters)
       : issuer.refresh(credential, target?.parameters)
@@ -131,7 +129,7 @@ const declinedMs = 30_000
 /** Without its own token a session is over; without one for some API it is not. */
 function notRenewable(target: TokenTarget | undefined, log: RenewalLog): GatewayError {
   if (!target) return new GatewayError('BFF_SESSION_ENDED')
-  const fields = { reason: 'no_refresh_token', final: false, retryInMs: declinedMs, target: target.key }
+  const fields = { reason: 'no_refresh_token', final: false, retryInMs: declinedMs }
   log.warn({ event: 'token.renewal.failed', ...fields })
   return issuerUnavailable(declinedMs)
 }

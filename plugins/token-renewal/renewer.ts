@@ -8,7 +8,7 @@ import { type SessionStore, StoreUnavailableError } from '../session-store/store
 import { heldToken, isNewer, renewedWith } from './held-token.ts'
 import { decideRenewal, type RenewalDecision } from './policy.ts'
 import { createRenewal, endUnlessRenewed, type RenewalOptions } from './renewal.ts'
-import { isoTime, type RenewalLog } from './renewal-log.ts'
+import { isoTime, logAbout, type RenewalLog } from './renewal-log.ts'
 import { createSingleFlight } from './single-flight.ts'
 import { issuerUnavailable } from './take-turns.ts'
 
@@ -137,19 +137,19 @@ export function createRenewer(options: RenewerOptions): Renewer {
   /** Runs on nobody's request: a browser that goes away does not cancel it. */
   function fly(
     session: Session,
-    log: RenewalLog,
+    requestLog: RenewalLog,
     { target, background = false, forced }: Flight,
   ): Promise<Session | undefined> {
     const key = flightKey(session, target)
+    const log = logAbout(target, requestLog)
     return flights.run(key, async () => {
       const expiresAt = isoTime(heldToken(session.record, target)?.expiresAt)
-      const fields = { expiresAt, forced: forced !== undefined, background, target: target?.key }
-      log.debug({ event: 'token.renewal.due', ...fields })
+      log.debug({ event: 'token.renewal.due', expiresAt, forced: forced !== undefined, background })
       try {
         const rested = resting.remainingMs(key)
         if (target && rested > 0) throw issuerUnavailable(rested)
         // What is given in exchange must be good itself.
-        if (target?.grant === 'exchange') await withUsableToken(session, log)
+        if (target?.grant === 'exchange') await withUsableToken(session, requestLog)
         return await renew({ seen: session, target, log, permit: forced })
       } catch (error) {
         noteFailure(key, error, log)

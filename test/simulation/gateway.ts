@@ -5,7 +5,9 @@ import {
   type SessionReference,
   type Sessions,
 } from '../../plugins/oidc-session/sessions.ts'
+import { type TokenTarget, tokenTarget } from '../../plugins/oidc-session/token-target.ts'
 import { type SessionStore, StoreUnavailableError } from '../../plugins/session-store/store.ts'
+import { type HeldToken, heldToken } from '../../plugins/token-renewal/held-token.ts'
 import { decideRenewal } from '../../plugins/token-renewal/policy.ts'
 import type { RenewalOptions } from '../../plugins/token-renewal/renewal.ts'
 import { createRenewer } from '../../plugins/token-renewal/renewer.ts'
@@ -21,13 +23,19 @@ export const lifetimes = { idleTimeoutMs: hourMs, lifetimeMs: 10 * hourMs }
 export interface Gateway {
   readonly process: GatewayProcess
   /** What a route does that needs an access token, and then again if the upstream refuses it. */
-  request(session: number, reference: SessionReference, refusedAfterMs?: number): Promise<void>
+  request(session: number, reference: SessionReference, details?: RequestDetails): Promise<void>
   /** What the back-channel logout route does: it knows no refresh token to revoke. */
   endAll(session: number, index: string): Promise<void>
   /** What the logout route does. */
   logout(session: number, reference: SessionReference): Promise<void>
   /** Whether a renewal is under way. */
   isBusy(): Promise<boolean>
+}
+
+export interface RequestDetails {
+  /** An API with tokens of its own. */
+  resource?: string | undefined
+  refusedAfterMs?: number | undefined
 }
 
 export interface GatewayOptions {
@@ -64,13 +72,17 @@ export function createGateway({ process, store, issuer, history, isAlive, weaken
   return {
     process,
 
-    async request(session, reference, refusedAfterMs) {
+    async request(session, reference, { resource, refusedAfterMs } = {}) {
       const opened = await sessions.open(reference, { slide: false }).catch(() => undefined)
       if (!opened) return
-      const used = await note(session, 'for a token', () => renewer.withUsableToken(opened, log))
+      const target = targetOf(resource)
+      const api = resource ?? 'api'
+      const used = await note(session, target, 'for a token', () =>
+        renewer.withUsableToken(opened, log, target),
+      )
       if (!used || refusedAfterMs === undefined) return
       await clock.sleep(refusedAfterMs)
-      await note(session, 'after a refusal', () => renewer.afterRefusal(used, 'api', log))
+      await note(session, target, 'after a refusal', () => renewer.afterRefusal(used, api, log, target))
     },
 
     async logout(session, reference) {
@@ -96,10 +108,13 @@ export function createGateway({ process, store, issuer, history, isAlive, weaken
 
   async function note(
     session: number,
+    target: TokenTarget | undefined,
     asked: RequestOutcome['asked'],
     ask: () => Promise<Session | undefined>,
   ): Promise<Session | undefined> {
-    const request: RequestOutcome = { gateway, session, asked, startedAt: clock.monotonic(), frozenMs: 0 }
+    const resource = target?.parameters.resource
+    const startedAt = clock.monotonic()
+    const request: RequestOutcome = { gateway, session, resource, asked, startedAt, frozenMs: 0 }
     const askedAt = clock.now()
     history.requests.push(request)
     history.tell(`gateway ${gateway}`, `a request of session ${session} asks ${asked}`)
@@ -107,8 +122,9 @@ export function createGateway({ process, store, issuer, history, isAlive, weaken
       const answer = await ask()
       request.outcome = answer ? 'token' : 'nothing'
       if (!answer) return undefined
-      request.accessToken = answer.record.tokenSet.accessToken
-      request.sendable = isSendable(answer, askedAt)
+      const held = heldToken(answer.record, target)
+      request.accessToken = held?.accessToken ?? 'none'
+      request.sendable = held !== undefined && isSendable(held, askedAt)
       return answer
     } catch (error) {
       request.outcome = nameOf(error)
@@ -121,12 +137,23 @@ export function createGateway({ process, store, issuer, history, isAlive, weaken
     }
   }
 
-  function isSendable({ record }: Session, askedAt: number): boolean {
-    const broughtMeanwhile = record.renewedAt !== undefined && record.renewedAt >= askedAt
+  function isSendable(held: HeldToken, askedAt: number): boolean {
+    const { renewedAt } = held
+    const broughtMeanwhile = renewedAt !== undefined && renewedAt >= askedAt
     return (
-      broughtMeanwhile || decideRenewal(record.tokenSet, refreshBeforeExpirationMs, clock.now()) !== 'wait'
+      broughtMeanwhile || decideRenewal(renewable(held), refreshBeforeExpirationMs, clock.now()) !== 'wait'
     )
   }
+}
+
+/** Nothing for the session's own token. */
+export function targetOf(resource: string | undefined): TokenTarget | undefined {
+  return resource === undefined ? undefined : tokenTarget({ resource })
+}
+
+/** Every session here has a refresh token. */
+export function renewable(held: HeldToken) {
+  return { ...held, refreshToken: 'there is one' }
 }
 
 function nameOf(error: unknown): string {

@@ -1,4 +1,4 @@
-import type { TokenSet } from '../../plugins/oidc-session/token-set.ts'
+import type { SessionRecord } from '../../plugins/oidc-session/session-record.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
 /** What happened in one run, as somebody saw it who sees everything. Times are virtual milliseconds. */
@@ -19,8 +19,10 @@ export interface Attempt {
   gateway: number
   session: number
   refreshToken: string
+  /** What the access token is to be for, unless it is the session's own. */
+  resource: string | undefined
   sentAt: number
-  /** The stored access token was not yet in the renewal window. */
+  /** The stored access token of that kind was not yet in the renewal window. */
   early: boolean
   /** What the issuer made of it, when it got there. */
   verdict?: 'granted' | 'refused' | 'failed'
@@ -38,6 +40,8 @@ export interface Attempt {
 export interface RequestOutcome {
   gateway: number
   session: number
+  /** What the token is to be for, unless it is the session's own. */
+  resource: string | undefined
   asked: 'for a token' | 'after a refusal'
   startedAt: number
   endedAt?: number
@@ -63,7 +67,7 @@ export interface StoredTokens {
   at: number
   session: number
   version: number
-  tokenSet: TokenSet
+  record: SessionRecord
 }
 
 export interface Ending {

@@ -1,6 +1,6 @@
 import { issuerTimeoutMs, refreshBeforeExpirationMs } from './gateway.ts'
 import type { Attempt, Ending, RequestOutcome } from './history.ts'
-import { sessionOf } from './model-issuer.ts'
+import { resourceOf, sessionOf } from './model-issuer.ts'
 import { longestGrantMs, type Run } from './world.ts'
 
 /** What must hold of every run. Each finds what broke it, in words. */
@@ -75,7 +75,7 @@ function triesBackOff(run: Run): string[] {
 function forcedRenewalsAreRare(run: Run): string[] {
   const slackMs = 2.5 * issuerTimeoutMs
   return pairs(run)
-    .filter(([first, second]) => first.early && second.early)
+    .filter(([first, second]) => first.early && second.early && first.resource === second.resource)
     .filter(([first, second]) => second.sentAt - first.sentAt < refreshBeforeExpirationMs - slackMs)
     .map(([first, second]) => `${told(second)} was forced so soon after ${told(first)}`)
 }
@@ -139,7 +139,11 @@ function sessionsEndForAReason({ history }: Run): string[] {
 
 function tokensReachTheirOwnSession({ history }: Run): string[] {
   return history.requests
-    .filter(({ accessToken, session }) => accessToken !== undefined && sessionOf(accessToken) !== session)
+    .filter(
+      ({ accessToken, session, resource }) =>
+        accessToken !== undefined &&
+        (sessionOf(accessToken) !== session || resourceOf(accessToken) !== resource),
+    )
     .map((request) => `${toldRequest(request)} got ${request.accessToken}`)
 }
 

@@ -5,7 +5,10 @@
 export interface ModelIssuer {
   /** A new family: what a login brings. */
   begin(session: number): { refreshToken: string; accessToken: string }
-  grant(refreshToken: string, options?: { rotate?: boolean }): IssuedTokens | 'refused'
+  grant(
+    refreshToken: string,
+    options?: { rotate?: boolean; resource?: string | undefined },
+  ): IssuedTokens | 'refused'
   /** Revokes the whole family, whichever of its refresh tokens it is told. */
   revoke(refreshToken: string): void
   /** The refresh token that would be taken now, or nothing when the family is revoked. */
@@ -37,7 +40,7 @@ export function createModelIssuer(): ModelIssuer {
       return { refreshToken, accessToken: newToken('access', session) }
     },
 
-    grant(refreshToken, { rotate = true } = {}) {
+    grant(refreshToken, { rotate = true, resource } = {}) {
       const session = sessionOf(refreshToken)
       const family = families.get(session)
       if (!family || family.revoked) return 'refused'
@@ -46,9 +49,10 @@ export function createModelIssuer(): ModelIssuer {
         reuses++
         return 'refused'
       }
-      if (!rotate) return { accessToken: newToken('access', session) }
+      const accessToken = newToken(resource === undefined ? 'access' : `access to ${resource}`, session)
+      if (!rotate) return { accessToken }
       family.current = newToken('refresh', session)
-      return { accessToken: newToken('access', session), refreshToken: family.current }
+      return { accessToken, refreshToken: family.current }
     },
 
     revoke(refreshToken) {
@@ -66,7 +70,7 @@ export function createModelIssuer(): ModelIssuer {
     },
   }
 
-  function newToken(kind: 'access' | 'refresh', session: number): string {
+  function newToken(kind: string, session: number): string {
     return `${kind} token ${++issued} of session ${session}`
   }
 }
@@ -74,4 +78,9 @@ export function createModelIssuer(): ModelIssuer {
 /** Whose token it is: each says so itself. */
 export function sessionOf(token: string): number {
   return Number(/of session (\d+)/.exec(token)?.[1] ?? Number.NaN)
+}
+
+/** What an access token is for, unless it is a session's own. */
+export function resourceOf(token: string): string | undefined {
+  return /access to (\S+)/.exec(token)?.[1]
 }

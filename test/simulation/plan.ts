@@ -15,7 +15,14 @@ export interface Plan {
 }
 
 export type Happening = { atMs: number } & (
-  | { happens: 'request'; gateway: number; session: number; refusedAfterMs: number | undefined }
+  | {
+      happens: 'request'
+      gateway: number
+      session: number
+      /** An API with tokens of its own. */
+      resource: string | undefined
+      refusedAfterMs: number | undefined
+    }
   | { happens: 'logout' | 'back-channel logout'; gateway: number; session: number }
   | { happens: 'crash'; gateway: number }
   | { happens: 'freeze'; gateway: number; ms: number }
@@ -92,6 +99,7 @@ export function plans({ gateways = 4 } = {}): fc.Arbitrary<Plan> {
     happens: fc.constant('request' as const),
     gateway,
     session,
+    resource: fc.constantFrom(undefined, undefined, undefined, 'orders'),
     refusedAfterMs: fc.oneof(
       { weight: 3, arbitrary: fc.constant(undefined) },
       { weight: 1, arbitrary: fc.constantFrom(5, 300, 20_000) },

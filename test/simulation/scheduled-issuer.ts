@@ -17,8 +17,8 @@ export interface ScheduledIssuerOptions {
   history: History
   time: VirtualTime
   isDown(): boolean
-  /** Whether the session's stored access token is not yet in its renewal window. */
-  isEarly(session: number): boolean
+  /** Whether the session's stored access token of that kind is not yet in its renewal window. */
+  isEarly(session: number, resource: string | undefined): boolean
   /** How long a grant is listened to. */
   patienceMs: number
 }
@@ -33,17 +33,18 @@ export function scheduledIssuer(options: ScheduledIssuerOptions): RenewalOptions
     clientId,
     tokenEndpoint: () => `${issuerUrl}/token`,
 
-    async refresh(refreshToken) {
+    async refresh(refreshToken, { resource } = {}) {
       const session = sessionOf(refreshToken)
       const attempt: Attempt = {
         gateway,
         session,
         refreshToken,
+        resource,
         sentAt: time.now(),
-        early: isEarly(session),
+        early: isEarly(session, resource),
       }
       history.attempts.push(attempt)
-      history.tell(name, `asks for a grant with ${refreshToken}`)
+      history.tell(name, `asks for a grant with ${refreshToken}${resource ? ` for ${resource}` : ''}`)
       const answer = await process.send<GrantOutcome>('refresh', {
         effect: async (fault) => judge(attempt, fault),
         lost: () => ({ outcome: 'failed', reason: 'lost' }),
@@ -86,11 +87,11 @@ export function scheduledIssuer(options: ScheduledIssuerOptions): RenewalOptions
     return outcome
   }
 
-  function outcomeOf({ refreshToken, session }: Attempt, fault: Fault | undefined): GrantOutcome {
+  function outcomeOf({ refreshToken, session, resource }: Attempt, fault: Fault | undefined): GrantOutcome {
     if (isDown() || fault?.kind === 'answered 503') return { outcome: 'failed', reason: 'http_503' }
     if (fault?.kind === 'answered 429')
       return { outcome: 'failed', reason: 'http_429', retryAfterMs: fault.ms }
-    const issued = issuer.grant(refreshToken, { rotate: fault?.kind !== 'refresh token omitted' })
+    const issued = issuer.grant(refreshToken, { rotate: fault?.kind !== 'refresh token omitted', resource })
     if (issued === 'refused') return { outcome: 'refused' }
     return {
       outcome: 'granted',

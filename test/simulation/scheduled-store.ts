@@ -97,8 +97,8 @@ export function watchedStore(
   function noteEnded(id: string, sealed: string): void {
     const opened = open(id, sealed)
     if (!opened) return
-    const { session, tokenSet } = opened
-    history.endings.push({ at: time.now(), session, refreshToken: tokenSet.refreshToken })
+    const { session, record } = opened
+    history.endings.push({ at: time.now(), session, refreshToken: record.tokenSet.refreshToken })
     history.tell('store', `session ${session} ended`)
   }
 
@@ -108,14 +108,14 @@ export function watchedStore(
     history.stored.push({ at: time.now(), version, ...opened })
     history.tell(
       'store',
-      `version ${version} of session ${opened.session} has ${opened.tokenSet.refreshToken}`,
+      `version ${version} of session ${opened.session} has ${opened.record.tokenSet.refreshToken}`,
     )
   }
 
   function open(id: string, sealed: string) {
     const known = sessions.get(id)
-    const tokenSet = known && unseal(sealed, known.key, id)?.tokenSet
-    return tokenSet && { session: known.session, tokenSet }
+    const record = known && unseal(sealed, known.key, id)
+    return record && { session: known.session, record }
   }
 }
 

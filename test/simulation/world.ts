@@ -2,6 +2,7 @@ import { unseal } from '../../plugins/oidc-session/sealing.ts'
 import { createSessions, type SessionReference, subjectIndex } from '../../plugins/oidc-session/sessions.ts'
 import { createMemoryStore } from '../../plugins/session-store/memory.ts'
 import type { SessionStore } from '../../plugins/session-store/store.ts'
+import { heldToken } from '../../plugins/token-renewal/held-token.ts'
 import { decideRenewal } from '../../plugins/token-renewal/policy.ts'
 import {
   createGateway,
@@ -10,6 +11,8 @@ import {
   lifetimes,
   type RenewalParts,
   refreshBeforeExpirationMs,
+  renewable,
+  targetOf,
 } from './gateway.ts'
 import { createHistory, type History, type RequestOutcome } from './history.ts'
 import { createModelIssuer, type ModelIssuer } from './model-issuer.ts'
@@ -110,7 +113,7 @@ export async function runPlan(plan: Plan, weakness: Weakness = {}): Promise<Run>
     })
     const { id, key } = begun.session
     opened.set(id, { session, key })
-    history.stored.push({ at: 0, session, version: 1, tokenSet })
+    history.stored.push({ at: 0, session, version: 1, record: begun.session.record })
     return begun.reference
   }
 
@@ -171,7 +174,7 @@ export async function runPlan(plan: Plan, weakness: Weakness = {}): Promise<Run>
         void gateway.endAll(happening.session, subjectIndex(issuerUrl, subjectOf(happening.session)))
         break
       case 'request':
-        void gateway.request(happening.session, referenceOf(happening.session), happening.refusedAfterMs)
+        void gateway.request(happening.session, referenceOf(happening.session), happening)
     }
   }
 
@@ -192,11 +195,11 @@ export async function runPlan(plan: Plan, weakness: Weakness = {}): Promise<Run>
     return reference
   }
 
-  function isEarly(session: number): boolean {
+  function isEarly(session: number, resource: string | undefined): boolean {
     const newest = history.stored.findLast((each) => each.session === session)
-    return (
-      newest !== undefined && decideRenewal(newest.tokenSet, refreshBeforeExpirationMs, clock.now()) === 'use'
-    )
+    const held = newest && heldToken(newest.record, targetOf(resource))
+    if (!held) return false
+    return decideRenewal(renewable(held), refreshBeforeExpirationMs, clock.now()) === 'use'
   }
 
   async function stored(session: number) {

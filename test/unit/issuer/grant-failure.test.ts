@@ -65,7 +65,7 @@ const failures: [what: string, answer: () => Response, reason: string][] = [
 for (const [what, answer, reason] of failures)
   test(`${what} is a failure that may pass, and its reason is a word for the log`, async () => {
     const failure = await failureOf(answer)
-    assert.deepEqual(failure, { outcome: 'failed', reason })
+    assert.partialDeepStrictEqual(failure, { outcome: 'failed', reason })
     assert.ok(!JSON.stringify(failure).includes(secret))
   })
 
@@ -118,5 +118,18 @@ test('Retry-After is honoured whatever the status, and whether or not there is J
     const failure = await failureOf(answer)
     assert.ok(failure.outcome === 'failed')
     assert.equal(failure.retryAfterMs, 9000)
+  }
+})
+
+test('an issuer that works but declines what was asked for is told apart from one that fails', async () => {
+  const isParticular = async (answer: () => Response) => {
+    const failure = await failureOf(answer)
+    return failure.outcome === 'failed' && failure.particular === true
+  }
+  for (const error of ['invalid_target', 'invalid_scope', 'unauthorized_client', 'access_denied']) {
+    assert.equal(await isParticular(() => oauthError(error)), true, error)
+  }
+  for (const error of ['invalid_client', 'temporarily_unavailable', 'server_error']) {
+    assert.equal(await isParticular(() => oauthError(error)), false, error)
   }
 })

@@ -192,13 +192,13 @@ test('a session that ends in the background is gone for the next request', async
 })
 
 test('invalid_grant does not end a session for which somebody stored newer tokens meanwhile', async () => {
-  const { startGateway, signIn, issuer, logger, sessions } = createWorld()
+  const { startGateway, signIn, issuer, logger, sessions, clock } = createWorld()
   const session = await signIn(unusable)
   const answer = issuer.hold()
   const waiting = startGateway().withUsableToken(session, logger)
   await settle()
   const newer = { ...session.record.tokenSet, accessToken: 'newer', refreshToken: 'newer' }
-  await sessions.renewal(session, renewedRecord(session, newer))()
+  await sessions.renewal(session, renewedRecord(session, newer, clock.now()))()
   answer(refused)
 
   assert.equal(accessToken(await waiting), 'newer')

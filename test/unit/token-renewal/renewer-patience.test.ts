@@ -182,7 +182,7 @@ test('waiters find out by themselves when the news of a renewal gets lost', asyn
   const waiting = startGateway().withUsableToken(session, logger)
   await settle()
   const newer = { ...session.record.tokenSet, accessToken: 'newer', expiresAt: clock.now() + 300_000 }
-  await sessions.renewal(session, renewedRecord(session, newer))()
+  await sessions.renewal(session, renewedRecord(session, newer, clock.now()))()
   assert.equal(await isSettled(waiting), false)
 
   await clock.advance(500)
