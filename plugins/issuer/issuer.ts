@@ -38,8 +38,8 @@ export interface Issuer {
   refresh(refreshToken: string): Promise<RefreshOutcome>
   /** Undefined while its metadata are unknown. */
   tokenEndpoint(): string | undefined
-  /** Revokes a refresh token where the issuer offers it. @see https://www.rfc-editor.org/rfc/rfc7009 */
-  revoke(refreshToken: string): Promise<void>
+  /** Revokes a token where the issuer offers it, by default a refresh token. @see https://www.rfc-editor.org/rfc/rfc7009 */
+  revoke(token: string, type?: RevocableType): Promise<void>
   /**
    * Where the browser logs out, or nothing when the issuer has no such endpoint or was never reached.
    * @see https://openid.net/specs/openid-connect-rpinitiated-1_0.html
@@ -79,6 +79,9 @@ export interface Login {
   claims: Record<string, unknown>
   tokens: GrantedTokens
 }
+
+/** As a `token_type_hint` says it. */
+export type RevocableType = 'refresh_token' | 'access_token'
 
 export type RefreshOutcome = { outcome: 'granted'; tokens: GrantedTokens } | GrantFailure
 
@@ -161,10 +164,10 @@ export function createIssuer(
 
     tokenEndpoint: () => metadata.known()?.interactive.serverMetadata().token_endpoint,
 
-    async revoke(refreshToken) {
+    async revoke(token, type = 'refresh_token') {
       const { interactive } = await metadata.get()
       if (interactive.serverMetadata().revocation_endpoint === undefined) return
-      await oidc.tokenRevocation(interactive, refreshToken, { token_type_hint: 'refresh_token' })
+      await oidc.tokenRevocation(interactive, token, { token_type_hint: type })
     },
 
     endSessionUrl({ idToken, postLogoutRedirectUri }) {

@@ -48,20 +48,16 @@ const again: Attempt = { outcome: 'again' }
 /** A waiter looks again this often, should the news of a change get lost. */
 const lookAgainMs = 500
 
-export function createRenewal({
-  sessions,
-  store,
-  issuer,
-  clock,
-  random,
-  issuerTimeoutMs,
-  metrics = noMetrics,
-}: RenewalOptions): Renew {
+/** @param unstored takes the identifiers of sessions that wait for the store alone, which can't be told new tokens */
+export function createRenewal(
+  { sessions, store, issuer, clock, random, issuerTimeoutMs, metrics = noMetrics }: RenewalOptions,
+  unstored: Set<string>,
+): Renew {
   // Longer than the longest grant and the write after it, so it needs no heartbeat: one would keep the lock of a
   // holder whose event loop is alive but whose grant hangs, and would stop while the process is frozen anyway.
   const lockMs = 3 * issuerTimeoutMs
   const longestGrantMs = 2.5 * issuerTimeoutMs
-  const keepTokens = createTokenKeeper({ sessions, issuer, clock, metrics })
+  const keepTokens = createTokenKeeper({ sessions, issuer, clock, metrics }, unstored)
 
   return async function renew(seen, log, permit = async () => true) {
     let permitted = false
@@ -134,7 +130,7 @@ export function createRenewal({
         if (clock.monotonic() >= lapsesAt) return again
         const newer = await endUnlessRenewed(sessions, session, () => metrics.sessionEnded('refused'))
         if (newer) return renewed(newer)
-        log.warn({ event: 'token.renewal.failed', reason: 'invalid_grant', final: true })
+        log.warn({ event: 'token.renewal.failed', reason: 'invalid_grant', final: true, retryInMs: null })
         throw new GatewayError('BFF_SESSION_ENDED')
       }
       case 'failed': {

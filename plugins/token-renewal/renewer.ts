@@ -47,7 +47,9 @@ interface Flight {
 export function createRenewer(options: RenewerOptions): Renewer {
   const { sessions, store, clock, refreshBeforeExpirationMs, issuerTimeoutMs } = options
   const { metrics = noMetrics, maxResting = 10_000 } = options
-  const renew = createRenewal(options)
+  /** Whoever waits for these waits for the store: the issuer has answered. */
+  const unstored = new Set<string>()
+  const renew = createRenewal(options, unstored)
   const flights = createSingleFlight<Session | undefined>()
   /** Failed just now: nothing to gain from asking in the background, not even the store. */
   const resting = createExpiringMap<{ failed: true }>({ clock, maxEntries: maxResting })
@@ -63,7 +65,7 @@ export function createRenewer(options: RenewerOptions): Renewer {
         if (!resting.get(session.id)) fly(session, log, { background: true }).catch(() => {})
         return session
       case 'wait':
-        return orEnded(await inTime(sendable(session, log)))
+        return orEnded(await inTime(session, sendable(session, log)))
       case 'ended':
         return orEnded(await endUnlessRenewed(sessions, session, () => noteExpiry(log)))
     }
@@ -74,6 +76,7 @@ export function createRenewer(options: RenewerOptions): Renewer {
     const name = `forced-renewal:${session.id}:${upstream}`
     try {
       return await inTime(
+        session,
         sendable(session, log, { forced: () => store.claim(name, refreshBeforeExpirationMs) }),
       )
     } catch (error) {
@@ -134,7 +137,7 @@ export function createRenewer(options: RenewerOptions): Renewer {
 
   function noteExpiry(log: RenewalLog): void {
     metrics.sessionEnded('expired')
-    log.warn({ event: 'token.renewal.failed', reason: 'no_refresh_token', final: true })
+    log.warn({ event: 'token.renewal.failed', reason: 'no_refresh_token', final: true, retryInMs: null })
   }
 
   function noteFailure({ id }: Session, error: unknown, log: RenewalLog): void {
@@ -143,26 +146,28 @@ export function createRenewer(options: RenewerOptions): Renewer {
       return
     }
     const reason = error instanceof StoreUnavailableError ? 'store_unavailable' : 'internal_error'
-    log.warn({ event: 'token.renewal.failed', reason, final: false, err: error })
+    // The next request tries again.
+    log.warn({ event: 'token.renewal.failed', reason, final: false, retryInMs: 0, err: error })
   }
 
   /** A request waits no longer than this; the grant itself goes on, and its tokens are stored. */
-  async function inTime<T>(renewed: Promise<T>): Promise<T> {
+  async function inTime<T>(session: Session, renewed: Promise<T>): Promise<T> {
     const waiting = new AbortController()
     metrics.renewalWaiters(1)
     try {
-      return await Promise.race([renewed, late(waiting.signal)])
+      return await Promise.race([renewed, late(session, waiting.signal)])
     } finally {
       metrics.renewalWaiters(-1)
       waiting.abort()
     }
   }
 
-  async function late(signal: AbortSignal): Promise<never> {
+  async function late({ id }: Session, signal: AbortSignal): Promise<never> {
     await clock.sleep(issuerTimeoutMs, signal)
     // After a stall Node runs timers before it reads the answer that already lies in the socket.
     await turn()
     await turn()
+    if (unstored.has(id)) throw new StoreUnavailableError(new Error('New tokens could not be stored in time'))
     throw issuerUnavailable(1000)
   }
 }

@@ -158,9 +158,9 @@ function createScriptedIssuer() {
       return answers.shift() ?? granted(`${++grants}`)
     },
 
-    async revoke(refreshToken: string) {
+    async revoke(token: string) {
       await this.revocation()
-      revoked.push(refreshToken)
+      revoked.push(token)
     },
   }
 }
