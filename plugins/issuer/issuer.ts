@@ -109,7 +109,7 @@ export function createIssuer(
     metadata.get().catch((cause: unknown) => {
       throw new GatewayError('BFF_ISSUER_UNAVAILABLE', { cause })
     })
-  let keys: JWTVerifyGetKey | undefined
+  let keys: { uri: string | undefined; get: JWTVerifyGetKey } | undefined
 
   return {
     clientId: options.clientId,
@@ -183,14 +183,15 @@ export function createIssuer(
 
     async verifyLogoutToken(token) {
       const server = (await known()).interactive.serverMetadata()
-      keys ??= keySet(server.jwks_uri, options)
+      const { jwks_uri: uri } = server
+      if (!keys || keys.uri !== uri) keys = { uri, get: keySet(uri, options) }
       const { clientId } = options
       const supported = server.id_token_signing_alg_values_supported ?? ['RS256']
       const algorithms = supported.filter((algorithm) => !/^(none|HS\d+)$/i.test(algorithm))
       return verifyLogoutToken(token, {
         issuer: server.issuer,
         clientId,
-        keys,
+        keys: keys.get,
         algorithms,
         now: clock.now(),
       })
