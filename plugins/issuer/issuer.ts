@@ -41,10 +41,11 @@ export interface Issuer {
   /** Revokes a token where the issuer offers it, by default a refresh token. @see https://www.rfc-editor.org/rfc/rfc7009 */
   revoke(token: string, type?: RevocableType): Promise<void>
   /**
-   * Where the browser logs out, or nothing when the issuer has no such endpoint or was never reached.
+   * Where the browser logs out, or nothing when the issuer has no such endpoint or was never reached. `state` comes
+   * back with the browser, at `postLogoutRedirectUri`.
    * @see https://openid.net/specs/openid-connect-rpinitiated-1_0.html
    */
-  endSessionUrl(request: { idToken?: string; postLogoutRedirectUri: URL }): URL | undefined
+  endSessionUrl(request: EndSessionRequest): URL | undefined
   /** As it names itself in `iss`. @throws GatewayError BFF_ISSUER_UNAVAILABLE while its metadata are unknown */
   identifier(): Promise<string>
   /**
@@ -63,6 +64,14 @@ export interface AuthorizationRequest {
   codeVerifier: string
   /** Further parameters; those above cannot be overridden. */
   parameters: URLSearchParams
+}
+
+export interface EndSessionRequest {
+  /** Of the session, so that the issuer knows which of its own to end, and need not ask. */
+  idToken?: string
+  /** Registered at the issuer, which compares it to the letter. */
+  postLogoutRedirectUri: URL
+  state: string
 }
 
 export interface ExpectedLogin {
@@ -170,11 +179,12 @@ export function createIssuer(
       await oidc.tokenRevocation(interactive, token, { token_type_hint: type })
     },
 
-    endSessionUrl({ idToken, postLogoutRedirectUri }) {
+    endSessionUrl({ idToken, postLogoutRedirectUri, state }) {
       const interactive = metadata.known()?.interactive
       if (interactive?.serverMetadata().end_session_endpoint === undefined) return undefined
       return oidc.buildEndSessionUrl(interactive, {
         post_logout_redirect_uri: postLogoutRedirectUri.href,
+        state,
         ...(idToken !== undefined && { id_token_hint: idToken }),
       })
     },

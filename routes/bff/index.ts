@@ -20,9 +20,7 @@ export async function navigations(app: FastifyInstance, options: RouteOptions): 
   await logout(app, options)
   // Or a frontend's fallback would answer a mistyped endpoint with its page. CORS preflights are the guard's.
   const method = app.supportedMethods.filter((name) => name !== 'OPTIONS' || options.corsOrigins.length === 0)
-  for (const url of ['/bff', '/bff/*']) {
-    app.route({ method, url, handler: async (_request, reply) => reply.callNotFound() })
-  }
+  app.route({ method, url: '/bff/*', handler: async (_request, reply) => reply.callNotFound() })
 }
 
 /** How the issuer says that a session has ended there. */

@@ -28,7 +28,7 @@ test('so does whatever is refused or not found there, with CORS and without', as
       [403, 'GET', '/bff/user', foreign],
       [403, 'GET', '/bff/session', {}],
       [403, 'POST', '/bff/session', foreign],
-      [404, 'GET', '/bff', {}],
+      [404, 'GET', '/bff/', {}],
       [404, 'GET', '/bff/x/y', {}],
       [404, 'POST', '/bff/login', {}],
       [404, 'DELETE', '/bff/user', csrf],
