@@ -58,6 +58,7 @@ export function buildApp(options: GatewayOptions, extras: AppExtras = {}): Fasti
 
   app.register(async (scope) => navigations(scope, routeOptions))
   app.register(async (scope) => logoutNotices(scope, routeOptions))
+  app.register(async (scope) => sessionEndpoints(scope, routeOptions), { prefix: '/bff' })
   app.register(async (scope) => guarded(scope, routeOptions, extras))
   if (options.staticDir !== undefined) {
     app.register(frontend, { staticDir: options.staticDir, https: publicUrl.protocol === 'https:' })
@@ -72,9 +73,8 @@ async function guarded(
   { localRoutes }: AppExtras,
 ): Promise<void> {
   const { csrfHeader, publicUrl, corsOrigins } = options
-  await app.register(requestGuard, { csrfHeader, ownOrigin: publicUrl.origin, corsOrigins })
+  await app.register(requestGuard, { csrfHeader, publicUrl, corsOrigins })
 
-  app.register(async (scope) => sessionEndpoints(scope, options))
   for (const upstream of options.upstreams) {
     app.register(upstreamProxy, {
       upstream,

@@ -2,6 +2,7 @@ import * as oidc from 'openid-client'
 import { clientAuthentication } from './client-authentication.ts'
 import type { IssuerOptions } from './issuer.ts'
 import { refreshAnswerFetch } from './refresh-answer.ts'
+import { loginAnswerFetch } from './token-answer.ts'
 
 /** openid-client's view of the issuer, once its metadata are known. */
 export interface Configurations {
@@ -21,6 +22,7 @@ export async function discover(options: IssuerOptions): Promise<Configurations> 
   })
   // Without this the signature of an ID token from the token endpoint is not looked at.
   oidc.enableNonRepudiationChecks(interactive)
+  interactive[oidc.customFetch] = loginAnswerFetch(interactive.serverMetadata().token_endpoint)
 
   const patient = new oidc.Configuration(interactive.serverMetadata(), options.clientId, {}, authentication)
   patient.timeout = undefined

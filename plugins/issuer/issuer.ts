@@ -46,13 +46,14 @@ export interface Issuer {
   clientCredentials(parameters: TokenParameters): Promise<GrantOutcome>
   /** Undefined while its metadata are unknown. */
   tokenEndpoint(): string | undefined
-  /** Revokes a refresh token where the issuer offers it. @see https://www.rfc-editor.org/rfc/rfc7009 */
-  revoke(refreshToken: string): Promise<void>
+  /** Revokes a token where the issuer offers it, by default a refresh token. @see https://www.rfc-editor.org/rfc/rfc7009 */
+  revoke(token: string, type?: RevocableType): Promise<void>
   /**
-   * Where the browser logs out, or nothing when the issuer has no such endpoint or was never reached.
+   * Where the browser logs out, or nothing when the issuer has no such endpoint or was never reached. `state` comes
+   * back with the browser, at `postLogoutRedirectUri`.
    * @see https://openid.net/specs/openid-connect-rpinitiated-1_0.html
    */
-  endSessionUrl(request: { idToken?: string; postLogoutRedirectUri: URL }): URL | undefined
+  endSessionUrl(request: EndSessionRequest): URL | undefined
   /** As it names itself in `iss`. @throws GatewayError BFF_ISSUER_UNAVAILABLE while its metadata are unknown */
   identifier(): Promise<string>
   /**
@@ -73,6 +74,14 @@ export interface AuthorizationRequest {
   parameters: URLSearchParams
 }
 
+export interface EndSessionRequest {
+  /** Of the session, so that the issuer knows which of its own to end, and need not ask. */
+  idToken?: string
+  /** Registered at the issuer, which compares it to the letter. */
+  postLogoutRedirectUri: URL
+  state: string
+}
+
 export interface ExpectedLogin {
   state: string
   nonce: string
@@ -87,6 +96,9 @@ export interface Login {
   claims: Record<string, unknown>
   tokens: GrantedTokens
 }
+
+/** As a `token_type_hint` says it. */
+export type RevocableType = 'refresh_token' | 'access_token'
 
 /** A login that must not succeed. */
 export class LoginError extends Error {
@@ -112,7 +124,7 @@ export function createIssuer(
     metadata.get().catch((cause: unknown) => {
       throw new GatewayError('BFF_ISSUER_UNAVAILABLE', { cause })
     })
-  let keys: JWTVerifyGetKey | undefined
+  let keys: { uri: string | undefined; get: JWTVerifyGetKey } | undefined
 
   return {
     clientId: options.clientId,
@@ -159,17 +171,18 @@ export function createIssuer(
 
     tokenEndpoint: () => metadata.known()?.interactive.serverMetadata().token_endpoint,
 
-    async revoke(refreshToken) {
+    async revoke(token, type = 'refresh_token') {
       const { interactive } = await metadata.get()
       if (interactive.serverMetadata().revocation_endpoint === undefined) return
-      await oidc.tokenRevocation(interactive, refreshToken, { token_type_hint: 'refresh_token' })
+      await oidc.tokenRevocation(interactive, token, { token_type_hint: type })
     },
 
-    endSessionUrl({ idToken, postLogoutRedirectUri }) {
+    endSessionUrl({ idToken, postLogoutRedirectUri, state }) {
       const interactive = metadata.known()?.interactive
       if (interactive?.serverMetadata().end_session_endpoint === undefined) return undefined
       return oidc.buildEndSessionUrl(interactive, {
         post_logout_redirect_uri: postLogoutRedirectUri.href,
+        state,
         ...(idToken !== undefined && { id_token_hint: idToken }),
       })
     },
@@ -178,14 +191,15 @@ export function createIssuer(
 
     async verifyLogoutToken(token) {
       const server = (await known()).interactive.serverMetadata()
-      keys ??= keySet(server.jwks_uri, options)
+      const { jwks_uri: uri } = server
+      if (!keys || keys.uri !== uri) keys = { uri, get: keySet(uri, options) }
       const { clientId } = options
       const supported = server.id_token_signing_alg_values_supported ?? ['RS256']
       const algorithms = supported.filter((algorithm) => !/^(none|HS\d+)$/i.test(algorithm))
       return verifyLogoutToken(token, {
         issuer: server.issuer,
         clientId,
-        keys,
+        keys: keys.get,
         algorithms,
         now: clock.now(),
       })

@@ -1,8 +1,11 @@
 import type { Clock } from '../clock.ts'
 
-/** Something that is fetched when first needed, and fetched again until it was got. */
+/** Something that is fetched when first needed, fetched again until it was got, and now and then once more. */
 export interface MetadataSource<T> {
-  /** What was got, or one attempt shared by all who ask meanwhile. Throws what the attempt threw. */
+  /**
+   * What was got, or one attempt shared by all who ask meanwhile. Throws what the attempt threw. What is old serves
+   * while it is fetched again in the background, and goes on to serve when that fails.
+   */
   get(): Promise<T>
   /** What was got so far. */
   known(): T | undefined
@@ -10,20 +13,41 @@ export interface MetadataSource<T> {
   keepTrying(signal: AbortSignal): Promise<void>
 }
 
+/** Keys and endpoints of an issuer may change. */
+const maxAgeMs = 60 * 60_000
+/** How long what is old serves after it could not be fetched again. */
+const retryAgainMs = 60_000
+
 export function createMetadataSource<T>(
   fetchMetadata: () => Promise<T>,
   clock: Clock,
   onFailure: (error: unknown, retryInMs: number) => void,
 ): MetadataSource<T> {
   let known: T | undefined
+  let freshUntil = 0
   let attempt: Promise<T> | undefined
 
   async function get(): Promise<T> {
-    if (known !== undefined) return known
-    attempt ??= fetchMetadata().finally(() => {
+    if (known === undefined) return fetchOnce()
+    if (clock.monotonic() >= freshUntil && !attempt) {
+      fetchOnce().catch((error) => {
+        freshUntil = clock.monotonic() + retryAgainMs
+        onFailure(error, retryAgainMs)
+      })
+    }
+    return known
+  }
+
+  function fetchOnce(): Promise<T> {
+    attempt ??= fetchAndKeep().finally(() => {
       attempt = undefined
     })
-    known = await attempt
+    return attempt
+  }
+
+  async function fetchAndKeep(): Promise<T> {
+    known = await fetchMetadata()
+    freshUntil = clock.monotonic() + maxAgeMs
     return known
   }
 

@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { CustomFetch, TokenEndpointResponse } from 'openid-client'
+import { parseAnswer, withoutNulls } from './token-answer.ts'
 
 /** Where the ID token of a refresh answer goes while openid-client looks at the answer. */
 const movedIdToken = 'fastify_bff_id_token'
@@ -40,17 +41,11 @@ export function refreshedIdToken(answer: TokenEndpointResponse): string | undefi
 }
 
 function rearranged(text: string): string {
-  try {
-    const answer: unknown = JSON.parse(text)
-    if (typeof answer !== 'object' || answer === null || Array.isArray(answer)) return text
-    const { id_token: idToken, ...rest } = Object.fromEntries(
-      Object.entries(answer).filter(([, value]) => value !== null),
-    )
-    return JSON.stringify(idToken === undefined ? rest : { ...rest, [movedIdToken]: idToken })
-  } catch {
-    // Not JSON: openid-client says so better.
-    return text
-  }
+  const answer = parseAnswer(text)
+  // openid-client says better what is wrong with it.
+  if (!answer) return text
+  const { id_token: idToken, ...rest } = withoutNulls(answer)
+  return JSON.stringify(idToken === undefined ? rest : { ...rest, [movedIdToken]: idToken })
 }
 
 /** Aborts after `timeoutMs` as `AbortSignal.timeout` does, but not before what has come already was read. */

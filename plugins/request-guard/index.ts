@@ -1,29 +1,24 @@
 import cors, { type FastifyCorsOptions } from '@fastify/cors'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import type { GatewayOptions } from '../config/options.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import { isForeign, isWebSocketUpgrade } from './origin.ts'
 
-export interface RequestGuardOptions {
-  /** Lower case. */
-  csrfHeader: string
-  ownOrigin: string
-  /** Other origins whose pages may call with credentials. */
-  corsOrigins: string[]
-}
+export type RequestGuardOptions = Pick<GatewayOptions, 'csrfHeader' | 'publicUrl' | 'corsOrigins'>
 
 /**
  * Lets through what the frontend sent, and nothing that another site made a browser send: a page elsewhere can't
- * set the header without a CORS preflight, which it doesn't get.
+ * set the header without a CORS preflight, which it doesn't get. Two scopes that have it need prefixes of their own.
  */
 export default fp<RequestGuardOptions>(
-  async (app, { csrfHeader, ownOrigin, corsOrigins }) => {
+  async (app, { csrfHeader, publicUrl, corsOrigins }) => {
     const others = new Set(corsOrigins)
 
     app.addHook('onRequest', async ({ headers }) => {
       const secFetchSite = headers['sec-fetch-site']
       const site = typeof secFetchSite === 'string' ? secFetchSite : undefined
-      if (isForeign({ origin: headers.origin, secFetchSite: site }, ownOrigin, others)) {
+      if (isForeign({ origin: headers.origin, secFetchSite: site }, publicUrl.origin, others)) {
         throw new GatewayError('BFF_CSRF_REJECTED', { details: 'The request comes from a foreign origin' })
       }
       // Scripts can't set headers on a WebSocket, and CORS doesn't apply to it: its origin stands for both.

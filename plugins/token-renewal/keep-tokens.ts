@@ -35,26 +35,35 @@ export type KeepTokens = (session: Session, granted: GrantedTokens, grant: Grant
 /** How long a store that fails is tried again with what a grant has led to. */
 const insistForMs = 60_000
 
-export function createTokenKeeper({ sessions, issuer, clock, metrics }: TokenKeeperOptions): KeepTokens {
+/** @param unstored takes the identifiers of sessions while the store can't be told what a grant has led to */
+export function createTokenKeeper(
+  { sessions, issuer, clock, metrics }: TokenKeeperOptions,
+  unstored: Set<string>,
+): KeepTokens {
   return async function keepTokens(session, granted, { requestedAt, target, log, count }) {
     const { idToken, refreshToken } = granted
     if (idToken !== undefined && !isSameIdentity(idToken, session.record, issuer.clientId)) {
       // Looked at before it is stored, so that another user's tokens never reach another instance.
-      log.warn({ event: 'token.renewal.failed', reason: 'foreign_identity', final: true })
+      log.warn({ event: 'token.renewal.failed', reason: 'foreign_identity', final: true, retryInMs: null })
       count('foreign_identity')
       metrics.sessionEnded('foreign_identity')
       // Whatever is stored by now comes from the same grants. One that did not rotate has only the old token.
       const newest = refreshToken ?? session.record.tokenSet.refreshToken
-      await Promise.all([revoke(newest, log), insist(() => sessions.end(session))])
+      await Promise.all([
+        revoke(newest, log),
+        revokeAccessToken(granted.accessToken, log),
+        insist(session.id, () => sessions.end(session)),
+      ])
       throw new GatewayError('BFF_SESSION_ENDED', { details: 'Token error: foreign identity' })
     }
 
     for (let over = session, tokens = granted; ; ) {
       // The tokens exist nowhere else, so a store that fails just now is tried again.
       const record = recordAfter(over.record, tokens, { requestedAt, now: clock.now(), target })
-      const result = await insist(sessions.renewal(over, record))
+      const result = await insist(session.id, sessions.renewal(over, record))
       if (result.outcome === 'stored') return result.session
-      const current = result.outcome === 'gone' ? undefined : await insist(() => sessions.reload(session))
+      const current =
+        result.outcome === 'gone' ? undefined : await insist(session.id, () => sessions.reload(session))
       if (!current) {
         // Logged out while the grant ran: it stays dead.
         count('gone')
@@ -73,15 +82,20 @@ export function createTokenKeeper({ sessions, issuer, clock, metrics }: TokenKee
   }
 
   /** Does what has to reach the store once the refresh token is spent. */
-  async function insist<T>(write: () => Promise<T>): Promise<T> {
+  async function insist<T>(id: string, write: () => Promise<T>): Promise<T> {
     const giveUpAt = clock.monotonic() + insistForMs
-    for (let retryInMs = 50; ; retryInMs = Math.min(2 * retryInMs, 1000)) {
-      try {
-        return await write()
-      } catch (error) {
-        if (!(error instanceof StoreUnavailableError) || clock.monotonic() >= giveUpAt) throw error
-        await clock.sleep(retryInMs)
+    try {
+      for (let retryInMs = 50; ; retryInMs = Math.min(2 * retryInMs, 1000)) {
+        try {
+          return await write()
+        } catch (error) {
+          if (!(error instanceof StoreUnavailableError) || clock.monotonic() >= giveUpAt) throw error
+          unstored.add(id)
+          await clock.sleep(retryInMs)
+        }
       }
+    } finally {
+      unstored.delete(id)
     }
   }
 
@@ -89,6 +103,13 @@ export function createTokenKeeper({ sessions, issuer, clock, metrics }: TokenKee
     if (refreshToken === undefined) return
     await issuer.revoke(refreshToken).catch(() => {
       log.warn({ event: 'token.revocation.failed', refreshTokenHash: refreshTokenHash(refreshToken) })
+    })
+  }
+
+  async function revokeAccessToken(accessToken: string, log: RenewalLog): Promise<void> {
+    // Many issuers revoke no JWT, and say so by an error.
+    await issuer.revoke(accessToken, 'access_token').catch(() => {
+      log.warn({ event: 'token.revocation.failed', tokenType: 'access_token' })
     })
   }
 }

@@ -38,10 +38,11 @@ export interface WantedRenewal {
   permit?: (() => Promise<boolean>) | undefined
 }
 
-export function createRenewal(options: RenewalOptions): Renew {
+/** @param unstored takes the identifiers of sessions that wait for the store alone, which can't be told new tokens */
+export function createRenewal(options: RenewalOptions, unstored: Set<string>): Renew {
   const { sessions, issuer, clock, random, metrics = noMetrics } = options
   const takeTurns = createTurns(options)
-  const keepTokens = createTokenKeeper({ sessions, issuer, clock, metrics })
+  const keepTokens = createTokenKeeper({ sessions, issuer, clock, metrics }, unstored)
 
   return async function renew({ seen, target, log, permit = async () => true }) {
     let permitted = false
@@ -81,7 +82,7 @@ export function createRenewal(options: RenewalOptions): Renew {
         if (newer) {
           return isNewer(newer, session, target) ? { outcome: 'renewed', value: newer } : { outcome: 'again' }
         }
-        log.warn({ event: 'token.renewal.failed', reason: 'invalid_grant', final: true })
+        log.warn({ event: 'token.renewal.failed', reason: 'invalid_grant', final: true, retryInMs: null })
         throw new GatewayError('BFF_SESSION_ENDED')
       }
       case 'failed': {

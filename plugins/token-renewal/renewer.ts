@@ -58,7 +58,9 @@ interface Flight {
 export function createRenewer(options: RenewerOptions): Renewer {
   const { sessions, store, clock, refreshBeforeExpirationMs, issuerTimeoutMs } = options
   const { metrics = noMetrics, maxResting = 10_000 } = options
-  const renew = createRenewal(options)
+  /** Whoever waits for these waits for the store: the issuer has answered. */
+  const unstored = new Set<string>()
+  const renew = createRenewal(options, unstored)
   const flights = createSingleFlight<Session | undefined>()
   /** Failed just now: nothing to gain from asking in the background, not even the store. */
   const resting = createExpiringMap<{ failed: true }>({ clock, maxEntries: maxResting })
@@ -76,7 +78,7 @@ export function createRenewer(options: RenewerOptions): Renewer {
         }
         return session
       case 'wait':
-        return orEnded(await inTime(sendable(session, log, { target })))
+        return orEnded(await inTime(session, sendable(session, log, { target })))
       case 'ended':
         return orEnded(await endUnlessRenewed(sessions, session, () => noteExpiry(log)))
     }
@@ -87,6 +89,7 @@ export function createRenewer(options: RenewerOptions): Renewer {
     const name = `forced-renewal:${session.id}:${upstream}`
     try {
       return await inTime(
+        session,
         sendable(session, log, { target, forced: () => store.claim(name, refreshBeforeExpirationMs) }),
       )
     } catch (error) {
@@ -160,7 +163,7 @@ export function createRenewer(options: RenewerOptions): Renewer {
 
   function noteExpiry(log: RenewalLog): void {
     metrics.sessionEnded('expired')
-    log.warn({ event: 'token.renewal.failed', reason: 'no_refresh_token', final: true })
+    log.warn({ event: 'token.renewal.failed', reason: 'no_refresh_token', final: true, retryInMs: null })
   }
 
   function noteFailure(key: string, error: unknown, log: RenewalLog): void {
@@ -169,26 +172,28 @@ export function createRenewer(options: RenewerOptions): Renewer {
       return
     }
     const reason = error instanceof StoreUnavailableError ? 'store_unavailable' : 'internal_error'
-    log.warn({ event: 'token.renewal.failed', reason, final: false, err: error })
+    // The next request tries again.
+    log.warn({ event: 'token.renewal.failed', reason, final: false, retryInMs: 0, err: error })
   }
 
   /** A request waits no longer than this; the grant itself goes on, and its tokens are stored. */
-  async function inTime<T>(renewed: Promise<T>): Promise<T> {
+  async function inTime<T>(session: Session, renewed: Promise<T>): Promise<T> {
     const waiting = new AbortController()
     metrics.renewalWaiters(1)
     try {
-      return await Promise.race([renewed, late(waiting.signal)])
+      return await Promise.race([renewed, late(session, waiting.signal)])
     } finally {
       metrics.renewalWaiters(-1)
       waiting.abort()
     }
   }
 
-  async function late(signal: AbortSignal): Promise<never> {
+  async function late({ id }: Session, signal: AbortSignal): Promise<never> {
     await clock.sleep(issuerTimeoutMs, signal)
     // After a stall Node runs timers before it reads the answer that already lies in the socket.
     await turn()
     await turn()
+    if (unstored.has(id)) throw new StoreUnavailableError(new Error('New tokens could not be stored in time'))
     throw issuerUnavailable(1000)
   }
 }

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import requestGuard from '../../plugins/request-guard/index.ts'
 import { answerHeaders } from './answer-headers.ts'
 import { backchannelLogout } from './backchannel-logout.ts'
 import { callback } from './callback.ts'
@@ -18,7 +19,7 @@ export async function navigations(app: FastifyInstance, options: RouteOptions): 
   await callback(app, options)
   await logout(app, options)
   // Or a frontend's fallback would answer a mistyped endpoint with its page. CORS preflights are the guard's.
-  const method = app.supportedMethods.filter((name) => name !== 'OPTIONS')
+  const method = app.supportedMethods.filter((name) => name !== 'OPTIONS' || options.corsOrigins.length === 0)
   app.route({ method, url: '/bff/*', handler: async (_request, reply) => reply.callNotFound() })
 }
 
@@ -30,9 +31,11 @@ export async function logoutNotices(app: FastifyInstance, options: RouteOptions)
   await frontchannelLogout(app, options)
 }
 
-/** What scripts of the frontend call. */
+/** What scripts of the frontend call, below `/bff`. What the guard refuses has the headers too: they come first. */
 export async function sessionEndpoints(app: FastifyInstance, options: RouteOptions): Promise<void> {
+  const { csrfHeader, publicUrl, corsOrigins } = options
   await answerHeaders(app, options)
+  await app.register(requestGuard, { csrfHeader, publicUrl, corsOrigins })
   await user(app, options)
   await session(app, options)
 }

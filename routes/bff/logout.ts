@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { localPath } from '../../plugins/oidc-session/return-url.ts'
@@ -8,7 +9,11 @@ import { homePath } from './paths.ts'
 
 type LogoutRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 
-/** Ends the session here, then at the issuer. */
+/**
+ * Ends the session here, then at the issuer. Its `state` is random, and the issuer hands it back in the query of the
+ * page that the browser returns to, which is the frontend's. Nothing is checked against it there: whatever the logout
+ * does here is done before the browser leaves, so a return that somebody forged would change nothing.
+ */
 export async function logout(app: FastifyInstance, { publicUrl }: RouteOptions): Promise<void> {
   app.get(
     '/bff/logout',
@@ -25,6 +30,7 @@ export async function logout(app: FastifyInstance, { publicUrl }: RouteOptions):
       const idToken = ended?.tokenSet.idToken
       const url = app.issuer.endSessionUrl({
         postLogoutRedirectUri: new URL(returnUrl, publicUrl),
+        state: randomBytes(16).toString('base64url'),
         ...(idToken !== undefined && { idToken }),
       })
       return reply.redirect(session && url ? url.href : returnUrl)

@@ -15,7 +15,7 @@ export async function session(app: FastifyInstance, { clock }: RouteOptions): Pr
 
   app.route({
     method: ['GET', 'POST'],
-    url: '/bff/session',
+    url: '/session',
     async handler(request: SessionRequest, reply) {
       reply.header('cache-control', 'no-store')
       const session = await app.openSession(request, { slide: request.query.slide !== 'false' })

@@ -19,6 +19,29 @@ test('answers and error pages below /bff allow browsers nothing', async (t) => {
   }
 })
 
+test('so does whatever is refused or not found there, with CORS and without', async (t) => {
+  for (const env of [{}, { CORS_ORIGINS: 'https://spa.example.com' }]) {
+    const { app } = await startInjectGateway(t, { env })
+    const foreign = { ...csrf, origin: 'https://evil.example' }
+    for (const [statusCode, method, url, headers] of [
+      [403, 'GET', '/bff/user', {}],
+      [403, 'GET', '/bff/user', foreign],
+      [403, 'GET', '/bff/session', {}],
+      [403, 'POST', '/bff/session', foreign],
+      [404, 'GET', '/bff/', {}],
+      [404, 'GET', '/bff/x/y', {}],
+      [404, 'POST', '/bff/login', {}],
+      [404, 'DELETE', '/bff/user', csrf],
+      ...('CORS_ORIGINS' in env ? [] : ([[404, 'OPTIONS', '/bff/x', {}]] as const)),
+    ] as const) {
+      const answer = await app.inject({ method, url, headers })
+      assert.equal(answer.statusCode, statusCode, `${method} ${url}`)
+      assert.equal(answer.headers['content-security-policy'], policy, `${method} ${url}`)
+      assert.equal(answer.headers['x-content-type-options'], 'nosniff')
+    }
+  }
+})
+
 test('a login in a popup keeps the page that opened it', async (t) => {
   const { app } = await startInjectGateway(t)
   const { statusCode, headers } = await app.inject('/bff/login')

@@ -56,6 +56,23 @@ test('a login is what first asks for the issuer, if nothing has yet', async (t) 
   assert.deepEqual((await app.inject('/readyz')).json(), { status: 'ready' })
 })
 
+test('what an issuer has moved is learned an hour later, without a restart', async (t) => {
+  const issuer = await startFaultyIssuer()
+  t.after(() => issuer.close())
+  const clock = createFakeClock(Date.now())
+  const { newBrowser } = await startInjectGateway(t, { issuer, extras: { clock } })
+  const wayIn = async () => (await newBrowser().beginLogin()).pathname
+  assert.equal(await wayIn(), '/auth')
+  issuer.rewrite(metadataPath, (metadata) =>
+    Object.assign(metadata, { authorization_endpoint: `${issuer.issuer}/moved` }),
+  )
+
+  await clock.advance(3_600_000)
+
+  assert.equal(await wayIn(), '/auth')
+  await until(async () => (await wayIn()) === '/moved')
+})
+
 test('metadata of another issuer, or that are none, are not taken for its own', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())

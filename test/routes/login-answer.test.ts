@@ -234,6 +234,22 @@ test('without expires_in a login succeeds, and nobody claims to know when the to
   assert.deepEqual([accessToken.expiresUtc, accessToken.expiresIn], [null, null])
 })
 
+test('what an issuer sends as null is left out: a login does without, unless it must be there', async (t) => {
+  const { issuer, newBrowser } = await start(t)
+  const withNull = (member: string) =>
+    issuer.rewrite('/token', (answer, ctx) =>
+      Object.assign(ctx, { body: JSON.stringify({ ...answer, [member]: null }), type: 'json' }),
+    )
+  for (const optional of ['expires_in', 'refresh_token', 'scope']) {
+    withNull(optional)
+    await assertAccepted(newBrowser())
+  }
+  for (const needed of ['access_token', 'token_type', 'id_token']) {
+    withNull(needed)
+    await assertRejected(newBrowser(), needed)
+  }
+})
+
 /** Signed with what both sides know, the way an issuer signs that was told to use HMAC. */
 async function hs256(claims: JWTPayload, secret: string): Promise<string> {
   return new SignJWT(claims).setProtectedHeader({ alg: 'HS256' }).sign(new TextEncoder().encode(secret))

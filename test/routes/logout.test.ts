@@ -24,12 +24,13 @@ test('a logout ends the session here, revokes its refresh token, and goes to the
   assert.equal(response.headers['cache-control'], 'no-store')
   const url = new URL(locationOf(response))
   assert.equal(url.origin + url.pathname, `${issuer.issuer}/session/end`)
-  const { id_token_hint: idToken = '', ...rest } = Object.fromEntries(url.searchParams)
+  const { id_token_hint: idToken = '', state = '', ...rest } = Object.fromEntries(url.searchParams)
   assert.deepEqual(rest, {
     client_id: issuer.clientId,
     post_logout_redirect_uri: 'http://localhost:3000/',
   })
   assert.equal(decodeJwt(idToken).sub, 'alice')
+  assert.match(state, /^[\w-]{22}$/)
 
   const [grant] = issuer.events.grants('authorization_code')
   const [revocation, ...others] = issuer.events.revocations()
@@ -45,6 +46,17 @@ test('a logout ends the session here, revokes its refresh token, and goes to the
   // A copy of the cookie is worth nothing.
   const replayed = await newBrowser().call('/bff/user', { headers: { cookie } })
   assertError(replayed, 401, 'BFF_SESSION_REQUIRED', { loginUrl: '/bff/login' })
+})
+
+test('each logout has a state of its own', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const states = new Set<string | null>()
+  for (let times = 0; times < 3; times++) {
+    const browser = newBrowser()
+    await browser.signIn()
+    states.add(new URL(locationOf(await browser.open('/bff/logout'))).searchParams.get('state'))
+  }
+  assert.equal(states.size, 3)
 })
 
 test('a logout needs the sid, or a browser that says it began here or at nothing', async (t) => {

@@ -61,12 +61,12 @@ export function scheduledIssuer(options: ScheduledIssuerOptions): RenewalOptions
       throw new Error('Nothing is exchanged here')
     },
 
-    revoke: (refreshToken) =>
+    revoke: (token, type = 'refresh_token') =>
       process.send('revoke', {
         effect: async () => {
           if (isDown()) throw new Error('The model issuer is down')
-          issuer.revoke(refreshToken)
-          history.tell('issuer', `revokes ${refreshToken}`)
+          if (type === 'refresh_token') issuer.revoke(token)
+          history.tell('issuer', `revokes ${token}`)
         },
         lost() {
           throw new Error('A revocation was lost')

@@ -11,10 +11,11 @@ function source(failures: number) {
   const clock = createFakeClock()
   const attempts: number[] = []
   const waits: number[] = []
+  let isDown = false
   const metadata = createMetadataSource(
     async () => {
       attempts.push(clock.monotonic())
-      if (attempts.length <= failures) throw down
+      if (isDown || attempts.length <= failures) throw down
       return { issuer: 'x' }
     },
     clock,
@@ -23,7 +24,7 @@ function source(failures: number) {
       waits.push(retryInMs)
     },
   )
-  return { clock, metadata, attempts, waits }
+  return { clock, metadata, attempts, waits, goDown: (down: boolean) => (isDown = down) }
 }
 
 test('all who ask at once share one attempt, and what it brought is kept', async () => {
@@ -88,4 +89,41 @@ test('it stops at once when it is told to', async () => {
 
   assert.equal(clock.sleeping, 0)
   assert.equal(attempts.length, 1)
+})
+
+test('what is an hour old is fetched again, once and in the background, while the old serves', async () => {
+  const { clock, metadata, attempts } = source(0)
+  const old = await metadata.get()
+  await clock.advance(3_599_999)
+  await metadata.get()
+  assert.equal(attempts.length, 1)
+
+  await clock.advance(1)
+  assert.deepEqual(await Promise.all([metadata.get(), metadata.get()]), [old, old])
+  await turn()
+
+  assert.equal(attempts.length, 2)
+  assert.notEqual(metadata.known(), old)
+  assert.equal(await metadata.get(), metadata.known())
+  assert.equal(attempts.length, 2)
+})
+
+test('what could not be fetched again goes on to serve, and is tried again a minute later', async () => {
+  const { clock, metadata, attempts, waits, goDown } = source(0)
+  const old = await metadata.get()
+  goDown(true)
+  await clock.advance(3_600_000)
+
+  for (let seconds = 0; seconds < 120; seconds += 10) {
+    assert.equal(await metadata.get(), old)
+    await turn()
+    await clock.advance(10_000)
+  }
+  assert.deepEqual(attempts, [0, 3_600_000, 3_660_000])
+  assert.deepEqual(waits, [60_000, 60_000])
+
+  goDown(false)
+  await metadata.get()
+  await turn()
+  assert.notEqual(await metadata.get(), old)
 })

@@ -85,11 +85,15 @@ const failures = [
     answer: failed('http_429', 9_000),
     fields: { reason: 'http_429', final: false, retryInMs: 9_000 },
   },
-  { what: 'invalid_grant', answer: refused, fields: { reason: 'invalid_grant', final: true } },
+  {
+    what: 'invalid_grant',
+    answer: refused,
+    fields: { reason: 'invalid_grant', final: true, retryInMs: null },
+  },
   {
     what: 'a foreign identity',
     answer: granted('foreign', { idToken: idToken({ sub: 'bob' }) }),
-    fields: { reason: 'foreign_identity', final: true },
+    fields: { reason: 'foreign_identity', final: true, retryInMs: null },
   },
 ]
 for (const { what, answer, fields } of failures) {
@@ -117,6 +121,7 @@ test('a store that fails in the background is not passed over in silence', async
   assert.equal(fields?.['event'], 'token.renewal.failed')
   assert.equal(fields?.['reason'], 'store_unavailable')
   assert.equal(fields?.['final'], false)
+  assert.equal(fields?.['retryInMs'], 0)
 })
 
 test('a fault of our own is not put on the store', async () => {

@@ -73,7 +73,7 @@ for (const [whose, foreignIdToken] of Object.entries(foreign)) {
     const error = await rejectsWith(startGateway().withUsableToken(session, logger), 'BFF_SESSION_ENDED')
     assert.equal(error.statusCode, 401)
     assert.equal(await sessions.reload(session), undefined)
-    assert.deepEqual(issuer.revoked, ['refresh-foreign'])
+    assert.deepEqual(issuer.revoked, ['refresh-foreign', 'access-foreign'])
   })
 }
 
@@ -96,10 +96,10 @@ test('a foreign ID token from an issuer that does not rotate gets the old refres
   const session = await signIn(unusable)
   issuer.answers.push({
     outcome: 'granted',
-    tokens: { accessToken: 'foreign', tokenType: 'Bearer', idToken: idToken({ sub: 'bob' }) },
+    tokens: { accessToken: 'access-foreign', tokenType: 'Bearer', idToken: idToken({ sub: 'bob' }) },
   })
   await rejectsWith(startGateway().withUsableToken(session, logger), 'BFF_SESSION_ENDED')
-  assert.deepEqual(issuer.revoked, ['refresh-0'])
+  assert.deepEqual(issuer.revoked, ['refresh-0', 'access-foreign'])
 })
 
 test('a foreign ID token ends the session although the store fails at first and the issuer can not revoke', async () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { StoreUnavailableError } from '../../../plugins/session-store/store.ts'
 import { renewedRecord } from '../../support/renewed-record.ts'
 import {
   accessToken,
@@ -194,7 +195,8 @@ test('new tokens are not used before they are stored, and the store is tried aga
   const session = await signIn(unusable)
   breakStore('replace')
   const renewer = startGateway()
-  const late = rejectsWith(renewer.withUsableToken(session, logger), 'BFF_ISSUER_UNAVAILABLE')
+  // The issuer has answered: whoever waits is told that it is the store.
+  const late = assert.rejects(renewer.withUsableToken(session, logger), StoreUnavailableError)
   await settle()
   await clock.advance(30_000)
   await late

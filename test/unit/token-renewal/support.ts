@@ -170,9 +170,9 @@ function createScriptedIssuer() {
       return answers.shift() ?? exchanged(`${++grants}`)
     },
 
-    async revoke(refreshToken: string) {
+    async revoke(token: string) {
       await this.revocation()
-      revoked.push(refreshToken)
+      revoked.push(token)
     },
   }
 }
