@@ -14,6 +14,7 @@ import requestGuard from './plugins/request-guard/index.ts'
 import sessionCookie from './plugins/session-cookie/index.ts'
 import sessionStore from './plugins/session-store/index.ts'
 import tokenRenewal from './plugins/token-renewal/index.ts'
+import tokenSources from './plugins/token-sources/index.ts'
 import upstreamProxy from './plugins/upstream-proxy/index.ts'
 import { logoutNotices, navigations, sessionEndpoints } from './routes/bff/index.ts'
 import type { RouteOptions } from './routes/bff/options.ts'
@@ -50,11 +51,13 @@ export function buildApp(options: GatewayOptions, extras: AppExtras = {}): Fasti
 
   app.register(sessionCookie, { ...cookie, ...session, secure: publicUrl.protocol === 'https:' })
   app.register(oidcSession, { ...session, clock })
-  app.register(tokenRenewal, {
+  const renewal = {
     refreshBeforeExpirationMs: options.refreshBeforeExpirationMs,
     issuerTimeoutMs: oidc.timeoutMs,
     clock,
-  })
+  }
+  app.register(tokenRenewal, renewal)
+  app.register(tokenSources, { ...renewal, keys: session.keys, issuerUrl: oidc.issuer })
 
   app.register(async (scope) => navigations(scope, routeOptions))
   app.register(async (scope) => logoutNotices(scope, routeOptions))

@@ -52,13 +52,30 @@ export interface CookieOptions {
   sameSite: 'strict' | 'lax' | 'none'
 }
 
+/**
+ * Which access token requests to an upstream carry.
+ *
+ * `user`: the signed-in user's. `client`: the gateway's own, by client credentials; no session needed.
+ * `user-or-client`, `user-or-none`: the user's, or without a session that or none. `none`: none.
+ */
+export type TokenKind = (typeof tokenKinds)[number]
+
+export const tokenKinds = ['user', 'client', 'user-or-client', 'user-or-none', 'none'] as const
+
 export interface UpstreamOptions {
   /** Path below which requests go to this upstream, such as `/api`. */
   prefix: string
   /** Origin and optional base path of the remote API. */
   target: URL
-  /** `user`: the signed-in user's access token. `none`: no token and no session needed. */
-  token: 'user' | 'none'
+  token: TokenKind
+  /** Of a token for this API alone; space-separated. */
+  scope?: string
+  /** As `scope`. An absolute URI. @see https://www.rfc-editor.org/rfc/rfc8707 */
+  resource?: string
+  /** As `scope`, for issuers that know APIs by this. */
+  audience?: string
+  /** Takes a token that is given in exchange for the user's. @see https://www.rfc-editor.org/rfc/rfc8693 */
+  exchange: boolean
   /** PEM certificates to trust instead of the system's. */
   ca?: string
   connectTimeoutMs: number

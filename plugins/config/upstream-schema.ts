@@ -1,10 +1,11 @@
 import { X509Certificate } from 'node:crypto'
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { type Described, tokenParameters } from '../oidc-session/token-target.ts'
 import { duration } from './duration.ts'
 import { type Files, readingFault } from './files.ts'
 import { quote } from './mask.ts'
-import type { UpstreamOptions } from './options.ts'
+import { type TokenKind, tokenKinds, type UpstreamOptions } from './options.ts'
 import { cookieName, oneOf, type Parser } from './parsers.ts'
 import { baseUrl, isPlainHttp } from './urls.ts'
 
@@ -13,6 +14,10 @@ export const upstreamKeys = [
   'prefix',
   'target',
   'token',
+  'scope',
+  'resource',
+  'audience',
+  'exchange',
   'insecure',
   'ca',
   'connectTimeout',
@@ -24,6 +29,7 @@ export const upstreamKeys = [
 export function upstreamDefaults() {
   return {
     token: 'user' as const,
+    exchange: false,
     connectTimeoutMs: 5000,
     timeoutMs: 30_000,
     responseCookies: [] as string[],
@@ -48,7 +54,11 @@ export function upstreamSchema(insecure: boolean, folder: string, files: Files) 
           remoteApi(insecure),
           "is missing: give the remote API's URL, such as https://api.example.com",
         ),
-        token: text(token).optional(),
+        token: text(oneOf(...tokenKinds)).optional(),
+        scope: text(scope).optional(),
+        resource: text(resource).optional(),
+        audience: text(audience).optional(),
+        exchange: z.boolean('must be true or false').optional(),
         insecure: z.boolean('must be true or false').optional(),
         ca: text((value) => authorities(value, folder, files), '', { secret: true }).optional(),
         connectTimeout: text(timeout).optional(),
@@ -64,12 +74,18 @@ export function upstreamSchema(insecure: boolean, folder: string, files: Files) 
             : undefined,
       },
     )
+    .superRefine((given, context) => {
+      const message = tokenFault(given)
+      if (message) context.addIssue({ code: 'custom', message })
+    })
     .transform((given): UpstreamOptions => {
       const defaults = upstreamDefaults()
       return {
         prefix: given.prefix,
         target: given.target,
         token: given.token ?? defaults.token,
+        ...tokenParameters(given),
+        exchange: given.exchange ?? defaults.exchange,
         ...(given.ca !== undefined && { ca: given.ca }),
         connectTimeoutMs: given.connectTimeout ?? defaults.connectTimeoutMs,
         timeoutMs: given.timeout ?? defaults.timeoutMs,
@@ -117,11 +133,39 @@ function pathPrefix(prefix: string): string {
   return prefix
 }
 
-function token(kind: string): UpstreamOptions['token'] {
-  if (['client', 'user-or-client', 'user-or-none'].includes(kind)) {
-    throw new TypeError('is not supported in this version yet: use user or none')
+/** @see https://www.rfc-editor.org/rfc/rfc6749#section-3.3 */
+function scope(value: string): string {
+  if (/^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/.test(value)) return value
+  throw new TypeError('must be scopes with one space between, such as orders.read orders.write')
+}
+
+/** @see https://www.rfc-editor.org/rfc/rfc8707#section-2 */
+function resource(value: string): string {
+  if (URL.canParse(value) && !value.includes('#')) return value
+  throw new TypeError('must be an absolute URI without a fragment, such as https://api.example.com/orders')
+}
+
+function audience(value: string): string {
+  if (value !== '') return value
+  throw new TypeError('is empty: name the API as the issuer knows it, or leave it out')
+}
+
+/** A token that nobody asks for needs no description. */
+function tokenFault({
+  token = 'user',
+  exchange,
+  ...given
+}: Described & { token?: TokenKind | undefined; exchange?: boolean | undefined }) {
+  const [useless] = Object.keys(tokenParameters(given))
+  if (token === 'none' && useless)
+    return `has a ${useless}, but no token (token is none): remove one of the two`
+  if (exchange && !token.startsWith('user')) {
+    return `has exchange, but no user's token that could be exchanged (token is ${token}): remove one of the two`
   }
-  return oneOf('user', 'none')(kind)
+  if (exchange && !useless) {
+    return 'has exchange, but not what for: add the audience, resource or scope of the token that is wanted'
+  }
+  return undefined
 }
 
 /** PEM certificates, given themselves or as the path of a file that holds them. */

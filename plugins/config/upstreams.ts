@@ -1,5 +1,6 @@
 import { dirname } from 'node:path'
 import type { z } from 'zod'
+import { tokenParameters } from '../oidc-session/token-target.ts'
 import { formatDuration } from './duration.ts'
 import type { Files } from './files.ts'
 import { nearest } from './nearest.ts'
@@ -47,11 +48,13 @@ export function mergeUpstreams(
 }
 
 /** In the notation of the configuration file. */
-export function formatUpstream({ prefix, target, token, ca, ...rest }: UpstreamOptions): string {
+export function formatUpstream({ prefix, target, token, exchange, ca, ...rest }: UpstreamOptions): string {
   return JSON.stringify({
     prefix,
     target: formatUrl(target),
     token,
+    ...tokenParameters(rest),
+    ...(exchange && { exchange }),
     ...(isPlainHttp(target) && { insecure: true }),
     ...(ca && { ca: `${certificates(ca).length} certificate(s)` }),
     connectTimeout: formatDuration(rest.connectTimeoutMs),

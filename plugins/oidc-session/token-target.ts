@@ -8,6 +8,9 @@ export interface TokenParameters {
   audience?: string
 }
 
+/** Something that says of a token what {@link TokenParameters} do, and perhaps more. */
+export type Described = { [Name in keyof TokenParameters]?: string | undefined }
+
 /** A token of the user's for one API, beside the session's own. */
 export interface TokenTarget {
   /** Under which the session keeps it. */
@@ -27,7 +30,7 @@ export function tokenTarget(wanted: TokenParameters & { exchange?: boolean }): T
 }
 
 /** Those that are set, always in the same order. */
-export function tokenParameters({ scope, resource, audience }: TokenParameters): TokenParameters {
+export function tokenParameters({ scope, resource, audience }: Described): TokenParameters {
   return {
     ...(scope !== undefined && { scope }),
     ...(resource !== undefined && { resource }),

@@ -3,18 +3,26 @@ import fp from 'fastify-plugin'
 import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import type { Session } from '../oidc-session/sessions.ts'
+import type { TokenTarget } from '../oidc-session/token-target.ts'
+import { heldToken } from './held-token.ts'
 import { createRenewer, type Renewer } from './renewer.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     renewer: Renewer
-    /** An onRequest hook for what needs an access token. Comes after `requireSession`. */
+    /** An onRequest hook for what needs the user's access token. Comes after `requireSession`. */
     attachAccessToken(request: FastifyRequest): Promise<void>
+    /** The same for a token of the user's for one API, beside the session's own. */
+    acquireUserToken(request: FastifyRequest, target: TokenTarget | undefined): Promise<void>
     /** After `upstream` refused the request's token: true when the request has a newer one now. */
-    replaceRefusedToken(request: FastifyRequest, upstream: string): Promise<boolean>
+    replaceRefusedToken(
+      request: FastifyRequest,
+      upstream: string,
+      target: TokenTarget | undefined,
+    ): Promise<boolean>
   }
   interface FastifyRequest {
-    /** Fresh, and of this request's session alone. Null where nothing has asked for one. */
+    /** The access token that goes with this request to its upstream. Null where nothing has asked for one. */
     bearer: string | null
   }
 }
@@ -32,29 +40,38 @@ export default fp<TokenRenewalOptions>(
 
     app.decorate('renewer', renewer)
     app.decorateRequest('bearer', null)
-    app.decorate('attachAccessToken', async (request: FastifyRequest) => {
+    app.decorate('attachAccessToken', (request: FastifyRequest) => app.acquireUserToken(request, undefined))
+    app.decorate('acquireUserToken', async (request: FastifyRequest, target: TokenTarget | undefined) => {
       if (!request.session) throw new GatewayError('BFF_SESSION_REQUIRED')
       request.log.trace({ event: 'token.acquire' })
       const session = await renewer
-        .withUsableToken(request.session, request.log)
+        .withUsableToken(request.session, request.log, target)
         .catch((error) => app.failSession(request, error))
       request.log.trace({ event: 'token.acquired', renewed: session !== request.session })
-      attach(request, session)
+      attach(request, session, target)
     })
-    app.decorate('replaceRefusedToken', async (request: FastifyRequest, upstream: string) => {
-      if (!request.session) return false
-      const session = await renewer
-        .afterRefusal(request.session, upstream, request.log)
-        .catch((error) => app.failSession(request, error))
-      if (session) attach(request, session)
-      return session !== undefined
-    })
+    app.decorate('replaceRefusedToken', replaceRefusedToken)
     // Closing goes backwards, so the store is still there: tokens that a grant is about to bring have to be stored.
     app.addHook('onClose', () => renewer.idle())
 
-    function attach(request: FastifyRequest, session: Session): void {
+    async function replaceRefusedToken(
+      request: FastifyRequest,
+      upstream: string,
+      target: TokenTarget | undefined,
+    ): Promise<boolean> {
+      if (!request.session) return false
+      const session = await renewer
+        .afterRefusal(request.session, upstream, request.log, target)
+        .catch((error) => app.failSession(request, error))
+      if (session) attach(request, session, target)
+      return session !== undefined
+    }
+
+    function attach(request: FastifyRequest, session: Session, target: TokenTarget | undefined): void {
+      const token = heldToken(session.record, target)
+      if (!token) throw new GatewayError('BFF_ISSUER_UNAVAILABLE')
       request.session = session
-      request.bearer = session.record.tokenSet.accessToken
+      request.bearer = token.accessToken
     }
   },
   { name: 'token-renewal', fastify: '5.x', dependencies: ['oidc-session', 'session-store', 'issuer'] },

@@ -34,15 +34,13 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   const { upstream, csrfHeader, basePath, sessionCookie } = options
   const { prefix, target } = upstream
   const forwarder = createForwarder(upstream)
+  const tokenSource = app.tokenSource(upstream)
   app.addHook('onClose', () => forwarder.close())
 
   app.addHook('onRequest', async ({ raw }) => {
     if (!staysBelow(pathOf(raw.url))) throw new GatewayError('BFF_INVALID_PATH')
   })
-  if (upstream.token === 'user') {
-    app.addHook('onRequest', app.requireSession)
-    app.addHook('onRequest', app.attachAccessToken)
-  }
+  app.addHook('onRequest', tokenSource.attach)
   // Bodies pass as they are, whatever their type.
   app.removeAllContentTypeParsers()
   app.setErrorHandler((error) => {
@@ -80,7 +78,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     const body = await bodyOf(request)
     const answer = await send(request, path, body, signal)
     try {
-      const isReplaced = answer.statusCode === 401 && (await app.replaceRefusedToken(request, prefix))
+      const isReplaced = answer.statusCode === 401 && (await tokenSource.replaceRefused(request))
       signal.throwIfAborted()
       if (!isReplaced || !isReplayable(body)) return answer
     } catch (error) {
@@ -140,9 +138,9 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     app.sessions.ended(session, closed.signal).then(() => stream.destroy())
   }
 
-  async function bodyOf({ body, headers }: FastifyRequest): Promise<Body> {
+  async function bodyOf({ body, headers, bearer }: FastifyRequest): Promise<Body> {
     if (!(body instanceof Readable)) return null
-    return upstream.token === 'user' ? replayableBody(body, headers['content-length']) : upload(body)
+    return bearer === null ? upload(body) : replayableBody(body, headers['content-length'])
   }
 }
 

@@ -148,6 +148,7 @@ export async function startGateway(
         prefix: '/api',
         target: new URL(target),
         token: 'none',
+        exchange: false,
         connectTimeoutMs: 5000,
         timeoutMs: 30_000,
         responseCookies: [],

@@ -1,0 +1,211 @@
+import { createHash } from 'node:crypto'
+import { GatewayError } from '../errors/catalogue.ts'
+import type { Issuer } from '../issuer/issuer.ts'
+import { type Metrics, noMetrics } from '../observability/metrics.ts'
+import { seal, unseal } from '../oidc-session/sealing.ts'
+import { type AccessToken, accessTokenFrom } from '../oidc-session/token-set.ts'
+import { type TokenParameters, tokenParameters } from '../oidc-session/token-target.ts'
+import { type SessionStore, StoreUnavailableError } from '../session-store/store.ts'
+import { backOffMs } from '../token-renewal/back-off.ts'
+import { decideRenewal } from '../token-renewal/policy.ts'
+import { isoTime, type RenewalLog } from '../token-renewal/renewal-log.ts'
+import { createSingleFlight } from '../token-renewal/single-flight.ts'
+import {
+  type Attempt,
+  createTurns,
+  type Holder,
+  issuerUnavailable,
+  type TurnOptions,
+} from '../token-renewal/take-turns.ts'
+
+/** Access tokens of the gateway's own, by client credentials: one for all users, and for all processes that share a store. */
+export interface ClientTokens {
+  /**
+   * A token that can be sent now. Waits for the issuer only when there is none.
+   * @throws GatewayError BFF_ISSUER_UNAVAILABLE
+   * @throws StoreUnavailableError
+   */
+  usable(parameters: TokenParameters, log: RenewalLog): Promise<AccessToken>
+  /**
+   * After an upstream has answered 401 to a token: another one, or nothing when none can be had now. An upstream that
+   * refuses every token gets one forced renewal per `refreshBeforeExpirationMs`.
+   * @param upstream a name for who refused
+   */
+  afterRefusal(refused: Refused, upstream: string, log: RenewalLog): Promise<AccessToken | undefined>
+  /** Resolves when no grant is under way. */
+  idle(): Promise<void>
+}
+
+export interface Refused {
+  accessToken: string
+  parameters: TokenParameters
+}
+
+export interface ClientTokensOptions extends TurnOptions {
+  store: Pick<SessionStore, 'create' | 'read' | 'lock' | 'changed' | 'claim'>
+  issuer: Pick<Issuer, 'clientId' | 'clientCredentials' | 'tokenEndpoint'>
+  /** Whose tokens they are. Others may share the store. */
+  issuerUrl: string
+  /** 32 bytes each. The first seals, all open. */
+  keys: [Buffer, ...Buffer[]]
+  refreshBeforeExpirationMs: number
+  /** From 0 up to 1. */
+  random: () => number
+  /** Default: nobody counts. */
+  metrics?: Pick<Metrics, 'renewalDone' | 'renewalWaiters'>
+}
+
+/** One that the issuer doesn't say the lifetime of is kept for so long, unless an upstream refuses it before. */
+const unknownLifetimeMs = 24 * 3_600_000
+
+export function createClientTokens(options: ClientTokensOptions): ClientTokens {
+  const { store, issuer, issuerUrl, keys, clock, random, issuerTimeoutMs, refreshBeforeExpirationMs } =
+    options
+  const { metrics = noMetrics } = options
+  const takeTurns = createTurns(options)
+  const flights = createSingleFlight<AccessToken | undefined>()
+  /** As many as there are upstreams with parameters of their own. */
+  const held = new Map<string, AccessToken>()
+
+  return { usable, afterRefusal, idle: flights.idle }
+
+  async function usable(parameters: TokenParameters, log: RenewalLog): Promise<AccessToken> {
+    const token = held.get(idOf(parameters))
+    switch (decide(token)) {
+      case 'wait':
+        return granted(await inTime(renew({ seen: token, parameters, log })))
+      case 'use-and-renew':
+        // What becomes of it is logged, and the next request sees it.
+        renew({ seen: token, parameters, log }).catch(() => {})
+    }
+    return granted(token)
+  }
+
+  async function afterRefusal({ accessToken, parameters }: Refused, upstream: string, log: RenewalLog) {
+    const id = idOf(parameters)
+    const permit = () => store.claim(`forced-renewal:${id}:${upstream}`, refreshBeforeExpirationMs)
+    const seen = held.get(id)
+    // Replaced since the request was sent.
+    if (seen && seen.accessToken !== accessToken) return seen
+    try {
+      const token = await inTime(renew({ seen, parameters, log, permit }))
+      return token?.accessToken === accessToken ? undefined : token
+    } catch (error) {
+      // The browser gets the upstream's own answer then, which is true at least.
+      if (error instanceof StoreUnavailableError || error instanceof GatewayError) return undefined
+      throw error
+    }
+  }
+
+  function decide(token: AccessToken | undefined) {
+    if (!token) return 'wait'
+    // It takes no more than the client's credentials.
+    return decideRenewal({ ...token, refreshToken: issuer.clientId }, refreshBeforeExpirationMs, clock.now())
+  }
+
+  interface Wanted {
+    seen: AccessToken | undefined
+    parameters: TokenParameters
+    log: RenewalLog
+    permit?: () => Promise<boolean>
+  }
+
+  /** Runs on nobody's request: a browser that goes away does not cancel it. */
+  function renew({
+    seen,
+    parameters,
+    log,
+    permit = async () => true,
+  }: Wanted): Promise<AccessToken | undefined> {
+    const id = idOf(parameters)
+    return flights.run(id, async () => {
+      const token = await takeTurns<AccessToken | undefined>({
+        id,
+        read: () => load(id),
+        isRenewed: (current) => current?.accessToken !== seen?.accessToken && decide(current) !== 'wait',
+        permit,
+        grant: (_current, holder) => grant(id, parameters, holder, log),
+      })
+      if (token) held.set(id, token)
+      return token
+    })
+  }
+
+  async function grant(
+    id: string,
+    parameters: TokenParameters,
+    { failures }: Holder,
+    log: RenewalLog,
+  ): Promise<Attempt<AccessToken>> {
+    const startedAt = clock.monotonic()
+    const requestedAt = clock.now()
+    log.debug({
+      event: 'token.renewal.request',
+      tokenEndpoint: issuer.tokenEndpoint(),
+      client: issuer.clientId,
+    })
+    const answer = await issuer.clientCredentials(parameters)
+    const tookMs = clock.monotonic() - startedAt
+    if (answer.outcome !== 'granted') {
+      metrics.renewalDone('failed', tookMs)
+      const { reason, retryAfterMs } =
+        answer.outcome === 'failed' ? answer : { reason: 'invalid_grant', retryAfterMs: undefined }
+      const retryInMs = backOffMs(failures, random(), retryAfterMs)
+      log.warn({ event: 'token.renewal.failed', reason, final: false, retryInMs, client: issuer.clientId })
+      return { outcome: 'failed', retryInMs }
+    }
+    metrics.renewalDone('renewed', tookMs)
+    const token = accessTokenFrom(answer.tokens, requestedAt)
+    const { tokenType, expiresAt } = token
+    const fields = { tokenType, expiresAt: isoTime(expiresAt), durationMs: Math.round(tookMs) }
+    log.debug({ event: 'token.renewal.done', ...fields, client: issuer.clientId })
+    await share(id, token, log)
+    return { outcome: 'renewed', value: token }
+  }
+
+  /** A token that can't be shared is as good: other processes ask for their own. */
+  async function share(id: string, token: AccessToken, log: RenewalLog): Promise<void> {
+    const ttlMs = token.expiresAt === undefined ? unknownLifetimeMs : token.expiresAt - clock.now()
+    const sealed = seal(token, keys[0], id)
+    await store.create(id, { sealed, ttlMs, indexes: [], indexTtlMs: ttlMs }).catch((err: unknown) => {
+      log.warn({ event: 'token.sharing.failed', err })
+    })
+  }
+
+  async function load(id: string): Promise<AccessToken | undefined> {
+    const stored = await store.read(id)
+    if (!stored) return undefined
+    for (const key of keys) {
+      const token = unseal<AccessToken>(stored.sealed, key, id)
+      if (token) return token
+    }
+    return undefined
+  }
+
+  async function inTime<T>(renewed: Promise<T>): Promise<T> {
+    const waiting = new AbortController()
+    const late = clock.sleep(issuerTimeoutMs, waiting.signal).then(() => {
+      throw issuerUnavailable(1000)
+    })
+    // Which of the two comes second is nobody's business.
+    late.catch(() => {})
+    metrics.renewalWaiters(1)
+    try {
+      return await Promise.race([renewed, late])
+    } finally {
+      metrics.renewalWaiters(-1)
+      waiting.abort()
+    }
+  }
+
+  /** Under which the store keeps a token. */
+  function idOf(parameters: TokenParameters): string {
+    const name = ['client token', issuerUrl, issuer.clientId, tokenParameters(parameters)]
+    return createHash('sha256').update(JSON.stringify(name)).digest('base64url')
+  }
+}
+
+function granted(token: AccessToken | undefined): AccessToken {
+  if (!token) throw issuerUnavailable(1000)
+  return token
+}
