@@ -90,11 +90,13 @@ export async function providerConfiguration(options: ConfigurationOptions): Prom
 
 /** One of its own for every login, so that a misuse of one session's refresh token leaves the others alone. */
 async function newGrant(ctx: KoaContextWithOIDC, apiAudience: string | undefined, apiScope: string) {
-  const { client, session, provider } = ctx.oidc
+  const { client, session, provider, params } = ctx.oidc
   if (!client || !session?.accountId) return undefined
   const grant = new provider.Grant({ clientId: client.clientId, accountId: session.accountId })
   grant.addOIDCScope('openid profile email offline_access')
-  if (apiAudience !== undefined) grant.addResourceScope(apiAudience, apiScope)
+  // The API by default, and whichever the gateway names: every user may use them all.
+  const wanted = [params?.['resource'] ?? apiAudience ?? []].flat()
+  for (const resource of wanted) grant.addResourceScope(String(resource), apiScope)
   await grant.save()
   return grant
 }

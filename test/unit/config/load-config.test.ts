@@ -36,6 +36,7 @@ test('API_URL is one upstream at /api with the token of the user', () => {
       prefix: '/api',
       target: new URL('https://api.example.com'),
       token: 'user',
+      exchange: false,
       connectTimeoutMs: 5000,
       timeoutMs: 30_000,
       responseCookies: [],

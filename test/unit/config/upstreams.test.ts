@@ -28,6 +28,7 @@ test('an upstream needs a prefix and a target, the rest has defaults', () => {
       prefix: '/api',
       target: new URL('https://api.example.com'),
       token: 'user',
+      exchange: false,
       connectTimeoutMs: 5000,
       timeoutMs: 30_000,
       responseCookies: [],
@@ -52,6 +53,7 @@ test('an upstream may say everything', () => {
       prefix: '/weather/v2',
       target: new URL('http://weather.internal:8080/base'),
       token: 'none',
+      exchange: false,
       ca: certificate,
       connectTimeoutMs: 1000,
       timeoutMs: 120_000,
@@ -151,14 +153,33 @@ test('a prefix belongs to one upstream', () => {
   )
 })
 
-test('token kinds of later versions are told apart from mistakes', () => {
-  for (const token of ['client', 'user-or-client', 'user-or-none']) {
-    assertFault(
-      () => upstreamsOf([{ ...api, token }]),
-      /^upstreams\[0\]\.token in \S+ is not supported in this version yet: use user or none/,
-    )
+test('an upstream takes one of five kinds of token', () => {
+  for (const token of ['user', 'client', 'user-or-client', 'user-or-none', 'none']) {
+    assert.equal(upstreamsOf([{ ...api, token }])[0]?.token, token)
   }
-  assertFault(() => upstreamsOf([{ ...api, token: 'admin' }]), /must be one of user, none \(it is "admin"\)/)
+  assertFault(
+    () => upstreamsOf([{ ...api, token: 'admin' }]),
+    /must be one of user, client, .* \(it is "admin"\)/,
+  )
+})
+
+test('an upstream may have tokens for itself alone', () => {
+  const own = { scope: 'orders.read orders.write', resource: 'https://orders.example', audience: 'orders' }
+  assert.partialDeepStrictEqual(upstreamsOf([{ ...api, ...own, exchange: true }])[0], {
+    ...own,
+    exchange: true,
+  })
+  const faults: [Record<string, unknown>, RegExp][] = [
+    [{ scope: 'a  b' }, /scope in \S+ must be scopes with one space between/],
+    [{ resource: 'orders' }, /resource in \S+ must be an absolute URI without a fragment/],
+    [{ resource: 'https://orders.example/#x' }, /resource in \S+ must be an absolute URI/],
+    [{ audience: '' }, /audience in \S+ is empty/],
+    [{ exchange: 'yes', audience: 'a' }, /exchange in \S+ must be true or false/],
+    [{ token: 'none', scope: 'a' }, /^upstreams\[0\] in \S+ has a scope, but no token/],
+    [{ token: 'client', exchange: true, audience: 'a' }, /has exchange, but no user's token/],
+    [{ exchange: true }, /has exchange, but not what for/],
+  ]
+  for (const [given, message] of faults) assertFault(() => upstreamsOf([{ ...api, ...given }]), message)
 })
 
 test('every fault of every upstream is told with its path', () => {
