@@ -14,7 +14,7 @@ import { user } from './user.ts'
 /** Where browsers navigate to, from other sites too: each of these checks for itself who sent them. */
 export async function navigations(app: FastifyInstance, options: RouteOptions): Promise<void> {
   await answerHeaders(app, options)
-  await rateLimit(app, options)
+  await rateLimit(app, 'navigations', options)
   await login(app, options)
   await callback(app, options)
   await logout(app, options)
@@ -26,7 +26,7 @@ export async function navigations(app: FastifyInstance, options: RouteOptions): 
 /** How the issuer says that a session has ended there. */
 export async function logoutNotices(app: FastifyInstance, options: RouteOptions): Promise<void> {
   await answerHeaders(app, options)
-  await rateLimit(app, options)
+  await rateLimit(app, 'logout-notices', options)
   await backchannelLogout(app)
   await frontchannelLogout(app, options)
 }
