@@ -64,7 +64,11 @@ export function buildApp(options: GatewayOptions, extras: AppExtras = {}): Fasti
   app.register(async (scope) => sessionEndpoints(scope, routeOptions), { prefix: '/bff' })
   app.register(async (scope) => guarded(scope, routeOptions, extras))
   if (options.staticDir !== undefined) {
-    app.register(frontend, { staticDir: options.staticDir, https: publicUrl.protocol === 'https:' })
+    app.register(frontend, {
+      staticDir: options.staticDir,
+      https: publicUrl.protocol === 'https:',
+      issuerOrigin: oidc.issuer.origin,
+    })
   }
   return app
 }

@@ -43,7 +43,7 @@ export function loadConfig(environment: Environment, files: Files = systemFiles)
     ...checked.warnings,
     ...doubts(complete, { production, environment }),
   ]
-  return { options: toOptions(complete, merged.upstreams), warnings }
+  return { options: { ...toOptions(complete, merged.upstreams), diagnostics: !production }, warnings }
 }
 
 /** Where nothing is wrong, whatever has a default is there. */
@@ -51,7 +51,10 @@ type CompleteValues = Values & {
   [Name in 'PUBLIC_URL' | 'SESSION_KEYS' | 'COOKIE_NAME']: NonNullable<Values[Name]>
 }
 
-function toOptions(values: CompleteValues, upstreams: UpstreamOptions[]): GatewayOptions {
+function toOptions(
+  values: CompleteValues,
+  upstreams: UpstreamOptions[],
+): Omit<GatewayOptions, 'diagnostics'> {
   return {
     publicUrl: values.PUBLIC_URL,
     host: values.HOST,

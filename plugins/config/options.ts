@@ -21,6 +21,8 @@ export interface GatewayOptions {
   /** Lower-case name of the header that `/api` and the session endpoints demand with the value `1`. */
   csrfHeader: string
   metricsPort?: number
+  /** `/bff/diagnostics`, for developers: outside production. */
+  diagnostics: boolean
   shutdown: { delayMs: number; timeoutMs: number }
 }
 

@@ -4,18 +4,16 @@ import serveFiles from '@fastify/static'
 import type { FastifyPluginAsync } from 'fastify'
 import { GatewayError } from '../errors/catalogue.ts'
 import { prefersPage } from '../errors/error-page.ts'
-import { pageHeaders } from './page-headers.ts'
+import { type PageHeadersOptions, pageHeaders } from './page-headers.ts'
 
-export interface FrontendOptions {
+export interface FrontendOptions extends PageHeadersOptions {
   /** Folder with the built frontend. */
   staticDir: string
-  /** Whether browsers reach the gateway by https. */
-  https: boolean
 }
 
 /** Serves a built single-page application: its files, and for every other page its `index.html`. */
-const frontend: FastifyPluginAsync<FrontendOptions> = async (app, { staticDir, https }) => {
-  await app.register(helmet, pageHeaders(https))
+const frontend: FastifyPluginAsync<FrontendOptions> = async (app, { staticDir, ...headers }) => {
+  await app.register(helmet, pageHeaders(headers))
   await app.register(serveFiles, {
     root: staticDir,
     // A route for each file there is, so that a path from outside never becomes a path in the file system.

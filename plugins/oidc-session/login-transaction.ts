@@ -11,6 +11,8 @@ export interface LoginTransaction {
   startedAt: number
   /** It was asked not to show anything, so a refusal is an answer and no fault. */
   silent: boolean
+  /** It runs in a frame, whose parent waits to be told. */
+  inFrame?: boolean
   maxAgeSeconds?: number
 }
 
@@ -20,7 +22,7 @@ export const transactionLifetimeMs = 10 * 60_000
 export const maxOpenTransactions = 5
 
 export function beginTransaction(
-  login: Pick<LoginTransaction, 'returnUrl' | 'silent' | 'maxAgeSeconds'>,
+  login: Pick<LoginTransaction, 'returnUrl' | 'silent' | 'inFrame' | 'maxAgeSeconds'>,
   now: number,
 ): LoginTransaction {
   const random = () => randomBytes(32).toString('base64url')

@@ -100,6 +100,8 @@ export default fp<SessionCookieOptions>(
         )
         reply.setCookie(transactionCookieName(name, transaction.state), value, {
           ...transactionCookie,
+          // In a frame the way back from the issuer is no navigation of the page, which is all that Lax allows.
+          ...(transaction.inFrame && secure && { sameSite: 'none' }),
           maxAge: transactionLifetimeMs / 1000,
         })
       },

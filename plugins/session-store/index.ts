@@ -3,11 +3,14 @@ import type { Clock } from '../clock.ts'
 import { noMetrics } from '../observability/metrics.ts'
 import { createStore } from './create-store.ts'
 import { measured } from './measured.ts'
+import type { RedisClient } from './redis-connection.ts'
 import type { SessionStore } from './store.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     sessionStore: SessionStore
+    /** For what else gateways share. Unset: there is no Redis. A command fails soon while it is down. */
+    readonly sharedRedis: RedisClient | undefined
   }
 }
 
@@ -19,9 +22,10 @@ export interface SessionStoreOptions {
 
 export default fp<SessionStoreOptions>(
   async (app, options) => {
-    const plain = createStore(options)
+    const { store: plain, redis } = createStore(options)
     const store = app.metrics === noMetrics ? plain : measured(plain, app.metrics.storeAnswered)
     app.decorate('sessionStore', store)
+    app.decorate('sharedRedis', { getter: () => redis })
     app.addHook('onClose', () => store.close())
   },
   { name: 'session-store', fastify: '5.x', dependencies: ['observability'] },

@@ -9,6 +9,7 @@ import { type NewSession, sessionHash } from '../../plugins/oidc-session/session
 import { tokenSetFrom } from '../../plugins/oidc-session/token-set.ts'
 import type { RouteOptions } from './options.ts'
 import { callbackUrl } from './paths.ts'
+import { tellParent } from './tell-parent.ts'
 
 type CallbackRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 
@@ -29,24 +30,28 @@ export async function callback(app: FastifyInstance, { publicUrl, clock }: Route
     async (request: CallbackRequest, reply) => {
       reply.header('cache-control', 'no-store')
       const transaction = openTransaction(request)
+      const { state, returnUrl, inFrame } = transaction
       try {
-        await finish(request, transaction)
+        const isLoggedIn = await finish(request, transaction)
+        app.browserCookies.clearTransaction(reply, state)
+        return inFrame ? tellParent(reply, isLoggedIn) : reply.redirect(returnUrl)
       } catch (error) {
         // While the store can't be asked the browser keeps what it has.
-        if (!(error instanceof GatewayError)) app.failSession(request, error as Error)
-        app.browserCookies.clearTransaction(reply, transaction.state)
-        throw error
+        if (!(error instanceof GatewayError)) return app.failSession(request, error as Error)
+        app.browserCookies.clearTransaction(reply, state)
+        if (!inFrame) throw error
+        // Nobody reads in there, and the page around it waits for an answer.
+        return tellParent(reply.code(error.statusCode), false)
       }
-      app.browserCookies.clearTransaction(reply, transaction.state)
-      return reply.redirect(transaction.returnUrl)
     },
   )
 
-  async function finish(request: CallbackRequest, transaction: LoginTransaction): Promise<void> {
+  /** @returns whether there is a session now */
+  async function finish(request: CallbackRequest, transaction: LoginTransaction): Promise<boolean> {
     await claim(transaction)
     const requestedAt = clock.now()
     const login = await redeem(request, transaction)
-    if (!login) return
+    if (!login) return false
     const { reference, session } = await app.sessions.begin(
       newSession(login, requestedAt, request.query['session_state']),
     )
@@ -57,6 +62,7 @@ export async function callback(app: FastifyInstance, { publicUrl, clock }: Route
       user: displayName(session.record),
       sessionHash: sessionHash(session),
     })
+    return true
   }
 
   function openTransaction(request: CallbackRequest): LoginTransaction {

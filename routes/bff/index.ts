@@ -3,20 +3,23 @@ import requestGuard from '../../plugins/request-guard/index.ts'
 import { answerHeaders } from './answer-headers.ts'
 import { backchannelLogout } from './backchannel-logout.ts'
 import { callback } from './callback.ts'
+import { diagnostics } from './diagnostics.ts'
 import { frontchannelLogout } from './frontchannel-logout.ts'
 import { login } from './login.ts'
 import { logout } from './logout.ts'
 import type { RouteOptions } from './options.ts'
 import { rateLimit } from './rate-limit.ts'
 import { session } from './session.ts'
+import { silentLogin } from './silent-login.ts'
 import { user } from './user.ts'
 
 /** Where browsers navigate to, from other sites too: each of these checks for itself who sent them. */
 export async function navigations(app: FastifyInstance, options: RouteOptions): Promise<void> {
   await answerHeaders(app, options)
-  await rateLimit(app, options)
+  await rateLimit(app, 'navigations', options)
   await login(app, options)
   await callback(app, options)
+  await silentLogin(app, options)
   await logout(app, options)
   // Or a frontend's fallback would answer a mistyped endpoint with its page. CORS preflights are the guard's.
   const method = app.supportedMethods.filter((name) => name !== 'OPTIONS' || options.corsOrigins.length === 0)
@@ -26,7 +29,7 @@ export async function navigations(app: FastifyInstance, options: RouteOptions): 
 /** How the issuer says that a session has ended there. */
 export async function logoutNotices(app: FastifyInstance, options: RouteOptions): Promise<void> {
   await answerHeaders(app, options)
-  await rateLimit(app, options)
+  await rateLimit(app, 'logout-notices', options)
   await backchannelLogout(app)
   await frontchannelLogout(app, options)
 }
@@ -38,4 +41,5 @@ export async function sessionEndpoints(app: FastifyInstance, options: RouteOptio
   await app.register(requestGuard, { csrfHeader, publicUrl, corsOrigins })
   await user(app, options)
   await session(app, options)
+  if (options.diagnostics) await diagnostics(app, options)
 }

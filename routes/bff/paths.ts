@@ -8,6 +8,11 @@ export function homePath(publicUrl: URL): string {
   return `${basePath(publicUrl)}/`
 }
 
+/** The return URL of a login in a frame. */
+export function silentLoginCallbackPath(publicUrl: URL): string {
+  return `${basePath(publicUrl)}/bff/silent-login-callback`
+}
+
 /** Derived from configuration alone: a redirect URI taken from request headers could be anybody's. */
 export function callbackUrl(publicUrl: URL): URL {
   return new URL(`${basePath(publicUrl)}/bff/callback`, publicUrl)

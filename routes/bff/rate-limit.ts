@@ -4,13 +4,25 @@ import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import type { RouteOptions } from './options.ts'
 
 /**
- * Limits how often one client calls what stands in this scope, all of it together. Counted in this process alone: a
- * count that all gateways share would cost every login a round trip, and protect no better against a flood.
+ * Limits how often one client calls what stands in this scope, all of it together. With a Redis all gateways count
+ * together there, under the client's address and for a minute. While it is down nobody counts: who may log in is not
+ * this limit's to decide.
+ *
+ * @param scope a name for what is counted together
  */
-export async function rateLimit(app: FastifyInstance, { requestsPerMinute }: RouteOptions): Promise<void> {
+export async function rateLimit(
+  app: FastifyInstance,
+  scope: string,
+  { requestsPerMinute }: RouteOptions,
+): Promise<void> {
   await app.register(rateLimits, {
     max: requestsPerMinute,
     timeWindow: 60_000,
+    ...(app.sharedRedis && {
+      redis: app.sharedRedis,
+      nameSpace: `bff:rate-limit:${scope}:`,
+      skipOnError: true,
+    }),
     errorResponseBuilder: (_request, { ttl }) => new GatewayError('BFF_RATE_LIMITED', { retryAfterMs: ttl }),
     // The error handler sets Retry-After; how much is left is nobody's business.
     addHeaders: {

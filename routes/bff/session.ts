@@ -4,6 +4,7 @@ import { claimList } from '../../plugins/oidc-session/claims.ts'
 import { displayName } from '../../plugins/oidc-session/session-record.ts'
 import type { Session } from '../../plugins/oidc-session/sessions.ts'
 import type { RouteOptions } from './options.ts'
+import { isoTime, secondsBetween } from './times.ts'
 
 type SessionRequest = FastifyRequest<{ Querystring: { slide?: string } }>
 
@@ -29,30 +30,22 @@ function sessionView({ record, expiresAt }: Session, now: number) {
   const { tokenSet, renewedAt, renewals } = record
   return {
     isAuthenticated: true,
-    timestamp: iso(now),
+    timestamp: isoTime(now),
     claims: claimList(record.claims),
     identity: { isAuthenticated: true, name: displayName(record), authenticationType: 'oidc' },
     cookieLifetime: {
-      issuedUtc: iso(record.createdAt),
-      expiresUtc: iso(expiresAt),
+      issuedUtc: isoTime(record.createdAt),
+      expiresUtc: isoTime(expiresAt),
       remainingTime: secondsBetween(now, expiresAt),
     },
     accessToken: {
-      expiresUtc: tokenSet.expiresAt === undefined ? null : iso(tokenSet.expiresAt),
+      expiresUtc: isoTime(tokenSet.expiresAt),
       expiresIn: tokenSet.expiresAt === undefined ? null : secondsBetween(now, tokenSet.expiresAt),
-      renewedUtc: renewedAt === undefined ? null : iso(renewedAt),
+      renewedUtc: isoTime(renewedAt),
       renewals,
       scope: tokenSet.scope ?? null,
       tokenType: tokenSet.tokenType,
     },
     sid: record.sid,
   }
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString()
-}
-
-function secondsBetween(from: number, to: number): number {
-  return Math.max(0, Math.floor((to - from) / 1000))
 }

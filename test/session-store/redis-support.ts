@@ -16,7 +16,7 @@ export function redisUnderTest(url: () => string): SetUpStore {
 }
 
 export function openStore(redisUrl: string) {
-  return createStore({ redisUrl, clock: systemClock })
+  return createStore({ redisUrl, clock: systemClock }).store
 }
 
 /** Every key whose name contains `name`, with its time to live. */

@@ -27,6 +27,7 @@ test('the least configuration gives the documented defaults', () => {
     corsOrigins: [],
     csrfHeader: 'x-csrf',
     shutdown: { delayMs: 5000, timeoutMs: 30_000 },
+    diagnostics: true,
   })
 })
 
@@ -73,6 +74,12 @@ test('production demands a public URL and session keys', () => {
   assert.equal(faults.length, 2)
   assert.match(faults[0] ?? '', /^PUBLIC_URL is missing: set it to .*https:\/\/app\.example\.com/)
   assert.match(faults[1] ?? '', /^SESSION_KEYS is missing: make one with/)
+})
+
+test('diagnostics are for developers, not for production', () => {
+  const production = { NODE_ENV: 'production', PUBLIC_URL: 'https://app.example.com' }
+  assert.equal(load(production).options.diagnostics, false)
+  assert.equal(load({ NODE_ENV: 'development' }).options.diagnostics, true)
 })
 
 test('in production sessions in memory are worth a warning', () => {

@@ -1,0 +1,47 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { authorizationParameters } from '../../plugins/oidc-session/authorization-parameters.ts'
+import { beginTransaction } from '../../plugins/oidc-session/login-transaction.ts'
+import type { RouteOptions } from './options.ts'
+import { callbackUrl, silentLoginCallbackPath } from './paths.ts'
+
+export interface LoginWishes {
+  /** A path that has been checked. */
+  returnUrl: string
+  /** What the frontend says about the login, not yet checked. */
+  query: Record<string, unknown>
+}
+
+/**
+ * Sends the browser to the issuer: authorization code flow with PKCE, `state` and `nonce`.
+ *
+ * @throws GatewayError BFF_INVALID_PARAMETER, BFF_ISSUER_UNAVAILABLE
+ */
+export async function beginLogin(
+  app: FastifyInstance,
+  { publicUrl, oidc, clock }: RouteOptions,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { returnUrl, query }: LoginWishes,
+): Promise<FastifyReply> {
+  const parameters = new URLSearchParams(oidc.authorizationParams)
+  for (const [name, value] of authorizationParameters(query)) parameters.set(name, value)
+  const silent = parameters.get('prompt') === 'none'
+  const maxAge = parameters.get('max_age')
+  const transaction = beginTransaction(
+    {
+      returnUrl,
+      silent,
+      inFrame: silent && returnUrl === silentLoginCallbackPath(publicUrl),
+      ...(maxAge !== null && { maxAgeSeconds: Number(maxAge) }),
+    },
+    clock.now(),
+  )
+  const url = await app.issuer.authorizationUrl({
+    ...transaction,
+    redirectUri: callbackUrl(publicUrl),
+    scope: oidc.scope,
+    parameters,
+  })
+  app.browserCookies.setTransaction(request, reply, transaction)
+  return reply.header('cache-control', 'no-store').redirect(url.href)
+}

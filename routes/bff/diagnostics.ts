@@ -1,0 +1,72 @@
+import type { FastifyInstance } from 'fastify'
+import { decodeJwt } from 'jose'
+import { GatewayError } from '../../plugins/errors/catalogue.ts'
+import type { Session } from '../../plugins/oidc-session/sessions.ts'
+import { refreshTokenHash as hashOf } from '../../plugins/token-renewal/renewal-log.ts'
+import type { RouteOptions } from './options.ts'
+import { isoTime, secondsBetween } from './times.ts'
+
+/** For developers: all that the session holds, with each token told by its hash, as in the log. Never a token. */
+export async function diagnostics(
+  app: FastifyInstance,
+  { clock, session: { lifetimeMs } }: RouteOptions,
+): Promise<void> {
+  app.get('/diagnostics', async (request, reply) => {
+    reply.header('cache-control', 'no-store')
+    const session = await app.openSession(request, { slide: false })
+    if (!session) throw new GatewayError('BFF_SESSION_REQUIRED')
+    return diagnosis(session, lifetimeMs, clock.now())
+  })
+}
+
+function diagnosis({ record, expiresAt }: Session, lifetimeMs: number, now: number) {
+  const { issuer, subject, sid, claims, createdAt, renewals, renewedAt, tokenSet } = record
+  const {
+    accessToken,
+    tokenType,
+    scope,
+    obtainedAt,
+    expiresAt: tokenExpiresAt,
+    refreshToken,
+    idToken,
+  } = tokenSet
+  return {
+    timestamp: isoTime(now),
+    session: {
+      issuer,
+      subject,
+      sid,
+      claims,
+      createdUtc: isoTime(createdAt),
+      expiresUtc: isoTime(expiresAt),
+      expiresIn: secondsBetween(now, expiresAt),
+      lifetimeEndsUtc: isoTime(createdAt + lifetimeMs),
+      renewals,
+      renewedUtc: isoTime(renewedAt),
+    },
+    accessToken: {
+      ...told(accessToken),
+      tokenType,
+      scope: scope ?? null,
+      obtainedUtc: isoTime(obtainedAt),
+      expiresUtc: isoTime(tokenExpiresAt),
+      expiresIn: tokenExpiresAt === undefined ? null : secondsBetween(now, tokenExpiresAt),
+    },
+    refreshToken: refreshToken === undefined ? null : told(refreshToken),
+    idToken: idToken === undefined ? null : told(idToken),
+  }
+}
+
+/** What can be said of a token without giving it away. */
+function told(token: string) {
+  const claims = claimsOf(token)
+  return { kind: claims ? 'jwt' : 'opaque', hash: hashOf(token), claims }
+}
+
+function claimsOf(token: string) {
+  try {
+    return decodeJwt(token)
+  } catch {
+    return null
+  }
+}

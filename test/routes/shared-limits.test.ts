@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { Redis } from 'ioredis'
+import { startIssuer } from '../../demo/issuer.ts'
+import { assertError } from '../support/assert-error.ts'
+import { startInjectGateway } from '../support/inject-gateway.ts'
+import { startRedis } from '../support/redis.ts'
+
+/** Two gateways with one Redis, of which each client may ask four times a minute. */
+async function start(t: TestContext) {
+  const [issuer, redis] = await Promise.all([startIssuer(), startRedis()])
+  t.after(() => Promise.all([issuer.close(), redis.close()]))
+  const startGateway = async () => {
+    const env = { REDIS_URL: redis.url, TRUST_PROXY: '10.0.0.0/8' }
+    const { app } = await startInjectGateway(t, { issuer, env, extras: { limits: { requestsPerMinute: 4 } } })
+    // Until then nobody counts.
+    await app.sessionStore.ping()
+    return (path: string, client = '192.0.2.1') =>
+      app.inject({ url: path, remoteAddress: '10.0.0.1', headers: { 'x-forwarded-for': client } })
+  }
+  return { redis, one: await startGateway(), other: await startGateway() }
+}
+
+test('gateways that share a Redis count the requests of an address together', async (t) => {
+  const { one, other } = await start(t)
+  for (const gateway of [one, other, one, other]) assert.equal((await gateway('/bff/login')).statusCode, 302)
+
+  for (const gateway of [one, other]) {
+    const refused = await gateway('/bff/login')
+    assertError(refused, 429, 'BFF_RATE_LIMITED')
+    const seconds = Number(refused.headers['retry-after'])
+    assert.ok(seconds > 0 && seconds <= 60, `${seconds}`)
+    assert.deepEqual(
+      Object.keys(refused.headers).filter((name) => name.startsWith('x-ratelimit')),
+      [],
+    )
+    assert.equal((await gateway('/bff/frontchannel-logout')).statusCode, 400)
+  }
+  assert.equal((await one('/bff/login', '192.0.2.2')).statusCode, 302)
+})
+
+test('what is counted in Redis is gone after a minute', async (t) => {
+  const { redis, one } = await start(t)
+  await one('/bff/login')
+  const client = new Redis(redis.url)
+  t.after(() => client.quit())
+  const key = 'bff:rate-limit:navigations:192.0.2.1'
+  assert.equal(await client.get(key), '1')
+  const ttlMs = await client.pttl(key)
+  assert.ok(ttlMs > 0 && ttlMs <= 60_000, `${ttlMs}`)
+})
+
+test('while Redis is down nobody is counted, and nobody refused', async (t) => {
+  const { redis, one } = await start(t)
+  for (let times = 0; times < 4; times++) await one('/bff/login')
+  assert.equal((await one('/bff/login')).statusCode, 429)
+
+  await redis.kill()
+  for (let times = 0; times < 6; times++) assert.equal((await one('/bff/login')).statusCode, 302)
+})

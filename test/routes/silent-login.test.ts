@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { type TestContext, test } from 'node:test'
+import type { LightMyRequestResponse } from 'fastify'
+import { startIssuer } from '../../demo/issuer.ts'
+import { assertError } from '../support/assert-error.ts'
+import { type InjectBrowser, locationOf, setCookies } from '../support/inject-browser.ts'
+import { startInjectGateway } from '../support/inject-gateway.ts'
+
+const inFrame = { 'sec-fetch-site': 'same-origin', 'sec-fetch-dest': 'iframe' }
+const fromIssuer = { ...inFrame, 'sec-fetch-site': 'cross-site' }
+
+/** What the frame's page tells the page around it, if the policy lets its script run. */
+function message(response: LightMyRequestResponse): unknown {
+  assert.match(String(response.headers['content-type']), /^text\/html/)
+  assert.equal(response.headers['cache-control'], 'no-store')
+  assert.equal(response.headers['x-frame-options'], 'SAMEORIGIN')
+  const [, script = ''] = /<script>(.*)<\/script>/.exec(response.body) ?? []
+  const hash = createHash('sha256').update(script).digest('base64')
+  assert.equal(
+    response.headers['content-security-policy'],
+    `default-src 'none';script-src 'sha256-${hash}';frame-ancestors 'self'`,
+  )
+  const sent: unknown[] = []
+  const parent = { postMessage: (...args: unknown[]) => sent.push(args) }
+  new Function('parent', 'location', script)(parent, { origin: 'https://app.example.com' })
+  const [[told, target] = []] = sent as unknown[][]
+  assert.equal(target, 'https://app.example.com')
+  return told
+}
+
+const loggedIn = { source: 'bff-silent-login', isLoggedIn: true }
+const notLoggedIn = { source: 'bff-silent-login', isLoggedIn: false }
+
+async function silently(browser: InjectBrowser, path = '/bff/silent-login'): Promise<LightMyRequestResponse> {
+  const begun = await browser.open(path, inFrame)
+  assert.equal(begun.statusCode, 302)
+  const atIssuer = new URL(locationOf(begun))
+  assert.equal(atIssuer.searchParams.get('prompt'), 'none')
+  return browser.open(await browser.authorize(atIssuer), fromIssuer)
+}
+
+for (const path of ['/bff/silent-login', '/bff/login?prompt=none&returnUrl=/bff/silent-login-callback']) {
+  test(`a frame at ${path} tells its page whether the user is logged in now`, async (t) => {
+    const { newBrowser } = await startInjectGateway(t)
+    const browser = newBrowser()
+
+    const unknown = await silently(browser, path)
+    assert.equal(unknown.statusCode, 200)
+    assert.deepEqual(message(unknown), notLoggedIn)
+    assert.deepEqual(browser.cookies.all(), [])
+
+    await browser.signIn()
+    const before = browser.cookies.get('bff')
+    const known = await silently(browser, path)
+    assert.equal(known.statusCode, 200)
+    assert.deepEqual(message(known), loggedIn)
+    assert.notEqual(browser.cookies.get('bff'), before)
+    assert.equal((await browser.call('/bff/user')).statusCode, 200)
+  })
+}
+
+test('whatever goes wrong in a frame, its page hears that nobody is logged in', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  const fail = async (query: string) => {
+    const atIssuer = new URL(locationOf(await browser.open('/bff/silent-login', inFrame)))
+    const state = atIssuer.searchParams.get('state')
+    return browser.open(`/bff/callback?state=${state}&${query}`, fromIssuer)
+  }
+  for (const query of ['error=server_error', 'code=wrong', 'error=access_denied']) {
+    const response = await fail(query)
+    assert.equal(response.statusCode, 400)
+    assert.deepEqual(message(response), notLoggedIn)
+    assert.deepEqual(browser.cookies.all(), [])
+  }
+  const invalid = await browser.open('/bff/silent-login?max_age=soon', inFrame)
+  assert.equal(invalid.statusCode, 400)
+  assert.deepEqual(message(invalid), notLoggedIn)
+})
+
+test('so it does while the issuer is down', async (t) => {
+  const issuer = await startIssuer()
+  t.after(() => issuer.close())
+  await issuer.close()
+  const { newBrowser } = await startInjectGateway(t, { issuer })
+  const response = await newBrowser().open('/bff/silent-login', inFrame)
+  assert.equal(response.statusCode, 503)
+  assert.deepEqual(message(response), notLoggedIn)
+})
+
+test('another site can not begin one', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const response = await newBrowser().open('/bff/silent-login', fromIssuer)
+  assertError(response, 403, 'BFF_CSRF_REJECTED')
+  assert.deepEqual(setCookies(response), [])
+})
+
+test('a frame that comes to the callback by itself is told of the session that there is', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  assert.deepEqual(message(await browser.open('/bff/silent-login-callback', inFrame)), notLoggedIn)
+  await browser.signIn()
+  assert.deepEqual(message(await browser.open('/bff/silent-login-callback', inFrame)), loggedIn)
+})
+
+test('its login cookie comes along in a frame where browsers take such cookies, on https; others are Lax', async (t) => {
+  const sameSite = async (t: TestContext, publicUrl: string, path: string) => {
+    const { newBrowser } = await startInjectGateway(t, { env: { PUBLIC_URL: publicUrl } })
+    const [cookie = ''] = setCookies(await newBrowser().open(path, inFrame))
+    return /; HttpOnly; (.*)$/.exec(cookie)?.[1]
+  }
+  assert.equal(await sameSite(t, 'https://app.example.com', '/bff/silent-login'), 'Secure; SameSite=None')
+  assert.equal(await sameSite(t, 'https://app.example.com', '/bff/login?prompt=none'), 'Secure; SameSite=Lax')
+  assert.equal(await sameSite(t, 'http://localhost:3000', '/bff/silent-login'), 'SameSite=Lax')
+})
