@@ -1,11 +1,11 @@
-import { X509Certificate } from 'node:crypto'
-import { resolve } from 'node:path'
 import { z } from 'zod'
 import { duration } from './duration.ts'
-import { type Files, readingFault } from './files.ts'
+import type { Files } from './files.ts'
 import { quote } from './mask.ts'
-import type { UpstreamOptions } from './options.ts'
+import { type Method, methods, type UpstreamOptions } from './options.ts'
 import { cookieName, oneOf, type Parser } from './parsers.ts'
+import { requestHeader, responseHeader } from './upstream-headers.ts'
+import { pemCertificates, pemPrivateKey, serverName, tlsFaults } from './upstream-tls.ts'
 import { baseUrl, isPlainHttp } from './urls.ts'
 
 /** What an upstream in the file may say. */
@@ -13,10 +13,21 @@ export const upstreamKeys = [
   'prefix',
   'target',
   'token',
+  'methods',
+  'csrf',
   'insecure',
   'ca',
+  'clientCert',
+  'clientKey',
+  'serverName',
+  'http2',
+  'connections',
   'connectTimeout',
   'timeout',
+  'keepAliveTimeout',
+  'requestHeaders',
+  'requestCookies',
+  'responseHeaders',
   'responseCookies',
 ]
 
@@ -24,8 +35,12 @@ export const upstreamKeys = [
 export function upstreamDefaults() {
   return {
     token: 'user' as const,
+    methods: [...methods],
+    csrf: true,
+    http2: false,
     connectTimeoutMs: 5000,
     timeoutMs: 30_000,
+    requestCookies: [] as string[],
     responseCookies: [] as string[],
   }
 }
@@ -49,13 +64,28 @@ export function upstreamSchema(insecure: boolean, folder: string, files: Files) 
           "is missing: give the remote API's URL, such as https://api.example.com",
         ),
         token: text(token).optional(),
-        insecure: z.boolean('must be true or false').optional(),
-        ca: text((value) => authorities(value, folder, files), '', { secret: true }).optional(),
+        methods: list(text(method), 'methods, such as ["GET", "POST"]')
+          .min(1, 'must name a method, such as ["GET"]')
+          .optional(),
+        csrf: flag.optional(),
+        insecure: flag.optional(),
+        ca: text(pemCertificates(folder, files), '', { secret: true }).optional(),
+        clientCert: text(pemCertificates(folder, files), '', { secret: true }).optional(),
+        clientKey: text(pemPrivateKey(folder, files), '', { secret: true }).optional(),
+        serverName: text(serverName).optional(),
+        http2: flag.optional(),
+        connections: z
+          .int('must be a whole number, without quotes')
+          .min(1, 'must be 1 or more')
+          .max(10_000, 'must be 10000 or less')
+          .optional(),
         connectTimeout: text(timeout).optional(),
         timeout: text(timeout).optional(),
-        responseCookies: z
-          .array(text(cookieName), 'must be a list of cookie names, such as ["theme"]')
-          .optional(),
+        keepAliveTimeout: text(duration('1s', '10m')).optional(),
+        requestHeaders: list(text(requestHeader), 'header names, such as ["accept-language"]').optional(),
+        requestCookies: list(text(cookieName), 'cookie names, such as ["theme"]').optional(),
+        responseHeaders: list(text(responseHeader), 'header names, such as ["etag"]').optional(),
+        responseCookies: list(text(cookieName), 'cookie names, such as ["theme"]').optional(),
       },
       {
         error: (issue) =>
@@ -64,18 +94,39 @@ export function upstreamSchema(insecure: boolean, folder: string, files: Files) 
             : undefined,
       },
     )
-    .transform((given): UpstreamOptions => {
-      const defaults = upstreamDefaults()
-      return {
-        prefix: given.prefix,
-        target: given.target,
-        token: given.token ?? defaults.token,
-        ...(given.ca !== undefined && { ca: given.ca }),
-        connectTimeoutMs: given.connectTimeout ?? defaults.connectTimeoutMs,
-        timeoutMs: given.timeout ?? defaults.timeoutMs,
-        responseCookies: given.responseCookies ?? defaults.responseCookies,
+    .check(({ value, issues }) => {
+      for (const [key, message] of tlsFaults(value.target, withoutUnset(value))) {
+        issues.push({ code: 'custom', path: [key], message, input: undefined })
       }
     })
+    .transform((given): UpstreamOptions => {
+      const { insecure: _, connectTimeout, timeout, keepAliveTimeout, methods, ...rest } = given
+      const said = {
+        ...rest,
+        methods: methods && withHead(methods),
+        connectTimeoutMs: connectTimeout,
+        timeoutMs: timeout,
+        keepAliveTimeoutMs: keepAliveTimeout,
+      }
+      return { ...upstreamDefaults(), ...withoutUnset(said) }
+    })
+}
+
+type Given<T> = { [Key in keyof T]: Exclude<T[Key], undefined> }
+
+function withoutUnset<T extends object>(said: T): Given<T> {
+  return Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined)) as Given<T>
+}
+
+/** Whoever may GET may HEAD. @see https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2 */
+function withHead(given: Method[]): Method[] {
+  return methods.filter((method) => given.includes(method) || (method === 'HEAD' && given.includes('GET')))
+}
+
+const flag = z.boolean('must be true or false')
+
+function list<T extends z.ZodType>(entry: T, what: string) {
+  return z.array(entry, `must be a list of ${what}`)
 }
 
 function text<T>(parse: Parser<T>, missing = 'is missing', { secret = false } = {}) {
@@ -117,36 +168,15 @@ function pathPrefix(prefix: string): string {
   return prefix
 }
 
+function method(text: string): Method {
+  const known = methods.find((name) => name === text.toUpperCase())
+  if (known === undefined) throw new TypeError(`must be one of ${methods.join(', ')}`)
+  return known
+}
+
 function token(kind: string): UpstreamOptions['token'] {
   if (['client', 'user-or-client', 'user-or-none'].includes(kind)) {
     throw new TypeError('is not supported in this version yet: use user or none')
   }
   return oneOf('user', 'none')(kind)
-}
-
-/** PEM certificates, given themselves or as the path of a file that holds them. */
-function authorities(value: string, folder: string, files: Files): string {
-  const pem = value.startsWith('-----BEGIN') ? value : readPem(resolve(folder, value), files)
-  try {
-    const found = certificates(pem)
-    for (const certificate of found) new X509Certificate(certificate)
-    if (found.length > 0) return pem
-  } catch {
-    // Node's message says no more than that it is no certificate.
-  }
-  throw new TypeError(
-    'must be PEM certificates (-----BEGIN CERTIFICATE-----) or the path of a file that holds them',
-  )
-}
-
-function readPem(path: string, files: Files): string {
-  try {
-    return files.readText(path)
-  } catch (error) {
-    throw new TypeError(`${readingFault(error)}: ${path}`)
-  }
-}
-
-export function certificates(pem: string): string[] {
-  return pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []
 }

@@ -33,11 +33,28 @@ export interface UpstreamProxyOptions {
 const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, options) => {
   const { upstream, csrfHeader, basePath, sessionCookie } = options
   const { prefix, target } = upstream
+  const requestRules = {
+    csrfHeader,
+    host: target.host,
+    allowed: upstream.requestHeaders && new Set(upstream.requestHeaders),
+    cookies: { names: upstream.requestCookies, sessionCookie },
+  }
+  const responseRules = {
+    prefix: basePath + prefix,
+    target,
+    allowed: upstream.responseHeaders && new Set(upstream.responseHeaders),
+    cookies: { names: upstream.responseCookies, sessionCookie },
+  }
   const forwarder = createForwarder(upstream)
   app.addHook('onClose', () => forwarder.close())
 
   app.addHook('onRequest', async ({ raw }) => {
     if (!staysBelow(pathOf(raw.url))) throw new GatewayError('BFF_INVALID_PATH')
+  })
+  app.addHook('onRequest', async ({ method }, reply) => {
+    if (upstream.methods.some((allowed) => allowed === method)) return
+    reply.header('allow', upstream.methods.join(', '))
+    throw new GatewayError('BFF_METHOD_NOT_ALLOWED')
   })
   if (upstream.token === 'user') {
     app.addHook('onRequest', app.requireSession)
@@ -51,8 +68,11 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   app.addHook('onRequest', async (request) => {
     if (isWebSocketUpgrade(request.headers.upgrade)) closeWithSession(request, request.raw.socket)
   })
+  // Methods that are not routed at all get as far as to the hook that refuses them.
+  app.register(async (scope) => void scope.setNotFoundHandler(() => {}), { prefix })
   app.register(httpProxy, {
     prefix,
+    config: { csrf: upstream.csrf },
     upstream: target.href,
     handler: forward as never,
     websocket: true,
@@ -113,9 +133,9 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   }
 
   function answerWith(answer: UpstreamAnswer, request: FastifyRequest, reply: FastifyReply) {
-    const cookies = upstream.responseCookies
-    const rules = { prefix: basePath + prefix, target, cookies, sessionCookie }
-    const headers = responseHeaders(answer.headers, rules)
+    const headers = responseHeaders(answer.headers, responseRules)
+    // Without the CSRF header any page could show it, or run it as a script, that is of the same site.
+    if (!upstream.csrf) headers['cross-origin-resource-policy'] ??= 'same-origin'
     const ours = reply.getHeader('vary')
     if (ours !== undefined) headers['vary'] = mergedVary(String(ours), headers['vary'])
     reply.code(answer.statusCode).headers(headers)
@@ -128,7 +148,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   function outgoingHeaders(request: FastifyRequest, hasBody: boolean): OutgoingHeaders {
     const { headers, ips, ip, host, protocol, accessToken } = request
     const client = { addresses: ips?.toReversed() ?? [ip], host, protocol }
-    const outgoing = requestHeaders(headers, { csrfHeader, host: target.host }, client, hasBody)
+    const outgoing = requestHeaders(headers, requestRules, client, hasBody)
     return accessToken === null ? outgoing : { ...outgoing, authorization: `Bearer ${accessToken}` }
   }
 

@@ -1,6 +1,7 @@
 import { WebSocket } from 'ws'
 import type { UpstreamOptions } from '../config/options.ts'
 import type { OutgoingHeaders } from './request-headers.ts'
+import { tlsOptions } from './tls.ts'
 
 /** Where an upstream's WebSockets are: the same address by `ws:` or `wss:`. */
 export function webSocketTarget(target: URL): string {
@@ -14,13 +15,12 @@ export function webSocketTarget(target: URL): string {
  * @param headersOf what the upstream gets to see of a request's headers
  */
 export function webSocketClient<Request>(
-  { ca, connectTimeoutMs }: UpstreamOptions,
+  upstream: UpstreamOptions,
   headersOf: (request: Request) => OutgoingHeaders,
 ) {
   return {
-    handshakeTimeout: connectTimeoutMs,
-    rejectUnauthorized: true,
-    ...(ca !== undefined && { ca }),
+    ...tlsOptions(upstream),
+    handshakeTimeout: upstream.connectTimeoutMs,
     // Unknown to the types of @fastify/http-proxy.
     rewriteRequestHeaders: (_headers: object, request: Request) => headersOf(request),
   }
