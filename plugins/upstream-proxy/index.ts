@@ -8,6 +8,7 @@ import { GatewayError } from '../errors/catalogue.ts'
 import { isWebSocketUpgrade } from '../request-guard/origin.ts'
 import { createForwarder, discard, drain, type UpstreamAnswer } from './forwarder.ts'
 import { type Body, isReplayable, replayableBody } from './replayable-body.ts'
+import { type Report, startReport } from './report.ts'
 import { type OutgoingHeaders, requestHeaders } from './request-headers.ts'
 import { mergedVary, responseHeaders } from './response-headers.ts'
 import { upload } from './upload.ts'
@@ -78,8 +79,10 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     websocket: true,
     wsUpstream: webSocketTarget(target),
     wsServerOptions: { WebSocket: BrowserSocket as never },
-    wsClientOptions: webSocketClient(upstream, (request: FastifyRequest) =>
-      withoutHandshake(outgoingHeaders(request, false)),
+    wsClientOptions: webSocketClient(
+      upstream,
+      (request: FastifyRequest) => withoutHandshake(outgoingHeaders(request, false)),
+      reportHandshake,
     ),
   })
 
@@ -112,24 +115,31 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   }
 
   async function send(request: FastifyRequest, path: string, body: Body, signal: AbortSignal) {
-    const { method, raw, log } = request
+    const { method, raw } = request
     const headers = outgoingHeaders(request, body !== null)
-    const startedAt = performance.now()
-    const measure = (statusCode: number) => {
-      const ms = performance.now() - startedAt
-      app.metrics.upstreamAnswered(prefix, statusCode, ms)
-      return Math.round(ms)
-    }
+    const report = reportOf(request, path)
     const answer = await forwarder
       .send({ method, path: path + queryOf(raw.url), headers, body, signal })
       .catch((error: GatewayError) => {
-        if (!signal.aborted) measure(error.statusCode)
+        if (!signal.aborted) report.failed(error)
         throw error
       })
-    const { statusCode } = answer
-    const url = target.origin + path
-    log.info({ event: 'upstream.response', method, url, statusCode, durationMs: measure(statusCode) })
+    report.answered(answer.statusCode)
     return answer
+  }
+
+  function reportOf({ method, log }: FastifyRequest, path: string): Report {
+    return startReport({ method, url: target.origin + path, upstream: prefix }, log, app.metrics)
+  }
+
+  async function reportHandshake(request: FastifyRequest, path: string, status: Promise<number>) {
+    const report = reportOf(request, pathOf(path))
+    await status.then(report.answered, (error: GatewayError) => {
+      // Its browser has gone.
+      if (request.raw.socket.destroyed) return
+      report.failed(error)
+      request.log.error({ err: error }, error.message)
+    })
   }
 
   function answerWith(answer: UpstreamAnswer, request: FastifyRequest, reply: FastifyReply) {
