@@ -7,6 +7,7 @@ import { type Files, systemFiles } from './files.ts'
 import type { GatewayOptions, UpstreamOptions } from './options.ts'
 import { readSettings } from './read-settings.ts'
 import type { Environment, Values } from './settings.ts'
+import { upstreamChecks } from './upstream-checks.ts'
 import { mergeUpstreams, parseUpstreams } from './upstreams.ts'
 
 export interface LoadedConfig {
@@ -35,6 +36,7 @@ export function loadConfig(environment: Environment, files: Files = systemFiles)
 
   const faults = [file, settings, defaults, inFile, merged, checked].flatMap((step) => step?.faults ?? [])
   faults.push(...crossChecks({ values, label: settings.label }))
+  faults.push(...upstreamChecks(merged.upstreams, { values, label: settings.label }))
   if (faults.length > 0) throw new ConfigurationError(faults)
 
   const complete = values as CompleteValues

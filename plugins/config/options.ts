@@ -80,9 +80,36 @@ export interface UpstreamOptions {
   exchange: boolean
   /** PEM certificates to trust instead of the system's. */
   ca?: string
+  /** PEM certificate, and those that lead to its authority, by which the gateway shows who it is. With `clientKey`. */
+  clientCert?: string
+  /** PEM private key of `clientCert`. */
+  clientKey?: string
+  /** Name that the certificate must be for. Unset: the target's host. */
+  serverName?: string
+  /** HTTP/2 where the upstream offers it; WebSockets stay with HTTP/1.1. */
+  http2: boolean
+  /** The most connections that requests may have open. Unset: as many as it takes. */
+  connections?: number
+  /** How long an unused connection is kept at the most. Unset: 4 s, or as long as the upstream says. */
+  keepAliveTimeoutMs?: number
   connectTimeoutMs: number
   /** To the first byte of the answer; streams may then stay open. */
   timeoutMs: number
+  /** Methods that may be used, upper case. */
+  methods: Method[]
+  /** False: no CSRF header is demanded. Foreign origins are refused all the same. */
+  csrf: boolean
+  /** Names of request headers that are passed on, lower case. Unset: all that may be. */
+  requestHeaders?: string[]
+  /** Names of the browser's cookies passed on to the upstream. */
+  requestCookies: string[]
+  /** Names of the answer's headers that are passed on, lower case. Unset: all that may be. */
+  responseHeaders?: string[]
   /** Names of upstream cookies passed on to the browser. */
   responseCookies: string[]
 }
+
+/** Those that reach upstreams. */
+export const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
+
+export type Method = (typeof methods)[number]

@@ -85,6 +85,12 @@ export function cookieName(text: string): string {
   throw new TypeError('must be a cookie name of at most 100 letters, digits, - and _, such as bff')
 }
 
+/** Lower case. @see https://www.rfc-editor.org/rfc/rfc9110#section-5.1 */
+export function headerName(text: string): string {
+  if (isToken(text)) return text.toLowerCase()
+  throw new TypeError('must be the name of a header, such as accept-language')
+}
+
 /**
  * A header that makes the browser ask first, or nothing, when another site's page wants to send it: those that
  * need no preflight would let forged requests in, and those that scripts can't set would keep everybody out.

@@ -1,12 +1,12 @@
-import { X509Certificate } from 'node:crypto'
-import { resolve } from 'node:path'
 import { z } from 'zod'
-import { type Described, tokenParameters } from '../oidc-session/token-target.ts'
 import { duration } from './duration.ts'
-import { type Files, readingFault } from './files.ts'
+import type { Files } from './files.ts'
 import { quote } from './mask.ts'
-import { type TokenKind, tokenKinds, type UpstreamOptions } from './options.ts'
+import { type Method, methods, tokenKinds, type UpstreamOptions } from './options.ts'
 import { cookieName, oneOf, type Parser } from './parsers.ts'
+import { requestHeader, responseHeader } from './upstream-headers.ts'
+import { pemCertificates, pemPrivateKey, serverName, tlsFaults } from './upstream-tls.ts'
+import { audience, resource, scope, tokenFault } from './upstream-token.ts'
 import { baseUrl, isPlainHttp } from './urls.ts'
 
 /** What an upstream in the file may say. */
@@ -18,10 +18,21 @@ export const upstreamKeys = [
   'resource',
   'audience',
   'exchange',
+  'methods',
+  'csrf',
   'insecure',
   'ca',
+  'clientCert',
+  'clientKey',
+  'serverName',
+  'http2',
+  'connections',
   'connectTimeout',
   'timeout',
+  'keepAliveTimeout',
+  'requestHeaders',
+  'requestCookies',
+  'responseHeaders',
   'responseCookies',
 ]
 
@@ -30,8 +41,12 @@ export function upstreamDefaults() {
   return {
     token: 'user' as const,
     exchange: false,
+    methods: [...methods],
+    csrf: true,
+    http2: false,
     connectTimeoutMs: 5000,
     timeoutMs: 30_000,
+    requestCookies: [] as string[],
     responseCookies: [] as string[],
   }
 }
@@ -58,14 +73,29 @@ export function upstreamSchema(insecure: boolean, folder: string, files: Files) 
         scope: text(scope).optional(),
         resource: text(resource).optional(),
         audience: text(audience).optional(),
-        exchange: z.boolean('must be true or false').optional(),
-        insecure: z.boolean('must be true or false').optional(),
-        ca: text((value) => authorities(value, folder, files), '', { secret: true }).optional(),
+        exchange: flag.optional(),
+        methods: list(text(method), 'methods, such as ["GET", "POST"]')
+          .min(1, 'must name a method, such as ["GET"]')
+          .optional(),
+        csrf: flag.optional(),
+        insecure: flag.optional(),
+        ca: text(pemCertificates(folder, files), '', { secret: true }).optional(),
+        clientCert: text(pemCertificates(folder, files), '', { secret: true }).optional(),
+        clientKey: text(pemPrivateKey(folder, files), '', { secret: true }).optional(),
+        serverName: text(serverName).optional(),
+        http2: flag.optional(),
+        connections: z
+          .int('must be a whole number, without quotes')
+          .min(1, 'must be 1 or more')
+          .max(10_000, 'must be 10000 or less')
+          .optional(),
         connectTimeout: text(timeout).optional(),
         timeout: text(timeout).optional(),
-        responseCookies: z
-          .array(text(cookieName), 'must be a list of cookie names, such as ["theme"]')
-          .optional(),
+        keepAliveTimeout: text(duration('1s', '10m')).optional(),
+        requestHeaders: list(text(requestHeader), 'header names, such as ["accept-language"]').optional(),
+        requestCookies: list(text(cookieName), 'cookie names, such as ["theme"]').optional(),
+        responseHeaders: list(text(responseHeader), 'header names, such as ["etag"]').optional(),
+        responseCookies: list(text(cookieName), 'cookie names, such as ["theme"]').optional(),
       },
       {
         error: (issue) =>
@@ -74,24 +104,41 @@ export function upstreamSchema(insecure: boolean, folder: string, files: Files) 
             : undefined,
       },
     )
-    .superRefine((given, context) => {
-      const message = tokenFault(given)
-      if (message) context.addIssue({ code: 'custom', message })
-    })
-    .transform((given): UpstreamOptions => {
-      const defaults = upstreamDefaults()
-      return {
-        prefix: given.prefix,
-        target: given.target,
-        token: given.token ?? defaults.token,
-        ...tokenParameters(given),
-        exchange: given.exchange ?? defaults.exchange,
-        ...(given.ca !== undefined && { ca: given.ca }),
-        connectTimeoutMs: given.connectTimeout ?? defaults.connectTimeoutMs,
-        timeoutMs: given.timeout ?? defaults.timeoutMs,
-        responseCookies: given.responseCookies ?? defaults.responseCookies,
+    .check(({ value, issues }) => {
+      const fault = tokenFault(value)
+      if (fault) issues.push({ code: 'custom', message: fault, input: undefined })
+      for (const [key, message] of tlsFaults(value.target, withoutUnset(value))) {
+        issues.push({ code: 'custom', path: [key], message, input: undefined })
       }
     })
+    .transform((given): UpstreamOptions => {
+      const { insecure: _, connectTimeout, timeout, keepAliveTimeout, methods, ...rest } = given
+      const said = {
+        ...rest,
+        methods: methods && withHead(methods),
+        connectTimeoutMs: connectTimeout,
+        timeoutMs: timeout,
+        keepAliveTimeoutMs: keepAliveTimeout,
+      }
+      return { ...upstreamDefaults(), ...withoutUnset(said) }
+    })
+}
+
+type Given<T> = { [Key in keyof T]: Exclude<T[Key], undefined> }
+
+function withoutUnset<T extends object>(said: T): Given<T> {
+  return Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined)) as Given<T>
+}
+
+/** Whoever may GET may HEAD. @see https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2 */
+function withHead(given: Method[]): Method[] {
+  return methods.filter((method) => given.includes(method) || (method === 'HEAD' && given.includes('GET')))
+}
+
+const flag = z.boolean('must be true or false')
+
+function list<T extends z.ZodType>(entry: T, what: string) {
+  return z.array(entry, `must be a list of ${what}`)
 }
 
 function text<T>(parse: Parser<T>, missing = 'is missing', { secret = false } = {}) {
@@ -133,64 +180,8 @@ function pathPrefix(prefix: string): string {
   return prefix
 }
 
-/** @see https://www.rfc-editor.org/rfc/rfc6749#section-3.3 */
-function scope(value: string): string {
-  if (/^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/.test(value)) return value
-  throw new TypeError('must be scopes with one space between, such as orders.read orders.write')
-}
-
-/** @see https://www.rfc-editor.org/rfc/rfc8707#section-2 */
-function resource(value: string): string {
-  if (URL.canParse(value) && !value.includes('#')) return value
-  throw new TypeError('must be an absolute URI without a fragment, such as https://api.example.com/orders')
-}
-
-function audience(value: string): string {
-  if (value !== '') return value
-  throw new TypeError('is empty: name the API as the issuer knows it, or leave it out')
-}
-
-/** A token that nobody asks for needs no description. */
-function tokenFault({
-  token = 'user',
-  exchange,
-  ...given
-}: Described & { token?: TokenKind | undefined; exchange?: boolean | undefined }) {
-  const [useless] = Object.keys(tokenParameters(given))
-  if (token === 'none' && useless)
-    return `has a ${useless}, but no token (token is none): remove one of the two`
-  if (exchange && !token.startsWith('user')) {
-    return `has exchange, but no user's token that could be exchanged (token is ${token}): remove one of the two`
-  }
-  if (exchange && !useless) {
-    return 'has exchange, but not what for: add the audience, resource or scope of the token that is wanted'
-  }
-  return undefined
-}
-
-/** PEM certificates, given themselves or as the path of a file that holds them. */
-function authorities(value: string, folder: string, files: Files): string {
-  const pem = value.startsWith('-----BEGIN') ? value : readPem(resolve(folder, value), files)
-  try {
-    const found = certificates(pem)
-    for (const certificate of found) new X509Certificate(certificate)
-    if (found.length > 0) return pem
-  } catch {
-    // Node's message says no more than that it is no certificate.
-  }
-  throw new TypeError(
-    'must be PEM certificates (-----BEGIN CERTIFICATE-----) or the path of a file that holds them',
-  )
-}
-
-function readPem(path: string, files: Files): string {
-  try {
-    return files.readText(path)
-  } catch (error) {
-    throw new TypeError(`${readingFault(error)}: ${path}`)
-  }
-}
-
-export function certificates(pem: string): string[] {
-  return pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []
+function method(text: string): Method {
+  const known = methods.find((name) => name === text.toUpperCase())
+  if (known === undefined) throw new TypeError(`must be one of ${methods.join(', ')}`)
+  return known
 }

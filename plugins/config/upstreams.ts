@@ -3,9 +3,11 @@ import type { z } from 'zod'
 import { tokenParameters } from '../oidc-session/token-target.ts'
 import { formatDuration } from './duration.ts'
 import type { Files } from './files.ts'
+import { mask } from './mask.ts'
 import { nearest } from './nearest.ts'
 import type { UpstreamOptions } from './options.ts'
-import { certificates, upstreamDefaults, upstreamKeys, upstreamSchema } from './upstream-schema.ts'
+import { upstreamDefaults, upstreamKeys, upstreamSchema } from './upstream-schema.ts'
+import { certificates } from './upstream-tls.ts'
 import { formatUrl, isPlainHttp } from './urls.ts'
 
 export interface ParsedUpstreams {
@@ -47,8 +49,9 @@ export function mergeUpstreams(
   return { upstreams: [{ prefix: '/api', target: apiUrl, ...upstreamDefaults() }, ...others], faults }
 }
 
-/** In the notation of the configuration file. */
-export function formatUpstream({ prefix, target, token, exchange, ca, ...rest }: UpstreamOptions): string {
+/** In the notation of the configuration file, without what is secret. */
+export function formatUpstream({ target, ca, clientCert, clientKey, ...rest }: UpstreamOptions): string {
+  const { prefix, token, exchange, connectTimeoutMs, timeoutMs, keepAliveTimeoutMs, ...others } = rest
   return JSON.stringify({
     prefix,
     target: formatUrl(target),
@@ -56,11 +59,18 @@ export function formatUpstream({ prefix, target, token, exchange, ca, ...rest }:
     ...tokenParameters(rest),
     ...(exchange && { exchange }),
     ...(isPlainHttp(target) && { insecure: true }),
-    ...(ca && { ca: `${certificates(ca).length} certificate(s)` }),
-    connectTimeout: formatDuration(rest.connectTimeoutMs),
-    timeout: formatDuration(rest.timeoutMs),
-    responseCookies: rest.responseCookies,
+    ...(ca && { ca: count(ca) }),
+    ...(clientCert && { clientCert: count(clientCert) }),
+    ...(clientKey && { clientKey: mask }),
+    connectTimeout: formatDuration(connectTimeoutMs),
+    timeout: formatDuration(timeoutMs),
+    ...(keepAliveTimeoutMs && { keepAliveTimeout: formatDuration(keepAliveTimeoutMs) }),
+    ...others,
   })
+}
+
+function count(pem: string): string {
+  return `${certificates(pem).length} certificate(s)`
 }
 
 function repeatedPrefixes(entries: { prefix?: unknown }[], file: string): string[] {

@@ -34,6 +34,11 @@ const catalogue = {
     error: 'Malformed request',
     details: 'The request is not valid HTTP',
   },
+  BFF_METHOD_NOT_ALLOWED: {
+    statusCode: 405,
+    error: 'Method not allowed',
+    details: 'The method can not be used here; Allow names those that can',
+  },
   BFF_REQUEST_TIMEOUT: {
     statusCode: 408,
     error: 'Request timeout',

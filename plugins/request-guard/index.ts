@@ -5,6 +5,13 @@ import type { GatewayOptions } from '../config/options.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import { isForeign, isWebSocketUpgrade } from './origin.ts'
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** False: the CSRF header isn't demanded here, as for what a browser loads by itself. Foreign origins are refused. */
+    csrf?: boolean
+  }
+}
+
 export type RequestGuardOptions = Pick<GatewayOptions, 'csrfHeader' | 'publicUrl' | 'corsOrigins'>
 
 /**
@@ -29,8 +36,9 @@ export default fp<RequestGuardOptions>(
     // Between the two: a preflight comes without the header, and asks whether it may be set.
     if (corsOrigins.length > 0) await app.register(cors, { delegator: corsOptions(corsOrigins) })
 
-    app.addHook('onRequest', async ({ headers }) => {
+    app.addHook('onRequest', async ({ headers, routeOptions }) => {
       if (headers[csrfHeader] === '1' || isWebSocketUpgrade(headers.upgrade)) return
+      if (routeOptions.config?.csrf === false) return
       throw new GatewayError('BFF_CSRF_REJECTED', { details: `The header ${csrfHeader}: 1 is missing` })
     })
   },

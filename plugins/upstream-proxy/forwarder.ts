@@ -1,8 +1,11 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import { type Dispatcher, Pool } from 'undici'
+import type { Dispatcher } from 'undici'
 import type { UpstreamOptions } from '../config/options.ts'
+import { GatewayError } from '../errors/catalogue.ts'
+import { createPool } from './pool.ts'
 import type { Body } from './replayable-body.ts'
 import type { OutgoingHeaders } from './request-headers.ts'
+import { createSlots, type Slots } from './slots.ts'
 import { upstreamError } from './upstream-error.ts'
 
 export interface UpstreamRequest {
@@ -28,22 +31,20 @@ export interface Forwarder {
   close(): Promise<void>
 }
 
-export function createForwarder({ target, ca, connectTimeoutMs, timeoutMs }: UpstreamOptions): Forwarder {
-  const pool = new Pool(target.origin, {
-    // Or NODE_TLS_REJECT_UNAUTHORIZED would decide.
-    connect: { timeout: connectTimeoutMs, rejectUnauthorized: true, ...(ca !== undefined && { ca }) },
-    headersTimeout: timeoutMs,
-    // To the first byte; what streams may go on for as long as it likes.
-    bodyTimeout: 0,
-  })
+export function createForwarder(upstream: UpstreamOptions): Forwarder {
+  const pool = createPool(upstream)
+  const slots = upstream.connections === undefined ? undefined : createSlots(upstream.connections)
 
   return {
     async send(request) {
+      const release = slots && (await takeTurn(slots, request.signal, upstream.timeoutMs))
       const answer = await pool
         .request({ ...request, method: request.method as Dispatcher.HttpMethod })
         .catch((error: unknown) => {
+          release?.()
           throw upstreamError(error)
         })
+      if (release) answer.body.once('close', release)
       if (answer.statusCode < 600) return answer
       // No status that Node would send on.
       discard(answer)
@@ -51,6 +52,14 @@ export function createForwarder({ target, ca, connectTimeoutMs, timeoutMs }: Ups
     },
     close: () => pool.destroy(),
   }
+}
+
+/** @throws GatewayError BFF_UPSTREAM_TIMEOUT when all connections are in use for too long */
+async function takeTurn(slots: Slots, gone: AbortSignal, timeoutMs: number): Promise<() => void> {
+  const tooLong = AbortSignal.timeout(timeoutMs)
+  return slots.take(AbortSignal.any([gone, tooLong])).catch((cause: unknown) => {
+    throw tooLong.aborted ? new GatewayError('BFF_UPSTREAM_TIMEOUT', { cause }) : cause
+  })
 }
 
 /** What is still read, in milliseconds and bytes, of an answer that nobody wants. */

@@ -11,13 +11,18 @@ const hopByHop = new Set([
   'upgrade',
 ])
 
-/** A test for headers that end here: the standard ones and those that `Connection` names. */
-export function endsHere(connection: string | string[] | undefined): (name: string) => boolean {
-  if (connection === undefined) return (name) => hopByHop.has(name)
+/** @param name lower case */
+export function isHopByHop(name: string): boolean {
+  return hopByHop.has(name)
+}
+
+/** A test for headers that `Connection` says to be of this connection alone. */
+export function namedBy(connection: string | string[] | undefined): (name: string) => boolean {
+  if (connection === undefined) return () => false
   const named = new Set(
     String(connection)
       .split(',')
       .map((name) => name.trim().toLowerCase()),
   )
-  return (name) => hopByHop.has(name) || named.has(name)
+  return (name) => named.has(name)
 }

@@ -8,6 +8,7 @@ import { GatewayError } from '../errors/catalogue.ts'
 import { isWebSocketUpgrade } from '../request-guard/origin.ts'
 import { createForwarder, discard, drain, type UpstreamAnswer } from './forwarder.ts'
 import { type Body, isReplayable, replayableBody } from './replayable-body.ts'
+import { type Report, startReport } from './report.ts'
 import { type OutgoingHeaders, requestHeaders } from './request-headers.ts'
 import { mergedVary, responseHeaders } from './response-headers.ts'
 import { upload } from './upload.ts'
@@ -33,12 +34,29 @@ export interface UpstreamProxyOptions {
 const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, options) => {
   const { upstream, csrfHeader, basePath, sessionCookie } = options
   const { prefix, target } = upstream
+  const requestRules = {
+    csrfHeader,
+    host: target.host,
+    allowed: upstream.requestHeaders && new Set(upstream.requestHeaders),
+    cookies: { names: upstream.requestCookies, sessionCookie },
+  }
+  const responseRules = {
+    prefix: basePath + prefix,
+    target,
+    allowed: upstream.responseHeaders && new Set(upstream.responseHeaders),
+    cookies: { names: upstream.responseCookies, sessionCookie },
+  }
   const forwarder = createForwarder(upstream)
   const tokenSource = app.tokenSource(upstream)
   app.addHook('onClose', () => forwarder.close())
 
   app.addHook('onRequest', async ({ raw }) => {
     if (!staysBelow(pathOf(raw.url))) throw new GatewayError('BFF_INVALID_PATH')
+  })
+  app.addHook('onRequest', async ({ method }, reply) => {
+    if (upstream.methods.some((allowed) => allowed === method)) return
+    reply.header('allow', upstream.methods.join(', '))
+    throw new GatewayError('BFF_METHOD_NOT_ALLOWED')
   })
   app.addHook('onRequest', tokenSource.attach)
   // Bodies pass as they are, whatever their type.
@@ -49,15 +67,20 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   app.addHook('onRequest', async (request) => {
     if (isWebSocketUpgrade(request.headers.upgrade)) closeWithSession(request, request.raw.socket)
   })
+  // Methods that are not routed at all get as far as to the hook that refuses them.
+  app.register(async (scope) => void scope.setNotFoundHandler(() => {}), { prefix })
   app.register(httpProxy, {
     prefix,
+    config: { csrf: upstream.csrf },
     upstream: target.href,
     handler: forward as never,
     websocket: true,
     wsUpstream: webSocketTarget(target),
     wsServerOptions: { WebSocket: BrowserSocket as never },
-    wsClientOptions: webSocketClient(upstream, (request: FastifyRequest) =>
-      withoutHandshake(outgoingHeaders(request, false)),
+    wsClientOptions: webSocketClient(
+      upstream,
+      (request: FastifyRequest) => withoutHandshake(outgoingHeaders(request, false)),
+      reportHandshake,
     ),
   })
 
@@ -90,30 +113,37 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   }
 
   async function send(request: FastifyRequest, path: string, body: Body, signal: AbortSignal) {
-    const { method, raw, log } = request
+    const { method, raw } = request
     const headers = outgoingHeaders(request, body !== null)
-    const startedAt = performance.now()
-    const measure = (statusCode: number) => {
-      const ms = performance.now() - startedAt
-      app.metrics.upstreamAnswered(prefix, statusCode, ms)
-      return Math.round(ms)
-    }
+    const report = reportOf(request, path)
     const answer = await forwarder
       .send({ method, path: path + queryOf(raw.url), headers, body, signal })
       .catch((error: GatewayError) => {
-        if (!signal.aborted) measure(error.statusCode)
+        if (!signal.aborted) report.failed(error)
         throw error
       })
-    const { statusCode } = answer
-    const url = target.origin + path
-    log.info({ event: 'upstream.response', method, url, statusCode, durationMs: measure(statusCode) })
+    report.answered(answer.statusCode)
     return answer
   }
 
+  function reportOf({ method, log }: FastifyRequest, path: string): Report {
+    return startReport({ method, url: target.origin + path, upstream: prefix }, log, app.metrics)
+  }
+
+  async function reportHandshake(request: FastifyRequest, path: string, status: Promise<number>) {
+    const report = reportOf(request, pathOf(path))
+    await status.then(report.answered, (error: GatewayError) => {
+      // Its browser has gone.
+      if (request.raw.socket.destroyed) return
+      report.failed(error)
+      request.log.error({ err: error }, error.message)
+    })
+  }
+
   function answerWith(answer: UpstreamAnswer, request: FastifyRequest, reply: FastifyReply) {
-    const cookies = upstream.responseCookies
-    const rules = { prefix: basePath + prefix, target, cookies, sessionCookie }
-    const headers = responseHeaders(answer.headers, rules)
+    const headers = responseHeaders(answer.headers, responseRules)
+    // Without the CSRF header any page could show it, or run it as a script, that is of the same site.
+    if (!upstream.csrf) headers['cross-origin-resource-policy'] ??= 'same-origin'
     const ours = reply.getHeader('vary')
     if (ours !== undefined) headers['vary'] = mergedVary(String(ours), headers['vary'])
     reply.code(answer.statusCode).headers(headers)
@@ -126,7 +156,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   function outgoingHeaders(request: FastifyRequest, hasBody: boolean): OutgoingHeaders {
     const { headers, ips, ip, host, protocol, bearer } = request
     const client = { addresses: ips?.toReversed() ?? [ip], host, protocol }
-    const outgoing = requestHeaders(headers, { csrfHeader, host: target.host }, client, hasBody)
+    const outgoing = requestHeaders(headers, requestRules, client, hasBody)
     return bearer === null ? outgoing : { ...outgoing, authorization: `Bearer ${bearer}` }
   }
 

@@ -1,11 +1,16 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { endsHere } from './hop-by-hop.ts'
+import { type CookieRules, passedCookies } from './cookies.ts'
+import { isHopByHop, namedBy } from './hop-by-hop.ts'
 
 export interface RequestHeaderRules {
   /** Lower case. */
   csrfHeader: string
   /** Host and port of the target. */
   host: string
+  /** Names that may pass besides those that are needed to read the request right. Unset: all. */
+  allowed?: ReadonlySet<string> | undefined
+  /** What the upstream gets of the browser's cookies. */
+  cookies: CookieRules
 }
 
 /** Who asks, as far as trusted proxies can tell. */
@@ -33,6 +38,24 @@ const replaced = new Set([
   'x-rewrite-url',
 ])
 
+/** What says how the body is to be read, and on what condition the request is to be carried out at all. */
+const needed = new Set([
+  'content-type',
+  'content-length',
+  'content-encoding',
+  'if-match',
+  'if-none-match',
+  'if-modified-since',
+  'if-unmodified-since',
+  'if-range',
+])
+
+/** True for what never goes on as the browser sent it. @param name lower case */
+export function isOurs(name: string): boolean {
+  // Many a server makes - and _ the same: x_forwarded_for would pass for x-forwarded-for.
+  return replaced.has(name) || isHopByHop(name) || name.startsWith('x-forwarded-') || name.includes('_')
+}
+
 /**
  * What the upstream gets to see of a request's headers.
  *
@@ -40,20 +63,21 @@ const replaced = new Set([
  */
 export function requestHeaders(
   incoming: IncomingHttpHeaders,
-  { csrfHeader, host }: RequestHeaderRules,
+  { csrfHeader, host, allowed, cookies }: RequestHeaderRules,
   client: Client,
   hasBody: boolean,
 ): OutgoingHeaders {
-  const isHopByHop = endsHere(incoming.connection)
+  const endsHere = namedBy(incoming.connection)
   const headers: OutgoingHeaders = {}
   for (const name in incoming) {
     const value = incoming[name]
-    if (value === undefined || replaced.has(name) || name === csrfHeader || isHopByHop(name)) continue
-    if (name.startsWith('x-forwarded-') || (name === 'content-length' && !hasBody)) continue
-    // Many a server makes - and _ the same: x_forwarded_for would pass for x-forwarded-for.
-    if (name.includes('_')) continue
+    if (value === undefined || isOurs(name) || name === csrfHeader || endsHere(name)) continue
+    if (name === 'content-length' && !hasBody) continue
+    if (allowed && !allowed.has(name) && !needed.has(name)) continue
     headers[name] = value
   }
+  const cookie = passedCookies(incoming.cookie, cookies)
+  if (cookie !== undefined) headers['cookie'] = cookie
   headers['host'] = host
   headers['x-forwarded-for'] = client.addresses.join(', ')
   headers['x-forwarded-host'] = client.host

@@ -1,15 +1,16 @@
 import { privateCacheControl } from './cache-rules.ts'
-import { endsHere } from './hop-by-hop.ts'
+import { type CookieRules, mayPass } from './cookies.ts'
+import { isHopByHop, namedBy } from './hop-by-hop.ts'
 import { browserLocation } from './location.ts'
 
 export interface ResponseHeaderRules {
   /** Path below which the browser sees the upstream. */
   prefix: string
   target: URL
-  /** Names of the upstream's cookies that the browser may have. */
-  cookies: string[]
-  /** Name of the gateway's own cookie, with which those of login transactions begin. */
-  sessionCookie: string
+  /** Names that may pass besides those that are needed to read the answer right. Unset: all. */
+  allowed?: ReadonlySet<string> | undefined
+  /** What the browser gets of the upstream's cookies. */
+  cookies: CookieRules
 }
 
 export type IncomingHeaders = Record<string, string | string[] | undefined>
@@ -22,17 +23,30 @@ export type IncomingHeaders = Record<string, string | string[] | undefined>
 const upstreamOnly =
   /^(alt-svc|clear-site-data|strict-transport-security|surrogate-.*|cdn-cache-control|.*-cdn-cache-control|x-accel-(?!buffering$).*|x-sendfile|access-control-.*)$/
 
+/**
+ * What says how the answer is to be read and kept, how it may be used, and where it leads: without one of them it
+ * would be another answer, or a less protected one.
+ */
+const needed =
+  /^(content-.*|x-content-type-options|x-frame-options|cross-origin-.*|referrer-policy|permissions-policy|cache-control|expires|pragma|age|date|vary|location)$/
+
+/** True for what never reaches a browser as the upstream sent it. @param name lower case */
+export function isUpstreamsOwn(name: string): boolean {
+  return isHopByHop(name) || upstreamOnly.test(name)
+}
+
 /** What the browser gets to see of an answer's headers. */
 export function responseHeaders(incoming: IncomingHeaders, rules: ResponseHeaderRules) {
-  const isHopByHop = endsHere(incoming['connection'])
+  const endsHere = namedBy(incoming['connection'])
+  const { allowed } = rules
   const headers: Record<string, string | string[]> = {}
   for (const name in incoming) {
     const value = incoming[name]
-    if (value === undefined || isHopByHop(name) || upstreamOnly.test(name)) continue
+    if (value === undefined || isUpstreamsOwn(name) || endsHere(name)) continue
     if (name === 'set-cookie') {
-      const allowed = [value].flat().filter((cookie) => isAllowed(cookie, rules))
-      if (allowed.length > 0) headers[name] = allowed
-    } else {
+      const cookies = [value].flat().filter((cookie) => mayPass(cookie, rules.cookies))
+      if (cookies.length > 0) headers[name] = cookies
+    } else if (!allowed || allowed.has(name) || needed.test(name)) {
       headers[name] = value
     }
   }
@@ -52,10 +66,4 @@ export function mergedVary(ours: string, theirs: string | string[] = []): string
   const distinct = new Map(names.map((name) => name.trim()).map((name) => [name.toLowerCase(), name]))
   distinct.delete('')
   return [...distinct.values()].join(', ')
-}
-
-/** Never one of the gateway's own: an upstream could sign the user in as somebody else. */
-function isAllowed(setCookie: string, { cookies, sessionCookie }: ResponseHeaderRules): boolean {
-  const name = (setCookie.split('=', 1)[0] ?? '').trim()
-  return cookies.includes(name) && name !== sessionCookie && !name.startsWith(`${sessionCookie}-tx`)
 }

@@ -1,6 +1,9 @@
+import type { ClientRequest, IncomingMessage } from 'node:http'
 import { WebSocket } from 'ws'
 import type { UpstreamOptions } from '../config/options.ts'
 import type { OutgoingHeaders } from './request-headers.ts'
+import { tlsOptions } from './tls.ts'
+import { upstreamError } from './upstream-error.ts'
 
 /** Where an upstream's WebSockets are: the same address by `ws:` or `wss:`. */
 export function webSocketTarget(target: URL): string {
@@ -12,18 +15,37 @@ export function webSocketTarget(target: URL): string {
 /**
  * Options of the client that connects to the upstream. The certificate is verified whatever the environment says.
  * @param headersOf what the upstream gets to see of a request's headers
+ * @param opening hears of each handshake as it begins, and what status it comes to
  */
 export function webSocketClient<Request>(
-  { ca, connectTimeoutMs }: UpstreamOptions,
+  upstream: UpstreamOptions,
   headersOf: (request: Request) => OutgoingHeaders,
+  opening: (request: Request, path: string, status: Promise<number>) => void,
 ) {
+  let next: Request
   return {
-    handshakeTimeout: connectTimeoutMs,
-    rejectUnauthorized: true,
-    ...(ca !== undefined && { ca }),
+    ...tlsOptions(upstream),
+    handshakeTimeout: upstream.connectTimeoutMs,
     // Unknown to the types of @fastify/http-proxy.
-    rewriteRequestHeaders: (_headers: object, request: Request) => headersOf(request),
+    rewriteRequestHeaders(_headers: object, request: Request) {
+      next = request
+      return headersOf(request)
+    },
+    // Called right after, in the same turn, and not told by which request.
+    finishRequest(handshake: ClientRequest, socket: WebSocket) {
+      opening(next, handshake.path, statusOf(handshake, socket))
+      handshake.end()
+    },
   }
+}
+
+/** @throws GatewayError BFF_UPSTREAM_UNREACHABLE, BFF_UPSTREAM_TIMEOUT */
+function statusOf(handshake: ClientRequest, socket: WebSocket): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>()
+  const answered = ({ statusCode }: IncomingMessage) => resolve(statusCode ?? 0)
+  handshake.once('upgrade', answered).once('response', answered)
+  socket.once('error', (cause) => reject(upstreamError(cause)))
+  return promise
 }
 
 /** Without those of the opening handshake: the gateway has one of its own with the upstream. */

@@ -100,6 +100,7 @@ test('the example of a configuration file is accepted and means what is said of 
   assert.deepEqual(upstreams, [
     { prefix: '/api', token: 'user', ca: undefined, timeoutMs: 30_000 },
     { prefix: '/reports', token: 'user', ca: authority, timeoutMs: 120_000 },
+    { prefix: '/files', token: 'user', ca: undefined, timeoutMs: 30_000 },
     { prefix: '/news', token: 'none', ca: undefined, timeoutMs: 30_000 },
     { prefix: '/orders', token: 'user', ca: undefined, timeoutMs: 30_000 },
     { prefix: '/search', token: 'user-or-client', ca: undefined, timeoutMs: 30_000 },

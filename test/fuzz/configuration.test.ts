@@ -7,6 +7,7 @@ import type { Files } from '../../plugins/config/files.ts'
 import { systemFiles } from '../../plugins/config/files.ts'
 import { loadConfig } from '../../plugins/config/load-config.ts'
 import { settingNames } from '../../plugins/config/settings.ts'
+import { upstreamKeys } from '../../plugins/config/upstream-schema.ts'
 import { inputs, mutationsOf } from './support.ts'
 
 const key = Buffer.alloc(32, 'k').toString('base64')
@@ -102,16 +103,7 @@ const tree = fc.oneof(
   fc
     .array(
       fc.dictionary(
-        fc.constantFrom(
-          'prefix',
-          'target',
-          'token',
-          'insecure',
-          'ca',
-          'timeout',
-          'connectTimeout',
-          'responseCookies',
-        ),
+        fc.constantFrom(...upstreamKeys),
         fc.oneof(value, fc.jsonValue(), fc.constantFrom('/api', '/x', 'user', 'none', ['a'])),
       ),
       { maxLength: 3 },

@@ -107,12 +107,13 @@ test('an empty body that has a type stays empty', async (t) => {
   }
 })
 
-test('methods that browsers have no use for are not found', async (t) => {
+test('methods that browsers have no use for are refused', async (t) => {
   const upstream = await startUpstream(t)
   const gateway = await startGateway(t, [{ target: upstream.url }])
   for (const method of ['TRACE', 'PROPFIND', 'M-SEARCH']) {
     const reply = await gateway.call('/api/x', { method })
-    assert.deepEqual([reply.status, errorCode(reply)], [404, 'BFF_NOT_FOUND'])
+    assert.deepEqual([reply.status, errorCode(reply)], [405, 'BFF_METHOD_NOT_ALLOWED'])
+    assert.equal(reply.headers.allow, 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS')
   }
   assert.equal(upstream.arrivals.length, 0)
 })

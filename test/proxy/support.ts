@@ -16,6 +16,7 @@ import type { DemoIssuer } from '../../demo/issuer.ts'
 import { listen, stop } from '../../demo/listen.ts'
 import { loadConfig } from '../../plugins/config/load-config.ts'
 import type { UpstreamOptions } from '../../plugins/config/options.ts'
+import { upstreamDefaults } from '../../plugins/config/upstream-schema.ts'
 import { freePort } from '../support/redis.ts'
 
 /** One request as it reached an upstream. */
@@ -145,13 +146,10 @@ export async function startGateway(
     {
       ...options,
       upstreams: upstreams.map(({ target, ...rest }) => ({
+        ...upstreamDefaults(),
         prefix: '/api',
         target: new URL(target),
         token: 'none',
-        exchange: false,
-        connectTimeoutMs: 5000,
-        timeoutMs: 30_000,
-        responseCookies: [],
         ...rest,
       })),
     },

@@ -139,3 +139,51 @@ test('a logout closes the WebSockets of its session, and no others', async (t) =
   assert.equal(String(text), 'still here')
   theirs.terminate()
 })
+
+/** The lines and the metric of what upstreams answered. */
+function reported({ logs }: Gateway) {
+  return logs
+    .filter(({ event }) => event === 'upstream.response')
+    .map(({ method, url, statusCode, durationMs, reqId, user }) => {
+      assert.ok(Number(durationMs) >= 0)
+      assert.ok(reqId)
+      return [method, url, statusCode, user]
+    })
+}
+
+test('each handshake with the upstream leaves a line, and counts, with its own request', async (t) => {
+  const { api, gateway, cookie } = await start(t)
+  const other = await signIn(gateway, 'bob')
+  const sockets = [open(gateway, { cookie }), open(gateway, { cookie: other })]
+  await Promise.all(sockets.map((socket) => once(socket, 'open')))
+  for (const socket of sockets) socket.send('hello')
+  await Promise.all(sockets.map((socket) => once(socket, 'message')))
+
+  const line = ['GET', `${api.url}/echo`, 101]
+  assert.deepEqual(reported(gateway).toSorted(), [
+    [...line, 'Alice Example'],
+    [...line, 'Bob Example'],
+  ])
+  for (const socket of sockets) socket.terminate()
+})
+
+test('a handshake that the upstream refuses is told with its status', async (t) => {
+  const server = createServer()
+  server.on('upgrade', (_request, socket) =>
+    socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n'),
+  )
+  const target = `http://127.0.0.1:${await listen(server, 0)}`
+  t.after(() => stop(server))
+  const { gateway, cookie } = await start(t, { target })
+  await once(open(gateway, { cookie }), 'close')
+  assert.deepEqual(reported(gateway), [['GET', `${target}/echo`, 403, 'Alice Example']])
+})
+
+test('a handshake that gets no answer counts as unreachable, and the log knows why', async (t) => {
+  const { gateway, cookie } = await start(t, { target: await nobody() })
+  await once(open(gateway, { cookie }), 'close')
+  assert.deepEqual(reported(gateway), [])
+  const [line = assert.fail()] = gateway.logs.filter(({ level }) => Number(level) >= 50)
+  assert.equal((line['err'] as { code: string }).code, 'BFF_UPSTREAM_UNREACHABLE')
+  assert.match(JSON.stringify(line), /ECONNREFUSED/)
+})

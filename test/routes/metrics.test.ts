@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { test } from 'node:test'
+import { WebSocket, WebSocketServer } from 'ws'
 import { startIssuer } from '../../demo/issuer.ts'
 import { listen, stop } from '../../demo/listen.ts'
 import { noMetrics } from '../../plugins/observability/metrics.ts'
@@ -18,6 +20,7 @@ import { runServer, sessionKey } from '../support/gateway.ts'
 import { startInjectGateway } from '../support/inject-gateway.ts'
 import { logoutClaims } from '../support/logout-token.ts'
 import { samplesOf, sampleValue, typesOf } from '../support/samples.ts'
+import { until } from '../support/until.ts'
 
 const env = { METRICS_PORT: '0', HOST: '127.0.0.1' }
 
@@ -159,6 +162,29 @@ test('requests to upstreams are measured by prefix and status, those that got no
     ['/down', '502', 1],
     ['/silent', '504', 1],
   ])
+})
+
+test('WebSockets are measured by the status of their handshake', async (t) => {
+  const api = createServer()
+  new WebSocketServer({ server: api, path: '/echo' })
+  const target = `http://127.0.0.1:${await listen(api, 0)}`
+  t.after(() => stop(api))
+  const upstreams = [{ target }, { prefix: '/down', target: await nobody() }]
+  const gateway = await startGateway(t, upstreams, { env })
+  for (const path of ['/api/echo', '/api/unknown', '/down/echo']) {
+    const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}${path}`, {
+      headers: { origin: gateway.url },
+    })
+    socket.on('open', () => socket.close())
+    await once(socket, 'close')
+  }
+  await until(async () => {
+    const text = await scrape(gateway)
+    const count = (upstream: string, status: string) =>
+      sampleValue(text, 'bff_upstream_request_duration_seconds_count', { upstream, status })
+    assert.deepEqual([count('/api', '101'), count('/api', '400'), count('/down', '502')], [1, 1, 1])
+    return true
+  })
 })
 
 test('operations of the store are measured by their name', async (t) => {

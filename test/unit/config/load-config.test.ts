@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ConfigurationError } from '../../../plugins/config/configuration-error.ts'
 import { loadConfig } from '../../../plugins/config/load-config.ts'
+import { upstreamDefaults } from '../../../plugins/config/upstream-schema.ts'
 import { assertFault, fakeFiles, faultsOf, key, load, minimal } from './support.ts'
 
 test('the least configuration gives the documented defaults', () => {
@@ -34,13 +35,10 @@ test('the least configuration gives the documented defaults', () => {
 test('API_URL is one upstream at /api with the token of the user', () => {
   assert.deepEqual(load({ API_URL: 'https://api.example.com' }).options.upstreams, [
     {
+      ...upstreamDefaults(),
       prefix: '/api',
       target: new URL('https://api.example.com'),
       token: 'user',
-      exchange: false,
-      connectTimeoutMs: 5000,
-      timeoutMs: 30_000,
-      responseCookies: [],
     },
   ])
 })

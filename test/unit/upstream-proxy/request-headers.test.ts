@@ -3,7 +3,11 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { test } from 'node:test'
 import { requestHeaders } from '../../../plugins/upstream-proxy/request-headers.ts'
 
-const rules = { csrfHeader: 'x-csrf', host: 'api.example.com:8443' }
+const rules = {
+  csrfHeader: 'x-csrf',
+  host: 'api.example.com:8443',
+  cookies: { names: [] as string[], sessionCookie: '__Host-bff' },
+}
 const client = { addresses: ['192.0.2.1', '198.51.100.2'], host: 'app.example.com', protocol: 'https' }
 
 const ours = {
@@ -121,4 +125,42 @@ test('Connection can name nothing that the gateway says by itself', () => {
 test('without a body its length is not mentioned', () => {
   assert.deepEqual(kept({ 'content-length': '5' }, false), {})
   assert.deepEqual(kept({ 'content-length': '5' }, true), { 'content-length': '5' })
+})
+
+test('where headers are listed, others stay here', () => {
+  const incoming = { accept: '*/*', 'accept-language': 'de', 'user-agent': 'x', 'x-custom': '1' }
+  const allowed = new Set(['accept-language', 'x-custom'])
+  assert.deepEqual(requestHeaders(incoming, { ...rules, allowed }, client, true), {
+    ...ours,
+    'accept-language': 'de',
+    'x-custom': '1',
+  })
+})
+
+test('what describes the body, and what a request depends on, passes unlisted', () => {
+  const incoming = {
+    'content-type': 'text/plain',
+    'content-length': '3',
+    'content-encoding': 'gzip',
+    'if-match': '"a"',
+    'if-none-match': '*',
+    'if-modified-since': 'Tue, 24 Nov 2026 18:00:00 GMT',
+    'if-unmodified-since': 'Tue, 24 Nov 2026 18:00:00 GMT',
+    'if-range': '"a"',
+  }
+  const sent = requestHeaders(incoming, { ...rules, allowed: new Set() }, client, true)
+  assert.deepEqual(sent, { ...ours, ...incoming })
+})
+
+test('what never passes does not pass when it is listed either', () => {
+  const allowed = new Set(['cookie', 'authorization', 'x-csrf', 'te', 'x-forwarded-for', 'x_a'])
+  const incoming = Object.fromEntries([...allowed].map((name) => [name, 'evil']))
+  assert.deepEqual(requestHeaders(incoming, { ...rules, allowed }, client, true), ours)
+})
+
+test('cookies that are named pass', () => {
+  const cookies = { ...rules.cookies, names: ['theme'] }
+  const incoming = { cookie: '__Host-bff=secret; theme=dark; lang=de' }
+  const { cookie } = requestHeaders(incoming, { ...rules, cookies }, client, true)
+  assert.equal(cookie, 'theme=dark')
 })

@@ -5,11 +5,11 @@ import { type IncomingHeaders, responseHeaders } from '../../../plugins/upstream
 const rules = {
   prefix: '/api',
   target: new URL('https://api.example.com/v1'),
-  cookies: [] as string[],
-  sessionCookie: '__Host-bff',
+  cookies: { names: [] as string[], sessionCookie: '__Host-bff' },
 }
 
-function shown(incoming: IncomingHeaders, cookies: string[] = []) {
+function shown(incoming: IncomingHeaders, names: string[] = []) {
+  const cookies = { ...rules.cookies, names }
   const { 'cache-control': _, ...headers } = responseHeaders(incoming, { ...rules, cookies })
   return headers
 }
@@ -128,4 +128,54 @@ test('an answer without a word on caching is not stored', () => {
 
 test('a redirect below the target leads below the prefix', () => {
   assert.deepEqual(shown({ location: 'https://api.example.com/v1/x' }), { location: '/api/x' })
+})
+
+test('where headers are listed, others stay away from the browser', () => {
+  const incoming = {
+    etag: '"a"',
+    server: 'x',
+    'x-total': '7',
+    'x-powered-by': 'y',
+    'set-cookie': 'theme=dark',
+  }
+  const allowed = new Set(['etag', 'x-total'])
+  assert.deepEqual(responseHeaders(incoming, { ...rules, allowed }), {
+    etag: '"a"',
+    'x-total': '7',
+    'cache-control': 'no-store',
+  })
+})
+
+test('what says how an answer is read, kept, used and where it leads passes unlisted', () => {
+  const headers = {
+    'content-type': 'text/plain',
+    'content-length': '3',
+    'content-encoding': 'gzip',
+    'content-range': 'bytes 0-2/9',
+    'content-disposition': 'attachment',
+    'content-security-policy': "default-src 'none'",
+    'x-content-type-options': 'nosniff',
+    'x-frame-options': 'DENY',
+    'cross-origin-resource-policy': 'same-origin',
+    'referrer-policy': 'no-referrer',
+    'permissions-policy': 'camera=()',
+    expires: '0',
+    pragma: 'no-cache',
+    age: '1',
+    date: 'Tue, 24 Nov 2026 18:00:00 GMT',
+    vary: 'accept',
+  }
+  const incoming = { ...headers, location: '/v1/x', 'cache-control': 'public, max-age=1' }
+  assert.deepEqual(responseHeaders(incoming, { ...rules, allowed: new Set() }), {
+    ...headers,
+    location: '/api/x',
+    'cache-control': 'private, max-age=1',
+  })
+})
+
+test('what is harmful for our origin never passes, listed or not', () => {
+  const incoming = { 'clear-site-data': '"*"', 'x-accel-redirect': '/x', connection: 'x-a', 'x-a': '1' }
+  assert.deepEqual(responseHeaders(incoming, { ...rules, allowed: new Set(Object.keys(incoming)) }), {
+    'cache-control': 'no-store',
+  })
 })

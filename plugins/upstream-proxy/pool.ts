@@ -1,0 +1,28 @@
+import { buildConnector, Pool } from 'undici'
+import type { UpstreamOptions } from '../config/options.ts'
+import { tlsOptions } from './tls.ts'
+
+/** Connections to an upstream, which close with the pool. */
+export function createPool(upstream: UpstreamOptions): Pool {
+  const { target, timeoutMs, connections, keepAliveTimeoutMs } = upstream
+  return new Pool(target.origin, {
+    connect: connector(upstream),
+    headersTimeout: timeoutMs,
+    // To the first byte; what streams may go on for as long as it likes.
+    bodyTimeout: 0,
+    ...(connections !== undefined && { connections }),
+    // What the upstream says of it may be less, and no more.
+    ...(keepAliveTimeoutMs !== undefined && {
+      keepAliveTimeout: keepAliveTimeoutMs,
+      keepAliveMaxTimeout: keepAliveTimeoutMs,
+    }),
+  })
+}
+
+function connector(upstream: UpstreamOptions): buildConnector.connector {
+  const { connectTimeoutMs: timeout, http2: allowH2, serverName: servername } = upstream
+  const connect = buildConnector({ ...tlsOptions(upstream), timeout, allowH2 })
+  if (servername === undefined) return connect
+  // undici would ask for the certificate of the request's host.
+  return (options, callback) => connect({ ...options, servername }, callback)
+}

@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import { test } from 'node:test'
+import { until } from '../support/until.ts'
+import { closed, errorCode, goes, ok, open, startGateway, startUpstream } from './support.ts'
+
+test('an upstream gets as many connections as it may have, and every request its answer', async (t) => {
+  let underWay = 0
+  let most = 0
+  const upstream = await startUpstream(t, (arrival) => {
+    most = Math.max(most, ++underWay)
+    setImmediate(() => {
+      underWay--
+      ok(arrival)
+    })
+  })
+  const gateway = await startGateway(t, [{ target: upstream.url, connections: 3 }])
+  const calls = Array.from({ length: 30 }, (_, i) => {
+    return i % 2 ? gateway.call('/api/x', { method: 'POST', body: 'x' }) : gateway.call('/api/x')
+  })
+  assert.ok((await Promise.all(calls)).every(({ status }) => status === 200))
+  assert.equal(upstream.arrivals.length, 30)
+  assert.ok(most <= 3, `${most} at a time`)
+  assert.ok(upstream.connections() <= 3, `${upstream.connections()} connections`)
+})
+
+test('a request for which no connection comes free in time: 504, and nothing was sent', async (t) => {
+  const upstream = await startUpstream(t, ({ response }) => response.writeHead(200).write('begun'))
+  const gateway = await startGateway(t, [{ target: upstream.url, connections: 1, timeoutMs: 300 }])
+  const outgoing = open(gateway.port, '/api/stream')
+  outgoing.on('error', () => {}).end()
+  await once(outgoing, 'response')
+
+  const reply = await gateway.call('/api/x')
+
+  assert.deepEqual([reply.status, errorCode(reply)], [504, 'BFF_UPSTREAM_TIMEOUT'])
+  assert.equal(upstream.arrivals.length, 1)
+  outgoing.destroy()
+})
+
+test('a stream that its browser closes gives its connection to who waits', async (t) => {
+  const upstream = await startUpstream(t, (arrival) => {
+    if (arrival.url === '/stream') arrival.response.writeHead(200).write('begun')
+    else ok(arrival)
+  })
+  const gateway = await startGateway(t, [{ target: upstream.url, connections: 1 }])
+  const outgoing = open(gateway.port, '/api/stream')
+  outgoing.on('error', () => {}).end()
+  const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage]
+  incoming.on('error', () => {})
+  const gone = open(gateway.port, '/api/gone')
+  gone.on('error', () => {}).end()
+  await until(() => gateway.sockets.length === 2)
+  const reply = gateway.call('/api/x')
+  await until(() => gateway.sockets.length === 3)
+  await goes(gateway, gone)
+
+  outgoing.destroy()
+
+  assert.equal((await reply).status, 200)
+  // Who went while it waited was never asked for.
+  assert.deepEqual(
+    upstream.arrivals.map(({ url }) => url),
+    ['/stream', '/x'],
+  )
+})
+
+for (const [what, answer] of [
+  ['an error', 500],
+  ['nothing', 204],
+] as const) {
+  test(`a connection that brought ${what} serves the next`, async (t) => {
+    const upstream = await startUpstream(t, ({ response }) => response.writeHead(answer).end())
+    const gateway = await startGateway(t, [{ target: upstream.url, connections: 1 }])
+    for (const method of ['GET', 'POST', 'GET']) {
+      assert.equal((await gateway.call('/api/x', { method })).status, answer)
+    }
+    assert.equal(upstream.connections(), 1)
+  })
+}
+
+test('an unused connection is closed after keepAliveTimeout, even if the upstream would keep it longer', async (t) => {
+  const upstream = await startUpstream(t, (arrival) => {
+    arrival.response.setHeader('keep-alive', 'timeout=600')
+    ok(arrival)
+  })
+  const gateway = await startGateway(t, [{ target: upstream.url, keepAliveTimeoutMs: 1000 }])
+  const call = gateway.call('/api/x')
+  const { request } = await upstream.nextArrival()
+  const ended = closed(request.socket)
+  await call
+  await ended
+  await gateway.call('/api/x')
+  assert.equal(upstream.connections(), 2)
+})

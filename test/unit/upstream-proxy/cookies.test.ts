@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { passedCookies } from '../../../plugins/upstream-proxy/cookies.ts'
+
+function passed(header: string | undefined, ...names: string[]) {
+  return passedCookies(header, { names, sessionCookie: 'bff' })
+}
+
+test('cookies pass by name, in their order and as they are', () => {
+  assert.equal(
+    passed('a=1; theme="d a=r;k"; b; theme=2;lang=x=y', 'theme', 'lang'),
+    'theme="d a=r; theme=2; lang=x=y',
+  )
+})
+
+test('a cookie without a value has a name too', () => {
+  assert.equal(passed('theme; x', 'theme'), 'theme')
+  assert.equal(passed('=theme', 'theme'), undefined)
+})
+
+test('names are told apart by their case', () => {
+  assert.equal(passed('Theme=1', 'theme'), undefined)
+})
+
+test('the header is left out where no cookie passes', () => {
+  for (const header of [undefined, '', ';', 'x=1']) assert.equal(passed(header, 'theme'), undefined)
+  assert.equal(passed('theme=1'), undefined)
+})
+
+test("the gateway's own cookies never pass, not even when they are named", () => {
+  const names = ['bff', 'bff-tx', 'bff-tx-0123456789abcdef']
+  const header = names.map((name) => `${name}=secret`).join('; ')
+  assert.equal(passed(header, ...names), undefined)
+  assert.equal(passed(`theme="; ${header}; x=" ; bff =secret`, ...names, 'theme'), 'theme="')
+})
