@@ -22,6 +22,8 @@ export interface UpstreamProxyOptions {
   basePath: string
   /** Name of the gateway's own cookie. */
   sessionCookie: string
+  /** Those that are passed on. Unset: all that browsers use. */
+  methods?: string[]
 }
 
 /**
@@ -31,7 +33,7 @@ export interface UpstreamProxyOptions {
  * lets a request run on whose browser has gone, and can't be told which headers and which token a replay needs.
  */
 const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, options) => {
-  const { upstream, csrfHeader, basePath, sessionCookie } = options
+  const { upstream, csrfHeader, basePath, sessionCookie, methods } = options
   const { prefix, target } = upstream
   const forwarder = createForwarder(upstream)
   app.addHook('onClose', () => forwarder.close())
@@ -56,6 +58,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     upstream: target.href,
     handler: forward as never,
     websocket: true,
+    ...(methods && { httpMethods: methods }),
     wsUpstream: webSocketTarget(target),
     wsServerOptions: { WebSocket: BrowserSocket as never },
     wsClientOptions: webSocketClient(upstream, (request: FastifyRequest) =>
@@ -80,7 +83,8 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     const body = await bodyOf(request)
     const answer = await send(request, path, body, signal)
     try {
-      const isReplaced = answer.statusCode === 401 && (await app.replaceRefusedToken(request, prefix))
+      const isRefused = answer.statusCode === 401 && request.accessToken !== null
+      const isReplaced = isRefused && (await app.replaceRefusedToken(request, prefix))
       signal.throwIfAborted()
       if (!isReplaced || !isReplayable(body)) return answer
     } catch (error) {
@@ -97,7 +101,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     const startedAt = performance.now()
     const measure = (statusCode: number) => {
       const ms = performance.now() - startedAt
-      app.metrics.upstreamAnswered(prefix, statusCode, ms)
+      app.metrics.upstreamAnswered(prefix || '/', statusCode, ms)
       return Math.round(ms)
     }
     const answer = await forwarder

@@ -22,7 +22,8 @@ const silentRefusals = new Set([
 ])
 
 /** Finishes the login: everything that came back is checked before there is a session. */
-export async function callback(app: FastifyInstance, { publicUrl, clock }: RouteOptions): Promise<void> {
+export async function callback(app: FastifyInstance, options: RouteOptions): Promise<void> {
+  const { publicUrl, requireLogin, clock } = options
   app.get(
     '/bff/callback',
     { config: { navigation: true }, exposeHeadRoute: false },
@@ -38,6 +39,7 @@ export async function callback(app: FastifyInstance, { publicUrl, clock }: Route
         throw error
       }
       app.browserCookies.clearTransaction(reply, transaction.state)
+      if (requireLogin) app.loginGate.loginFinished(request, reply)
       return reply.redirect(transaction.returnUrl)
     },
   )
