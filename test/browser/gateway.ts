@@ -12,10 +12,18 @@ export interface BrowserGateway {
   close(): Promise<void>
 }
 
-/** The whole gateway in this process, on a port of its own. @param env over the least that is needed */
-export async function startGateway(issuer: DemoIssuer, env: Record<string, string>): Promise<BrowserGateway> {
+/**
+ * The whole gateway in this process, on a port of its own.
+ * @param env over the least that is needed
+ * @param path of its public URL
+ */
+export async function startGateway(
+  issuer: DemoIssuer,
+  env: Record<string, string>,
+  path = '',
+): Promise<BrowserGateway> {
   const port = await freePort()
-  const url = `http://127.0.0.1:${port}`
+  const url = `http://127.0.0.1:${port}${path}`
   issuer.allowGateway(url)
   const { options } = loadConfig({
     PUBLIC_URL: url,
