@@ -37,12 +37,22 @@ export function crossChecks({ values, label }: Pick<ReadSettings, 'values' | 'la
       `${label('STATIC_DIR')} and ${label('FRONTEND_URL')} are both set: remove one, as the frontend comes from a folder or from its development server`,
     )
   }
+  if (values.FRONTEND_URL && isOurs(values.FRONTEND_URL, values)) {
+    faults.push(
+      `${label('FRONTEND_URL')} is the gateway itself: give it the address of the development server, such as http://localhost:5173`,
+    )
+  }
   if (values.METRICS_PORT && values.METRICS_PORT === values.PORT) {
     faults.push(
       `${label('METRICS_PORT')} is the same as ${label('PORT')}: give it another, since metrics are not for the public`,
     )
   }
   return faults
+}
+
+/** Plain http is for this machine, where the gateway itself has that port. */
+function isOurs({ origin, protocol, port }: URL, { PUBLIC_URL, PORT }: Partial<Values>): boolean {
+  return origin === PUBLIC_URL?.origin || (protocol === 'http:' && Number(port || 80) === PORT)
 }
 
 /** What works but is probably not meant. */

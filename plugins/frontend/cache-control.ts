@@ -11,7 +11,7 @@ const forever = 31_536_000
  * @param isPrivate only for those who are signed in, so no cache that users share may keep it
  */
 export function cacheControl(path: string, isPrivate: boolean): string {
-  const file = path.replace(/\.(br|gz)$/, '')
+  const file = path.replace(/\.(br|gz|deflate)$/, '')
   if (/\.html?$/.test(file) || !hasHashedName(file)) return isPrivate ? 'private, no-cache' : 'no-cache'
   return `${isPrivate ? 'private' : 'public'}, max-age=${forever}, immutable`
 }

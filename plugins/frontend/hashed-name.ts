@@ -34,7 +34,7 @@ function endsInHash(stem: string, extension = ''): boolean {
 const isMadeByBundlers = /^(m?js|css|map|woff2?)$/
 
 function isExtension(part = ''): boolean {
-  return /^([a-z][a-z\d]{0,9}|LICENSE)$/.test(part)
+  return /^([a-z][a-z\d]{0,11}|LICENSE)$/.test(part)
 }
 
 /** A few words and numbers, as people put them together: `DatePick`, `UserList`, `Photo_12`, `RETINA2X`. */

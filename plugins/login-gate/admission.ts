@@ -1,3 +1,4 @@
+import { prefersPage } from '../errors/error-page.ts'
 import { type LoginRounds, maxLogins, maxReentries } from './login-rounds.ts'
 
 /** A request for a page or a file of the frontend. */
@@ -33,7 +34,7 @@ export function decideAdmission(visit: Visit, isStrict: boolean): Admission {
 /** A person goes there. */
 export function isNavigation({ method, accept, secFetchMode = 'navigate' }: Visit): boolean {
   const reads = method === 'GET' || method === 'HEAD'
-  return reads && secFetchMode === 'navigate' && (accept?.includes('text/html') ?? false)
+  return reads && secFetchMode === 'navigate' && prefersPage(accept)
 }
 
 /**

@@ -128,6 +128,11 @@ test('rules between variables', () => {
     () => load({ STATIC_DIR: '/srv', FRONTEND_URL: 'http://localhost:5173' }, { '/srv/index.html': '' }),
     /^STATIC_DIR and FRONTEND_URL are both set: remove one/,
   )
+  assertFault(() => load({ FRONTEND_URL: 'http://127.0.0.1:3000' }), /^FRONTEND_URL is the gateway itself/)
+  assertFault(
+    () => load({ PUBLIC_URL: 'https://app.example.com', FRONTEND_URL: 'https://app.example.com/dev' }),
+    /^FRONTEND_URL is the gateway itself/,
+  )
   assertFault(() => load({ METRICS_PORT: '3000' }), /^METRICS_PORT is the same as PORT/)
   assert.ok(load({ PORT: '0', METRICS_PORT: '0' }))
 })

@@ -19,6 +19,8 @@ const hashed = {
     'main.a4f2c81e.js.LICENSE.txt',
     'static/media/logo.6ce24c58023cc2f8fd88fe9d219db6c6.svg',
     '4f2a8c1e5d6b7a80c9d1.js',
+    'manifest.4f2a8c1e.webmanifest',
+    'workbox-4f2a8c1e.js',
     'runtime~main.0a1b2c3d4e5f.js',
   ],
   Angular: [
