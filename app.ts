@@ -1,6 +1,7 @@
 import Fastify, { type FastifyInstance, type FastifyPluginAsync } from 'fastify'
 import { type Clock, systemClock } from './plugins/clock.ts'
 import type { GatewayOptions } from './plugins/config/options.ts'
+import devServer from './plugins/dev-server/index.ts'
 import draining from './plugins/draining/index.ts'
 import errors from './plugins/errors/index.ts'
 import frontend from './plugins/frontend/index.ts'
@@ -8,6 +9,7 @@ import { type LogStream, serverOptions } from './plugins/http-server/index.ts'
 import issuer from './plugins/issuer/index.ts'
 import limiting from './plugins/limits/index.ts'
 import { defaultLimits, type Limits } from './plugins/limits/limits.ts'
+import loginGate from './plugins/login-gate/index.ts'
 import observability from './plugins/observability/index.ts'
 import oidcSession from './plugins/oidc-session/index.ts'
 import requestGuard from './plugins/request-guard/index.ts'
@@ -59,17 +61,18 @@ export function buildApp(options: GatewayOptions, extras: AppExtras = {}): Fasti
   app.register(tokenRenewal, renewal)
   app.register(tokenSources, { ...renewal, keys: session.keys, issuerUrl: oidc.issuer })
 
+  app.register(loginGate, {
+    publicUrl,
+    basePath: basePath(publicUrl),
+    sessionCookie: cookie.name,
+    sameSite: cookie.sameSite,
+  })
+
   app.register(async (scope) => navigations(scope, routeOptions))
   app.register(async (scope) => logoutNotices(scope, routeOptions))
   app.register(async (scope) => sessionEndpoints(scope, routeOptions), { prefix: '/bff' })
   app.register(async (scope) => guarded(scope, routeOptions, extras))
-  if (options.staticDir !== undefined) {
-    app.register(frontend, {
-      staticDir: options.staticDir,
-      https: publicUrl.protocol === 'https:',
-      issuerOrigin: oidc.issuer.origin,
-    })
-  }
+  app.register(async (scope) => frontendPages(scope, options))
   return app
 }
 
@@ -91,4 +94,26 @@ async function guarded(
     })
   }
   if (localRoutes) app.register(localRoutes)
+}
+
+/** Where browsers navigate and what their pages load, which needs no header. At the end: whatever is not ours. */
+async function frontendPages(app: FastifyInstance, options: GatewayOptions): Promise<void> {
+  const { publicUrl, oidc, staticDir, frontendUrl, requireLogin, csrfHeader } = options
+  app.addHook('onRoute', (route) => {
+    route.config = { ...route.config, navigation: true }
+  })
+  if (requireLogin) app.addHook('onRequest', app.loginGate.admit)
+
+  if (staticDir !== undefined) {
+    app.register(frontend, {
+      staticDir,
+      https: publicUrl.protocol === 'https:',
+      issuerOrigin: oidc.issuer.origin,
+      isPrivate: requireLogin,
+    })
+  }
+  if (frontendUrl !== undefined) {
+    const own = { publicUrl, basePath: basePath(publicUrl), csrfHeader, sessionCookie: options.cookie.name }
+    app.register(devServer, { frontendUrl, ...own })
+  }
 }

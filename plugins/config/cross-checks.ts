@@ -32,12 +32,27 @@ export function crossChecks({ values, label }: Pick<ReadSettings, 'values' | 'la
       `${label('SESSION_IDLE_TIMEOUT')} is longer than ${label('SESSION_LIFETIME')}: make it shorter, or the lifetime longer`,
     )
   }
+  if (values.STATIC_DIR !== undefined && values.FRONTEND_URL !== undefined) {
+    faults.push(
+      `${label('STATIC_DIR')} and ${label('FRONTEND_URL')} are both set: remove one, as the frontend comes from a folder or from its development server`,
+    )
+  }
+  if (values.FRONTEND_URL && isOurs(values.FRONTEND_URL, values)) {
+    faults.push(
+      `${label('FRONTEND_URL')} is the gateway itself: give it the address of the development server, such as http://localhost:5173`,
+    )
+  }
   if (values.METRICS_PORT && values.METRICS_PORT === values.PORT) {
     faults.push(
       `${label('METRICS_PORT')} is the same as ${label('PORT')}: give it another, since metrics are not for the public`,
     )
   }
   return faults
+}
+
+/** Plain http is for this machine, where the gateway itself has that port. */
+function isOurs({ origin, protocol, port }: URL, { PUBLIC_URL, PORT }: Partial<Values>): boolean {
+  return origin === PUBLIC_URL?.origin || (protocol === 'http:' && Number(port || 80) === PORT)
 }
 
 /** What works but is probably not meant. */
@@ -51,6 +66,16 @@ export function doubts(
       'REDIS_URL is not set: sessions live in the memory of this process, are lost when it ends and not shared with others',
     )
   }
+  if (values.FRONTEND_URL !== undefined && production) {
+    warnings.push(
+      'FRONTEND_URL is set: a development server gives out source code and is slow, prefer STATIC_DIR in production',
+    )
+  }
+  if (values.REQUIRE_LOGIN && values.STATIC_DIR === undefined && values.FRONTEND_URL === undefined) {
+    warnings.push(
+      'REQUIRE_LOGIN does nothing without STATIC_DIR or FRONTEND_URL: it is about the frontend that the gateway serves',
+    )
+  }
   for (const origin of values.CORS_ORIGINS ?? []) {
     const parsed = URL.parse(origin)
     if (parsed && isPlainHttp(parsed))
@@ -59,7 +84,7 @@ export function doubts(
   return [...warnings, ...likelySlips(environment)]
 }
 
-const ourPrefixes = /^(OIDC|SESSION|COOKIE|REDIS|SHUTDOWN|REFRESH|CORS|CSRF)_/
+const ourPrefixes = /^(OIDC|SESSION|COOKIE|REDIS|SHUTDOWN|REFRESH|CORS|CSRF|STATIC|FRONTEND|REQUIRE)_/
 
 function likelySlips(environment: Environment): string[] {
   const unknown = Object.keys(environment).filter(

@@ -84,6 +84,8 @@ function toOptions(
     refreshBeforeExpirationMs: values.REFRESH_BEFORE_EXPIRATION,
     upstreams,
     ...(values.STATIC_DIR !== undefined && { staticDir: values.STATIC_DIR }),
+    ...(values.FRONTEND_URL !== undefined && { frontendUrl: values.FRONTEND_URL }),
+    requireLogin: values.REQUIRE_LOGIN,
     corsOrigins: values.CORS_ORIGINS ?? [],
     csrfHeader: values.CSRF_HEADER,
     ...(values.METRICS_PORT !== undefined && { metricsPort: values.METRICS_PORT }),

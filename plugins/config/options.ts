@@ -16,6 +16,10 @@ export interface GatewayOptions {
   upstreams: UpstreamOptions[]
   /** Folder with the built frontend. */
   staticDir?: string
+  /** The frontend's development server, instead of `staticDir`. */
+  frontendUrl?: URL
+  /** Pages and files of the frontend are for those who are signed in. */
+  requireLogin: boolean
   /** Exact origins that may call with credentials. */
   corsOrigins: string[]
   /** Lower-case name of the header that `/api` and the session endpoints demand with the value `1`. */

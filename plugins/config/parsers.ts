@@ -16,6 +16,10 @@ export function oneOf<const T extends string>(...choices: T[]): Parser<T> {
   }
 }
 
+export function flag(text: string): boolean {
+  return oneOf('true', 'false')(text) === 'true'
+}
+
 /** 0 lets the system choose. */
 export function port(text: string): number {
   const number = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN

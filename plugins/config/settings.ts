@@ -175,6 +175,19 @@ export const settings = {
     meaning: 'Folder with the built frontend, served with SPA fallback to `index.html`',
     show: ({ staticDir }) => staticDir,
   },
+  FRONTEND_URL: {
+    parse: urls.baseUrl('http://localhost:5173'),
+    meaning:
+      "The frontend's development server, such as Vite's, instead of `STATIC_DIR`: whatever is not the gateway's own comes from there, hot reload included. Plain http on loopback hosts only",
+    show: ({ frontendUrl }) => frontendUrl && urls.formatUrl(frontendUrl),
+  },
+  REQUIRE_LOGIN: {
+    parse: parse.flag,
+    default: 'false',
+    meaning:
+      '`true`: the frontend is for those who are signed in. Whoever opens a page of it is sent to the login and back; its files are 401',
+    show: ({ requireLogin }) => String(requireLogin),
+  },
   CORS_ORIGINS: {
     parse: urls.origins,
     separator: ',',

@@ -16,6 +16,12 @@ const catalogue = {
     details: 'The request did not show that it comes from the frontend',
   },
   BFF_LOGIN_REJECTED: { statusCode: 400, error: 'Login failed', details: 'The login could not be completed' },
+  BFF_LOGIN_LOOP: {
+    statusCode: 400,
+    error: 'Logging in does not help',
+    details:
+      'Several logins went well, but none led to a session that this browser came back with. See that it keeps cookies of this site and that its clock is right, then log in again',
+  },
   BFF_INVALID_RETURN_URL: {
     statusCode: 400,
     error: 'Invalid returnUrl',
@@ -92,6 +98,7 @@ const mendedByLogin: ReadonlySet<ErrorCode> = new Set([
   'BFF_SESSION_REQUIRED',
   'BFF_SESSION_ENDED',
   'BFF_LOGIN_REJECTED',
+  'BFF_LOGIN_LOOP',
 ])
 
 export interface ErrorContext {

@@ -74,8 +74,14 @@ function answer(thrown: unknown, request: FastifyRequest, reply: FastifyReply, l
 
   const seconds = retryAfterSeconds(error)
   if (seconds !== undefined) reply.header('retry-after', seconds)
-  if (request.routeOptions.config?.navigation && prefersPage(request.headers.accept)) {
+  if (isNavigation(request)) {
     return reply.type('text/html; charset=utf-8').send(errorPage(error, request.id, loginUrl))
   }
   return reply.send(errorBody(error, request.id, loginUrl))
+}
+
+/** What scripts and elements ask for is no navigation, whatever they accept. */
+function isNavigation({ routeOptions, headers }: FastifyRequest): boolean {
+  const mode = headers['sec-fetch-mode'] ?? 'navigate'
+  return routeOptions.config?.navigation === true && mode === 'navigate' && prefersPage(headers.accept)
 }

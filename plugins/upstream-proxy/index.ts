@@ -23,6 +23,8 @@ export interface UpstreamProxyOptions {
   basePath: string
   /** Name of the gateway's own cookie. */
   sessionCookie: string
+  /** Those that are passed on. Unset: all that browsers use. */
+  methods?: string[]
 }
 
 /**
@@ -32,7 +34,7 @@ export interface UpstreamProxyOptions {
  * lets a request run on whose browser has gone, and can't be told which headers and which token a replay needs.
  */
 const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, options) => {
-  const { upstream, csrfHeader, basePath, sessionCookie } = options
+  const { upstream, csrfHeader, basePath, sessionCookie, methods } = options
   const { prefix, target } = upstream
   const requestRules = {
     csrfHeader,
@@ -67,14 +69,16 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   app.addHook('onRequest', async (request) => {
     if (isWebSocketUpgrade(request.headers.upgrade)) closeWithSession(request, request.raw.socket)
   })
-  // Methods that are not routed at all get as far as to the hook that refuses them.
-  app.register(async (scope) => void scope.setNotFoundHandler(() => {}), { prefix })
+  // Methods that are not routed at all get as far as to the hook that refuses them. Where everything is the upstream's,
+  // what is not found is the gateway's to answer.
+  if (prefix !== '') app.register(async (scope) => void scope.setNotFoundHandler(() => {}), { prefix })
   app.register(httpProxy, {
     prefix,
     config: { csrf: upstream.csrf },
     upstream: target.href,
     handler: forward as never,
     websocket: true,
+    ...(methods && { httpMethods: methods }),
     wsUpstream: webSocketTarget(target),
     wsServerOptions: { WebSocket: BrowserSocket as never },
     wsClientOptions: webSocketClient(
@@ -127,7 +131,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   }
 
   function reportOf({ method, log }: FastifyRequest, path: string): Report {
-    return startReport({ method, url: target.origin + path, upstream: prefix }, log, app.metrics)
+    return startReport({ method, url: target.origin + path, upstream: prefix || '/' }, log, app.metrics)
   }
 
   async function reportHandshake(request: FastifyRequest, path: string, status: Promise<number>) {

@@ -23,7 +23,8 @@ const silentRefusals = new Set([
 ])
 
 /** Finishes the login: everything that came back is checked before there is a session. */
-export async function callback(app: FastifyInstance, { publicUrl, clock }: RouteOptions): Promise<void> {
+export async function callback(app: FastifyInstance, options: RouteOptions): Promise<void> {
+  const { publicUrl, requireLogin, clock } = options
   app.get(
     '/bff/callback',
     { config: { navigation: true }, exposeHeadRoute: false },
@@ -34,6 +35,7 @@ export async function callback(app: FastifyInstance, { publicUrl, clock }: Route
       try {
         const isLoggedIn = await finish(request, transaction)
         app.browserCookies.clearTransaction(reply, state)
+        if (requireLogin) app.loginGate.loginFinished(request, reply)
         return inFrame ? tellParent(reply, isLoggedIn) : reply.redirect(returnUrl)
       } catch (error) {
         // While the store can't be asked the browser keeps what it has.

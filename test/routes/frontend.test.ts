@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { assertError } from '../support/assert-error.ts'
-import { startInjectGateway } from '../support/inject-gateway.ts'
+import { setCookies } from '../support/inject-browser.ts'
+import { newKey, startInjectGateway } from '../support/inject-gateway.ts'
 
 const html = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' }
 
@@ -14,16 +15,21 @@ const built = {
   'assets/app-1a2b.js': 'run()',
   'assets/style.css': 'body{}',
   'docs/index.html': '<title>The docs</title>',
+  'assets/main.4f2a8c1e.js': 'main()',
+  'assets/main.4f2a8c1e.js.br': 'compressed by brotli',
+  'assets/main.4f2a8c1e.js.gz': 'compressed by gzip',
+  'assets/index-BX3k9a1Z.css.gz': 'compressed by gzip',
+  'assets/index-BX3k9a1Z.css': 'body{}',
   '.env': 'SECRET=1',
   '.git/config': 'SECRET=1',
   'assets/.hidden': 'SECRET=1',
 }
 
 /** A gateway with a built frontend, and something beside it that is nobody's business. */
-async function start(t: TestContext, env: Record<string, string> = {}) {
+async function start(t: TestContext, env: Record<string, string> = {}, more: Record<string, string> = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-frontend-'))
   t.after(() => rmSync(folder, { recursive: true }))
-  const files = Object.entries(built).map(([path, text]) => [`dist/${path}`, text] as const)
+  const files = Object.entries({ ...built, ...more }).map(([path, text]) => [`dist/${path}`, text] as const)
   for (const [path, text] of [...files, ['outside.txt', 'SECRET=1'] as const]) {
     const file = join(folder, path)
     mkdirSync(dirname(file), { recursive: true })
@@ -110,6 +116,110 @@ test('a page may be kept, but is asked for again each time', async (t) => {
   }
   const { etag } = (await get('/')).headers
   assert.equal((await get('/', { ...html, 'if-none-match': String(etag) })).statusCode, 304)
+})
+
+test('a file whose name holds a hash is kept for good, any other is asked for again', async (t) => {
+  const { get } = await start(t)
+  const kept = 'public, max-age=31536000, immutable'
+  for (const url of ['/assets/main.4f2a8c1e.js', '/assets/index-BX3k9a1Z.css?v=1']) {
+    assert.equal((await get(url)).headers['cache-control'], kept, url)
+  }
+  for (const url of ['/favicon.ico', '/assets/app-1a2b.js', '/assets/style.css']) {
+    assert.equal((await get(url)).headers['cache-control'], 'no-cache', url)
+  }
+})
+
+test('whoever has a file already is told so, and a part of it can be had', async (t) => {
+  const { get } = await start(t)
+  for (const url of ['/assets/main.4f2a8c1e.js', '/assets/style.css', '/']) {
+    const { etag, 'last-modified': lastModified } = (await get(url)).headers
+    for (const headers of [
+      { 'if-none-match': String(etag) },
+      { 'if-modified-since': String(lastModified) },
+    ]) {
+      const answer = await get(url, { ...html, ...headers })
+      assert.deepEqual([answer.statusCode, answer.body], [304, ''])
+    }
+    const changed = await get(url, { ...html, 'if-none-match': '"another"' })
+    assert.equal(changed.statusCode, 200)
+  }
+  const part = await get('/assets/style.css', { range: 'bytes=0-3' })
+  assert.deepEqual([part.statusCode, part.body], [206, 'body'])
+  assert.equal(part.headers['content-range'], 'bytes 0-3/6')
+  const beyond = await get('/assets/style.css', { range: 'bytes=9-' })
+  assert.deepEqual([beyond.statusCode, beyond.headers['content-range']], [416, 'bytes */6'])
+  assert.equal((await get('/assets/style.css', { 'if-match': '"another"' })).statusCode, 412)
+})
+
+test('a compressed copy beside a file goes to those who accept it', async (t) => {
+  const { get } = await start(t)
+  const script = '/assets/main.4f2a8c1e.js'
+  const expected: [url: string, accepted: string | undefined, encoding: string | undefined, body: string][] =
+    [
+      [script, 'gzip, deflate, br', 'br', 'compressed by brotli'],
+      [script, 'gzip', 'gzip', 'compressed by gzip'],
+      [script, 'br;q=0, gzip', 'gzip', 'compressed by gzip'],
+      [script, 'identity', undefined, 'main()'],
+      [script, undefined, undefined, 'main()'],
+      ['/assets/index-BX3k9a1Z.css', 'gzip, br', 'gzip', 'compressed by gzip'],
+      ['/assets/style.css', 'gzip, br', undefined, 'body{}'],
+    ]
+  for (const [url, accepted, encoding, body] of expected) {
+    const {
+      statusCode,
+      headers,
+      body: sent,
+    } = await get(url, accepted ? { 'accept-encoding': accepted } : {})
+    assert.deepEqual(
+      [statusCode, headers['content-encoding'], sent],
+      [200, encoding, body],
+      `${url} ${accepted}`,
+    )
+    assert.match(String(headers['content-type']), url.endsWith('.js') ? /javascript/ : /^text\/css/)
+    assert.match(String(headers.vary), /accept-encoding/i)
+    const kept = url === '/assets/style.css' ? 'no-cache' : 'public, max-age=31536000, immutable'
+    assert.equal(headers['cache-control'], kept)
+  }
+})
+
+test('a compressed page serves every page of the app', async (t) => {
+  const { get } = await start(
+    t,
+    {},
+    { 'index.html.br': 'the app by brotli', 'index.html.gz': 'the app by gzip' },
+  )
+  for (const url of ['/', '/index.html', '/orders', '/orders/7?tab=items']) {
+    for (const [accepted, encoding, body] of [
+      ['gzip, br', 'br', 'the app by brotli'],
+      ['gzip', 'gzip', 'the app by gzip'],
+      ['identity', undefined, built['index.html']],
+    ] as const) {
+      const answer = await get(url, { ...html, 'accept-encoding': accepted })
+      assert.deepEqual(
+        [answer.headers['content-encoding'], answer.body],
+        [encoding, body],
+        `${url} ${accepted}`,
+      )
+      assert.match(String(answer.headers['content-type']), /^text\/html/)
+      assert.match(String(answer.headers.vary), /accept-encoding/i)
+      assert.equal(answer.headers['cache-control'], 'no-cache')
+    }
+  }
+})
+
+test('a file sets no cookie, also not one that waits to be sealed with a new key', async (t) => {
+  const [old, fresh] = [newKey(), newKey()]
+  const gateway = await startInjectGateway(t, { env: { SESSION_KEYS: old } })
+  const browser = gateway.newBrowser()
+  await browser.signIn()
+  const { app } = await start(t, { SESSION_KEYS: `${fresh},${old}` })
+  const cookie = browser.cookies.headerFor(gateway.publicUrl) ?? ''
+  const headers = { cookie, 'x-csrf': '1', ...html }
+
+  assert.equal(setCookies(await app.inject({ url: '/bff/session', headers })).length, 1)
+  for (const url of ['/', '/orders', '/assets/main.4f2a8c1e.js', '/assets/style.css']) {
+    assert.deepEqual(setCookies(await app.inject({ url, headers })), [], url)
+  }
 })
 
 test('pages carry headers that keep foreign scripts and frames out', async (t) => {

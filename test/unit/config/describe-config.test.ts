@@ -29,6 +29,8 @@ REFRESH_BEFORE_EXPIRATION=1m
 API_URL=
 CONFIG_FILE=
 STATIC_DIR=
+FRONTEND_URL=
+REQUIRE_LOGIN=false
 CORS_ORIGINS=
 CSRF_HEADER=x-csrf
 METRICS_PORT=
@@ -58,6 +60,7 @@ const full = {
   REFRESH_BEFORE_EXPIRATION: '15s',
   API_URL: 'https://api.example.com/v1',
   STATIC_DIR: '/srv/app',
+  REQUIRE_LOGIN: 'true',
   CORS_ORIGINS: 'https://a.example.com,https://b.example.com',
   CSRF_HEADER: 'x-requested-by',
   METRICS_PORT: '9090',
@@ -77,11 +80,17 @@ test('what is described can be loaded again, but for the secrets', () => {
     OIDC_CLIENT_SECRET: '********',
     OIDC_CLIENT_PRIVATE_KEY_FILE: '',
     SESSION_KEYS: '********,********',
+    FRONTEND_URL: '',
     REDIS_URL: 'rediss://shop:********@redis.example.com/2',
     CONFIG_FILE: '',
   })
   assert.deepEqual(Object.keys(variables), settingNames)
   assert.ok(upstream?.startsWith('{"prefix":"/api","target":"https://api.example.com/v1","token":"user"'))
+})
+
+test('a development server is described as it was given', () => {
+  const lines = describeConfig(load({ FRONTEND_URL: 'http://localhost:5173/' }).options).split('\n')
+  assert.ok(lines.includes('FRONTEND_URL=http://localhost:5173'), lines.join('\n'))
 })
 
 test('upstreams are listed as the file would say them', () => {

@@ -25,6 +25,7 @@ test('the least configuration gives the documented defaults', () => {
     cookie: { name: 'bff', sameSite: 'strict' },
     refreshBeforeExpirationMs: 60_000,
     upstreams: [],
+    requireLogin: false,
     corsOrigins: [],
     csrfHeader: 'x-csrf',
     shutdown: { delayMs: 5000, timeoutMs: 30_000 },
@@ -129,6 +130,15 @@ test('rules between variables', () => {
     /^SESSION_IDLE_TIMEOUT is longer than SESSION_LIFETIME/,
   )
   assert.ok(load({ SESSION_IDLE_TIMEOUT: '1d', SESSION_LIFETIME: '24h' }))
+  assertFault(
+    () => load({ STATIC_DIR: '/srv', FRONTEND_URL: 'http://localhost:5173' }, { '/srv/index.html': '' }),
+    /^STATIC_DIR and FRONTEND_URL are both set: remove one/,
+  )
+  assertFault(() => load({ FRONTEND_URL: 'http://127.0.0.1:3000' }), /^FRONTEND_URL is the gateway itself/)
+  assertFault(
+    () => load({ PUBLIC_URL: 'https://app.example.com', FRONTEND_URL: 'https://app.example.com/dev' }),
+    /^FRONTEND_URL is the gateway itself/,
+  )
   assertFault(() => load({ METRICS_PORT: '3000' }), /^METRICS_PORT is the same as PORT/)
   assert.ok(load({ PORT: '0', METRICS_PORT: '0' }))
 })
@@ -156,6 +166,22 @@ test('a static folder without an index page is worth a warning', () => {
     load({ STATIC_DIR: '/srv' }, { '/srv/app.js': '' }).warnings.join(),
     /^STATIC_DIR has no index.html: \/srv$/,
   )
+})
+
+test('a development server in production is worth a warning', () => {
+  const frontend = { FRONTEND_URL: 'http://localhost:5173' }
+  const production = {
+    NODE_ENV: 'production',
+    PUBLIC_URL: 'https://app.example.com',
+    REDIS_URL: 'redis://redis',
+  }
+  assert.match(load({ ...production, ...frontend }).warnings.join(), /^FRONTEND_URL is set: a development/)
+  assert.deepEqual(load(frontend).warnings, [])
+})
+
+test('a login that is required for no frontend is worth a warning', () => {
+  assert.match(load({ REQUIRE_LOGIN: 'true' }).warnings.join(), /^REQUIRE_LOGIN does nothing without/)
+  assert.deepEqual(load({ REQUIRE_LOGIN: 'true', FRONTEND_URL: 'http://localhost:5173' }).warnings, [])
 })
 
 test('a plain http origin on another host is worth a warning', () => {

@@ -22,7 +22,7 @@ const durations: Cases['bad'] = [
 ]
 
 const webUrls: Cases['bad'] = [
-  ['app.example.com', /must be a full URL such as https:/],
+  ['app.example.com', /must be a full URL such as https?:/],
   ['ftp://app.example.com', /must be a full URL/],
   ['https:app.example.com', /must be a full URL/],
   ['https://a b', /must be a full URL/],
@@ -235,6 +235,24 @@ const cases: Record<Exclude<SettingName, 'CONFIG_FILE'>, Cases> = {
       ['/srv/app/index.html', /must be a folder that exists/],
     ],
     read: ({ staticDir }) => staticDir,
+  },
+  FRONTEND_URL: {
+    good: [
+      ['http://localhost:5173', 'http://localhost:5173/'],
+      ['http://[::1]:5173/shop/', 'http://[::1]:5173/shop'],
+      ['https://dev.example.com', 'https://dev.example.com/'],
+    ],
+    bad: webUrls,
+    read: ({ frontendUrl }) => frontendUrl?.href,
+  },
+  REQUIRE_LOGIN: {
+    good: [
+      ['true', true],
+      ['TRUE', true],
+      ['false', false],
+    ],
+    bad: ['1', 'yes', 'on'].map((text) => [text, /must be one of true, false/]),
+    read: ({ requireLogin }) => requireLogin,
   },
   CORS_ORIGINS: {
     good: [

@@ -1,0 +1,49 @@
+import { randomBytes } from 'node:crypto'
+import type { FastifyInstance } from 'fastify'
+import { buildApp } from '../../app.ts'
+import type { DemoIssuer } from '../../demo/issuer.ts'
+import { loadConfig } from '../../plugins/config/load-config.ts'
+import { freePort } from '../support/redis.ts'
+
+export interface BrowserGateway {
+  /** On 127.0.0.1: for a browser another site than `localhost`, where the issuer is. */
+  url: string
+  app: FastifyInstance
+  close(): Promise<void>
+}
+
+/**
+ * The whole gateway in this process, on a port of its own.
+ * @param env over the least that is needed
+ * @param path of its public URL
+ */
+export async function startGateway(
+  issuer: DemoIssuer,
+  env: Record<string, string>,
+  path = '',
+): Promise<BrowserGateway> {
+  const port = await freePort()
+  const url = `http://127.0.0.1:${port}${path}`
+  issuer.allowGateway(url)
+  const { options } = loadConfig({
+    PUBLIC_URL: url,
+    OIDC_ISSUER: issuer.issuer,
+    OIDC_CLIENT_ID: issuer.clientId,
+    OIDC_CLIENT_SECRET: issuer.clientSecret,
+    SESSION_KEYS: randomBytes(32).toString('base64'),
+    LOG_LEVEL: 'silent',
+    ...env,
+  })
+  const app = buildApp(options)
+  await app.listen({ host: '127.0.0.1', port })
+  return {
+    url,
+    app,
+    async close() {
+      const closed = app.close()
+      // Browsers keep theirs open for more than a minute.
+      app.server.closeAllConnections()
+      await closed
+    },
+  }
+}

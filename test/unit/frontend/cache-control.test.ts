@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { test } from 'node:test'
+import { cacheControl } from '../../../plugins/frontend/cache-control.ts'
+import { hasHashedName } from '../../../plugins/frontend/hashed-name.ts'
+
+const hashed = {
+  Vite: [
+    'assets/index-BX3k9a1Z.js',
+    'assets/index-DiwrgTda.css',
+    'assets/index-B_x-9a1Z.js',
+    'assets/react-CHdo91hT.svg',
+    'assets/index--Q7wZa1k.js.map',
+    'assets/inter-latin-400-normal-C38fXH4l.woff2',
+  ],
+  webpack: [
+    'main.4f2a8c1e.css',
+    'main.4f2a8c1e.chunk.js',
+    'main.a4f2c81e.js.LICENSE.txt',
+    'static/media/logo.6ce24c58023cc2f8fd88fe9d219db6c6.svg',
+    '4f2a8c1e5d6b7a80c9d1.js',
+    'manifest.4f2a8c1e.webmanifest',
+    'workbox-4f2a8c1e.js',
+    'runtime~main.0a1b2c3d4e5f.js',
+  ],
+  Angular: [
+    'main-5KQF3V2H.js',
+    'chunk-ABCDEFGH.js',
+    'styles-KYXZBUVW.css',
+    'polyfills.4f2a8c1e5d6b7a80.js',
+    'media/roboto-KYXZB323.woff2',
+  ],
+  'Parcel, Next and SvelteKit': [
+    'index.4f2a8c1e.js',
+    '_next/static/chunks/123-4f2a8c1e5d6b7a80.js',
+    '_app/immutable/chunks/BX3k9a1Z.js',
+    '_app/immutable/entry/start.BX3k9a1Z.js',
+  ],
+}
+for (const [bundler, paths] of Object.entries(hashed)) {
+  test(`names that ${bundler} gives are taken for hashed`, () => {
+    for (const path of paths) assert.ok(hasHashedName(path), path)
+  })
+}
+
+const ordinary = [
+  'jquery-ui-dialog.js',
+  'jquery-3.7.1.min.js',
+  'bootstrap.bundle.min.css',
+  'lodash.4.17.21.js',
+  'favicon.ico',
+  'robots.txt',
+  'manifest.webmanifest',
+  'apple-touch-icon-180x180.png',
+  'banner-1200x600.png',
+  'logo-retina2x.png',
+  'logo-RETINA2X.png',
+  'font-Roboto2x.woff',
+  'icon-facebook.svg',
+  'report-20240131.pdf',
+  'build-20240131a.js',
+  'photo-2024-01-31.jpg',
+  'polyfills-es2015.js',
+  'lib-es2015en.js',
+  'vue-DatePick.js',
+  'vue-Settings.js',
+  'x-AppMatch.js',
+  'x-HTMLview.js',
+  'x-userUUID.js',
+  'x-Base64Js.js',
+  'page-facade12.js',
+  'page.effaced.js',
+  'about-LICENSES.txt',
+  'worker.js',
+  'deadbeef/app.js',
+  'v4f2a8c1e/app.js',
+  'no-extension-4f2a8c1e',
+  '.4f2a8c1e',
+]
+test('names that people give are not', () => {
+  for (const path of ordinary) assert.ok(!hasHashedName(path), path)
+})
+
+test('nine in ten hashes are recognised, whichever way they are written', () => {
+  const digests = Array.from({ length: 2000 }, (_, n) => createHash('sha256').update(String(n)).digest())
+  const names = {
+    base64url: (digest: Buffer) => `assets/index-${digest.toString('base64url').slice(0, 8)}.js`,
+    hexadecimal: (digest: Buffer) => `main.${digest.toString('hex').slice(0, 8)}.js`,
+  }
+  for (const [notation, name] of Object.entries(names)) {
+    const recognised = digests.filter((digest) => hasHashedName(name(digest))).length / digests.length
+    assert.ok(recognised > 0.9, `${notation}: ${recognised}`)
+  }
+})
+
+test('what is hashed is kept for a year, and so is its compressed copy', () => {
+  for (const path of ['assets/index-BX3k9a1Z.js', 'assets/index-BX3k9a1Z.js.br', 'main.4f2a8c1e.css.gz']) {
+    assert.equal(cacheControl(path, false), 'public, max-age=31536000, immutable')
+    assert.equal(cacheControl(path, true), 'private, max-age=31536000, immutable')
+  }
+})
+
+test('pages and whatever is not hashed are asked for again each time', () => {
+  for (const path of ['index.html', 'index.html.br', 'page-4f2a8c1e.html', 'a.4f2a8c1e.htm', 'logo.svg']) {
+    assert.equal(cacheControl(path, false), 'no-cache')
+    assert.equal(cacheControl(path, true), 'private, no-cache')
+  }
+})
