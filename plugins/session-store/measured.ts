@@ -10,7 +10,7 @@ const operations = [
   'destroyBy',
   'lock',
   'claim',
-  'isClaimed',
+  'claimLastsMs',
   'ping',
 ] as const satisfies (keyof SessionStore)[]
 

@@ -88,7 +88,7 @@ export function createMemoryStore({ clock, maxSessions = 50_000 }: MemoryStoreOp
       return true
     },
 
-    isClaimed: async (name) => claims.get(name) !== undefined,
+    claimLastsMs: async (name) => claims.remainingMs(name),
 
     async ping() {},
 

@@ -101,7 +101,7 @@ export function createRedisStore({ connection }: RedisStoreOptions): SessionStor
       return answer === 'OK'
     },
 
-    isClaimed: async (name) => (await run((redis) => redis.exists(claimKey(name)))) > 0,
+    claimLastsMs: async (name) => Math.max(0, await run((redis) => redis.pttl(claimKey(name)))),
 
     async ping() {
       await run((redis) => redis.ping())

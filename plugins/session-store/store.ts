@@ -45,8 +45,8 @@ export interface SessionStore {
   /** True for the first to claim `name` within `ttlMs`, false for all others: what may be used only once. */
   claim(name: string, ttlMs: number): Promise<boolean>
 
-  /** Whether `name` was claimed and the claim has not lapsed. Claims nothing. */
-  isClaimed(name: string): Promise<boolean>
+  /** How long the claim on `name` still lasts, in milliseconds: 0 when there is none. Claims nothing. */
+  claimLastsMs(name: string): Promise<number>
 
   /** Resolves when the store answers. */
   ping(): Promise<void>

@@ -6,6 +6,7 @@ import {
   LogoutTokenError,
   logoutTokenLifetimeMs,
 } from '../../plugins/issuer/logout-token.ts'
+import { rememberEnd } from '../../plugins/oidc-session/ended-sid.ts'
 import { sidIndex, subjectIndex } from '../../plugins/oidc-session/sessions.ts'
 
 type Notice = FastifyRequest<{ Body: URLSearchParams | undefined }>
@@ -30,7 +31,9 @@ export async function backchannelLogout(app: FastifyInstance): Promise<void> {
     reply.header('cache-control', 'no-store')
     const notice = await verify(request)
     const used = usedName(notice)
-    if (await app.sessionStore.isClaimed(used)) throw replayed()
+    if ((await app.sessionStore.claimLastsMs(used)) > 0) throw replayed()
+    // First, so that a login under way either finds this or has a session by now that is ended with the others.
+    if ('sid' in notice) await rememberEnd(app.sessionStore, notice)
     const index =
       'sid' in notice ? sidIndex(notice.issuer, notice.sid) : subjectIndex(notice.issuer, notice.subject)
     const sessions = await app.sessionStore.destroyBy(index)

@@ -3,10 +3,12 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { type Login, LoginError } from '../../plugins/issuer/issuer.ts'
 import { withoutProtocolClaims } from '../../plugins/oidc-session/claims.ts'
+import { hasEndedWithin } from '../../plugins/oidc-session/ended-sid.ts'
 import { type LoginTransaction, transactionLifetimeMs } from '../../plugins/oidc-session/login-transaction.ts'
 import { displayName } from '../../plugins/oidc-session/session-record.ts'
-import { type NewSession, sessionHash } from '../../plugins/oidc-session/sessions.ts'
+import { type NewSession, type Session, sessionHash } from '../../plugins/oidc-session/sessions.ts'
 import { tokenSetFrom } from '../../plugins/oidc-session/token-set.ts'
+import { revoke } from './end-session.ts'
 import type { RouteOptions } from './options.ts'
 import { callbackUrl } from './paths.ts'
 import { tellParent } from './tell-parent.ts'
@@ -57,6 +59,7 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     const { reference, session } = await app.sessions.begin(
       newSession(login, requestedAt, request.query['session_state']),
     )
+    await rejectIfEnded(request, session, clock.now() - transaction.startedAt)
     app.browserCookies.setSessionReference(request, reference)
     app.metrics.sessionStarted()
     request.log.info({
@@ -65,6 +68,19 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
       sessionHash: sessionHash(session),
     })
     return true
+  }
+
+  /** By a notice of the issuer that came while this login was under way: what it would have ended was not there yet. */
+  async function rejectIfEnded(
+    request: CallbackRequest,
+    session: Session,
+    underWayMs: number,
+  ): Promise<void> {
+    if (!(await hasEndedWithin(app.sessionStore, session.record, underWayMs))) return
+    const record = await app.sessions.end(session)
+    request.log.warn({ event: 'login.rejected', reason: 'ended_meanwhile' })
+    await revoke(app, request, record?.tokenSet.refreshToken)
+    throw new GatewayError('BFF_LOGIN_REJECTED', { details: 'The issuer has ended this session meanwhile' })
   }
 
   function openTransaction(request: CallbackRequest): LoginTransaction {

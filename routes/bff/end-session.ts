@@ -22,8 +22,8 @@ export async function endSession(
   return record
 }
 
-/** A logout succeeds here whether or not the issuer takes the token back. */
-async function revoke(
+/** A session ends here whether or not the issuer takes the token back. */
+export async function revoke(
   app: FastifyInstance,
   request: FastifyRequest,
   refreshToken: string | undefined,

@@ -14,6 +14,7 @@ import { createHttpBrowser } from '../../demo/http-browser.ts'
 import { startIssuer } from '../../demo/issuer.ts'
 import { StoreUnavailableError } from '../../plugins/session-store/store.ts'
 import { assertError } from '../support/assert-error.ts'
+import { createFakeClock } from '../support/fake-clock.ts'
 import { type FaultyIssuer, metadataPath, startFaultyIssuer } from '../support/faulty-issuer.ts'
 import { type InjectBrowser, setCookies } from '../support/inject-browser.ts'
 import { type InjectGateway, newKey, startInjectGateway } from '../support/inject-gateway.ts'
@@ -105,6 +106,30 @@ test('a notice with a sid ends that session only, and with sub alone all of that
   await browser.signIn('alice')
   assertDone(await notify(world, await issuer.sign(logoutClaims(issuer, { sub: 'alice' }))))
   assert.deepEqual(await Promise.all([browser, again, bob].map(isSignedIn)), [false, false, true])
+})
+
+test('a login under way is ended by a notice that comes meanwhile, one begun afterwards is not', async (t) => {
+  const issuer = await startFaultyIssuer()
+  t.after(() => issuer.close())
+  const clock = createFakeClock(Date.now())
+  const gateway = await startInjectGateway(t, { issuer, extras: { clock } })
+  const browser = gateway.newBrowser()
+  await browser.signIn()
+  const sid = await sidOf(browser)
+  const callback = await browser.authorize(await browser.beginLogin())
+  await clock.advance(1000)
+  assertDone(await notify(gateway, await issuer.sign(logoutClaims(issuer, { sid }))))
+  await clock.advance(1000)
+
+  const response = await browser.call(callback)
+  assertError(response, 400, 'BFF_LOGIN_REJECTED', { loginUrl: '/bff/login' })
+  assert.equal(await isSignedIn(browser), false)
+  const [granted] = issuer.events.grants('authorization_code').slice(-1)
+  const [revoked] = issuer.events.revocations()
+  assert.equal(revoked?.tokenHash, granted?.issuedRefreshTokenHash)
+
+  await browser.signIn()
+  assert.equal(await sidOf(browser), sid)
 })
 
 test('a notice about nobody here is heeded too', async (t) => {
@@ -451,7 +476,7 @@ test('a key that the issuer has taken into use meanwhile is fetched', async (t) 
   assert.equal(await isSignedIn(browser), false)
 })
 
-for (const method of ['isClaimed', 'destroyBy', 'claim'] as const) {
+for (const method of ['claimLastsMs', 'destroyBy', 'claim'] as const) {
   test(`when the store fails (${method}) a notice is answered 503, and good when it is sent again`, async (t) => {
     const world = await start(t)
     const { issuer, browser, sid, app } = world
