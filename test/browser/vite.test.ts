@@ -80,7 +80,7 @@ async function start(t: TestContext, { env = {}, path = '' }: Wanted = {}) {
 
 /** Only the port is another: any free one. */
 async function documentedConfig(): Promise<UserConfig> {
-  const [, snippet = ''] = codeBlocks(readme, 'js')
+  const snippet = codeBlocks(readme, 'js').find((block) => block.includes('vite.config.js')) ?? ''
   const { default: config } = await import(`data:text/javascript,${encodeURIComponent(snippet)}`)
   assert.equal(config.server.port, 5173)
   return { ...config, server: { ...config.server, port: 0, strictPort: false, host: '127.0.0.1' } }
