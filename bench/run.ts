@@ -1,5 +1,6 @@
 import { proxy } from './proxy.ts'
 import { storm } from './storm.ts'
+import { stream } from './stream.ts'
 
 /**
  * `npm run bench`: all benchmarks, or those that are named.
@@ -8,7 +9,7 @@ import { storm } from './storm.ts'
  *
  * What counts is each benchmark's ratio between variants measured side by side, never a figure by itself.
  */
-const benchmarks = { proxy, storm }
+const benchmarks = { proxy, storm, stream }
 
 const known = Object.keys(benchmarks)
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : known

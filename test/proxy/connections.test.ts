@@ -3,7 +3,16 @@ import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { test } from 'node:test'
 import { until } from '../support/until.ts'
-import { closed, errorCode, goes, ok, open, startGateway, startUpstream } from './support.ts'
+import {
+  closed,
+  errorCode,
+  goes,
+  ok,
+  open,
+  startGateway,
+  startTcpUpstream,
+  startUpstream,
+} from './support.ts'
 
 test('an upstream gets as many connections as it may have, and every request its answer', async (t) => {
   let underWay = 0
@@ -81,16 +90,12 @@ for (const [what, answer] of [
 }
 
 test('an unused connection is closed after keepAliveTimeout, even if the upstream would keep it longer', async (t) => {
-  const upstream = await startUpstream(t, (arrival) => {
-    arrival.response.setHeader('keep-alive', 'timeout=600')
-    ok(arrival)
-  })
+  const answer = 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nKeep-Alive: timeout=600\r\n\r\n'
+  const upstream = await startTcpUpstream(t, (socket) => socket.write(answer))
   const gateway = await startGateway(t, [{ target: upstream.url, keepAliveTimeoutMs: 1000 }])
-  const call = gateway.call('/api/x')
-  const { request } = await upstream.nextArrival()
-  const ended = closed(request.socket)
-  await call
-  await ended
   await gateway.call('/api/x')
-  assert.equal(upstream.connections(), 2)
+  const [socket = assert.fail()] = upstream.sockets
+  await closed(socket)
+  await gateway.call('/api/x')
+  assert.equal(upstream.sockets.length, 2)
 })

@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http'
 import { createServer } from 'node:https'
 import { test } from 'node:test'
 import { listen, stop } from '../../demo/listen.ts'
+import { heldBytes, writtenUntilHeld } from './back-pressure.ts'
 import { closed, errorCode, open, readUntil, startGateway } from './support.ts'
 import { cert, key, startTlsApi, tellBySocket } from './tls-support.ts'
 
@@ -132,4 +133,33 @@ test('WebSockets of an upstream with HTTP/2 go by HTTP/1.1', async (t) => {
   const gateway = await startGateway(t, [{ target: api.url, ca: cert, http2: true }])
   assert.equal(JSON.parse((await gateway.call('/api/x')).text).httpVersion, '2.0')
   assert.equal(await tellBySocket(api, gateway), '1.1')
+})
+
+test('a browser that does not read holds an upstream with HTTP/2 back', async (t) => {
+  const api = await startTlsApi(t, {}, () => {})
+  const gateway = await startGateway(t, [{ target: api.url, ca: cert, http2: true }])
+  const outgoing = open(gateway.port, '/api/x')
+  outgoing.on('error', () => {}).end()
+  t.after(() => outgoing.destroy())
+  const [, response] = await once(api.events, 'request')
+  response.stream.on('error', () => {})
+  response.flushHeaders()
+  const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage]
+  incoming.on('error', () => {}).pause()
+
+  const written = await writtenUntilHeld(response)
+
+  assert.ok(written < heldBytes, `${written} bytes`)
+})
+
+test('an upstream with HTTP/2 that does not read holds the browser back', async (t) => {
+  const api = await startTlsApi(t, {}, ({ stream }) => stream.on('error', () => {}))
+  const gateway = await startGateway(t, [{ target: api.url, ca: cert, http2: true }])
+  const outgoing = open(gateway.port, '/api/x', { method: 'POST' })
+  outgoing.on('error', () => {})
+  t.after(() => outgoing.destroy())
+
+  const written = await writtenUntilHeld(outgoing)
+
+  assert.ok(written < heldBytes, `${written} bytes`)
 })

@@ -33,6 +33,7 @@ test('serverName is the name that is asked for, and that the certificate must be
     { ...target, serverName: 'localhost' },
     { ...target, prefix: '/other', serverName: 'other.example' },
     { ...target, prefix: '/host' },
+    { ...target, target: api.url, prefix: '/named', serverName: 'other.example' },
   ])
 
   const { status, text } = await gateway.call('/api/x')
@@ -42,6 +43,6 @@ test('serverName is the name that is asked for, and that the certificate must be
   await tellBySocket(api, gateway)
   assert.deepEqual(api.names, ['localhost', 'localhost'])
 
-  for (const prefix of ['/other', '/host'])
+  for (const prefix of ['/other', '/host', '/named'])
     assert.equal((await gateway.call(`${prefix}/x`)).status, 502, prefix)
 })
