@@ -51,6 +51,11 @@ export function doubts(
       'REDIS_URL is not set: sessions live in the memory of this process, are lost when it ends and not shared with others',
     )
   }
+  if (values.TLS_CERT_FILE !== undefined && values.PUBLIC_URL?.protocol === 'http:') {
+    warnings.push(
+      'PUBLIC_URL begins with http although TLS_CERT_FILE is set: browsers reach the gateway by https alone',
+    )
+  }
   for (const origin of values.CORS_ORIGINS ?? []) {
     const parsed = URL.parse(origin)
     if (parsed && isPlainHttp(parsed))
@@ -59,7 +64,7 @@ export function doubts(
   return [...warnings, ...likelySlips(environment)]
 }
 
-const ourPrefixes = /^(OIDC|SESSION|COOKIE|REDIS|SHUTDOWN|REFRESH|CORS|CSRF)_/
+const ourPrefixes = /^(OIDC|SESSION|COOKIE|REDIS|SHUTDOWN|REFRESH|CORS|CSRF|TLS)_/
 
 function likelySlips(environment: Environment): string[] {
   const unknown = Object.keys(environment).filter(
