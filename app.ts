@@ -13,6 +13,7 @@ import oidcSession from './plugins/oidc-session/index.ts'
 import requestGuard from './plugins/request-guard/index.ts'
 import sessionCookie from './plugins/session-cookie/index.ts'
 import sessionStore from './plugins/session-store/index.ts'
+import tls from './plugins/tls/index.ts'
 import tokenRenewal from './plugins/token-renewal/index.ts'
 import upstreamProxy from './plugins/upstream-proxy/index.ts'
 import { logoutNotices, navigations, sessionEndpoints } from './routes/bff/index.ts'
@@ -42,6 +43,7 @@ export function buildApp(options: GatewayOptions, extras: AppExtras = {}): Fasti
   app.register(errors, { loginUrl })
   app.register(limiting, limits)
   app.register(draining)
+  if (options.tls) app.register(tls, { ...options.tls, clock })
   app.register(observability, { host: options.host, metricsPort: options.metricsPort })
 
   app.register(sessionStore, { redisUrl: options.redisUrl, clock })
