@@ -10,6 +10,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
+import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { type Gateway, type GatewayOptions, startGateway, type WantedUpstream } from '../proxy/support.ts'
 import { selfSignedCertificate } from '../support/certificate.ts'
 import { freePort } from '../support/redis.ts'
@@ -22,6 +23,10 @@ export interface TlsGateway extends Gateway {
   /** A connection by HTTP/2. */
   connect(): Promise<ClientHttp2Session>
 }
+
+/** One for all, since by its name OpenSSL finds only one. This process's own `fetch` trusts it. */
+const certificate = selfSignedCertificate()
+setDefaultCACertificates([...getCACertificates('default'), certificate.cert])
 
 /** Upstreams are as for {@link startGateway}. */
 export async function startTlsGateway(
@@ -45,7 +50,7 @@ export function writeCertificate(t: TestContext) {
   const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-tls-'))
   t.after(() => rmSync(folder, { recursive: true }))
   const files = { certFile: join(folder, 'tls.crt'), keyFile: join(folder, 'tls.key') }
-  const { cert, key } = selfSignedCertificate()
+  const { cert, key } = certificate
   writeFileSync(files.certFile, cert)
   writeFileSync(files.keyFile, key)
   return { ...files, cert, key, folder }
