@@ -41,9 +41,13 @@ const subjectAlternativeNames = sequence(
 
 /** Tag, length, content. */
 function der(tag: number, content: Buffer): Buffer {
-  const { length } = content
-  const header = length < 128 ? [tag, length] : [tag, 0x82, length >> 8, length & 0xff]
-  return Buffer.concat([Buffer.from(header), content])
+  return Buffer.concat([Buffer.from([tag, ...derLength(content.length)]), content])
+}
+
+/** In as few bytes as it takes: browsers insist on it. */
+function derLength(length: number): number[] {
+  if (length < 0x80) return [length]
+  return length < 0x100 ? [0x81, length] : [0x82, length >> 8, length & 0xff]
 }
 
 function sequence(...members: Buffer[]): Buffer {
