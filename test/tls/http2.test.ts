@@ -5,8 +5,11 @@ import type { ClientHttp2Stream } from 'node:http2'
 import { buffer } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
+import type { FastifyPluginAsync } from 'fastify'
 import { startIssuer } from '../../demo/issuer.ts'
 import { closed, errorCode, signIn, startUpstream } from '../proxy/support.ts'
+import { createFakeClock } from '../support/fake-clock.ts'
+import { until } from '../support/until.ts'
 import { openStream, replyOf, request, startTlsGateway } from './support.ts'
 
 const megabyte = 1024 * 1024
@@ -266,6 +269,53 @@ for (const [what, leave] of Object.entries(departures)) {
     assert.deepEqual(errorsOf(gateway.logs), [])
   })
 }
+
+test('a browser that goes while its token is renewed sends the upstream nothing', async (t) => {
+  const issuer = await startIssuer({ accessTokenLifetime: 600 })
+  t.after(() => issuer.close())
+  const upstream = await startUpstream(t)
+  const clock = createFakeClock(Date.now())
+  const upstreams = [{ target: upstream.url, token: 'user' as const }]
+  const gateway = await startTlsGateway(t, upstreams, { issuer, extras: { clock } })
+  const cookie = await signIn(gateway)
+  const [asked, answer] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  issuer.provider.use(async (ctx, next) => {
+    if (ctx.path === '/token') asked.resolve()
+    if (ctx.path === '/token') await answer.promise
+    await next()
+  })
+  await clock.advance(600_000)
+  const session = await gateway.connect()
+  const stream = openStream(session, '/api/x', { cookie })
+  await asked.promise
+
+  stream.destroy()
+  await request(session, '/healthz')
+  answer.resolve()
+
+  await until(() => gateway.logs.some(({ event }) => event === 'token.renewal.done'))
+  await request(session, '/healthz')
+  assert.equal(upstream.arrivals.length, 0)
+})
+
+test('half a body is never taken for a whole one, by local routes either', async (t) => {
+  const handled: unknown[] = []
+  const localRoutes: FastifyPluginAsync = async (app) => {
+    app.post('/local/note', async ({ body }) => handled.push(body))
+  }
+  const gateway = await startTlsGateway(t, [], { extras: { localRoutes } })
+  const session = await gateway.connect()
+  const note = { ':method': 'POST', 'content-type': 'text/plain' }
+  const stream = openStream(session, '/local/note', note)
+  stream.write('half')
+  await request(session, '/healthz')
+
+  stream.destroy()
+
+  await request(session, '/healthz')
+  await request(session, '/local/note', note, 'whole')
+  assert.deepEqual(handled, ['whole'])
+})
 
 for (const headers of [{}, { 'content-length': 100 }]) {
   test(`an answer that breaks off is never taken for whole: ${JSON.stringify(headers)}`, async (t) => {
