@@ -36,8 +36,10 @@ function begun(gateway: Gateway) {
   return gateway.logged(({ event }) => event === 'shutdown.begun')
 }
 
-test('after SIGTERM connections are told to go, and whoever comes yet is served', async (t) => {
-  const { gateway, connect } = await start(t, { SHUTDOWN_DELAY: '2s', SHUTDOWN_TIMEOUT: '1h' })
+test('after SIGTERM connections are told to go, and whoever comes yet is served', {
+  timeout: 20_000,
+}, async (t) => {
+  const { gateway, connect } = await start(t, { SHUTDOWN_DELAY: '10m' })
   const idle = await connect()
   assert.equal((await request(idle, '/healthz')).status, 200)
   const toldToGo = once(idle, 'goaway')
@@ -50,8 +52,9 @@ test('after SIGTERM connections are told to go, and whoever comes yet is served'
 
   assert.equal(status, 503)
   assert.equal(headers.connection, undefined)
+  // While the gateway still listens.
   await lateToldToGo
-  assert.deepEqual(await gateway.exited, wellEnded)
+  await gateway.kill()
 })
 
 test('requests in flight are answered, and then it ends, whoever is still connected', async (t) => {
