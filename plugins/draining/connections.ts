@@ -24,7 +24,7 @@ export function watchConnections(server: Server): Connections {
       for (const session of sessions) session.close()
     },
     closeUnused() {
-      for (const socket of open) if (socket.bytesRead === 0 && !isHttp2(socket)) socket.destroy()
+      for (const socket of open) if (socket.bytesRead === 0) socket.destroy()
     },
     closeAnswered(socket) {
       if (open.has(socket)) socket.destroySoon()
@@ -45,9 +45,4 @@ function trackOpen<T extends Socket | ServerHttp2Session>(server: Server, ...eve
     })
   }
   return open
-}
-
-/** Its session reads past the socket, which counts nothing. */
-function isHttp2(socket: Socket & { alpnProtocol?: string | false | null }): boolean {
-  return socket.alpnProtocol === 'h2'
 }
