@@ -15,6 +15,7 @@ import oidcSession from './plugins/oidc-session/index.ts'
 import requestGuard from './plugins/request-guard/index.ts'
 import sessionCookie from './plugins/session-cookie/index.ts'
 import sessionStore from './plugins/session-store/index.ts'
+import tls from './plugins/tls/index.ts'
 import tokenRenewal from './plugins/token-renewal/index.ts'
 import tokenSources from './plugins/token-sources/index.ts'
 import upstreamProxy from './plugins/upstream-proxy/index.ts'
@@ -45,6 +46,7 @@ export function buildApp(options: GatewayOptions, extras: AppExtras = {}): Fasti
   app.register(errors, { loginUrl })
   app.register(limiting, limits)
   app.register(draining)
+  if (options.tls) app.register(tls, { ...options.tls, clock })
   app.register(observability, { host: options.host, metricsPort: options.metricsPort })
 
   app.register(sessionStore, { redisUrl: options.redisUrl, clock })

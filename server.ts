@@ -93,7 +93,7 @@ async function shutDown(
   await systemClock.sleep(delayMs)
   const closed = app.close()
   await Promise.race([closed, systemClock.sleep(timeoutMs)])
-  app.server.closeAllConnections()
+  app.draining.cutOff()
   // Without requests, all that closing can still wait for is a renewal whose tokens are about to come.
   await Promise.race([closed, systemClock.sleep(lastTokensMs)])
 }

@@ -76,6 +76,11 @@ export function doubts(
       'REQUIRE_LOGIN does nothing without STATIC_DIR or FRONTEND_URL: it is about the frontend that the gateway serves',
     )
   }
+  if (values.TLS_CERT_FILE !== undefined && values.PUBLIC_URL?.protocol === 'http:') {
+    warnings.push(
+      'PUBLIC_URL begins with http although TLS_CERT_FILE is set: browsers reach the gateway by https alone',
+    )
+  }
   for (const origin of values.CORS_ORIGINS ?? []) {
     const parsed = URL.parse(origin)
     if (parsed && isPlainHttp(parsed))
@@ -84,7 +89,7 @@ export function doubts(
   return [...warnings, ...likelySlips(environment)]
 }
 
-const ourPrefixes = /^(OIDC|SESSION|COOKIE|REDIS|SHUTDOWN|REFRESH|CORS|CSRF|STATIC|FRONTEND|REQUIRE)_/
+const ourPrefixes = /^(OIDC|SESSION|COOKIE|REDIS|SHUTDOWN|REFRESH|CORS|CSRF|STATIC|FRONTEND|REQUIRE|TLS)_/
 
 function likelySlips(environment: Environment): string[] {
   const unknown = Object.keys(environment).filter(

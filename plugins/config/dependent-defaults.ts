@@ -21,7 +21,8 @@ export function dependentDefaults({ values, isSet }: ReadSettings, production: b
       'PUBLIC_URL is missing: set it to the URL at which browsers reach the gateway, such as https://app.example.com',
     )
   } else if (isMissing('PUBLIC_URL') && values.PORT !== undefined) {
-    defaults.PUBLIC_URL = new URL(`http://localhost:${values.PORT}`)
+    const scheme = values.TLS_CERT_FILE === undefined ? 'http' : 'https'
+    defaults.PUBLIC_URL = new URL(`${scheme}://localhost:${values.PORT}`)
     if (values.PORT === 0) {
       warnings.push(
         'PUBLIC_URL is not set and PORT is 0: signing in needs a PUBLIC_URL that leads to the gateway',

@@ -7,6 +7,7 @@ import { type Files, systemFiles } from './files.ts'
 import type { GatewayOptions, UpstreamOptions } from './options.ts'
 import { readSettings } from './read-settings.ts'
 import type { Environment, Values } from './settings.ts'
+import { checkTlsFiles } from './tls-files.ts'
 import { upstreamChecks } from './upstream-checks.ts'
 import { mergeUpstreams, parseUpstreams } from './upstreams.ts'
 
@@ -20,9 +21,14 @@ export interface LoadedConfig {
  * Options from environment variables and the file that `CONFIG_FILE` names; the environment wins.
  * Reads files, and nothing else of the world but randomness for a key that nobody gave.
  *
+ * @param now milliseconds since the epoch, to know whether a certificate has expired
  * @throws ConfigurationError that lists every fault at once
  */
-export function loadConfig(environment: Environment, files: Files = systemFiles): LoadedConfig {
+export function loadConfig(
+  environment: Environment,
+  files: Files = systemFiles,
+  now = Date.now(),
+): LoadedConfig {
   const production = environment['NODE_ENV'] === 'production'
   const configFile = environment['CONFIG_FILE']?.trim()
 
@@ -33,8 +39,11 @@ export function loadConfig(environment: Environment, files: Files = systemFiles)
   const inFile = file && parseUpstreams(file.upstreams, file.path, files)
   const merged = mergeUpstreams(inFile?.upstreams ?? [], values.API_URL, settings.label('API_URL'))
   const checked = checkFiles(settings, files)
+  const tls = checkTlsFiles(settings, files, now)
 
-  const faults = [file, settings, defaults, inFile, merged, checked].flatMap((step) => step?.faults ?? [])
+  const faults = [file, settings, defaults, inFile, merged, checked, tls].flatMap(
+    (step) => step?.faults ?? [],
+  )
   faults.push(...crossChecks({ values, label: settings.label }))
   faults.push(...upstreamChecks(merged.upstreams, { values, label: settings.label }))
   if (faults.length > 0) throw new ConfigurationError(faults)
@@ -43,6 +52,7 @@ export function loadConfig(environment: Environment, files: Files = systemFiles)
   const warnings = [
     ...defaults.warnings,
     ...checked.warnings,
+    ...tls.warnings,
     ...doubts(complete, { production, environment }),
   ]
   return { options: { ...toOptions(complete, merged.upstreams), diagnostics: !production }, warnings }
@@ -61,6 +71,10 @@ function toOptions(
     publicUrl: values.PUBLIC_URL,
     host: values.HOST,
     port: values.PORT,
+    ...(values.TLS_CERT_FILE !== undefined &&
+      values.TLS_KEY_FILE !== undefined && {
+        tls: { certFile: values.TLS_CERT_FILE, keyFile: values.TLS_KEY_FILE },
+      }),
     trustProxy: values.TRUST_PROXY,
     logLevel: values.LOG_LEVEL,
     oidc: {

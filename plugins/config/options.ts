@@ -4,6 +4,8 @@ export interface GatewayOptions {
   publicUrl: URL
   host: string
   port: number
+  /** Unset: plain HTTP, and TLS ends in a proxy in front. */
+  tls?: TlsOptions
   /** As Fastify's `trustProxy`. */
   trustProxy: boolean | number | string[]
   logLevel: string
@@ -28,6 +30,13 @@ export interface GatewayOptions {
   /** `/bff/diagnostics`, for developers: outside production. */
   diagnostics: boolean
   shutdown: { delayMs: number; timeoutMs: number }
+}
+
+/** PEM files, read anew when they change. */
+export interface TlsOptions {
+  /** The certificate, and after it those that lead to a root. */
+  certFile: string
+  keyFile: string
 }
 
 export interface OidcOptions {

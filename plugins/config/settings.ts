@@ -47,6 +47,19 @@ export const settings = {
     meaning: 'Port to listen on; `0` takes any free one',
     show: ({ port }) => String(port),
   },
+  TLS_CERT_FILE: {
+    parse: parse.path,
+    isPath: true,
+    meaning:
+      'PEM file with the certificate, and after it its chain, for TLS of its own with HTTP/2; read anew when it changes. Unset: plain HTTP. Set, the default of `PUBLIC_URL` begins with https',
+    show: ({ tls }) => tls?.certFile,
+  },
+  TLS_KEY_FILE: {
+    parse: parse.path,
+    isPath: true,
+    meaning: "PEM file with the certificate's private key, not encrypted",
+    show: ({ tls }) => tls?.keyFile,
+  },
   TRUST_PROXY: {
     parse: parse.trustProxy,
     default: 'false',

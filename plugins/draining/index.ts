@@ -1,9 +1,15 @@
 import fp from 'fastify-plugin'
+import { http2Stream } from '../http-server/http2-messages.ts'
 import { watchConnections } from './connections.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    draining: { begin(): void; isDraining(): boolean }
+    draining: {
+      begin(): void
+      isDraining(): boolean
+      /** Ends whatever is still under way. */
+      cutOff(): void
+    }
   }
 }
 
@@ -18,16 +24,24 @@ export default fp(
     let isClosing = false
     const begin = () => {
       isDraining = true
+      connections.sayGoodbye()
     }
-    app.decorate('draining', { begin, isDraining: () => isDraining })
+    app.decorate('draining', { begin, isDraining: () => isDraining, cutOff: connections.cutOff })
     app.addHook('preClose', async () => {
       begin()
       isClosing = true
       // Once nobody can connect any more.
-      setImmediate(connections.closeUnused)
+      setImmediate(() => {
+        connections.sayGoodbye()
+        connections.closeUnused()
+      })
     })
-    app.addHook('onSend', async (_request, reply) => {
-      if (isDraining) reply.header('connection', 'close')
+    app.addHook('onSend', async ({ raw }, reply) => {
+      if (!isDraining) return
+      const stream = http2Stream(raw)
+      // HTTP/2 has a frame for it, GOAWAY, and forbids the header.
+      if (stream) stream.session?.close()
+      else reply.header('connection', 'close')
     })
     app.addHook('onResponse', async ({ raw }) => {
       if (isClosing) connections.closeAnswered(raw.socket)

@@ -47,6 +47,10 @@ export function answerBadUrl(loginUrl: string) {
 
 /** Fastify's `clientErrorHandler`: what Node's parser could not make sense of. There is no request to answer. */
 export function answerMalformed(this: FastifyInstance, fault: ConnectionError, socket: Socket): void {
+  if (isHandshake(socket)) {
+    this.log.debug({ err: fault }, 'A TLS handshake failed')
+    return void socket.destroy()
+  }
   // Nobody is there, or nothing was asked: who opened the connection in advance would take it for an answer.
   if (fault.code === 'ECONNRESET' || socket.bytesRead === 0) return void socket.destroy()
   const reqId = randomUUID()
@@ -60,6 +64,11 @@ export function refuse(socket: Socket, error: GatewayError, requestId: string, l
   if (!awaitsAnswer(socket)) return void socket.destroy()
   log.debug({ err: error }, error.message)
   endWith(socket, rawAnswer(error, requestId))
+}
+
+/** Whoever speaks no TLS, or none that suits, would not understand an answer either. */
+function isHandshake(socket: Socket & { secureConnecting?: boolean }): boolean {
+  return socket.secureConnecting === true
 }
 
 function answer(thrown: unknown, request: FastifyRequest, reply: FastifyReply, loginUrl: string) {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { Server } from 'node:http'
+import type { RequestListener, Server } from 'node:http'
 import { type FastifyHttpOptions, LogController } from 'fastify'
 import { basePath } from '../../routes/bff/paths.ts'
 import type { GatewayOptions } from '../config/options.ts'
@@ -7,6 +7,7 @@ import { answerBadUrl, answerMalformed } from '../errors/index.ts'
 import { keepAliveTimeoutMs, type Limits, maxBodyBytes, maxHeaderBytes } from '../limits/limits.ts'
 import { loggerOptions } from '../logging/logger-options.ts'
 import { isWebSocketUpgrade } from '../request-guard/origin.ts'
+import { createTlsServer, type Http1Options } from './tls-server.ts'
 
 export interface LogStream {
   write(line: string): void
@@ -14,12 +15,19 @@ export interface LogStream {
 
 /** What the gateway's own server needs of Fastify and of Node, before any plugin is there. */
 export function serverOptions(
-  { publicUrl, trustProxy, logLevel }: GatewayOptions,
+  { publicUrl, trustProxy, logLevel, tls }: GatewayOptions,
   loginUrl: string,
   { headersTimeoutMs }: Limits,
   logStream?: LogStream,
 ): FastifyHttpOptions<Server> {
   const base = basePath(publicUrl)
+  const http: Http1Options = {
+    maxHeaderSize: maxHeaderBytes,
+    headersTimeout: headersTimeoutMs,
+    connectionsCheckingInterval: Math.ceil(headersTimeoutMs / 6),
+    // Any other upgrade that a client offers, such as h2c, is declined by answering as if it had not.
+    shouldUpgradeCallback: ({ headers }) => isWebSocketUpgrade(headers.upgrade),
+  }
   return {
     logger: { ...loggerOptions(logLevel), ...(logStream && { stream: logStream }) },
     // Its lines hold whole URLs, and with them authorization codes.
@@ -37,13 +45,9 @@ export function serverOptions(
     return503OnClosing: false,
     keepAliveTimeout: keepAliveTimeoutMs,
     bodyLimit: maxBodyBytes,
-    http: {
-      maxHeaderSize: maxHeaderBytes,
-      headersTimeout: headersTimeoutMs,
-      connectionsCheckingInterval: Math.ceil(headersTimeoutMs / 6),
-      // Any other upgrade that a client offers, such as h2c, is declined by answering as if it had not.
-      shouldUpgradeCallback: ({ headers }) => isWebSocketUpgrade(headers.upgrade),
-    },
+    http,
+    // `https` is for its log line alone.
+    ...(tls && { https: {}, serverFactory: (listener: RequestListener) => createTlsServer(listener, http) }),
   }
 }
 

@@ -1,6 +1,9 @@
+import { constants } from 'node:http2'
 import fp from 'fastify-plugin'
 import { GatewayError } from '../errors/catalogue.ts'
 import { refuse } from '../errors/index.ts'
+import { http2Stream } from '../http-server/http2-messages.ts'
+import { headerSizeFault } from './header-size.ts'
 import { watchBody } from './idle-body.ts'
 import type { Limits } from './limits.ts'
 
@@ -11,10 +14,14 @@ import type { Limits } from './limits.ts'
 export default fp<Pick<Limits, 'bodyIdleTimeoutMs'>>(
   async (app, { bodyIdleTimeoutMs }) => {
     app.addHook('onRequest', async ({ raw, id, log }, reply) => {
-      const { headers, socket } = raw
+      const { headers, socket, rawHeaders, url = '' } = raw
+      const stream = http2Stream(raw)
+      const fault = stream && headerSizeFault(rawHeaders, url)
+      if (fault) throw fault
       if (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined) return
       watchBody(raw, bodyIdleTimeoutMs, () => {
-        if (reply.raw.headersSent) socket.destroy()
+        if (stream) stream.close(constants.NGHTTP2_CANCEL)
+        else if (reply.raw.headersSent) socket.destroy()
         else refuse(socket, new GatewayError('BFF_REQUEST_TIMEOUT'), id, log)
       })
     })

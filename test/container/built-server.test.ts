@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { on, once } from 'node:events'
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { after, before, test } from 'node:test'
+import { selfSignedCertificate } from '../support/certificate.ts'
 import { freePort } from '../support/redis.ts'
 
 const root = resolve(import.meta.dirname, '../..')
@@ -39,21 +40,34 @@ test('the built server checks a good configuration, and shows no secret', async 
   assert.doesNotMatch(output, new RegExp(`${good.OIDC_CLIENT_SECRET}|${good.SESSION_KEYS}`))
 })
 
-test('the image finds itself healthy on whatever port it listens, and ends with 0 on SIGTERM', async (t) => {
-  const environment = { ...good, PORT: String(await freePort()), SHUTDOWN_DELAY: '0s' }
-  const server = startImage(environment)
-  t.after(() => server.kill('SIGKILL'))
-  const ended = finished(server)
-  await listening(server)
+const schemes = {
+  'plain HTTP': () => ({}),
+  'TLS of its own': () => {
+    const { cert, key } = selfSignedCertificate()
+    const tls = { TLS_CERT_FILE: join(folder, 'tls.crt'), TLS_KEY_FILE: join(folder, 'tls.key') }
+    writeFileSync(tls.TLS_CERT_FILE, cert)
+    writeFileSync(tls.TLS_KEY_FILE, key)
+    return { ...tls, PUBLIC_URL: 'https://app.example.com' }
+  },
+}
 
-  const check = () => finished(startNode(instruction('HEALTHCHECK[^[]*CMD'), environment))
-  assert.equal((await check()).code, 0)
+for (const [scheme, environmentOf] of Object.entries(schemes)) {
+  test(`by ${scheme} the image finds itself healthy on whatever port it listens, and ends with 0 on SIGTERM`, async (t) => {
+    const environment = { ...good, ...environmentOf(), PORT: String(await freePort()), SHUTDOWN_DELAY: '0s' }
+    const server = startImage(environment)
+    t.after(() => server.kill('SIGKILL'))
+    const ended = finished(server)
+    await listening(server)
 
-  server.kill('SIGTERM')
-  const { code, output } = await ended
-  assert.equal(code, 0, output)
-  assert.equal((await check()).code, 1)
-})
+    const check = () => finished(startNode(instruction('HEALTHCHECK[^[]*CMD'), environment))
+    assert.equal((await check()).code, 0)
+
+    server.kill('SIGTERM')
+    const { code, output } = await ended
+    assert.equal(code, 0, output)
+    assert.equal((await check()).code, 1)
+  })
+}
 
 const good = {
   NODE_ENV: 'production',

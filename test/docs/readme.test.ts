@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { execSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -7,10 +8,11 @@ import { rootCertificates } from 'node:tls'
 import { pathToFileURL } from 'node:url'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../../app.ts'
+import { loadConfig } from '../../plugins/config/load-config.ts'
 import { upstreamKeys } from '../../plugins/config/upstream-schema.ts'
 import { type ErrorCode, GatewayError } from '../../plugins/errors/catalogue.ts'
 import { type InjectGateway, startInjectGateway } from '../support/inject-gateway.ts'
-import { load, loadFile } from '../unit/config/support.ts'
+import { load, loadFile, minimal } from '../unit/config/support.ts'
 import { codeBlocks, codeSpans, fileLinks, tableRows } from './markdown.ts'
 
 const root = resolve(import.meta.dirname, '../..')
@@ -105,6 +107,23 @@ test('the example of a configuration file is accepted and means what is said of 
     { prefix: '/orders', token: 'user', ca: undefined, timeoutMs: 30_000 },
     { prefix: '/search', token: 'user-or-client', ca: undefined, timeoutMs: 30_000 },
   ])
+})
+
+test('the example of TLS makes a certificate that the gateway takes', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-readme-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const example = codeBlocks(readme, 'sh').find((text) => text.includes('TLS_CERT_FILE'))
+  const [makeCertificate = '', start = ''] = example?.split('\n') ?? []
+
+  execSync(makeCertificate, { cwd: folder, stdio: 'pipe' })
+  const variables = [...start.matchAll(/(TLS_\w+)=(\S+)/g)].map(([, name, file = '']) => [
+    name,
+    join(folder, file),
+  ])
+  const { options, warnings } = loadConfig({ ...minimal, ...Object.fromEntries(variables) })
+
+  assert.deepEqual(warnings, [])
+  assert.deepEqual(options.tls, { certFile: join(folder, 'tls.crt'), keyFile: join(folder, 'tls.key') })
 })
 
 test('the table of an upstream has a row for each of its keys', () => {

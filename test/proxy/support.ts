@@ -120,17 +120,19 @@ export interface GatewayOptions {
   issuer?: DemoIssuer
   env?: Record<string, string>
   extras?: AppExtras
+  /** A free one. Unset: any. */
+  port?: number
 }
 
 /** The whole gateway on a port of its own. Upstreams are at `/api` and take no token unless they say otherwise. */
 export async function startGateway(
   t: TestContext,
   upstreams: WantedUpstream[],
-  { issuer, env, extras }: GatewayOptions = {},
+  { issuer, env, extras, port: wantedPort }: GatewayOptions = {},
 ): Promise<Gateway> {
-  const port = await freePort()
+  const port = wantedPort ?? (await freePort())
   const url = `http://localhost:${port}`
-  issuer?.allowGateway(url)
+  issuer?.allowGateway(env?.['PUBLIC_URL'] ?? url)
   const { options } = loadConfig({
     PUBLIC_URL: url,
     OIDC_ISSUER: issuer?.issuer ?? 'http://localhost:9',
@@ -161,7 +163,7 @@ export async function startGateway(
   let closed: Promise<void> | undefined
   const close = () => {
     closed ??= app.close()
-    app.server.closeAllConnections()
+    app.draining.cutOff()
     return closed
   }
   t.after(close)

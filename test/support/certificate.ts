@@ -1,17 +1,19 @@
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 
-/** A certificate for `localhost` and 127.0.0.1 that nobody has signed but its own key. PEM, good for a day. */
-export function selfSignedCertificate(): { cert: string; key: string } {
+/**
+ * A certificate for `localhost` and 127.0.0.1 that nobody has signed but its own key. PEM.
+ * @param validFrom milliseconds since the epoch; it is good for a day
+ */
+export function selfSignedCertificate(validFrom = Date.now() - hourMs): { cert: string; key: string } {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const name = sequence(set(sequence(commonName, utf8String('localhost'))))
-  const now = Date.now()
   const toBeSigned = sequence(
     explicit(0, integer(2)),
     // Positive and without leading zeros.
     der(0x02, Buffer.concat([Buffer.of(0x40), randomBytes(8)])),
     sequence(ecdsaWithSha256),
     name,
-    sequence(utcTime(now - hourMs), utcTime(now + 24 * hourMs)),
+    sequence(utcTime(validFrom), utcTime(validFrom + 24 * hourMs)),
     name,
     publicKey.export({ type: 'spki', format: 'der' }),
     explicit(3, sequence(subjectAlternativeNames)),
@@ -39,9 +41,13 @@ const subjectAlternativeNames = sequence(
 
 /** Tag, length, content. */
 function der(tag: number, content: Buffer): Buffer {
-  const { length } = content
-  const header = length < 128 ? [tag, length] : [tag, 0x82, length >> 8, length & 0xff]
-  return Buffer.concat([Buffer.from(header), content])
+  return Buffer.concat([Buffer.from([tag, ...derLength(content.length)]), content])
+}
+
+/** In as few bytes as it takes: browsers insist on it. */
+function derLength(length: number): number[] {
+  if (length < 0x80) return [length]
+  return length < 0x100 ? [0x81, length] : [0x82, length >> 8, length & 0xff]
 }
 
 function sequence(...members: Buffer[]): Buffer {

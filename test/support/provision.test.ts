@@ -58,6 +58,15 @@ test('where nginx cannot be installed the line to run is said', (t) => {
   assert.throws(() => provision(machine), /need nginx, .*\n.*apt-get install redis-server nginx/)
 })
 
+test('an OpenSSL is installed, or asked for, where even that is missing', (t) => {
+  const bare = { has: ['apt-get', 'redis-server', 'nginx', 'chromium'], lacksOpenssl: true }
+  const machine = pretend(t, { ...bare, packages: ['openssl'] })
+
+  provision(machine)
+  assert.match(machine.commands.join('\n'), / install -y --no-install-recommends openssl$/m)
+  assert.throws(() => provision(pretend(t, bare)), /need OpenSSL, .*\n.*apt-get install .*openssl/)
+})
+
 test('who is not root installs with sudo, which may not ask for a password', (t) => {
   const machine = pretend(t, {
     has: ['apt-get', 'nginx', 'sudo', 'chromium'],
@@ -107,18 +116,21 @@ interface Picture {
   isRoot?: boolean
   /** Whether Playwright can reach its downloads. */
   downloads?: boolean
+  /** Which few machines do. */
+  lacksOpenssl?: boolean
 }
 
 /** A machine that has only a folder with empty executables, and does as it is told with them. */
 function pretend(
   t: TestContext,
-  { has, packages = [], staleLists = false, isRoot = true, downloads }: Picture,
+  { has, packages = [], staleLists = false, isRoot = true, downloads, lacksOpenssl }: Picture,
 ) {
   const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-provision-'))
   t.after(() => rmSync(folder, { recursive: true }))
   const fileAt = (name: string) => join(folder, name)
   const add = (name: string) => writeFileSync(fileAt(name), '', { mode: 0o755 })
   has.forEach(add)
+  if (!lacksOpenssl) add('openssl')
 
   const commands: string[] = []
   const said: string[] = []

@@ -20,7 +20,7 @@ export interface Machine {
 }
 
 /**
- * Makes sure that the tests find a Redis, an nginx and a Chromium, none of which npm brings: what is missing is
+ * Makes sure that the tests find a Redis, an nginx, an OpenSSL and a Chromium, none of which npm brings: what is missing is
  * installed on Debian and its like.
  *
  * A Redis server is needed even when `REDIS_URL` names a running one, because the tests that stop, freeze or
@@ -44,6 +44,12 @@ export function provision(machine: Machine = thisMachine()): string {
     machine.say('No nginx on the PATH: installing the package nginx')
     aptInstall(machine, 'nginx')
     if (!findNginx(machine)) throw new Error(byHand(machine))
+  }
+
+  if (!onPath(machine, 'openssl')) {
+    machine.say('No openssl on the PATH: installing the package openssl')
+    aptInstall(machine, 'openssl')
+    if (!onPath(machine, 'openssl')) throw new Error(byHand(machine))
   }
 
   const found = findChromium(machine)
@@ -111,12 +117,13 @@ function byHand(machine: Machine): string {
   const missing = [
     !findRedis(machine) && 'Redis',
     !findNginx(machine) && 'nginx',
+    !onPath(machine, 'openssl') && 'OpenSSL',
     !findChromium(machine) && 'Chromium',
   ].filter((name) => name !== false)
   return `The tests need ${missing.join(' and ')}, which can't be installed from here. Please run:
-  Debian        sudo apt-get install redis-server nginx chromium
-  Ubuntu        sudo apt-get install redis-server nginx && npx playwright-core install --with-deps chromium
-  macOS         brew install redis nginx && npx playwright-core install chromium
+  Debian        sudo apt-get install redis-server nginx openssl chromium
+  Ubuntu        sudo apt-get install redis-server nginx openssl && npx playwright-core install --with-deps chromium
+  macOS         brew install redis nginx openssl && npx playwright-core install chromium
 Any redis-server or valkey-server on the PATH does, and any Chromium or Chrome there or in CHROMIUM_PATH.`
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { describeConfig } from '../../../plugins/config/describe-config.ts'
 import { settingNames } from '../../../plugins/config/settings.ts'
+import { selfSignedCertificate } from '../../support/certificate.ts'
 import { key, load, loadFile } from './support.ts'
 
 test('the least configuration is described with all its defaults, in the order of the documents', () => {
@@ -10,6 +11,8 @@ test('the least configuration is described with all its defaults, in the order o
     `PUBLIC_URL=http://localhost:3000
 HOST=0.0.0.0
 PORT=3000
+TLS_CERT_FILE=
+TLS_KEY_FILE=
 TRUST_PROXY=false
 LOG_LEVEL=info
 OIDC_ISSUER=https://login.example.com
@@ -59,6 +62,8 @@ const full = {
   REDIS_URL: 'rediss://shop:hunter2@redis.example.com/2',
   REFRESH_BEFORE_EXPIRATION: '15s',
   API_URL: 'https://api.example.com/v1',
+  TLS_CERT_FILE: '/srv/tls.crt',
+  TLS_KEY_FILE: '/srv/tls.key',
   STATIC_DIR: '/srv/app',
   REQUIRE_LOGIN: 'true',
   CORS_ORIGINS: 'https://a.example.com,https://b.example.com',
@@ -69,7 +74,8 @@ const full = {
 }
 
 test('what is described can be loaded again, but for the secrets', () => {
-  const texts = { '/srv/app/index.html': '' }
+  const { cert, key } = selfSignedCertificate()
+  const texts = { '/srv/app/index.html': '', '/srv/tls.crt': cert, '/srv/tls.key': key }
   const lines = describeConfig(load(full, texts).options).split('\n')
   const described = Object.fromEntries(
     lines.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),

@@ -69,6 +69,19 @@ const cases: Record<Exclude<SettingName, 'CONFIG_FILE'>, Cases> = {
     bad: ['65536', '-1', '80.5', '0x50', 'http'].map((port) => [port, /from 0 to 65535/]),
     read: ({ port }) => port,
   },
+  // Good ones are in tls-files.test.ts.
+  TLS_CERT_FILE: {
+    good: [],
+    bad: [['-----BEGIN CERTIFICATE-----', /must be the path of a file, not what the file holds/]],
+    read: ({ tls }) => tls?.certFile,
+    with: { TLS_KEY_FILE: '/tls.key' },
+  },
+  TLS_KEY_FILE: {
+    good: [],
+    bad: [['-----BEGIN PRIVATE KEY-----', /must be the path of a file, not what the file holds/]],
+    read: ({ tls }) => tls?.keyFile,
+    with: { TLS_CERT_FILE: '/tls.crt' },
+  },
   TRUST_PROXY: {
     good: [
       ['true', true],

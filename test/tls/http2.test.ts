@@ -1,0 +1,359 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import type { ServerResponse } from 'node:http'
+import type { ClientHttp2Stream } from 'node:http2'
+import { buffer } from 'node:stream/consumers'
+import { test } from 'node:test'
+import { setTimeout as wait } from 'node:timers/promises'
+import type { FastifyPluginAsync } from 'fastify'
+import { startIssuer } from '../../demo/issuer.ts'
+import { closed, errorCode, signIn, startUpstream } from '../proxy/support.ts'
+import { createFakeClock } from '../support/fake-clock.ts'
+import { until } from '../support/until.ts'
+import { openStream, replyOf, request, startTlsGateway } from './support.ts'
+
+const megabyte = 1024 * 1024
+const eventStream = { 'content-type': 'text/event-stream' }
+
+test('an upstream sees none of the pseudo headers, and where the browser was', async (t) => {
+  const upstream = await startUpstream(t)
+  const gateway = await startTlsGateway(t, [{ target: upstream.url }])
+  const session = await gateway.connect()
+
+  const { status, text } = await request(session, '/api/a%2fb?c=d', { 'x-own': 'kept', te: 'trailers' })
+
+  assert.deepEqual([status, text], [200, 'ok'])
+  const [{ method, url, headers } = assert.fail()] = upstream.arrivals
+  assert.equal(`${method} ${url}`, 'GET /a%2fb?c=d')
+  assert.deepEqual(headers, {
+    connection: 'keep-alive',
+    host: `127.0.0.1:${upstream.port}`,
+    'x-own': 'kept',
+    'x-forwarded-for': '127.0.0.1',
+    'x-forwarded-host': `localhost:${gateway.port}`,
+    'x-forwarded-proto': 'https',
+  })
+})
+
+test('the authority counts, whatever a host header beside it claims', async (t) => {
+  const upstream = await startUpstream(t)
+  const gateway = await startTlsGateway(t, [{ target: upstream.url }])
+  const session = await gateway.connect()
+
+  await request(session, '/api/x', { ':authority': 'app.example.com', host: 'evil.example' })
+
+  assert.equal(upstream.arrivals[0]?.headers['x-forwarded-host'], 'app.example.com')
+})
+
+test('an answer has none of the headers that belong to a connection of HTTP/1.1', async (t) => {
+  const warnings: Error[] = []
+  const warn = (warning: Error) => warnings.push(warning)
+  process.on('warning', warn)
+  t.after(() => process.off('warning', warn))
+  const upstream = await startUpstream(t, ({ response }) => {
+    const ofConnection = { connection: 'keep-alive, x-hop', 'keep-alive': 'timeout=5', 'x-hop': '1' }
+    response.writeHead(200, 'Fine', { ...ofConnection, upgrade: 'h2c', trailer: 'x-t', 'x-own': 'ä' })
+    response.end('ok')
+  })
+  const gateway = await startTlsGateway(t, [{ target: upstream.url }])
+
+  const { headers, text } = await request(await gateway.connect(), '/api/x')
+
+  assert.equal(text, 'ok')
+  assert.deepEqual(Object.keys(headers).sort(), [':status', 'cache-control', 'date', 'x-own'])
+  assert.equal(headers['x-own'], 'ä')
+  assert.deepEqual(warnings, [])
+})
+
+test('a session cookie is recognised among cookies that come in several fields', async (t) => {
+  const issuer = await startIssuer()
+  t.after(() => issuer.close())
+  const upstream = await startUpstream(t)
+  const gateway = await startTlsGateway(t, [{ target: upstream.url, token: 'user' }], { issuer })
+  const sessionCookie = await signIn(gateway)
+  assert.match(sessionCookie, /__Host-bff=/)
+
+  const cookies = ['first=1', ...sessionCookie.split('; '), 'last=2']
+  const { status } = await request(await gateway.connect(), '/api/x', { cookie: cookies as never })
+
+  assert.equal(status, 200)
+  const { authorization, cookie } = upstream.arrivals[0]?.headers ?? {}
+  assert.match(authorization ?? '', /^Bearer /)
+  assert.equal(cookie, undefined)
+})
+
+test('without a session there is the same error as by HTTP/1.1', async (t) => {
+  const gateway = await startTlsGateway(t, [{ target: 'http://127.0.0.1:9', token: 'user' }])
+  const session = await gateway.connect()
+
+  const reply = await request(session, '/api/x')
+
+  assert.equal(reply.status, 401)
+  assert.equal(errorCode(reply), 'BFF_SESSION_REQUIRED')
+  assert.equal(errorCode(await request(session, '/api/x', { 'x-csrf': '0' })), 'BFF_CSRF_REJECTED')
+  assert.equal(errorCode(await request(session, '/bff/nowhere')), 'BFF_NOT_FOUND')
+})
+
+for (const [what, headers] of Object.entries({
+  'of known length': { 'content-length': 6 },
+  'that says neither its length nor its type': {},
+  'that is announced and waited for': { expect: '100-continue' },
+  'with an expectation that nobody knows': { expect: 'x' },
+})) {
+  test(`a body ${what} reaches the upstream`, async (t) => {
+    const upstream = await startUpstream(t, async ({ request, response }) => {
+      response.end(await buffer(request))
+    })
+    const gateway = await startTlsGateway(t, [{ target: upstream.url }])
+
+    assert.equal((await request(await gateway.connect(), '/api/x', headers, 'a body')).text, 'a body')
+  })
+}
+
+test('an upload is held back at the browser while the upstream does not read', async (t) => {
+  const upstream = await startUpstream(t, () => {})
+  const gateway = await startTlsGateway(t, [{ target: upstream.url }])
+  const stream = openStream(await gateway.connect(), '/api/x', { ':method': 'POST' })
+  let written = 0
+  do {
+    written += megabyte
+  } while (stream.write(Buffer.alloc(megabyte)) || (await drainedSoon(stream)))
+  const [{ request: upload, response } = assert.fail()] = upstream.arrivals
+  assert.ok(written < 32 * megabyte, `${written} bytes went on their way`)
+
+  stream.end()
+  const body = await buffer(upload)
+  response.end(String(body.length))
+
+  assert.equal(body.length, written)
+  assert.equal((await replyOf(stream)).text, String(body.length))
+})
+
+test('a request that the upstream refuses for its token is sent again with a new one, body and all', async (t) => {
+  const issuer = await startIssuer({ apiAudience: 'urn:test:api' })
+  t.after(() => issuer.close())
+  let first: string | undefined
+  const upstream = await startUpstream(t, async ({ request, response, headers }) => {
+    first ??= headers.authorization
+    const body = await buffer(request)
+    if (headers.authorization === first) response.writeHead(401).end('no')
+    else response.end(body)
+  })
+  const gateway = await startTlsGateway(t, [{ target: upstream.url, token: 'user' }], { issuer })
+  const cookie = await signIn(gateway)
+
+  const headers = { cookie, 'content-length': 6 }
+  const { status, text } = await request(await gateway.connect(), '/api/x', headers, 'a body')
+
+  assert.deepEqual([status, text], [200, 'a body'])
+  assert.equal(upstream.arrivals.length, 2)
+})
+
+test('headers of a stream arrive before it says anything, and each event before the next', async (t) => {
+  const upstream = await startUpstream(t, ({ response }) => {
+    response.writeHead(200, eventStream).flushHeaders()
+  })
+  const gateway = await startTlsGateway(t, [{ target: upstream.url }])
+  const stream = openStream(await gateway.connect(), '/api/events')
+
+  const [headers] = await once(stream, 'response')
+  assert.equal(headers['content-type'], 'text/event-stream')
+  const [{ response } = assert.fail()] = upstream.arrivals
+  for (const event of ['data: 1\n\n', 'data: 2\n\n']) {
+    response.write(event)
+    assert.equal(String((await once(stream, 'data'))[0]), event)
+  }
+})
+
+test('a logout ends the event streams of the session, and no other request of the connection', async (t) => {
+  const issuer = await startIssuer()
+  t.after(() => issuer.close())
+  const upstream = await startUpstream(t, ({ response, url }) => {
+    response.writeHead(200, url === '/events' ? eventStream : {}).write('data: 1\n\n')
+  })
+  const upstreams = [
+    { target: upstream.url, token: 'user' as const },
+    { prefix: '/open', target: upstream.url },
+  ]
+  const gateway = await startTlsGateway(t, upstreams, { issuer })
+  const cookie = await signIn(gateway)
+  const session = await gateway.connect()
+  const events = openStream(session, '/api/events', { cookie })
+  const other = openStream(session, '/open/slow')
+  await Promise.all([once(events, 'data'), once(other, 'data')])
+  const [ofEvents, ofOther] = ['/events', '/slow'].map((path) => {
+    return upstream.arrivals.find(({ url }) => url === path)?.response as ServerResponse
+  })
+  const bothClosed = [closed(events), closed(ofEvents as ServerResponse)]
+
+  await request(session, '/bff/logout', { cookie, 'sec-fetch-site': 'same-origin' })
+
+  await Promise.all(bothClosed)
+  ofOther?.end('the end')
+  assert.equal(String((await once(other, 'data'))[0]), 'the end')
+})
+
+const departures: Record<string, (stream: ClientHttp2Stream) => void> = {
+  'resets its stream': (stream) => stream.destroy(),
+  'closes its connection': (stream) => stream.session?.destroy(),
+}
+
+for (const [what, leave] of Object.entries(departures)) {
+  test(`a browser that ${what} before it was answered aborts the request of the upstream`, async (t) => {
+    const upstream = await startUpstream(t, () => {})
+    const gateway = await startTlsGateway(t, [{ target: upstream.url }])
+    const stream = openStream(await gateway.connect(), '/api/x')
+    const { response } = await upstream.nextArrival()
+    const aborted = closed(response)
+
+    leave(stream)
+
+    await aborted
+    assert.equal(upstream.arrivals.length, 1)
+    assert.deepEqual(errorsOf(gateway.logs), [])
+  })
+
+  test(`a browser that ${what} ends an event stream at the upstream`, async (t) => {
+    const upstream = await startUpstream(t, ({ response }) => {
+      response.writeHead(200, eventStream).write('data: 1\n\n')
+    })
+    const gateway = await startTlsGateway(t, [{ target: upstream.url }])
+    const stream = openStream(await gateway.connect(), '/api/events')
+    await once(stream, 'data')
+    const [{ response } = assert.fail()] = upstream.arrivals
+    const ended = closed(response)
+
+    leave(stream)
+
+    await ended
+    assert.equal(response.writableFinished, false)
+  })
+
+  for (const headers of [{}, { 'content-length': 1000 }]) {
+    const length = 'content-length' in headers ? 'known' : 'unknown'
+    test(`a browser that ${what} in mid-upload aborts it, of ${length} length`, async (t) => {
+      const upstream = await startUpstream(t, ({ request }) => request.on('error', () => {}))
+      const gateway = await startTlsGateway(t, [{ target: upstream.url }])
+      const stream = openStream(await gateway.connect(), '/api/x', { ':method': 'POST', ...headers })
+      stream.write('half')
+      const { request: upload } = await upstream.nextArrival()
+      await once(upload, 'data')
+      const gone = closed(upload)
+
+      leave(stream)
+
+      await gone
+      assert.equal(upload.complete, false)
+      assert.deepEqual(errorsOf(gateway.logs), [])
+    })
+  }
+
+  test(`a browser that ${what} while a body is held back for a replay sends the upstream nothing`, async (t) => {
+    const issuer = await startIssuer()
+    t.after(() => issuer.close())
+    const upstream = await startUpstream(t)
+    const gateway = await startTlsGateway(t, [{ target: upstream.url, token: 'user' }], { issuer })
+    const cookie = await signIn(gateway)
+    const session = await gateway.connect()
+    const headers = { ':method': 'POST', 'content-length': 1000, cookie }
+    const stream = openStream(session, '/api/x', headers)
+    stream.write('half')
+    const other = await gateway.connect()
+    // By then the first has been read as far as it goes.
+    await request(other, '/healthz')
+
+    leave(stream)
+
+    await request(other, '/healthz')
+    assert.equal(upstream.arrivals.length, 0)
+    assert.deepEqual(errorsOf(gateway.logs), [])
+  })
+}
+
+test('a browser that goes while its token is renewed sends the upstream nothing', async (t) => {
+  const issuer = await startIssuer({ accessTokenLifetime: 600 })
+  t.after(() => issuer.close())
+  const upstream = await startUpstream(t)
+  const clock = createFakeClock(Date.now())
+  const upstreams = [{ target: upstream.url, token: 'user' as const }]
+  const gateway = await startTlsGateway(t, upstreams, { issuer, extras: { clock } })
+  const cookie = await signIn(gateway)
+  const [asked, answer] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  issuer.provider.use(async (ctx, next) => {
+    if (ctx.path === '/token') asked.resolve()
+    if (ctx.path === '/token') await answer.promise
+    await next()
+  })
+  await clock.advance(600_000)
+  const session = await gateway.connect()
+  const stream = openStream(session, '/api/x', { cookie })
+  await asked.promise
+
+  stream.destroy()
+  await request(session, '/healthz')
+  answer.resolve()
+
+  await until(() => gateway.logs.some(({ event }) => event === 'token.renewal.done'))
+  await request(session, '/healthz')
+  assert.equal(upstream.arrivals.length, 0)
+})
+
+test('half a body is never taken for a whole one, by local routes either', async (t) => {
+  const handled: unknown[] = []
+  const localRoutes: FastifyPluginAsync = async (app) => {
+    app.post('/local/note', async ({ body }) => handled.push(body))
+  }
+  const gateway = await startTlsGateway(t, [], { extras: { localRoutes } })
+  const session = await gateway.connect()
+  const note = { ':method': 'POST', 'content-type': 'text/plain' }
+  const stream = openStream(session, '/local/note', note)
+  stream.write('half')
+  await request(session, '/healthz')
+
+  stream.destroy()
+
+  await request(session, '/healthz')
+  await request(session, '/local/note', note, 'whole')
+  assert.deepEqual(handled, ['whole'])
+})
+
+for (const headers of [{}, { 'content-length': 100 }]) {
+  test(`an answer that breaks off is never taken for whole: ${JSON.stringify(headers)}`, async (t) => {
+    const upstream = await startUpstream(t, ({ response }) => {
+      response.writeHead(200, headers).write('half')
+    })
+    const gateway = await startTlsGateway(t, [{ target: upstream.url }])
+    const stream = openStream(await gateway.connect(), '/api/x')
+    const reply = replyOf(stream)
+    await once(stream, 'response')
+
+    upstream.arrivals[0]?.response.destroy()
+
+    await assert.rejects(reply)
+    // INTERNAL_ERROR
+    assert.equal(stream.rstCode, 2)
+  })
+}
+
+test('many requests share a connection, up to a hundred at a time', async (t) => {
+  const upstream = await startUpstream(t)
+  const gateway = await startTlsGateway(t, [{ target: upstream.url }])
+  const session = await gateway.connect()
+
+  const replies = await Promise.all(Array.from({ length: 250 }, () => request(session, '/api/x')))
+
+  assert.deepEqual([...new Set(replies.map(({ status }) => status))], [200])
+  assert.equal(session.remoteSettings.maxConcurrentStreams, 100)
+  assert.equal(gateway.sockets.length, 1)
+})
+
+/** Whether a stream that is full takes more before long. */
+async function drainedSoon(stream: ClientHttp2Stream): Promise<boolean> {
+  const drained = once(stream, 'drain').then(() => true)
+  return Promise.race([drained, wait(300, false)])
+}
+
+/** Lines of level error. */
+function errorsOf(logs: Record<string, unknown>[]) {
+  return logs.filter(({ level }) => Number(level) >= 50)
+}
