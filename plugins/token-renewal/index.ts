@@ -15,7 +15,7 @@ declare module 'fastify' {
   }
   interface FastifyRequest {
     /** Fresh, and of this request's session alone. Null where nothing has asked for one. */
-    accessToken: string | null
+    bearer: string | null
   }
 }
 
@@ -31,7 +31,7 @@ export default fp<TokenRenewalOptions>(
     const renewer = createRenewer({ ...options, sessions, store, issuer, metrics, random: Math.random })
 
     app.decorate('renewer', renewer)
-    app.decorateRequest('accessToken', null)
+    app.decorateRequest('bearer', null)
     app.decorate('attachAccessToken', async (request: FastifyRequest) => {
       if (!request.session) throw new GatewayError('BFF_SESSION_REQUIRED')
       request.log.trace({ event: 'token.acquire' })
@@ -54,7 +54,7 @@ export default fp<TokenRenewalOptions>(
 
     function attach(request: FastifyRequest, session: Session): void {
       request.session = session
-      request.accessToken = session.record.tokenSet.accessToken
+      request.bearer = session.record.tokenSet.accessToken
     }
   },
   { name: 'token-renewal', fastify: '5.x', dependencies: ['oidc-session', 'session-store', 'issuer'] },

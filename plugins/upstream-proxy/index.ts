@@ -126,10 +126,10 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
 
   /** With the token that the request has now. */
   function outgoingHeaders(request: FastifyRequest, hasBody: boolean): OutgoingHeaders {
-    const { headers, ips, ip, host, protocol, accessToken } = request
+    const { headers, ips, ip, host, protocol, bearer } = request
     const client = { addresses: ips?.toReversed() ?? [ip], host, protocol }
     const outgoing = requestHeaders(headers, { csrfHeader, host: target.host }, client, hasBody)
-    return accessToken === null ? outgoing : { ...outgoing, authorization: `Bearer ${accessToken}` }
+    return bearer === null ? outgoing : { ...outgoing, authorization: `Bearer ${bearer}` }
   }
 
   /** What stays open for long must not outlive the session that it was opened for. */
