@@ -1,17 +1,23 @@
 import Fastify, { type FastifyInstance, type FastifyPluginAsync } from 'fastify'
+import fp from 'fastify-plugin'
 import { type Clock, systemClock } from './plugins/clock.ts'
+import type { BffConfiguration } from './plugins/config/bff-options.ts'
 import type { GatewayOptions } from './plugins/config/options.ts'
+import { resolveOptions, withoutRegisterOptions } from './plugins/config/resolve-options.ts'
 import draining from './plugins/draining/index.ts'
-import errors from './plugins/errors/index.ts'
+import errors, { answerError } from './plugins/errors/index.ts'
 import frontend from './plugins/frontend/index.ts'
 import { type LogStream, serverOptions } from './plugins/http-server/index.ts'
 import issuer from './plugins/issuer/index.ts'
 import limiting from './plugins/limits/index.ts'
 import { defaultLimits, type Limits } from './plugins/limits/limits.ts'
+import localRoutes, { type BffHooks, requestMembers } from './plugins/local-routes/index.ts'
+import { serializers } from './plugins/logging/logger-options.ts'
 import observability from './plugins/observability/index.ts'
 import oidcSession from './plugins/oidc-session/index.ts'
 import requestGuard from './plugins/request-guard/index.ts'
 import sessionCookie from './plugins/session-cookie/index.ts'
+import sessionEvents from './plugins/session-events/index.ts'
 import sessionStore from './plugins/session-store/index.ts'
 import tokenRenewal from './plugins/token-renewal/index.ts'
 import upstreamProxy from './plugins/upstream-proxy/index.ts'
@@ -20,9 +26,22 @@ import type { RouteOptions } from './routes/bff/options.ts'
 import { basePath } from './routes/bff/paths.ts'
 import { health } from './routes/health.ts'
 
+export { ConfigurationError } from './plugins/config/configuration-error.ts'
+export { type ErrorCode, GatewayError } from './plugins/errors/catalogue.ts'
+export type { AccessTokenOptions, Bff, BffHooks } from './plugins/local-routes/index.ts'
+export type { Claim } from './plugins/oidc-session/claims.ts'
+export type { SessionInfo } from './plugins/oidc-session/session-info.ts'
+export type { Session } from './plugins/oidc-session/sessions.ts'
+export type { EndedSession } from './plugins/session-events/session-events.ts'
+
+/** What the plugin is told: how to work, and whom to tell. */
+export type BffOptions = BffConfiguration & BffHooks
+
 export interface AppExtras {
-  /** Routes of the application's own, behind the request guard: they call `app.requireSession` and the like. */
+  /** Routes of the application's own, behind the request guard: they call `app.bff.requireSession` and the like. */
   localRoutes?: FastifyPluginAsync
+  /** What the application wants to know of its users' sessions. */
+  hooks?: BffHooks
   clock?: Clock
   /** Others than the usual ones. */
   limits?: Partial<Limits>
@@ -30,31 +49,73 @@ export interface AppExtras {
   logStream?: LogStream
 }
 
-/** The whole gateway, from top to bottom the way that a request takes. */
+/** The gateway with a server of its own. */
 export function buildApp(options: GatewayOptions, extras: AppExtras = {}): FastifyInstance {
-  const { publicUrl, oidc, session, cookie } = options
-  const { clock = systemClock } = extras
-  const loginUrl = `${basePath(publicUrl)}/bff/login`
   const limits = { ...defaultLimits, ...extras.limits }
-  const routeOptions: RouteOptions = { ...options, clock, requestsPerMinute: limits.requestsPerMinute }
+  const loginUrl = loginUrlOf(options)
   const app = Fastify(serverOptions(options, loginUrl, limits, extras.logStream))
 
   app.register(errors, { loginUrl })
   app.register(limiting, limits)
   app.register(draining)
+  app.register(health)
+  app.register(requestMembers)
+  app.register(sessionCookie, sessionCookieOptions(options))
+  app.register(fp(async (scope) => gateway(scope, options, extras)))
+  return app
+}
+
+/**
+ * The gateway in somebody's own application. Its routes have a scope of their own, with its errors and its rules for
+ * log lines; what the application gets of it is `app.bff`, `request.session` and `request.accessToken`.
+ */
+const bff = fp<BffOptions>(
+  async (app, given) => {
+    const { onClaims, onLogin, onRenewed, onLogout, ...configuration } = withoutRegisterOptions(given)
+    const { options, warnings } = resolveOptions(configuration)
+    for (const warning of warnings) app.log.warn(warning)
+    const hooks = { onClaims, onLogin, onRenewed, onLogout } as BffHooks
+
+    await app.register(requestMembers)
+    await app.register(sessionCookie, sessionCookieOptions(options))
+    let inner = app
+    await app.register(
+      async (scope: FastifyInstance) => {
+        scope.setErrorHandler(answerError(loginUrlOf(options)))
+        await gateway(scope, options, { hooks })
+        inner = scope
+      },
+      // The types know none that return an object.
+      { logSerializers: serializers as never },
+    )
+    app.decorate('bff', inner.bff)
+  },
+  { name: 'fastify-bff', fastify: '5.x' },
+)
+
+export default bff
+
+/** From top to bottom the way that a request takes. */
+async function gateway(app: FastifyInstance, options: GatewayOptions, extras: AppExtras): Promise<void> {
+  const { publicUrl, oidc, session, csrfHeader, corsOrigins, upstreams } = options
+  const { clock = systemClock } = extras
+  const { requestsPerMinute } = { ...defaultLimits, ...extras.limits }
+  const routeOptions: RouteOptions = { ...options, clock, requestsPerMinute }
+  const guard = { csrfHeader, ownOrigin: publicUrl.origin, corsOrigins }
+
   app.register(observability, { host: options.host, metricsPort: options.metricsPort })
+  app.register(sessionEvents, { ...extras.hooks })
 
   app.register(sessionStore, { redisUrl: options.redisUrl, clock })
   app.register(issuer, { ...oidc, clock })
-  app.register(health)
 
-  app.register(sessionCookie, { ...cookie, ...session, secure: publicUrl.protocol === 'https:' })
   app.register(oidcSession, { ...session, clock })
   app.register(tokenRenewal, {
     refreshBeforeExpirationMs: options.refreshBeforeExpirationMs,
     issuerTimeoutMs: oidc.timeoutMs,
     clock,
   })
+  app.register(localRoutes, { ...guard, loginUrl: loginUrlOf(options), upstreams })
 
   app.register(async (scope) => navigations(scope, routeOptions))
   app.register(async (scope) => logoutNotices(scope, routeOptions))
@@ -62,15 +123,10 @@ export function buildApp(options: GatewayOptions, extras: AppExtras = {}): Fasti
   if (options.staticDir !== undefined) {
     app.register(frontend, { staticDir: options.staticDir, https: publicUrl.protocol === 'https:' })
   }
-  return app
 }
 
 /** For scripts of the frontend alone: whatever is registered here, other sites can't make a browser call. */
-async function guarded(
-  app: FastifyInstance,
-  options: RouteOptions,
-  { localRoutes }: AppExtras,
-): Promise<void> {
+async function guarded(app: FastifyInstance, options: RouteOptions, extras: AppExtras): Promise<void> {
   const { csrfHeader, publicUrl, corsOrigins } = options
   await app.register(requestGuard, { csrfHeader, ownOrigin: publicUrl.origin, corsOrigins })
 
@@ -83,5 +139,13 @@ async function guarded(
       sessionCookie: options.cookie.name,
     })
   }
-  if (localRoutes) app.register(localRoutes)
+  if (extras.localRoutes) app.register(extras.localRoutes)
+}
+
+function sessionCookieOptions({ cookie, session, publicUrl }: GatewayOptions) {
+  return { ...cookie, ...session, secure: publicUrl.protocol === 'https:' }
+}
+
+function loginUrlOf({ publicUrl }: GatewayOptions): string {
+  return `${basePath(publicUrl)}/bff/login`
 }

@@ -9,20 +9,10 @@ export async function health(app: FastifyInstance): Promise<void> {
   app.get('/healthz', async () => ({ status: 'ok' }))
 
   app.get('/readyz', async (_request, reply) => {
-    const missing = []
-    if (app.draining.isDraining()) missing.push('shutting down')
-    if (!(await storeAnswers())) missing.push('session store')
-    // Whether they were ever learned: an issuer that fails later does not make the gateway unready.
-    if (!app.issuer.isKnown()) missing.push('issuer metadata')
+    const missing = await app.bff.missing()
+    if (app.draining.isDraining()) missing.unshift('shutting down')
     if (missing.length === 0) return { status: 'ready' }
     reply.code(503)
     return { status: 'not ready', missing }
   })
-
-  async function storeAnswers(): Promise<boolean> {
-    return app.sessionStore.ping().then(
-      () => true,
-      () => false,
-    )
-  }
 }

@@ -21,9 +21,12 @@ export function readConfigFile(path: string, files: Files): ConfigFile {
   if (looksLikeContent(path)) return { ...file, unusable: true }
   const tree = parseFile(path, files)
   if (typeof tree === 'string') return { ...file, faults: [tree], unusable: true }
+  return readOptionTree(tree, path)
+}
 
-  const { upstreams, ...options } = tree
-  file.upstreams = upstreams
+/** Reads what such a file would hold. @param path names it in messages, and is what relative paths are relative to */
+export function readOptionTree({ upstreams, ...options }: Record<string, unknown>, path: string): ConfigFile {
+  const file: ConfigFile = { path, values: new Map(), upstreams, faults: [] }
   readTree(options, [], file)
   return file
 }

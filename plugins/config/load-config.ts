@@ -1,4 +1,4 @@
-import { readConfigFile } from './config-file.ts'
+import { type ConfigFile, readConfigFile } from './config-file.ts'
 import { ConfigurationError } from './configuration-error.ts'
 import { crossChecks, doubts } from './cross-checks.ts'
 import { dependentDefaults } from './dependent-defaults.ts'
@@ -22,10 +22,13 @@ export interface LoadedConfig {
  * @throws ConfigurationError that lists every fault at once
  */
 export function loadConfig(environment: Environment, files: Files = systemFiles): LoadedConfig {
-  const production = environment['NODE_ENV'] === 'production'
   const configFile = environment['CONFIG_FILE']?.trim()
+  return loadFrom(environment, configFile ? readConfigFile(configFile, files) : undefined, files)
+}
 
-  const file = configFile ? readConfigFile(configFile, files) : undefined
+/** The same from a file that has been read, or what stands for one. */
+export function loadFrom(environment: Environment, file: ConfigFile | undefined, files: Files): LoadedConfig {
+  const production = environment['NODE_ENV'] === 'production'
   const settings = readSettings(environment, file)
   const defaults = dependentDefaults(settings, production && !file?.unusable)
   const { values } = defaults

@@ -20,6 +20,8 @@ const frontend: FastifyPluginAsync<FrontendOptions> = async (app, { staticDir, h
     root: staticDir,
     // A route for each file there is, so that a path from outside never becomes a path in the file system.
     wildcard: false,
+    // An application may serve files too.
+    decorateReply: !app.hasReplyDecorator('sendFile'),
     setHeaders(reply, path) {
       // The page names the files that belong to it: an old one would name files that are gone.
       if (basename(path) === 'index.html') reply.header('cache-control', 'no-cache')
@@ -28,7 +30,7 @@ const frontend: FastifyPluginAsync<FrontendOptions> = async (app, { staticDir, h
 
   app.get('/*', async (request, reply) => {
     if (!prefersPage(request.headers.accept)) throw new GatewayError('BFF_NOT_FOUND')
-    return reply.sendFile('index.html')
+    return reply.sendFile('index.html', staticDir)
   })
 }
 

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts'
 import type { SessionStore } from '../session-store/store.ts'
 import { createLatestUnsealer } from './latest-unsealer.ts'
 import { seal, unseal } from './sealing.ts'
+import { sessionInfo } from './session-info.ts'
 import type { SessionRecord } from './session-record.ts'
 import type { TokenSet } from './token-set.ts'
 
@@ -86,7 +87,7 @@ export function createSessions({ store, clock, idleTimeoutMs, lifetimeMs }: Sess
         indexes: [subjectIndex(login.issuer, login.subject), sidIndex(login.issuer, login.sid)],
         indexTtlMs: lifetimeMs,
       })
-      return { reference, session: { id, key, record, version: 1, expiresAt: clock.now() + ttlMs } }
+      return { reference, session: discreet({ id, key, record, version: 1, expiresAt: clock.now() + ttlMs }) }
     },
 
     async open(reference, { slide = true } = {}) {
@@ -109,7 +110,7 @@ export function createSessions({ store, clock, idleTimeoutMs, lifetimeMs }: Sess
       return async () => {
         const result = await store.replace(id, sealed, version)
         return result.outcome === 'replaced'
-          ? { outcome: 'stored', session: { ...session, record, version: result.version } }
+          ? { outcome: 'stored', session: discreet({ ...session, record, version: result.version }) }
           : result
       }
     },
@@ -147,7 +148,7 @@ export function createSessions({ store, clock, idleTimeoutMs, lifetimeMs }: Sess
     const lifetimeLeftMs = record.createdAt + lifetimeMs - clock.now()
     if (lifetimeLeftMs <= 0) return undefined
     const expiresAt = clock.now() + Math.min(stored.ttlMs, lifetimeLeftMs)
-    return { id, key, record, version: stored.version, expiresAt }
+    return discreet({ id, key, record, version: stored.version, expiresAt })
   }
 
   async function keepAlive(session: Session): Promise<Session> {
@@ -155,12 +156,17 @@ export function createSessions({ store, clock, idleTimeoutMs, lifetimeMs }: Sess
     const expiresAt = clock.now() + ttlMs
     if (expiresAt - session.expiresAt < slideEveryMs) return session
     await store.touch(session.id, ttlMs)
-    return { ...session, expiresAt }
+    return discreet({ ...session, expiresAt })
   }
 
   function timeToLive(record: SessionRecord): number {
     return Math.min(idleTimeoutMs, record.createdAt + lifetimeMs - clock.now())
   }
+}
+
+/** Whoever sends a session to a browser by mistake sends none of its tokens. */
+function discreet(session: Session): Session {
+  return Object.defineProperty(session, 'toJSON', { value: () => sessionInfo(session) })
 }
 
 /** The content of a session cookie, when it is one. */

@@ -10,6 +10,8 @@ declare module 'fastify' {
     renewer: Renewer
     /** An onRequest hook for what needs an access token. Comes after `requireSession`. */
     attachAccessToken(request: FastifyRequest): Promise<void>
+    /** For `request.accessToken`, whose options these are. Comes after `loadSession`. */
+    tokenFor(request: FastifyRequest, options: { resource?: string; forceRenewal?: boolean }): Promise<string>
     /** After `upstream` refused the request's token: true when the request has a newer one now. */
     replaceRefusedToken(request: FastifyRequest, upstream: string): Promise<boolean>
   }
@@ -27,8 +29,16 @@ export interface TokenRenewalOptions {
 
 export default fp<TokenRenewalOptions>(
   async (app, options) => {
-    const { sessions, sessionStore: store, issuer, metrics } = app
-    const renewer = createRenewer({ ...options, sessions, store, issuer, metrics, random: Math.random })
+    const { sessions, sessionStore: store, issuer, metrics, sessionEvents: events } = app
+    const renewer = createRenewer({
+      ...options,
+      sessions,
+      store,
+      issuer,
+      metrics,
+      events,
+      random: Math.random,
+    })
 
     app.decorate('renewer', renewer)
     app.decorateRequest('bearer', null)
@@ -48,6 +58,17 @@ export default fp<TokenRenewalOptions>(
         .catch((error) => app.failSession(request, error))
       if (session) attach(request, session)
       return session !== undefined
+    })
+    app.decorate('tokenFor', async (request: FastifyRequest, { resource, forceRenewal = false }) => {
+      if (resource !== undefined) throw new TypeError(`No tokens are configured for the resource ${resource}`)
+      if (!request.session) throw new GatewayError('BFF_SESSION_REQUIRED')
+      const { session: seen, log } = request
+      const newer = forceRenewal && renewer.afterRefusal(seen, 'application', log)
+      const session = await Promise.resolve(newer)
+        .then((renewed) => renewed || renewer.withUsableToken(seen, log))
+        .catch((error) => app.failSession(request, error))
+      request.session = session
+      return session.record.tokenSet.accessToken
     })
     // Closing goes backwards, so the store is still there: tokens that a grant is about to bring have to be stored.
     app.addHook('onClose', () => renewer.idle())

@@ -1,5 +1,5 @@
 import { GatewayError } from '../errors/catalogue.ts'
-import type { Metrics, RenewalOutcome } from '../observability/metrics.ts'
+import type { RenewalOutcome, SessionEndReason } from '../observability/metrics.ts'
 import type { Session } from '../oidc-session/sessions.ts'
 import { type GrantedTokens, tokenSetFrom } from '../oidc-session/token-set.ts'
 import { StoreUnavailableError } from '../session-store/store.ts'
@@ -8,7 +8,7 @@ import type { RenewalOptions } from './renewal.ts'
 import { type RenewalLog, refreshTokenHash } from './renewal-log.ts'
 
 export type TokenKeeperOptions = Pick<RenewalOptions, 'sessions' | 'issuer' | 'clock'> & {
-  metrics: Pick<Metrics, 'sessionEnded'>
+  onEnded: (session: Session, reason: SessionEndReason) => void
 }
 
 /** The grant that brought the tokens. */
@@ -31,14 +31,14 @@ export type KeepTokens = (session: Session, granted: GrantedTokens, grant: Grant
 /** How long a store that fails is tried again with what a grant has led to. */
 const insistForMs = 60_000
 
-export function createTokenKeeper({ sessions, issuer, clock, metrics }: TokenKeeperOptions): KeepTokens {
+export function createTokenKeeper({ sessions, issuer, clock, onEnded }: TokenKeeperOptions): KeepTokens {
   return async function keepTokens(session, granted, { requestedAt, log, count }) {
     const { idToken, refreshToken } = granted
     if (idToken !== undefined && !isSameIdentity(idToken, session.record, issuer.clientId)) {
       // Looked at before it is stored, so that another user's tokens never reach another instance.
       log.warn({ event: 'token.renewal.failed', reason: 'foreign_identity', final: true })
       count('foreign_identity')
-      metrics.sessionEnded('foreign_identity')
+      onEnded(session, 'foreign_identity')
       // Whatever is stored by now comes from the same grants. One that did not rotate has only the old token.
       const newest = refreshToken ?? session.record.tokenSet.refreshToken
       await Promise.all([revoke(newest, log), insist(() => sessions.end(session))])

@@ -1,8 +1,15 @@
 import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import type { Issuer } from '../issuer/issuer.ts'
-import { type Metrics, noMetrics, type RenewalOutcome } from '../observability/metrics.ts'
+import {
+  type Metrics,
+  noMetrics,
+  type RenewalOutcome,
+  type SessionEndReason,
+} from '../observability/metrics.ts'
+import { sessionInfo } from '../oidc-session/session-info.ts'
 import type { Session, Sessions } from '../oidc-session/sessions.ts'
+import type { SessionEvents } from '../session-events/session-events.ts'
 import type { Lock, SessionStore } from '../session-store/store.ts'
 import { backOffMs } from './back-off.ts'
 import { createTokenKeeper } from './keep-tokens.ts'
@@ -19,6 +26,8 @@ export interface RenewalOptions {
   issuerTimeoutMs: number
   /** Default: nobody counts. */
   metrics?: Pick<Metrics, 'renewalDone' | 'renewalWaiters' | 'sessionEnded'>
+  /** Default: nobody is told. */
+  events?: Pick<SessionEvents<never>, 'renewed' | 'ended'>
 }
 
 /**
@@ -56,12 +65,14 @@ export function createRenewal({
   random,
   issuerTimeoutMs,
   metrics = noMetrics,
+  events,
 }: RenewalOptions): Renew {
   // Longer than the longest grant and the write after it, so it needs no heartbeat: one would keep the lock of a
   // holder whose event loop is alive but whose grant hangs, and would stop while the process is frozen anyway.
   const lockMs = 3 * issuerTimeoutMs
   const longestGrantMs = 2.5 * issuerTimeoutMs
-  const keepTokens = createTokenKeeper({ sessions, issuer, clock, metrics })
+  const onEnded = sessionEnding(metrics, events)
+  const keepTokens = createTokenKeeper({ sessions, issuer, clock, onEnded })
 
   return async function renew(seen, log, permit = async () => true) {
     let permitted = false
@@ -132,7 +143,7 @@ export function createRenewal({
         count('refused')
         // A holder whose lock has lapsed can't tell a dead session from one that the next holder is renewing.
         if (clock.monotonic() >= lapsesAt) return again
-        const newer = await endUnlessRenewed(sessions, session, () => metrics.sessionEnded('refused'))
+        const newer = await endUnlessRenewed(sessions, session, () => onEnded(session, 'refused'))
         if (newer) return renewed(newer)
         log.warn({ event: 'token.renewal.failed', reason: 'invalid_grant', final: true })
         throw new GatewayError('BFF_SESSION_ENDED')
@@ -146,6 +157,7 @@ export function createRenewal({
       case 'granted': {
         const kept = await keepTokens(session, answer.tokens, { requestedAt, log, count })
         count('renewed')
+        events?.renewed(kept)
         const { tokenType, expiresAt } = kept.record.tokenSet
         const durationMs = Math.round(clock.monotonic() - startedAt)
         log.debug({ event: 'token.renewal.done', tokenType, expiresAt: isoTime(expiresAt), durationMs })
@@ -194,6 +206,14 @@ export async function endUnlessRenewed(
   if (!ended) return sessions.reload(session)
   onEnded()
   return undefined
+}
+
+/** Counts a session that has ended, and tells whoever wants to know. */
+export function sessionEnding(metrics: Pick<Metrics, 'sessionEnded'>, events: RenewalOptions['events']) {
+  return (session: Session, reason: SessionEndReason): void => {
+    metrics.sessionEnded(reason)
+    events?.ended(sessionInfo(session), reason)
+  }
 }
 
 /** Not now, but later: the session stays. */

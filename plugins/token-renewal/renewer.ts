@@ -5,7 +5,13 @@ import type { Session } from '../oidc-session/sessions.ts'
 import { createExpiringMap } from '../session-store/expiring-map.ts'
 import { type SessionStore, StoreUnavailableError } from '../session-store/store.ts'
 import { decideRenewal } from './policy.ts'
-import { createRenewal, endUnlessRenewed, issuerUnavailable, type RenewalOptions } from './renewal.ts'
+import {
+  createRenewal,
+  endUnlessRenewed,
+  issuerUnavailable,
+  type RenewalOptions,
+  sessionEnding,
+} from './renewal.ts'
 import { isoTime, type RenewalLog } from './renewal-log.ts'
 import { createSingleFlight } from './single-flight.ts'
 
@@ -48,6 +54,7 @@ export function createRenewer(options: RenewerOptions): Renewer {
   const { sessions, store, clock, refreshBeforeExpirationMs, issuerTimeoutMs } = options
   const { metrics = noMetrics, maxResting = 10_000 } = options
   const renew = createRenewal(options)
+  const onEnded = sessionEnding(metrics, options.events)
   const flights = createSingleFlight<Session | undefined>()
   /** Failed just now: nothing to gain from asking in the background, not even the store. */
   const resting = createExpiringMap<{ failed: true }>({ clock, maxEntries: maxResting })
@@ -65,7 +72,7 @@ export function createRenewer(options: RenewerOptions): Renewer {
       case 'wait':
         return orEnded(await inTime(sendable(session, log)))
       case 'ended':
-        return orEnded(await endUnlessRenewed(sessions, session, () => noteExpiry(log)))
+        return orEnded(await endUnlessRenewed(sessions, session, () => noteExpiry(session, log)))
     }
   }
 
@@ -132,8 +139,8 @@ export function createRenewer(options: RenewerOptions): Renewer {
     })
   }
 
-  function noteExpiry(log: RenewalLog): void {
-    metrics.sessionEnded('expired')
+  function noteExpiry(session: Session, log: RenewalLog): void {
+    onEnded(session, 'expired')
     log.warn({ event: 'token.renewal.failed', reason: 'no_refresh_token', final: true })
   }
 

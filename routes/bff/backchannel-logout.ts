@@ -7,6 +7,7 @@ import {
   logoutTokenLifetimeMs,
 } from '../../plugins/issuer/logout-token.ts'
 import { sidIndex, subjectIndex } from '../../plugins/oidc-session/sessions.ts'
+import type { EndedSession } from '../../plugins/session-events/session-events.ts'
 
 type Notice = FastifyRequest<{ Body: URLSearchParams | undefined }>
 
@@ -35,6 +36,7 @@ export async function backchannelLogout(app: FastifyInstance): Promise<void> {
       'sid' in notice ? sidIndex(notice.issuer, notice.sid) : subjectIndex(notice.issuer, notice.subject)
     const sessions = await app.sessionStore.destroyBy(index)
     app.metrics.sessionEnded('backchannel_logout', sessions)
+    if (sessions > 0) app.sessionEvents.ended(endedBy(notice), 'backchannel_logout')
     request.log.info({ event: 'session.ended', reason: 'backchannel_logout', sessions })
     // Only now: if the store fails before, the issuer can send the same token again.
     if (!(await app.sessionStore.claim(used, logoutTokenLifetimeMs))) throw replayed()
@@ -57,6 +59,12 @@ export async function backchannelLogout(app: FastifyInstance): Promise<void> {
       })
     }
   }
+}
+
+/** What a notice says of the sessions that it ends. */
+function endedBy(notice: LogoutNotice): EndedSession {
+  const { issuer } = notice
+  return 'sid' in notice ? { issuer, sid: notice.sid } : { issuer, subject: notice.subject }
 }
 
 /** Under which a token is remembered that has been heeded. */

@@ -7,6 +7,7 @@ import { type LoginTransaction, transactionLifetimeMs } from '../../plugins/oidc
 import { displayName } from '../../plugins/oidc-session/session-record.ts'
 import { type NewSession, sessionHash } from '../../plugins/oidc-session/sessions.ts'
 import { tokenSetFrom } from '../../plugins/oidc-session/token-set.ts'
+import { revokeRefreshToken } from './end-session.ts'
 import type { RouteOptions } from './options.ts'
 import { callbackUrl } from './paths.ts'
 
@@ -47,16 +48,30 @@ export async function callback(app: FastifyInstance, { publicUrl, clock }: Route
     const requestedAt = clock.now()
     const login = await redeem(request, transaction)
     if (!login) return
+    const claims = await claimsOf(request, login)
     const { reference, session } = await app.sessions.begin(
-      newSession(login, requestedAt, request.query['session_state']),
+      newSession({ ...login, claims }, requestedAt, request.query['session_state']),
     )
     app.browserCookies.setSessionReference(request, reference)
+    request.session = session
     app.metrics.sessionStarted()
     request.log.info({
       event: 'session.started',
       user: displayName(session.record),
       sessionHash: sessionHash(session),
     })
+    await app.sessionEvents.begun(session, request)
+  }
+
+  /** As the application wants them kept. Its refusal ends what the issuer has begun. */
+  async function claimsOf(request: CallbackRequest, { claims, tokens }: Login) {
+    try {
+      return { ...(await app.sessionEvents.claims(withoutProtocolClaims(claims))), sid: claims['sid'] }
+    } catch (error) {
+      request.log.warn({ event: 'login.rejected', reason: 'claims_hook', err: error })
+      await revokeRefreshToken(app, request, tokens.refreshToken)
+      throw error
+    }
   }
 
   function openTransaction(request: CallbackRequest): LoginTransaction {
@@ -98,7 +113,7 @@ function newSession(login: Login, requestedAt: number, sessionState: unknown): N
     issuer,
     subject,
     sid,
-    claims: { ...withoutProtocolClaims(claims), sid },
+    claims: { ...claims, sid },
     tokenSet: tokenSetFrom(tokens, requestedAt),
     ...(typeof sessionState === 'string' && { sessionState }),
   }

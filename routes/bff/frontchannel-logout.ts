@@ -41,6 +41,7 @@ export async function frontchannelLogout(app: FastifyInstance, { oidc }: RouteOp
       .catch((error) => app.failSession(request, error))
     if (sessions === 0) return 0
     app.metrics.sessionEnded('frontchannel_logout', sessions)
+    app.sessionEvents.ended({ issuer, sid }, 'frontchannel_logout')
     request.log.info({ event: 'session.ended', reason: 'frontchannel_logout', sessions })
     return sessions
   }
