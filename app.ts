@@ -69,8 +69,8 @@ export function buildApp(options: GatewayOptions, extras: AppExtras = {}): Fasti
  * The gateway in somebody's own application. Its routes have a scope of their own, with its errors and its rules for
  * log lines; what the application gets of it is `app.bff`, `request.session` and `request.accessToken`.
  */
-const bff = fp<BffOptions>(
-  async (app, given) => {
+const bff: FastifyPluginAsync<BffOptions> = fp(
+  async (app: FastifyInstance, given: BffOptions) => {
     const { onClaims, onLogin, onRenewed, onLogout, ...configuration } = withoutRegisterOptions(given)
     const { options, warnings } = resolveOptions(configuration)
     for (const warning of warnings) app.log.warn(warning)
