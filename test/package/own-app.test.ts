@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { on, once } from 'node:events'
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -9,6 +9,7 @@ import { after, before, type TestContext, test } from 'node:test'
 import { createHttpBrowser } from '../../demo/http-browser.ts'
 import { type DemoIssuer, startIssuer } from '../../demo/issuer.ts'
 import { startTimeApi, type TimeApi } from '../../demo/time-api.ts'
+import { codeBlocks } from '../docs/markdown.ts'
 import { newKey } from '../support/inject-gateway.ts'
 import { freePort } from '../support/redis.ts'
 
@@ -57,7 +58,7 @@ test('the package holds the built gateway, its types and its documents, and noth
   )
 })
 
-test('an application compiles against its types, which tell a slip and show nothing internal', async () => {
+test('an application and the example of the README compile against its types, which tell a slip and show nothing internal', async () => {
   const slips = [
     `import Fastify from 'fastify'`,
     `import bff, { buildApp, GatewayError, type BffOptions } from 'fastify-bff'`,
@@ -73,9 +74,12 @@ test('an application compiles against its types, which tell a slip and show noth
     'export { buildApp, GatewayError }',
   ]
   writeFileSync(join(application, 'slips.ts'), slips.join('\n'))
+  const readme = readFileSync(join(root, 'README.md'), 'utf8')
+  const example = codeBlocks(readme, 'ts').find((text) => text.includes("from 'fastify-bff'"))
+  writeFileSync(join(application, 'readme.ts'), example ?? assert.fail('no example in the README'))
   // Types of Node come from the repository; all others from what was installed.
   await run(application, compiler, '--typeRoots', join(root, 'node_modules/@types'))
-  rmSync(join(application, 'slips.ts'))
+  for (const file of ['slips.ts', 'readme.ts']) rmSync(join(application, file))
 })
 
 test('its command tells how it is used', async () => {
