@@ -29,7 +29,7 @@ export interface OidcSessionOptions {
 
 export default fp<OidcSessionOptions>(
   async (app, options) => {
-    const sessions = createSessions({ ...options, store: app.sessionStore })
+    const sessions = createSessions({ ...options, clientId: app.issuer.clientId, store: app.sessionStore })
     app.decorate('sessions', sessions)
     app.decorate('openSession', openSession)
     app.decorate('failSession', failSession)
@@ -66,6 +66,6 @@ export default fp<OidcSessionOptions>(
   {
     name: 'oidc-session',
     fastify: '5.x',
-    dependencies: ['request-members', 'session-cookie', 'session-store'],
+    dependencies: ['request-members', 'session-cookie', 'session-store', 'issuer'],
   },
 )

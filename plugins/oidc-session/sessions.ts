@@ -62,6 +62,8 @@ export type NewSession = Pick<
 export interface SessionsOptions {
   store: SessionStore
   clock: Clock
+  /** Ours at the issuer: its other clients' sessions may be in the same store. */
+  clientId: string
   idleTimeoutMs: number
   lifetimeMs: number
 }
@@ -69,7 +71,8 @@ export interface SessionsOptions {
 /** How often a session that somebody watches is looked at without news. */
 const lookAgainMs = 5000
 
-export function createSessions({ store, clock, idleTimeoutMs, lifetimeMs }: SessionsOptions): Sessions {
+export function createSessions(options: SessionsOptions): Sessions {
+  const { store, clock, clientId, idleTimeoutMs, lifetimeMs } = options
   // Sliding writes at most once a minute, and for short idle timeouts still often enough to be felt.
   const slideEveryMs = Math.min(60_000, idleTimeoutMs / 4)
   const unsealLatest = createLatestUnsealer()
@@ -84,7 +87,10 @@ export function createSessions({ store, clock, idleTimeoutMs, lifetimeMs }: Sess
       await store.create(id, {
         sealed: seal(record, key, id),
         ttlMs,
-        indexes: [subjectIndex(login.issuer, login.subject), sidIndex(login.issuer, login.sid)],
+        indexes: [
+          subjectIndex(login.issuer, clientId, login.subject),
+          sidIndex(login.issuer, clientId, login.sid),
+        ],
         indexTtlMs: lifetimeMs,
       })
       return { reference, session: discreet({ id, key, record, version: 1, expiresAt: clock.now() + ttlMs }) }
@@ -179,14 +185,14 @@ export function sessionHash({ id }: Session): string {
   return Buffer.from(id, 'base64url').subarray(0, 16).toString('base64url')
 }
 
-/** The index of all sessions of a user. */
-export function subjectIndex(issuer: string, subject: string): string {
-  return hash(JSON.stringify(['sub', issuer, subject]))
+/** The index of all sessions of a user that one client of the issuer has begun. */
+export function subjectIndex(issuer: string, clientId: string, subject: string): string {
+  return hash(JSON.stringify(['sub', issuer, clientId, subject]))
 }
 
-/** The index of the sessions that share an issuer's session. */
-export function sidIndex(issuer: string, sid: string): string {
-  return hash(JSON.stringify(['sid', issuer, sid]))
+/** The index of one client's sessions that share an issuer's session. */
+export function sidIndex(issuer: string, clientId: string, sid: string): string {
+  return hash(JSON.stringify(['sid', issuer, clientId, sid]))
 }
 
 function hash(text: string): string {

@@ -18,6 +18,7 @@ type Notice = FastifyRequest<{ Body: URLSearchParams | undefined }>
  * @see https://openid.net/specs/openid-connect-backchannel-1_0.html
  */
 export async function backchannelLogout(app: FastifyInstance): Promise<void> {
+  const { clientId } = app.issuer
   app.removeAllContentTypeParsers()
   app.addContentTypeParser<string>(
     'application/x-www-form-urlencoded',
@@ -30,10 +31,13 @@ export async function backchannelLogout(app: FastifyInstance): Promise<void> {
   app.post('/bff/backchannel-logout', async (request: Notice, reply) => {
     reply.header('cache-control', 'no-store')
     const notice = await verify(request)
-    const used = usedName(notice)
+    const used = usedName(notice, clientId)
     if (await app.sessionStore.isClaimed(used)) throw replayed()
+    const { issuer } = notice
     const index =
-      'sid' in notice ? sidIndex(notice.issuer, notice.sid) : subjectIndex(notice.issuer, notice.subject)
+      'sid' in notice
+        ? sidIndex(issuer, clientId, notice.sid)
+        : subjectIndex(issuer, clientId, notice.subject)
     const sessions = await app.sessionStore.destroyBy(index)
     app.metrics.sessionEnded('backchannel_logout', sessions)
     if (sessions > 0) app.sessionEvents.ended(endedBy(notice), 'backchannel_logout')
@@ -67,9 +71,9 @@ function endedBy(notice: LogoutNotice): EndedSession {
   return 'sid' in notice ? { issuer, sid: notice.sid } : { issuer, subject: notice.subject }
 }
 
-/** Under which a token is remembered that has been heeded. */
-function usedName({ issuer, jti }: LogoutNotice): string {
-  const hash = createHash('sha256').update(JSON.stringify([issuer, jti]))
+/** Under which a token is remembered that this client has heeded. */
+function usedName({ issuer, jti }: LogoutNotice, clientId: string): string {
+  const hash = createHash('sha256').update(JSON.stringify([issuer, clientId, jti]))
   return `logout-token:${hash.digest('base64url')}`
 }
 
