@@ -7,11 +7,14 @@ import { resolveOptions, withoutRegisterOptions } from './plugins/config/resolve
 import draining from './plugins/draining/index.ts'
 import errors, { answerError } from './plugins/errors/index.ts'
 import frontend from './plugins/frontend/index.ts'
+import { hostConstraint, hostConstraintStrategy } from './plugins/frontends/host-constraint.ts'
+import { forHost, nothingElse, withOwnKeys } from './plugins/frontends/index.ts'
+import { withSlash } from './plugins/frontends/with-slash.ts'
 import { type LogStream, serverOptions } from './plugins/http-server/index.ts'
 import issuer from './plugins/issuer/index.ts'
 import limiting from './plugins/limits/index.ts'
 import { defaultLimits, type Limits } from './plugins/limits/limits.ts'
-import localRoutes, { type BffHooks, requestMembers } from './plugins/local-routes/index.ts'
+import localRoutes, { type Bff, type BffHooks, requestMembers } from './plugins/local-routes/index.ts'
 import { serializers } from './plugins/logging/logger-options.ts'
 import observability from './plugins/observability/index.ts'
 import oidcSession from './plugins/oidc-session/index.ts'
@@ -58,9 +61,10 @@ export function buildApp(options: GatewayOptions, extras: AppExtras = {}): Fasti
   app.register(errors, { loginUrl })
   app.register(limiting, limits)
   app.register(draining)
-  app.register(health)
+  app.register(health, { missing: () => app.bff.missing() })
   app.register(requestMembers)
   app.register(sessionCookie, sessionCookieOptions(options))
+  shared(app, options, extras)
   app.register(fp(async (scope) => gateway(scope, options, extras)))
   return app
 }
@@ -76,24 +80,78 @@ const bff: FastifyPluginAsync<BffOptions> = fp(
     for (const warning of warnings) app.log.warn(warning)
     const hooks = { onClaims, onLogin, onRenewed, onLogout } as BffHooks
 
-    await app.register(requestMembers)
-    await app.register(sessionCookie, sessionCookieOptions(options))
-    let inner = app
-    await app.register(
-      async (scope: FastifyInstance) => {
-        scope.setErrorHandler(answerError(loginUrlOf(options)))
-        await gateway(scope, options, { hooks })
-        inner = scope
-      },
-      // The types know none that return an object.
-      { logSerializers: serializers as never },
-    )
-    app.decorate('bff', inner.bff)
+    await mounted(app, options, { hooks }, (scope) => shared(scope, options, {}))
   },
   { name: 'fastify-bff', fastify: '5.x' },
 )
 
 export default bff
+
+/** Several frontends, each a gateway with issuer, client, cookie and upstreams of its own, told apart by host and path. */
+export function buildFrontends(
+  all: [GatewayOptions, ...GatewayOptions[]],
+  extras: AppExtras = {},
+): FastifyInstance {
+  // What concerns the process is the same in all.
+  const [first] = all
+  const limits = { ...defaultLimits, ...extras.limits }
+  const bases = all.map(({ publicUrl }) => basePath(publicUrl))
+  const app = Fastify({
+    ...serverOptions(first, loginUrlOf(first), limits, extras.logStream),
+    rewriteUrl: ({ url = '/' }) => withSlash(url, bases),
+    routerOptions: { constraints: { [hostConstraint]: hostConstraintStrategy(first.trustProxy !== false) } },
+  })
+  const gateways: Bff[] = []
+
+  app.register(errors, { loginUrl: loginUrlOf(first) })
+  app.register(limiting, limits)
+  app.register(draining)
+  app.register(health, { missing: async () => missingAnywhere(gateways) })
+  shared(app, first, extras)
+  for (const options of all) {
+    const frontendScope = async (scope: FastifyInstance) => {
+      await scope.register(forHost, { host: options.publicUrl.hostname })
+      await mounted(scope, withOwnKeys(options), extras)
+      gateways.push(scope.bff)
+      if (options.staticDir === undefined) scope.register(nothingElse)
+    }
+    app.register(frontendScope, { prefix: basePath(options.publicUrl) })
+  }
+  return app
+}
+
+/** The gateway in a scope of its own, with its errors and log lines; `app` gets of it what an application needs. */
+async function mounted(
+  app: FastifyInstance,
+  options: GatewayOptions,
+  extras: AppExtras,
+  before: (scope: FastifyInstance) => void = () => {},
+): Promise<void> {
+  await app.register(requestMembers)
+  await app.register(sessionCookie, sessionCookieOptions(options))
+  let inner = app
+  await app.register(
+    async (scope: FastifyInstance) => {
+      scope.setErrorHandler(answerError(loginUrlOf(options)))
+      before(scope)
+      await gateway(scope, options, extras)
+      inner = scope
+    },
+    // The types know none that return an object.
+    { logSerializers: serializers as never },
+  )
+  app.decorate('bff', inner.bff)
+}
+
+/** What gateways of one process can have in common. */
+function shared(
+  app: FastifyInstance,
+  { host, metricsPort, redisUrl }: GatewayOptions,
+  extras: AppExtras,
+): void {
+  app.register(observability, { host, metricsPort })
+  app.register(sessionStore, { redisUrl, clock: extras.clock ?? systemClock })
+}
 
 /** From top to bottom the way that a request takes. */
 async function gateway(app: FastifyInstance, options: GatewayOptions, extras: AppExtras): Promise<void> {
@@ -103,10 +161,7 @@ async function gateway(app: FastifyInstance, options: GatewayOptions, extras: Ap
   const routeOptions: RouteOptions = { ...options, clock, requestsPerMinute }
   const guard = { csrfHeader, ownOrigin: publicUrl.origin, corsOrigins }
 
-  app.register(observability, { host: options.host, metricsPort: options.metricsPort })
   app.register(sessionEvents, { ...extras.hooks })
-
-  app.register(sessionStore, { redisUrl: options.redisUrl, clock })
   app.register(issuer, { ...oidc, clock })
 
   app.register(oidcSession, { ...session, clock })
@@ -144,6 +199,11 @@ async function guarded(app: FastifyInstance, options: RouteOptions, extras: AppE
 
 function sessionCookieOptions({ cookie, session, publicUrl }: GatewayOptions) {
   return { ...cookie, ...session, secure: publicUrl.protocol === 'https:' }
+}
+
+async function missingAnywhere(gateways: Bff[]): Promise<string[]> {
+  const missing = await Promise.all(gateways.map((gateway) => gateway.missing()))
+  return [...new Set(missing.flat())]
 }
 
 function loginUrlOf({ publicUrl }: GatewayOptions): string {

@@ -1,7 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 
+export interface HealthOptions {
+  /** What can't be worked without and isn't there. */
+  missing(): Promise<string[]>
+}
+
 /** Liveness touches nothing else; readiness asks for what the gateway can't work without. */
-export async function health(app: FastifyInstance): Promise<void> {
+export async function health(app: FastifyInstance, { missing: missingParts }: HealthOptions): Promise<void> {
   app.addHook('onRequest', async (_request, reply) => {
     reply.header('cache-control', 'no-store')
   })
@@ -9,7 +14,7 @@ export async function health(app: FastifyInstance): Promise<void> {
   app.get('/healthz', async () => ({ status: 'ok' }))
 
   app.get('/readyz', async (_request, reply) => {
-    const missing = await app.bff.missing()
+    const missing = await missingParts()
     if (app.draining.isDraining()) missing.unshift('shutting down')
     if (missing.length === 0) return { status: 'ready' }
     reply.code(503)

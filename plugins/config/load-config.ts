@@ -4,13 +4,17 @@ import { crossChecks, doubts } from './cross-checks.ts'
 import { dependentDefaults } from './dependent-defaults.ts'
 import { checkFiles } from './file-checks.ts'
 import { type Files, systemFiles } from './files.ts'
+import { type FrontendFile, frontendFaults, frontendFiles } from './frontends.ts'
 import type { GatewayOptions, UpstreamOptions } from './options.ts'
 import { readSettings } from './read-settings.ts'
 import type { Environment, Values } from './settings.ts'
 import { mergeUpstreams, parseUpstreams } from './upstreams.ts'
 
 export interface LoadedConfig {
+  /** Of the only frontend, or of the first. */
   options: GatewayOptions
+  /** Where there are several: each, with what they have in common. */
+  frontends?: [GatewayOptions, ...GatewayOptions[]]
   /** A sentence each: what works but is probably not meant. */
   warnings: string[]
 }
@@ -23,7 +27,62 @@ export interface LoadedConfig {
  */
 export function loadConfig(environment: Environment, files: Files = systemFiles): LoadedConfig {
   const configFile = environment['CONFIG_FILE']?.trim()
-  return loadFrom(environment, configFile ? readConfigFile(configFile, files) : undefined, files)
+  const file = configFile ? readConfigFile(configFile, files) : undefined
+  return file?.frontends === undefined
+    ? loadFrom(environment, file, files)
+    : loadFrontends(environment, file, files)
+}
+
+function loadFrontends(environment: Environment, file: ConfigFile, files: Files): LoadedConfig {
+  const entries = frontendFiles(file)
+  if (typeof entries === 'string') throw new ConfigurationError([...file.faults, entries])
+  const results = entries.map((entry) =>
+    attempt(() => loadFrom(without(environment, entry), entry.file, files)),
+  )
+  const loaded = results.filter((result) => 'options' in result)
+  const all = loaded.map(({ options }) => options)
+  const faults = [
+    ...file.faults,
+    ...named(
+      entries,
+      results.map((result) => ('options' in result ? [] : result.faults)),
+    ),
+    ...(loaded.length === entries.length ? frontendFaults(all, file.path) : []),
+  ]
+  const [options, ...others] = all
+  if (faults.length > 0 || !options) throw new ConfigurationError(faults)
+  const warnings = named(
+    entries,
+    loaded.map((result) => result.warnings),
+  )
+  return { options, frontends: [options, ...others], warnings }
+}
+
+/** What an entry says itself is more specific than the environment. */
+function without(environment: Environment, { ownSettings }: FrontendFile): Environment {
+  const own = new Set<string>(ownSettings)
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !own.has(name)))
+}
+
+function attempt(load: () => LoadedConfig): LoadedConfig | ConfigurationError {
+  try {
+    return load()
+  } catch (error) {
+    if (error instanceof ConfigurationError) return error
+    throw error
+  }
+}
+
+/** Says whose sentence it is, but for those that all say. */
+function named(entries: FrontendFile[], sentences: (readonly string[])[]): string[] {
+  const isCommon = (sentence: string) => sentences.every((those) => those.includes(sentence))
+  const all = sentences.flatMap((those, index) => {
+    const name = entries[index]?.name ?? ''
+    return those.map((it) =>
+      it.startsWith(`${name}.`) || it.startsWith(`${name} `) || isCommon(it) ? it : `${name}: ${it}`,
+    )
+  })
+  return [...new Set(all)]
 }
 
 /** The same from a file that has been read, or what stands for one. */

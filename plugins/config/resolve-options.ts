@@ -3,17 +3,7 @@ import { readOptionTree } from './config-file.ts'
 import { type Files, systemFiles } from './files.ts'
 import { type LoadedConfig, loadFrom } from './load-config.ts'
 import { simplify } from './nearest.ts'
-
-/** What the application's own server decides, and nobody else. */
-export const serverSettings = [
-  'HOST',
-  'PORT',
-  'TRUST_PROXY',
-  'LOG_LEVEL',
-  'CONFIG_FILE',
-  'SHUTDOWN_DELAY',
-  'SHUTDOWN_TIMEOUT',
-] as const
+import { serverSettings } from './server-settings.ts'
 
 /** Read as the path of a file, it makes the working directory what relative paths are relative to. */
 const source = 'the options'
@@ -26,6 +16,9 @@ const source = 'the options'
  */
 export function resolveOptions(given: BffConfiguration, files: Files = systemFiles): LoadedConfig {
   const file = readOptionTree(asTree(given) as Record<string, unknown>, source)
+  if (file.frontends !== undefined) {
+    file.faults.push('frontends has no meaning in the options: register the plugin once for each')
+  }
   for (const name of serverSettings) {
     const label = file.values.get(name)?.label
     if (label) file.faults.push(`${label} is for the server of the application to decide: remove it`)

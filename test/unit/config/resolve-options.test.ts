@@ -4,11 +4,8 @@ import { join, resolve } from 'node:path'
 import { test } from 'node:test'
 import type { BffConfiguration } from '../../../plugins/config/bff-options.ts'
 import { simplify } from '../../../plugins/config/nearest.ts'
-import {
-  resolveOptions,
-  serverSettings,
-  withoutRegisterOptions,
-} from '../../../plugins/config/resolve-options.ts'
+import { resolveOptions, withoutRegisterOptions } from '../../../plugins/config/resolve-options.ts'
+import { serverSettings } from '../../../plugins/config/server-settings.ts'
 import { settingNames } from '../../../plugins/config/settings.ts'
 import { upstreamKeys } from '../../../plugins/config/upstream-schema.ts'
 import { assertFault, fakeFiles, faultsOf, key, loadFile } from './support.ts'
@@ -95,7 +92,7 @@ test('every variable but those of the server is an option of the plugin, and eve
   const source = readFileSync(join(import.meta.dirname, '../../../plugins/config/bff-options.ts'), 'utf8')
   const members = [...source.matchAll(/^ {2}(\w+)\??:/gm)].map(([, name = '']) => name)
 
-  for (const setting of settingNames.filter((name) => !(serverSettings as readonly string[]).includes(name)))
+  for (const setting of settingNames.filter((name) => !serverSettings.includes(name)))
     assert.ok(
       members.some((name) => simplify(setting).endsWith(simplify(name))),
       setting,
