@@ -1,7 +1,8 @@
+#!/usr/bin/env node
 import { parseArgs } from 'node:util'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
-import { buildApp } from './app.ts'
+import { buildApp, buildFrontends } from './app.ts'
 import { systemClock } from './plugins/clock.ts'
 import { ConfigurationError } from './plugins/config/configuration-error.ts'
 import { describeConfig } from './plugins/config/describe-config.ts'
@@ -22,13 +23,13 @@ if (help) {
   process.exit(0)
 }
 readEnvFile()
-const { options, warnings } = loadOrExit()
+const { options, frontends, warnings } = loadOrExit()
 if (checkConfig) {
   for (const warning of warnings) console.error(`Warning: ${warning}`)
-  console.log(describeConfig(options, process.env))
+  console.log((frontends ?? [options]).map((each) => describeConfig(each, process.env)).join('\n\n'))
   process.exit(0)
 }
-await serve(options, warnings)
+await serve({ options, warnings, ...(frontends && { frontends }) })
 
 function readArguments(): { checkConfig: boolean; help: boolean } {
   try {
@@ -64,8 +65,9 @@ function loadOrExit(): LoadedConfig {
   }
 }
 
-async function serve({ host, port, shutdown, ...rest }: GatewayOptions, warnings: string[]): Promise<void> {
-  const app = buildApp({ host, port, shutdown, ...rest })
+async function serve({ options, frontends, warnings }: LoadedConfig): Promise<void> {
+  const { host, port, shutdown } = options
+  const app = frontends ? buildFrontends(frontends) : buildApp(options)
   for (const warning of warnings) app.log.warn(warning)
 
   closeWithGrace({ delay: false, logger: app.log }, async ({ signal, err }) => {

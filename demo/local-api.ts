@@ -2,7 +2,7 @@ import type { FastifyPluginAsync } from 'fastify'
 
 /** A route of the application's own in the gateway: it knows who is signed in, and calls nobody. */
 export const localApi: FastifyPluginAsync = async (app) => {
-  app.addHook('onRequest', app.requireSession)
+  app.addHook('onRequest', app.bff.requireSession)
 
   app.get('/local/greeting', async ({ session }, reply) => {
     reply.header('cache-control', 'no-store')

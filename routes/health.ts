@@ -1,7 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 
+export interface HealthOptions {
+  /** What can't be worked without and isn't there. */
+  missing(): Promise<string[]>
+}
+
 /** Liveness touches nothing else; readiness asks for what the gateway can't work without. */
-export async function health(app: FastifyInstance): Promise<void> {
+export async function health(app: FastifyInstance, { missing: missingParts }: HealthOptions): Promise<void> {
   app.addHook('onRequest', async (_request, reply) => {
     reply.header('cache-control', 'no-store')
   })
@@ -9,20 +14,10 @@ export async function health(app: FastifyInstance): Promise<void> {
   app.get('/healthz', async () => ({ status: 'ok' }))
 
   app.get('/readyz', async (_request, reply) => {
-    const missing = []
-    if (app.draining.isDraining()) missing.push('shutting down')
-    if (!(await storeAnswers())) missing.push('session store')
-    // Whether they were ever learned: an issuer that fails later does not make the gateway unready.
-    if (!app.issuer.isKnown()) missing.push('issuer metadata')
+    const missing = await missingParts()
+    if (app.draining.isDraining()) missing.unshift('shutting down')
     if (missing.length === 0) return { status: 'ready' }
     reply.code(503)
     return { status: 'not ready', missing }
   })
-
-  async function storeAnswers(): Promise<boolean> {
-    return app.sessionStore.ping().then(
-      () => true,
-      () => false,
-    )
-  }
 }

@@ -9,6 +9,8 @@ export interface ConfigFile {
   values: Map<SettingName, { text: string; label: string }>
   /** As they stand in the file, not yet checked. */
   upstreams: unknown
+  /** Likewise, if there are several. */
+  frontends?: unknown
   faults: string[]
   /** The file as a whole could not be used, so that nobody knows what it would have said. */
   unusable?: true
@@ -21,9 +23,13 @@ export function readConfigFile(path: string, files: Files): ConfigFile {
   if (looksLikeContent(path)) return { ...file, unusable: true }
   const tree = parseFile(path, files)
   if (typeof tree === 'string') return { ...file, faults: [tree], unusable: true }
+  return readOptionTree(tree, path)
+}
 
-  const { upstreams, ...options } = tree
-  file.upstreams = upstreams
+/** Reads what such a file would hold. @param path names it in messages, and is what relative paths are relative to */
+export function readOptionTree(tree: Record<string, unknown>, path: string): ConfigFile {
+  const { upstreams, frontends, ...options } = tree
+  const file: ConfigFile = { path, values: new Map(), upstreams, frontends, faults: [] }
   readTree(options, [], file)
   return file
 }
@@ -78,7 +84,7 @@ function beginsOption(path: string[]): boolean {
 }
 
 function unknownOption(path: string[], label: string): string {
-  const guess = nearest(path.join('_'), [...settingNames, 'upstreams'])
+  const guess = nearest(path.join('_'), [...settingNames, 'upstreams', 'frontends'])
   return `${label} is no option: ${guess ? `did you mean ${guess}?` : 'remove it, or look at the list of options in the README'}`
 }
 

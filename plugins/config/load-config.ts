@@ -1,9 +1,10 @@
-import { readConfigFile } from './config-file.ts'
+import { type ConfigFile, readConfigFile } from './config-file.ts'
 import { ConfigurationError } from './configuration-error.ts'
 import { crossChecks, doubts } from './cross-checks.ts'
 import { dependentDefaults } from './dependent-defaults.ts'
 import { checkFiles } from './file-checks.ts'
 import { type Files, systemFiles } from './files.ts'
+import { type FrontendFile, frontendFaults, frontendFiles } from './frontends.ts'
 import type { GatewayOptions, UpstreamOptions } from './options.ts'
 import { readSettings } from './read-settings.ts'
 import type { Environment, Values } from './settings.ts'
@@ -12,7 +13,10 @@ import { upstreamChecks } from './upstream-checks.ts'
 import { mergeUpstreams, parseUpstreams } from './upstreams.ts'
 
 export interface LoadedConfig {
+  /** Of the only frontend, or of the first. */
   options: GatewayOptions
+  /** Where there are several: each, with what they have in common. */
+  frontends?: [GatewayOptions, ...GatewayOptions[]]
   /** A sentence each: what works but is probably not meant. */
   warnings: string[]
 }
@@ -29,10 +33,73 @@ export function loadConfig(
   files: Files = systemFiles,
   now = Date.now(),
 ): LoadedConfig {
-  const production = environment['NODE_ENV'] === 'production'
   const configFile = environment['CONFIG_FILE']?.trim()
-
   const file = configFile ? readConfigFile(configFile, files) : undefined
+  return file?.frontends === undefined
+    ? loadFrom(environment, file, files, now)
+    : loadFrontends(environment, file, files, now)
+}
+
+function loadFrontends(environment: Environment, file: ConfigFile, files: Files, now: number): LoadedConfig {
+  const entries = frontendFiles(file)
+  if (typeof entries === 'string') throw new ConfigurationError([...file.faults, entries])
+  const results = entries.map((entry) =>
+    attempt(() => loadFrom(without(environment, entry), entry.file, files, now)),
+  )
+  const loaded = results.filter((result) => 'options' in result)
+  const all = loaded.map(({ options }) => options)
+  const faults = [
+    ...file.faults,
+    ...named(
+      entries,
+      results.map((result) => ('options' in result ? [] : result.faults)),
+    ),
+    ...(loaded.length === entries.length ? frontendFaults(all, file.path) : []),
+  ]
+  const [options, ...others] = all
+  if (faults.length > 0 || !options) throw new ConfigurationError(faults)
+  const warnings = named(
+    entries,
+    loaded.map((result) => result.warnings),
+  )
+  return { options, frontends: [options, ...others], warnings }
+}
+
+/** What an entry says itself is more specific than the environment. */
+function without(environment: Environment, { ownSettings }: FrontendFile): Environment {
+  const own = new Set<string>(ownSettings)
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !own.has(name)))
+}
+
+function attempt(load: () => LoadedConfig): LoadedConfig | ConfigurationError {
+  try {
+    return load()
+  } catch (error) {
+    if (error instanceof ConfigurationError) return error
+    throw error
+  }
+}
+
+/** Says whose sentence it is, but for those that all say. */
+function named(entries: FrontendFile[], sentences: (readonly string[])[]): string[] {
+  const isCommon = (sentence: string) => sentences.every((those) => those.includes(sentence))
+  const all = sentences.flatMap((those, index) => {
+    const name = entries[index]?.name ?? ''
+    return those.map((it) =>
+      it.startsWith(`${name}.`) || it.startsWith(`${name} `) || isCommon(it) ? it : `${name}: ${it}`,
+    )
+  })
+  return [...new Set(all)]
+}
+
+/** The same from a file that has been read, or what stands for one. */
+export function loadFrom(
+  environment: Environment,
+  file: ConfigFile | undefined,
+  files: Files,
+  now = Date.now(),
+): LoadedConfig {
+  const production = environment['NODE_ENV'] === 'production'
   const settings = readSettings(environment, file)
   const defaults = dependentDefaults(settings, production && !file?.unusable)
   const { values } = defaults

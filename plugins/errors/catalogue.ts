@@ -124,6 +124,12 @@ export class GatewayError extends Error {
     this.details = details ?? entry.details
     this.retryAfterMs = retryAfterMs ?? (entry.statusCode === 503 ? 1000 : undefined)
   }
+
+  /** What Fastify's own error handler sends along, where an application has left errors to it. */
+  get headers(): Record<string, string> {
+    const seconds = retryAfterSeconds(this)
+    return { 'cache-control': 'no-store', ...(seconds !== undefined && { 'retry-after': String(seconds) }) }
+  }
 }
 
 /** The JSON that a client gets. @param loginUrl where to log in, as the browser sees it */

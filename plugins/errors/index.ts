@@ -27,7 +27,7 @@ export interface ErrorsOptions {
 
 export default fp<ErrorsOptions>(
   async (app, { loginUrl }) => {
-    app.setErrorHandler((thrown, request, reply) => answer(thrown, request, reply, loginUrl))
+    app.setErrorHandler(answerError(loginUrl))
     // Node answers an expectation that it doesn't know by itself. No upstream gets to see it, so it is ignored.
     app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
     app.setNotFoundHandler((request, reply) =>
@@ -36,6 +36,12 @@ export default fp<ErrorsOptions>(
   },
   { name: 'errors', fastify: '5.x' },
 )
+
+/** For `setErrorHandler`. @param loginUrl where to log in, as the browser sees it */
+export function answerError(loginUrl: string) {
+  return (thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply =>
+    answer(thrown, request, reply, loginUrl)
+}
 
 /** Fastify's `frameworkErrors`: what its router could not make sense of. Its own message repeats the URL. */
 export function answerBadUrl(loginUrl: string) {

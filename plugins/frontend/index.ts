@@ -35,6 +35,8 @@ const frontend: FastifyPluginAsync<FrontendOptions> = async (app, { staticDir, i
     // `app.js.br` or `app.js.gz` instead of `app.js`, for those who accept it.
     preCompressed: true,
     cacheControl: false,
+    // An application may serve files too.
+    decorateReply: !app.hasReplyDecorator('sendFile'),
     setHeaders(reply, path) {
       const file = relative(staticDir, path).replaceAll(sep, '/')
       reply.header('cache-control', cacheControl(file, isPrivate))
@@ -43,7 +45,7 @@ const frontend: FastifyPluginAsync<FrontendOptions> = async (app, { staticDir, i
 
   app.get('/*', async (request, reply) => {
     if (!prefersPage(request.headers.accept)) throw new GatewayError('BFF_NOT_FOUND')
-    return reply.sendFile('index.html')
+    return reply.sendFile('index.html', staticDir)
   })
 }
 

@@ -12,6 +12,8 @@ const secretFields = [
   'id_token',
 ]
 
+export const serializers = { err: serializeError, req: serializeRequest }
+
 /**
  * Options for Fastify's logger (pino). Nothing that could hold a token, cookie or authorization code is ever given
  * to it; the redaction stands behind that.
@@ -21,7 +23,7 @@ const secretFields = [
 export function loggerOptions(level: string) {
   return {
     level,
-    serializers: { err: serializeError, req: serializeRequest },
+    serializers,
     redact: secretFields.flatMap((name) => [`["${name}"]`, `*["${name}"]`]),
   }
 }

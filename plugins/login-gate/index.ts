@@ -90,8 +90,10 @@ export default fp<LoginGateOptions>(
     }
 
     /** And back, unless the URL is too long for that or none that a login leads to. */
-    function loginUrl({ url }: FastifyRequest): string {
-      const returnUrl = localPath(basePath + url, publicUrl.origin) ?? `${basePath}/`
+    function loginUrl({ originalUrl }: FastifyRequest): string {
+      // A proxy in front may have taken the base path away.
+      const path = originalUrl.startsWith(`${basePath}/`) ? originalUrl : basePath + originalUrl
+      const returnUrl = localPath(path, publicUrl.origin) ?? `${basePath}/`
       return `${basePath}/bff/login?returnUrl=${encodeURIComponent(returnUrl)}`
     }
   },

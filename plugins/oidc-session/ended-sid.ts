@@ -8,8 +8,11 @@ export interface IssuerSession {
   sid: string
 }
 
+/** For one client: others have sessions of their own. */
+export type EndedSession = IssuerSession & { clientId: string }
+
 /** Remembers that the issuer has ended a session of its own, for logins from it that are under way. */
-export async function rememberEnd(store: Pick<SessionStore, 'claim'>, ended: IssuerSession): Promise<void> {
+export async function rememberEnd(store: Pick<SessionStore, 'claim'>, ended: EndedSession): Promise<void> {
   await store.claim(nameOf(ended), transactionLifetimeMs)
 }
 
@@ -19,13 +22,13 @@ export async function rememberEnd(store: Pick<SessionStore, 'claim'>, ended: Iss
  */
 export async function hasEndedWithin(
   store: Pick<SessionStore, 'claimLastsMs'>,
-  session: IssuerSession,
+  session: EndedSession,
   ms: number,
 ): Promise<boolean> {
   const lastsMs = await store.claimLastsMs(nameOf(session))
   return lastsMs > 0 && transactionLifetimeMs - lastsMs < ms
 }
 
-function nameOf({ issuer, sid }: IssuerSession): string {
-  return `ended-sid:${sidIndex(issuer, sid)}`
+function nameOf({ issuer, clientId, sid }: EndedSession): string {
+  return `ended-sid:${sidIndex(issuer, clientId, sid)}`
 }

@@ -17,9 +17,6 @@ declare module 'fastify' {
     /** An onRequest hook: 401 without a session. */
     requireSession(request: FastifyRequest): Promise<void>
   }
-  interface FastifyRequest {
-    session: Session | null
-  }
 }
 
 export interface OidcSessionOptions {
@@ -32,9 +29,8 @@ export interface OidcSessionOptions {
 
 export default fp<OidcSessionOptions>(
   async (app, options) => {
-    const sessions = createSessions({ ...options, store: app.sessionStore })
+    const sessions = createSessions({ ...options, clientId: app.issuer.clientId, store: app.sessionStore })
     app.decorate('sessions', sessions)
-    app.decorateRequest('session', null)
     app.decorate('openSession', openSession)
     app.decorate('failSession', failSession)
     app.decorate('loadSession', async (request: FastifyRequest) => {
@@ -67,5 +63,9 @@ export default fp<OidcSessionOptions>(
       throw error
     }
   },
-  { name: 'oidc-session', fastify: '5.x', dependencies: ['session-cookie', 'session-store'] },
+  {
+    name: 'oidc-session',
+    fastify: '5.x',
+    dependencies: ['request-members', 'session-cookie', 'session-store', 'issuer'],
+  },
 )

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts'
 import type { SessionStore } from '../session-store/store.ts'
 import { createLatestUnsealer } from './latest-unsealer.ts'
 import { seal, unseal } from './sealing.ts'
+import { sessionInfo } from './session-info.ts'
 import type { SessionRecord } from './session-record.ts'
 
 /** What the cookie holds: enough to find a session and to open it. Unchanged for the session's whole life. */
@@ -60,6 +61,8 @@ export type NewSession = Pick<
 export interface SessionsOptions {
   store: SessionStore
   clock: Clock
+  /** Ours at the issuer: its other clients' sessions may be in the same store. */
+  clientId: string
   idleTimeoutMs: number
   lifetimeMs: number
 }
@@ -67,7 +70,8 @@ export interface SessionsOptions {
 /** How often a session that somebody watches is looked at without news. */
 const lookAgainMs = 5000
 
-export function createSessions({ store, clock, idleTimeoutMs, lifetimeMs }: SessionsOptions): Sessions {
+export function createSessions(options: SessionsOptions): Sessions {
+  const { store, clock, clientId, idleTimeoutMs, lifetimeMs } = options
   // Sliding writes at most once a minute, and for short idle timeouts still often enough to be felt.
   const slideEveryMs = Math.min(60_000, idleTimeoutMs / 4)
   const unsealLatest = createLatestUnsealer()
@@ -82,10 +86,13 @@ export function createSessions({ store, clock, idleTimeoutMs, lifetimeMs }: Sess
       await store.create(id, {
         sealed: seal(record, key, id),
         ttlMs,
-        indexes: [subjectIndex(login.issuer, login.subject), sidIndex(login.issuer, login.sid)],
+        indexes: [
+          subjectIndex(login.issuer, clientId, login.subject),
+          sidIndex(login.issuer, clientId, login.sid),
+        ],
         indexTtlMs: lifetimeMs,
       })
-      return { reference, session: { id, key, record, version: 1, expiresAt: clock.now() + ttlMs } }
+      return { reference, session: discreet({ id, key, record, version: 1, expiresAt: clock.now() + ttlMs }) }
     },
 
     async open(reference, { slide = true } = {}) {
@@ -102,7 +109,7 @@ export function createSessions({ store, clock, idleTimeoutMs, lifetimeMs }: Sess
       return async () => {
         const result = await store.replace(id, sealed, version)
         return result.outcome === 'replaced'
-          ? { outcome: 'stored', session: { ...session, record, version: result.version } }
+          ? { outcome: 'stored', session: discreet({ ...session, record, version: result.version }) }
           : result
       }
     },
@@ -140,7 +147,7 @@ export function createSessions({ store, clock, idleTimeoutMs, lifetimeMs }: Sess
     const lifetimeLeftMs = record.createdAt + lifetimeMs - clock.now()
     if (lifetimeLeftMs <= 0) return undefined
     const expiresAt = clock.now() + Math.min(stored.ttlMs, lifetimeLeftMs)
-    return { id, key, record, version: stored.version, expiresAt }
+    return discreet({ id, key, record, version: stored.version, expiresAt })
   }
 
   async function keepAlive(session: Session): Promise<Session> {
@@ -148,12 +155,17 @@ export function createSessions({ store, clock, idleTimeoutMs, lifetimeMs }: Sess
     const expiresAt = clock.now() + ttlMs
     if (expiresAt - session.expiresAt < slideEveryMs) return session
     await store.touch(session.id, ttlMs)
-    return { ...session, expiresAt }
+    return discreet({ ...session, expiresAt })
   }
 
   function timeToLive(record: SessionRecord): number {
     return Math.min(idleTimeoutMs, record.createdAt + lifetimeMs - clock.now())
   }
+}
+
+/** Whoever sends a session to a browser by mistake sends none of its tokens. */
+function discreet(session: Session): Session {
+  return Object.defineProperty(session, 'toJSON', { value: () => sessionInfo(session) })
 }
 
 /** The content of a session cookie, when it is one. */
@@ -166,14 +178,14 @@ export function sessionHash({ id }: Session): string {
   return Buffer.from(id, 'base64url').subarray(0, 16).toString('base64url')
 }
 
-/** The index of all sessions of a user. */
-export function subjectIndex(issuer: string, subject: string): string {
-  return hash(JSON.stringify(['sub', issuer, subject]))
+/** The index of all sessions of a user that one client of the issuer has begun. */
+export function subjectIndex(issuer: string, clientId: string, subject: string): string {
+  return hash(JSON.stringify(['sub', issuer, clientId, subject]))
 }
 
-/** The index of the sessions that share an issuer's session. */
-export function sidIndex(issuer: string, sid: string): string {
-  return hash(JSON.stringify(['sid', issuer, sid]))
+/** The index of one client's sessions that share an issuer's session. */
+export function sidIndex(issuer: string, clientId: string, sid: string): string {
+  return hash(JSON.stringify(['sid', issuer, clientId, sid]))
 }
 
 function hash(text: string): string {

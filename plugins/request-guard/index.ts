@@ -1,9 +1,7 @@
 import cors, { type FastifyCorsOptions } from '@fastify/cors'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { GatewayOptions } from '../config/options.ts'
-import { GatewayError } from '../errors/catalogue.ts'
-import { isForeign, isWebSocketUpgrade } from './origin.ts'
+import { type RequestGuardOptions, requestChecks } from './checks.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -12,34 +10,23 @@ declare module 'fastify' {
   }
 }
 
-export type RequestGuardOptions = Pick<GatewayOptions, 'csrfHeader' | 'publicUrl' | 'corsOrigins'>
-
 /**
  * Lets through what the frontend sent, and nothing that another site made a browser send: a page elsewhere can't
  * set the header without a CORS preflight, which it doesn't get. Two scopes that have it need prefixes of their own.
  */
 export default fp<RequestGuardOptions>(
-  async (app, { csrfHeader, publicUrl, corsOrigins }) => {
-    const others = new Set(corsOrigins)
+  async (app, options) => {
+    const { corsOrigins } = options
+    const checks = requestChecks(options)
 
-    app.addHook('onRequest', async ({ headers }) => {
-      const secFetchSite = headers['sec-fetch-site']
-      const site = typeof secFetchSite === 'string' ? secFetchSite : undefined
-      if (isForeign({ origin: headers.origin, secFetchSite: site }, publicUrl.origin, others)) {
-        throw new GatewayError('BFF_CSRF_REJECTED', { details: 'The request comes from a foreign origin' })
-      }
-      // Scripts can't set headers on a WebSocket, and CORS doesn't apply to it: its origin stands for both.
-      if (isWebSocketUpgrade(headers.upgrade) && headers.origin === undefined) {
-        throw new GatewayError('BFF_CSRF_REJECTED', { details: 'A WebSocket needs an Origin' })
-      }
-    })
-    // Between the two: a preflight comes without the header, and asks whether it may be set.
-    if (corsOrigins.length > 0) await app.register(cors, { delegator: corsOptions(corsOrigins) })
-
+    app.addHook('onRequest', async ({ headers }) => checks.origin(headers))
+    // Between the two: a preflight comes without the header, and asks whether it may be set. An application that
+    // answers preflights itself has done so by now.
+    if (corsOrigins.length > 0 && !app.hasPlugin('@fastify/cors')) {
+      await app.register(cors, { delegator: corsOptions(corsOrigins) })
+    }
     app.addHook('onRequest', async ({ headers, routeOptions }) => {
-      if (headers[csrfHeader] === '1' || isWebSocketUpgrade(headers.upgrade)) return
-      if (routeOptions.config?.csrf === false) return
-      throw new GatewayError('BFF_CSRF_REJECTED', { details: `The header ${csrfHeader}: 1 is missing` })
+      if (routeOptions.config?.csrf !== false) checks.header(headers)
     })
   },
   { name: 'request-guard', fastify: '5.x' },

@@ -69,7 +69,8 @@ export default fp<SessionCookieOptions>(
         cookie: transactionCookie,
       },
     ]
-    await app.register(cookie)
+    // An application may have it already.
+    if (!app.hasPlugin('@fastify/cookie')) await app.register(cookie)
     await app.register(secureSession, sealed)
 
     app.decorate('browserCookies', {

@@ -14,6 +14,8 @@ declare module 'fastify' {
     attachAccessToken(request: FastifyRequest): Promise<void>
     /** The same for a token of the user's for one API, beside the session's own. */
     acquireUserToken(request: FastifyRequest, target: TokenTarget | undefined): Promise<void>
+    /** For an application's own calls. Comes after `loadSession`. */
+    tokenFor(request: FastifyRequest, wanted: WantedToken): Promise<string>
     /** After `upstream` refused the request's token: true when the request has a newer one now. */
     replaceRefusedToken(
       request: FastifyRequest,
@@ -27,6 +29,13 @@ declare module 'fastify' {
   }
 }
 
+export interface WantedToken {
+  /** Unset: the session's own token. */
+  target?: TokenTarget | undefined
+  /** After an API has refused the last one. */
+  forceRenewal?: boolean | undefined
+}
+
 export interface TokenRenewalOptions {
   refreshBeforeExpirationMs: number
   issuerTimeoutMs: number
@@ -35,8 +44,16 @@ export interface TokenRenewalOptions {
 
 export default fp<TokenRenewalOptions>(
   async (app, options) => {
-    const { sessions, sessionStore: store, issuer, metrics } = app
-    const renewer = createRenewer({ ...options, sessions, store, issuer, metrics, random: Math.random })
+    const { sessions, sessionStore: store, issuer, metrics, sessionEvents: events } = app
+    const renewer = createRenewer({
+      ...options,
+      sessions,
+      store,
+      issuer,
+      metrics,
+      events,
+      random: Math.random,
+    })
 
     app.decorate('renewer', renewer)
     app.decorateRequest('bearer', null)
@@ -51,6 +68,19 @@ export default fp<TokenRenewalOptions>(
       attach(request, session, target)
     })
     app.decorate('replaceRefusedToken', replaceRefusedToken)
+    app.decorate(
+      'tokenFor',
+      async (request: FastifyRequest, { target, forceRenewal = false }: WantedToken) => {
+        if (!request.session) throw new GatewayError('BFF_SESSION_REQUIRED')
+        const { session: seen, log } = request
+        const newer = forceRenewal && renewer.afterRefusal(seen, 'application', log, target)
+        const session = await Promise.resolve(newer)
+          .then((renewed) => renewed || renewer.withUsableToken(seen, log, target))
+          .catch((error) => app.failSession(request, error))
+        request.session = session
+        return tokenOf(session, target)
+      },
+    )
     // Closing goes backwards, so the store is still there: tokens that a grant is about to bring have to be stored.
     app.addHook('onClose', () => renewer.idle())
 
@@ -68,11 +98,15 @@ export default fp<TokenRenewalOptions>(
     }
 
     function attach(request: FastifyRequest, session: Session, target: TokenTarget | undefined): void {
-      const token = heldToken(session.record, target)
-      if (!token) throw new GatewayError('BFF_ISSUER_UNAVAILABLE')
       request.session = session
-      request.bearer = token.accessToken
+      request.bearer = tokenOf(session, target)
     }
   },
   { name: 'token-renewal', fastify: '5.x', dependencies: ['oidc-session', 'session-store', 'issuer'] },
 )
+
+function tokenOf({ record }: Session, target: TokenTarget | undefined): string {
+  const token = heldToken(record, target)
+  if (!token) throw new GatewayError('BFF_ISSUER_UNAVAILABLE')
+  return token.accessToken
+}

@@ -1,5 +1,5 @@
 import { GatewayError } from '../errors/catalogue.ts'
-import type { Metrics, RenewalOutcome } from '../observability/metrics.ts'
+import type { RenewalOutcome, SessionEndReason } from '../observability/metrics.ts'
 import { recordAfter } from '../oidc-session/session-record.ts'
 import type { Session } from '../oidc-session/sessions.ts'
 import type { GrantedTokens } from '../oidc-session/token-set.ts'
@@ -10,7 +10,7 @@ import type { RenewalOptions } from './renewal.ts'
 import { type RenewalLog, refreshTokenHash } from './renewal-log.ts'
 
 export type TokenKeeperOptions = Pick<RenewalOptions, 'sessions' | 'issuer' | 'clock'> & {
-  metrics: Pick<Metrics, 'sessionEnded'>
+  onEnded: (session: Session, reason: SessionEndReason) => void
 }
 
 /** The grant that brought the tokens. */
@@ -37,7 +37,7 @@ const insistForMs = 60_000
 
 /** @param unstored takes the identifiers of sessions while the store can't be told what a grant has led to */
 export function createTokenKeeper(
-  { sessions, issuer, clock, metrics }: TokenKeeperOptions,
+  { sessions, issuer, clock, onEnded }: TokenKeeperOptions,
   unstored: Set<string>,
 ): KeepTokens {
   return async function keepTokens(session, granted, { requestedAt, target, log, count }) {
@@ -46,7 +46,7 @@ export function createTokenKeeper(
       // Looked at before it is stored, so that another user's tokens never reach another instance.
       log.warn({ event: 'token.renewal.failed', reason: 'foreign_identity', final: true, retryInMs: null })
       count('foreign_identity')
-      metrics.sessionEnded('foreign_identity')
+      onEnded(session, 'foreign_identity')
       // Whatever is stored by now comes from the same grants. One that did not rotate has only the old token.
       const newest = refreshToken ?? session.record.tokenSet.refreshToken
       await Promise.all([

@@ -1,9 +1,16 @@
 import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import type { Issuer } from '../issuer/issuer.ts'
-import { type Metrics, noMetrics, type RenewalOutcome } from '../observability/metrics.ts'
+import {
+  type Metrics,
+  noMetrics,
+  type RenewalOutcome,
+  type SessionEndReason,
+} from '../observability/metrics.ts'
+import { sessionInfo } from '../oidc-session/session-info.ts'
 import type { Session, Sessions } from '../oidc-session/sessions.ts'
 import type { TokenTarget } from '../oidc-session/token-target.ts'
+import type { SessionEvents } from '../session-events/session-events.ts'
 import { backOffMs } from './back-off.ts'
 import { heldToken, isNewer, renewedWith } from './held-token.ts'
 import { createTokenKeeper } from './keep-tokens.ts'
@@ -18,6 +25,8 @@ export interface RenewalOptions extends TurnOptions {
   random: () => number
   /** Default: nobody counts. */
   metrics?: Pick<Metrics, 'renewalDone' | 'renewalWaiters' | 'sessionEnded'>
+  /** Default: nobody is told. */
+  events?: Pick<SessionEvents<never>, 'renewed' | 'ended'>
 }
 
 /**
@@ -40,9 +49,10 @@ export interface WantedRenewal {
 
 /** @param unstored takes the identifiers of sessions that wait for the store alone, which can't be told new tokens */
 export function createRenewal(options: RenewalOptions, unstored: Set<string>): Renew {
-  const { sessions, issuer, clock, random, metrics = noMetrics } = options
+  const { sessions, issuer, clock, random, metrics = noMetrics, events } = options
+  const onEnded = sessionEnding(metrics, events)
   const takeTurns = createTurns(options)
-  const keepTokens = createTokenKeeper({ sessions, issuer, clock, metrics }, unstored)
+  const keepTokens = createTokenKeeper({ sessions, issuer, clock, onEnded }, unstored)
 
   return async function renew({ seen, target, log, permit = async () => true }) {
     let permitted = false
@@ -78,7 +88,7 @@ export function createRenewal(options: RenewalOptions, unstored: Set<string>): R
         count('refused')
         // A holder whose lock has lapsed can't tell a dead session from one that the next holder is renewing.
         if (holder.hasLapsed()) return { outcome: 'again' }
-        const newer = await endUnlessRenewed(sessions, session, () => metrics.sessionEnded('refused'))
+        const newer = await endUnlessRenewed(sessions, session, () => onEnded(session, 'refused'))
         if (newer) {
           return isNewer(newer, session, target) ? { outcome: 'renewed', value: newer } : { outcome: 'again' }
         }
@@ -98,6 +108,7 @@ export function createRenewal(options: RenewalOptions, unstored: Set<string>): R
       case 'granted': {
         const kept = await keepTokens(session, answer.tokens, { requestedAt, target, log, count })
         count('renewed')
+        events?.renewed(kept)
         const { tokenType, expiresAt } = heldToken(kept.record, target) ?? {}
         const durationMs = Math.round(clock.monotonic() - startedAt)
         log.debug({ event: 'token.renewal.done', tokenType, expiresAt: isoTime(expiresAt), durationMs })
@@ -149,4 +160,12 @@ export async function endUnlessRenewed(
   if (!ended) return sessions.reload(session)
   onEnded()
   return undefined
+}
+
+/** Counts a session that has ended, and tells whoever wants to know. */
+export function sessionEnding(metrics: Pick<Metrics, 'sessionEnded'>, events: RenewalOptions['events']) {
+  return (session: Session, reason: SessionEndReason): void => {
+    metrics.sessionEnded(reason)
+    events?.ended(sessionInfo(session), reason)
+  }
 }

@@ -7,7 +7,7 @@ import { createExpiringMap } from '../session-store/expiring-map.ts'
 import { type SessionStore, StoreUnavailableError } from '../session-store/store.ts'
 import { heldToken, isNewer, renewedWith } from './held-token.ts'
 import { decideRenewal, type RenewalDecision } from './policy.ts'
-import { createRenewal, endUnlessRenewed, type RenewalOptions } from './renewal.ts'
+import { createRenewal, endUnlessRenewed, type RenewalOptions, sessionEnding } from './renewal.ts'
 import { isoTime, logAbout, type RenewalLog } from './renewal-log.ts'
 import { createSingleFlight } from './single-flight.ts'
 import { issuerUnavailable } from './take-turns.ts'
@@ -61,6 +61,7 @@ export function createRenewer(options: RenewerOptions): Renewer {
   /** Whoever waits for these waits for the store: the issuer has answered. */
   const unstored = new Set<string>()
   const renew = createRenewal(options, unstored)
+  const onEnded = sessionEnding(metrics, options.events)
   const flights = createSingleFlight<Session | undefined>()
   /** Failed just now: nothing to gain from asking in the background, not even the store. */
   const resting = createExpiringMap<{ failed: true }>({ clock, maxEntries: maxResting })
@@ -80,7 +81,7 @@ export function createRenewer(options: RenewerOptions): Renewer {
       case 'wait':
         return orEnded(await inTime(session, sendable(session, log, { target })))
       case 'ended':
-        return orEnded(await endUnlessRenewed(sessions, session, () => noteExpiry(log)))
+        return orEnded(await endUnlessRenewed(sessions, session, () => noteExpiry(session, log)))
     }
   }
 
@@ -161,8 +162,8 @@ export function createRenewer(options: RenewerOptions): Renewer {
     })
   }
 
-  function noteExpiry(log: RenewalLog): void {
-    metrics.sessionEnded('expired')
+  function noteExpiry(session: Session, log: RenewalLog): void {
+    onEnded(session, 'expired')
     log.warn({ event: 'token.renewal.failed', reason: 'no_refresh_token', final: true, retryInMs: null })
   }
 

@@ -8,6 +8,7 @@ import {
 } from '../../plugins/issuer/logout-token.ts'
 import { rememberEnd } from '../../plugins/oidc-session/ended-sid.ts'
 import { sidIndex, subjectIndex } from '../../plugins/oidc-session/sessions.ts'
+import type { EndedSession } from '../../plugins/session-events/session-events.ts'
 
 type Notice = FastifyRequest<{ Body: URLSearchParams | undefined }>
 
@@ -18,6 +19,7 @@ type Notice = FastifyRequest<{ Body: URLSearchParams | undefined }>
  * @see https://openid.net/specs/openid-connect-backchannel-1_0.html
  */
 export async function backchannelLogout(app: FastifyInstance): Promise<void> {
+  const { clientId } = app.issuer
   app.removeAllContentTypeParsers()
   app.addContentTypeParser<string>(
     'application/x-www-form-urlencoded',
@@ -30,14 +32,18 @@ export async function backchannelLogout(app: FastifyInstance): Promise<void> {
   app.post('/bff/backchannel-logout', async (request: Notice, reply) => {
     reply.header('cache-control', 'no-store')
     const notice = await verify(request)
-    const used = usedName(notice)
+    const { issuer } = notice
+    const used = usedName(notice, clientId)
     if ((await app.sessionStore.claimLastsMs(used)) > 0) throw replayed()
     // First, so that a login under way either finds this or has a session by now that is ended with the others.
-    if ('sid' in notice) await rememberEnd(app.sessionStore, notice)
+    if ('sid' in notice) await rememberEnd(app.sessionStore, { ...notice, clientId })
     const index =
-      'sid' in notice ? sidIndex(notice.issuer, notice.sid) : subjectIndex(notice.issuer, notice.subject)
+      'sid' in notice
+        ? sidIndex(issuer, clientId, notice.sid)
+        : subjectIndex(issuer, clientId, notice.subject)
     const sessions = await app.sessionStore.destroyBy(index)
     app.metrics.sessionEnded('backchannel_logout', sessions)
+    if (sessions > 0) app.sessionEvents.ended(endedBy(notice), 'backchannel_logout')
     request.log.info({ event: 'session.ended', reason: 'backchannel_logout', sessions })
     // Only now: if the store fails before, the issuer can send the same token again.
     if (!(await app.sessionStore.claim(used, logoutTokenLifetimeMs))) throw replayed()
@@ -62,9 +68,15 @@ export async function backchannelLogout(app: FastifyInstance): Promise<void> {
   }
 }
 
-/** Under which a token is remembered that has been heeded. */
-function usedName({ issuer, jti }: LogoutNotice): string {
-  const hash = createHash('sha256').update(JSON.stringify([issuer, jti]))
+/** What a notice says of the sessions that it ends. */
+function endedBy(notice: LogoutNotice): EndedSession {
+  const { issuer } = notice
+  return 'sid' in notice ? { issuer, sid: notice.sid } : { issuer, subject: notice.subject }
+}
+
+/** Under which a token is remembered that this client has heeded. */
+function usedName({ issuer, jti }: LogoutNotice, clientId: string): string {
+  const hash = createHash('sha256').update(JSON.stringify([issuer, clientId, jti]))
   return `logout-token:${hash.digest('base64url')}`
 }
 

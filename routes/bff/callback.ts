@@ -8,7 +8,7 @@ import { type LoginTransaction, transactionLifetimeMs } from '../../plugins/oidc
 import { displayName } from '../../plugins/oidc-session/session-record.ts'
 import { type NewSession, type Session, sessionHash } from '../../plugins/oidc-session/sessions.ts'
 import { tokenSetFrom } from '../../plugins/oidc-session/token-set.ts'
-import { revoke } from './end-session.ts'
+import { revokeRefreshToken } from './end-session.ts'
 import type { RouteOptions } from './options.ts'
 import { callbackUrl } from './paths.ts'
 import { tellParent } from './tell-parent.ts'
@@ -56,18 +56,32 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     const requestedAt = clock.now()
     const login = await redeem(request, transaction)
     if (!login) return false
+    const claims = await claimsOf(request, login)
     const { reference, session } = await app.sessions.begin(
-      newSession(login, requestedAt, request.query['session_state']),
+      newSession({ ...login, claims }, requestedAt, request.query['session_state']),
     )
     await rejectIfEnded(request, session, clock.now() - transaction.startedAt)
     app.browserCookies.setSessionReference(request, reference)
+    request.session = session
     app.metrics.sessionStarted()
     request.log.info({
       event: 'session.started',
       user: displayName(session.record),
       sessionHash: sessionHash(session),
     })
+    await app.sessionEvents.begun(session, request)
     return true
+  }
+
+  /** As the application wants them kept. Its refusal ends what the issuer has begun. */
+  async function claimsOf(request: CallbackRequest, { claims, tokens }: Login) {
+    try {
+      return { ...(await app.sessionEvents.claims(withoutProtocolClaims(claims))), sid: claims['sid'] }
+    } catch (error) {
+      request.log.warn({ event: 'login.rejected', reason: 'claims_hook', err: error })
+      await revokeRefreshToken(app, request, tokens.refreshToken)
+      throw error
+    }
   }
 
   /** By a notice of the issuer that came while this login was under way: what it would have ended was not there yet. */
@@ -76,10 +90,17 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     session: Session,
     underWayMs: number,
   ): Promise<void> {
-    if (!(await hasEndedWithin(app.sessionStore, session.record, underWayMs))) return
+    if (
+      !(await hasEndedWithin(
+        app.sessionStore,
+        { ...session.record, clientId: app.issuer.clientId },
+        underWayMs,
+      ))
+    )
+      return
     const record = await app.sessions.end(session)
     request.log.warn({ event: 'login.rejected', reason: 'ended_meanwhile' })
-    await revoke(app, request, record?.tokenSet.refreshToken)
+    await revokeRefreshToken(app, request, record?.tokenSet.refreshToken)
     throw new GatewayError('BFF_LOGIN_REJECTED', { details: 'The issuer has ended this session meanwhile' })
   }
 
@@ -122,7 +143,7 @@ function newSession(login: Login, requestedAt: number, sessionState: unknown): N
     issuer,
     subject,
     sid,
-    claims: { ...withoutProtocolClaims(claims), sid },
+    claims: { ...claims, sid },
     tokenSet: tokenSetFrom(tokens, requestedAt),
     ...(typeof sessionState === 'string' && { sessionState }),
   }

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { sessionInfo } from '../../plugins/oidc-session/session-info.ts'
 import type { SessionRecord } from '../../plugins/oidc-session/session-record.ts'
 import type { Session } from '../../plugins/oidc-session/sessions.ts'
 
@@ -16,14 +17,15 @@ export async function endSession(
   // Or somebody else has just ended and counted it.
   if (last) {
     app.metrics.sessionEnded(reason)
+    app.sessionEvents.ended(sessionInfo({ ...session, record: last }), reason)
     request.log.info({ event: 'session.ended', reason })
   }
-  await revoke(app, request, record.tokenSet.refreshToken)
+  await revokeRefreshToken(app, request, record.tokenSet.refreshToken)
   return record
 }
 
-/** A session ends here whether or not the issuer takes the token back. */
-export async function revoke(
+/** Whether or not the issuer takes it back: what has ended here has ended. */
+export async function revokeRefreshToken(
   app: FastifyInstance,
   request: FastifyRequest,
   refreshToken: string | undefined,

@@ -37,10 +37,11 @@ export async function frontchannelLogout(app: FastifyInstance, { oidc }: RouteOp
 
   async function endOthers(request: Notice, issuer: string, sid: string): Promise<number> {
     const sessions = await app.sessionStore
-      .destroyBy(sidIndex(issuer, sid))
+      .destroyBy(sidIndex(issuer, app.issuer.clientId, sid))
       .catch((error) => app.failSession(request, error))
     if (sessions === 0) return 0
     app.metrics.sessionEnded('frontchannel_logout', sessions)
+    app.sessionEvents.ended({ issuer, sid }, 'frontchannel_logout')
     request.log.info({ event: 'session.ended', reason: 'frontchannel_logout', sessions })
     return sessions
   }

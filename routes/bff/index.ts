@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import requestGuard from '../../plugins/request-guard/index.ts'
 import { answerHeaders } from './answer-headers.ts'
 import { backchannelLogout } from './backchannel-logout.ts'
@@ -23,7 +24,7 @@ export async function navigations(app: FastifyInstance, options: RouteOptions): 
   await logout(app, options)
   // Or a frontend's fallback would answer a mistyped endpoint with its page. CORS preflights are the guard's.
   const method = app.supportedMethods.filter((name) => name !== 'OPTIONS' || options.corsOrigins.length === 0)
-  app.route({ method, url: '/bff/*', handler: async (_request, reply) => reply.callNotFound() })
+  app.route({ method, url: '/bff/*', handler: notFound })
 }
 
 /** How the issuer says that a session has ended there. */
@@ -42,4 +43,9 @@ export async function sessionEndpoints(app: FastifyInstance, options: RouteOptio
   await user(app, options)
   await session(app, options)
   if (options.diagnostics) await diagnostics(app, options)
+}
+
+/** In the gateway's words, in an application with words of its own too. */
+async function notFound(): Promise<never> {
+  throw new GatewayError('BFF_NOT_FOUND')
 }

@@ -232,7 +232,7 @@ test("the frontend's example signs in, calls, knows the user and signs out", asy
 test('the example of local routes serves those who are signed in', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-readme-'))
   t.after(() => rmSync(folder, { recursive: true }))
-  const [code = ''] = codeBlocks(readme, 'ts')
+  const code = codeBlocks(readme, 'ts').find((text) => text.includes('localRoutes')) ?? ''
   writeFileSync(join(folder, 'local-routes.ts'), code)
   const { localRoutes } = await import(pathToFileURL(join(folder, 'local-routes.ts')).href)
   const { newBrowser } = await gateway(t, { localRoutes })

@@ -13,11 +13,12 @@ import type { RenewalOptions } from '../../plugins/token-renewal/renewal.ts'
 import { createRenewer } from '../../plugins/token-renewal/renewer.ts'
 import type { History, RequestOutcome } from './history.ts'
 import type { GatewayProcess } from './process.ts'
+import { clientId } from './scheduled-issuer.ts'
 
 export const issuerTimeoutMs = 5_000
 export const refreshBeforeExpirationMs = 15_000
 const hourMs = 3_600_000
-export const lifetimes = { idleTimeoutMs: hourMs, lifetimeMs: 10 * hourMs }
+export const lifetimes = { clientId, idleTimeoutMs: hourMs, lifetimeMs: 10 * hourMs }
 
 /** One gateway: its own sessions and renewer, as production builds them, on its own view of store and issuer. */
 export interface Gateway {

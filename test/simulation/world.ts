@@ -18,7 +18,7 @@ import { createHistory, type History, type RequestOutcome } from './history.ts'
 import { createModelIssuer, type ModelIssuer } from './model-issuer.ts'
 import type { Fault, Happening, Plan } from './plan.ts'
 import { createProcess } from './process.ts'
-import { accessTokenMs, issuerUrl, scheduledIssuer, subjectOf } from './scheduled-issuer.ts'
+import { accessTokenMs, clientId, issuerUrl, scheduledIssuer, subjectOf } from './scheduled-issuer.ts'
 import { scheduledStore, watchedStore } from './scheduled-store.ts'
 import { createVirtualTime } from './virtual-time.ts'
 
@@ -171,7 +171,10 @@ export async function runPlan(plan: Plan, weakness: Weakness = {}): Promise<Run>
         void gateway.logout(happening.session, referenceOf(happening.session))
         break
       case 'back-channel logout':
-        void gateway.endAll(happening.session, subjectIndex(issuerUrl, subjectOf(happening.session)))
+        void gateway.endAll(
+          happening.session,
+          subjectIndex(issuerUrl, clientId, subjectOf(happening.session)),
+        )
         break
       case 'request':
         void gateway.request(happening.session, referenceOf(happening.session), happening)

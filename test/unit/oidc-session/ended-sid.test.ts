@@ -4,7 +4,7 @@ import { hasEndedWithin, rememberEnd } from '../../../plugins/oidc-session/ended
 import { createMemoryStore } from '../../../plugins/session-store/memory.ts'
 import { createFakeClock } from '../../support/fake-clock.ts'
 
-const session = { issuer: 'https://issuer.example', sid: 'a' }
+const session = { issuer: 'https://issuer.example', clientId: 'gateway', sid: 'a' }
 
 test('an end is remembered with how long ago it was, for as long as a login may take', async () => {
   const clock = createFakeClock()
@@ -20,12 +20,13 @@ test('an end is remembered with how long ago it was, for as long as a login may 
   assert.equal(await hasEndedWithin(store, session, 700_000), false)
 })
 
-test('neither another session of the issuer nor the same name at another issuer has ended with it', async () => {
+test('neither another session of the issuer nor the same name at another issuer or client has ended with it', async () => {
   const store = createMemoryStore({ clock: createFakeClock() })
   await rememberEnd(store, session)
   for (const other of [
     { ...session, sid: 'b' },
     { ...session, issuer: 'https://other.example' },
+    { ...session, clientId: 'other' },
   ])
     assert.equal(await hasEndedWithin(store, other, 600_000), false)
 })

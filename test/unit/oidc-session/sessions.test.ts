@@ -12,6 +12,7 @@ import { createFakeClock } from '../../support/fake-clock.ts'
 import { renewedRecord } from '../../support/renewed-record.ts'
 
 const issuer = 'https://login.example.com'
+const clientId = 'gateway'
 const tokenSet = { accessToken: 'first', tokenType: 'Bearer', obtainedAt: 0 }
 const alice = { issuer, subject: 'alice', sid: 'sid-1', claims: { name: 'Alice' }, tokenSet }
 const newer = { ...tokenSet, accessToken: 'second' }
@@ -20,7 +21,7 @@ const minute = 60_000
 function start({ idleTimeoutMs = 30 * minute, lifetimeMs = 60 * minute } = {}) {
   const clock = createFakeClock()
   const store = createMemoryStore({ clock })
-  return { clock, store, sessions: createSessions({ store, clock, idleTimeoutMs, lifetimeMs }) }
+  return { clock, store, sessions: createSessions({ store, clock, clientId, idleTimeoutMs, lifetimeMs }) }
 }
 
 test('a session opens with its reference, and with no other', async () => {
@@ -142,18 +143,19 @@ test('all sessions of a user, or of one session at the issuer, are found without
   const two = await sessions.begin({ ...alice, sid: 'sid-2' })
   const bob = await sessions.begin({ ...alice, subject: 'bob', sid: 'sid-3' })
 
-  assert.equal(await store.destroyBy(sidIndex(issuer, 'sid-2')), 1)
+  assert.equal(await store.destroyBy(sidIndex(issuer, clientId, 'sid-2')), 1)
   assert.equal(await sessions.open(two.reference), undefined)
   assert.ok(await sessions.open(one.reference))
-  assert.equal(await store.destroyBy(subjectIndex('https://other.example', 'alice')), 0)
-  assert.equal(await store.destroyBy(subjectIndex(issuer, 'alice')), 1)
+  assert.equal(await store.destroyBy(subjectIndex('https://other.example', clientId, 'alice')), 0)
+  assert.equal(await store.destroyBy(subjectIndex(issuer, 'another client', 'alice')), 0)
+  assert.equal(await store.destroyBy(subjectIndex(issuer, clientId, 'alice')), 1)
   assert.equal(await sessions.open(one.reference), undefined)
   assert.ok(await sessions.open(bob.reference))
 })
 
 test('a subject and a sid of the same name are not mixed up', () => {
-  assert.notEqual(subjectIndex(issuer, 'x'), sidIndex(issuer, 'x'))
-  assert.notEqual(subjectIndex('a', 'b"c'), subjectIndex('a","b', 'c'))
+  assert.notEqual(subjectIndex(issuer, clientId, 'x'), sidIndex(issuer, clientId, 'x'))
+  assert.notEqual(subjectIndex('a', 'b"c', 'd'), subjectIndex('a","b', 'c', 'd'))
 })
 
 test('a session is named in logs by what leads back to neither cookie nor store', async () => {

@@ -33,7 +33,7 @@ export function createWorld({ random = 0 } = {}) {
   const interceptions = new Map<string, Interception>()
   const issuer = createScriptedIssuer()
   const store = interceptable(memory, interceptions)
-  const lifetimes = { idleTimeoutMs: 8 * 3_600_000, lifetimeMs: 7 * 24 * 3_600_000 }
+  const lifetimes = { clientId: 'gateway', idleTimeoutMs: 8 * 3_600_000, lifetimeMs: 7 * 24 * 3_600_000 }
   const sessions = createSessions({ store, clock, ...lifetimes })
   const log: Log = []
 

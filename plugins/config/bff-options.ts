@@ -1,0 +1,91 @@
+/** `500ms`, `15s`, `10m`, `8h` or `7d`. */
+export type Duration = `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
+
+/**
+ * What the plugin is told: the same options as in a configuration file, with the same checks and the same defaults,
+ * but for those that are the business of the application's own server.
+ */
+export interface BffConfiguration {
+  /**
+   * Origin and optional base path at which browsers reach the application. Redirect URIs derive from it alone, never
+   * from request headers. Plain http on loopback hosts only.
+   */
+  publicUrl: string | URL
+  oidc: BffOidcConfiguration
+  session: BffSessionConfiguration
+  cookie?: BffCookieConfiguration
+  /**
+   * Where sessions are kept: `redis://`, `rediss://`, `sentinel://host:port,…/master-name` or `cluster://host:port,…`.
+   * Default: the memory of this one process.
+   */
+  redisUrl?: string
+  /** How long before its expiry an access token is renewed, at most half its lifetime. Default `60s`. */
+  refreshBeforeExpiration?: Duration
+  /** Shorthand for one upstream: `/api/*` goes to `API_URL/*` with the user's token. */
+  apiUrl?: string | URL
+  /** Remote APIs, each at a prefix of its own. Default: none. */
+  upstreams?: BffUpstreamConfiguration[]
+  /** Folder with the built frontend, served with a fallback to its `index.html`. Default: none is served. */
+  staticDir?: string
+  /** Exact origins, other than that of `publicUrl`, whose pages may call with credentials. Default: none. */
+  corsOrigins?: string | string[]
+  /** Header that upstreams, session endpoints and `app.bff.guard` demand with the value `1`. Default `x-csrf`. */
+  csrfHeader?: string
+  /** Port of `/metrics`, which is not for the public. Default: nothing is counted. */
+  metricsPort?: number
+}
+
+export interface BffOidcConfiguration {
+  /** Issuer URL. One that is down does not stop the start: discovery is tried again. */
+  issuer: string | URL
+  /** Client identifier registered with the issuer. */
+  clientId: string
+  /** Default: none, and with no key either a public client. */
+  clientSecret?: string
+  /** Path of a JWK, JWKS or PEM file for `private_key_jwt`, instead of a secret. */
+  clientPrivateKeyFile?: string
+  /** Separated by spaces; `openid` must be among them. Default `openid profile email offline_access`. */
+  scope?: string | string[]
+  /** Sent with every authorization request, as a query string. */
+  authorizationParams?: string | URLSearchParams
+  /** How long a request waits for the issuer. Default `5s`. */
+  timeout?: Duration
+}
+
+export interface BffSessionConfiguration {
+  /**
+   * 32 bytes each, as Buffers or base64: they seal the cookies. The first seals, all open, so that keys can be
+   * rotated; the same in every process.
+   */
+  keys: string | Buffer | (string | Buffer)[]
+  /** How long a session lives after it was last used. Default `8h`, and never longer than `lifetime`. */
+  idleTimeout?: Duration
+  /** How long a session lives at the most. Default `7d`. */
+  lifetime?: Duration
+}
+
+export interface BffCookieConfiguration {
+  /** Default `__Host-bff` on https, `bff` on http. */
+  name?: string
+  /** Default `strict`. */
+  sameSite?: 'strict' | 'lax' | 'none'
+}
+
+export interface BffUpstreamConfiguration {
+  /** Path below which requests go to this upstream, such as `/api`. */
+  prefix: string
+  /** Origin and optional base path of the remote API. Requests can't leave that path. */
+  target: string | URL
+  /** `user`, the default: the signed-in user's access token. `none`: no token, and no session needed. */
+  token?: 'user' | 'none'
+  /** Allows plain http to hosts other than loopback. Default `false`. */
+  insecure?: boolean
+  /** PEM certificates to trust instead of the system's, or the path of a file that holds them. */
+  ca?: string
+  /** Default `5s`. */
+  connectTimeout?: Duration
+  /** To the first byte of the answer; streams may then stay open. Default `30s`. */
+  timeout?: Duration
+  /** Names of upstream cookies passed on to the browser. Default: none. */
+  responseCookies?: string[]
+}

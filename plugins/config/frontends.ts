@@ -1,0 +1,85 @@
+import { basePath } from '../../routes/bff/paths.ts'
+import { type ConfigFile, readOptionTree } from './config-file.ts'
+import type { GatewayOptions } from './options.ts'
+import { serverSettings } from './server-settings.ts'
+import type { SettingName } from './settings.ts'
+
+/** What all frontends of a process share, beside those of its server. */
+const sharedSettings: SettingName[] = [...serverSettings, 'REDIS_URL', 'METRICS_PORT']
+
+/** One entry of `frontends`, as if a file of its own had said it. */
+export interface FrontendFile {
+  /** `frontends[0]` */
+  name: string
+  file: ConfigFile
+  /** What it says itself: more specific than the environment. */
+  ownSettings: SettingName[]
+}
+
+/**
+ * Takes `frontends` of a configuration file apart. What stands beside them holds for each that doesn't say otherwise.
+ * @returns what is wrong, or an entry for each
+ */
+export function frontendFiles(file: ConfigFile): FrontendFile[] | string {
+  const { frontends, path } = file
+  if (!Array.isArray(frontends) || frontends.length === 0) {
+    return `frontends in ${path} must be a list: [{ "publicUrl": "https://…", "oidc": { … } }]`
+  }
+  return frontends.map((entry: unknown, index) => frontendFile(entry, `frontends[${index}]`, file))
+}
+
+function frontendFile(entry: unknown, name: string, common: ConfigFile): FrontendFile {
+  const { path } = common
+  if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) {
+    const faults = [`${name} in ${path} must be an object: { "publicUrl": "https://…", "oidc": { … } }`]
+    return { name, file: { ...common, faults, unusable: true }, ownSettings: [] }
+  }
+  const own = readOptionTree(entry as Record<string, unknown>, path)
+  const faults = own.faults.map((fault) => `${name}.${fault}`)
+  if (own.frontends !== undefined) faults.push(`${name}.frontends in ${path} has no meaning: remove it`)
+  const values = new Map(common.values)
+  for (const [setting, { text, label }] of own.values) {
+    values.set(setting, { text, label: `${name}.${label}` })
+    if (sharedSettings.includes(setting))
+      faults.push(`${name}.${label} is for all frontends together: put it beside them`)
+  }
+  const upstreams = own.upstreams ?? common.upstreams
+  return { name, file: { path, values, upstreams, faults }, ownSettings: [...own.values.keys()] }
+}
+
+/** Rules between frontends: each must be told from the others, by the gateway and by browsers. */
+export function frontendFaults(all: GatewayOptions[], path: string): string[] {
+  return all.flatMap((one, index) =>
+    all.slice(0, index).flatMap((other, before) => {
+      const [names, place] = [`frontends[${index}]`, `in ${path}`]
+      const { publicUrl, cookie } = one
+      if (publicUrl.hostname !== other.publicUrl.hostname) return []
+      const faults = []
+      if (basePath(publicUrl) === basePath(other.publicUrl)) {
+        faults.push(
+          `${names}.publicUrl ${place} has host and path of frontends[${before}]: change one of the two`,
+        )
+      }
+      if (cookie.name === other.cookie.name) {
+        faults.push(
+          `${names}.cookie.name ${place} is that of frontends[${before}], whose host is the same: give each its own, such as ${cookie.name}-${index}`,
+        )
+      }
+      if (covers(one, other) || covers(other, one)) {
+        faults.push(
+          `${names}.publicUrl ${place} and an upstream of frontends[${before}] claim the same paths, or the other way round`,
+        )
+      }
+      return faults
+    }),
+  )
+}
+
+/** Whether an upstream of one frontend has the paths of the other. */
+function covers({ publicUrl, upstreams }: GatewayOptions, other: GatewayOptions): boolean {
+  const base = `${basePath(other.publicUrl)}/`
+  return (
+    base.length > basePath(publicUrl).length + 1 &&
+    upstreams.some(({ prefix }) => `${basePath(publicUrl)}${prefix}/`.startsWith(base))
+  )
+}

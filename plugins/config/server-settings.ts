@@ -1,0 +1,12 @@
+import type { SettingName } from './settings.ts'
+
+/** What the process decides that has the server, and nobody else. */
+export const serverSettings: readonly SettingName[] = [
+  'HOST',
+  'PORT',
+  'TRUST_PROXY',
+  'LOG_LEVEL',
+  'CONFIG_FILE',
+  'SHUTDOWN_DELAY',
+  'SHUTDOWN_TIMEOUT',
+]

@@ -1,0 +1,224 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import type { FastifyInstance } from 'fastify'
+import { buildFrontends } from '../../app.ts'
+import type { DemoIssuer } from '../../demo/issuer.ts'
+import { listen, stop } from '../../demo/listen.ts'
+import { loadConfig } from '../../plugins/config/load-config.ts'
+import { assertError } from '../support/assert-error.ts'
+import { type FaultyIssuer, startFaultyIssuer } from '../support/faulty-issuer.ts'
+import { createInjectBrowser, type InjectBrowser } from '../support/inject-browser.ts'
+import { newKey } from '../support/inject-gateway.ts'
+import { logoutClaims } from '../support/logout-token.ts'
+import { fakeFiles } from '../unit/config/support.ts'
+
+const byHost = ['http://shop.localhost:3000', 'http://desk.localhost:3000'] as const
+const byPath = ['http://localhost:3000/shop', 'http://localhost:3000/desk'] as const
+
+for (const [how, urls] of [
+  ['host', byHost],
+  ['path', byPath],
+] as const) {
+  test(`two frontends told apart by ${how} sign in at their own issuers, as their own clients`, async (t) => {
+    const { issuers, browsers } = await start(t, urls)
+    const [shop, desk] = browsers
+
+    const atShop = await shop.beginLogin()
+    const atDesk = await desk.beginLogin()
+    assert.deepEqual([atShop.origin, atShop.searchParams.get('client_id')], [issuers[0].issuer, 'shop'])
+    assert.deepEqual([atDesk.origin, atDesk.searchParams.get('client_id')], [issuers[1].issuer, 'desk'])
+    assert.equal(atShop.searchParams.get('redirect_uri'), `${urls[0]}/bff/callback`)
+
+    await shop.signIn('alice')
+    await desk.signIn('bob')
+    assert.equal(await userOf(shop), 'alice')
+    assert.equal(await userOf(desk), 'bob')
+  })
+
+  test(`each of two frontends told apart by ${how} has upstreams of its own`, async (t) => {
+    const apis = [await startApi(t, 'goods'), await startApi(t, 'tickets')]
+    const { browsers } = await start(t, urls, (index) => ({
+      upstreams: [{ prefix: '/api', target: apis[index] }],
+    }))
+
+    const answers = []
+    for (const browser of browsers) {
+      await browser.signIn()
+      answers.push((await browser.call(browser.path('/api/list?page=1'))).json())
+    }
+    const [goods, tickets] = answers
+    assert.deepEqual([goods.api, goods.url], ['goods', '/list?page=1'])
+    assert.deepEqual([tickets.api, tickets.url], ['tickets', '/list?page=1'])
+    assert.notEqual(goods.authorization, tickets.authorization)
+  })
+}
+
+test('a session of one frontend is nobody at the other, under the same keys and the same cookie name', async (t) => {
+  const { app, browsers } = await start(t, byHost, () => ({ cookie: { name: 'same' } }))
+  const [shop] = browsers
+  await shop.signIn()
+  const cookie = shop.cookies.headerFor(new URL(byHost[0])) ?? ''
+  assert.match(cookie, /^same=/)
+
+  const at = (host: string) => app.inject({ url: '/bff/user', headers: { host, cookie, 'x-csrf': '1' } })
+  assert.equal((await at('shop.localhost:3000')).statusCode, 200)
+  assertError(await at('desk.localhost:3000'), 401, 'BFF_SESSION_REQUIRED', { loginUrl: '/bff/login' })
+})
+
+test('a login that was begun at one frontend is not finished at the other', async (t) => {
+  const { app, browsers } = await start(t, byHost, () => ({ cookie: { name: 'same' } }))
+  const [shop] = browsers
+  const callback = await shop.authorize(await shop.beginLogin())
+  const cookie = shop.cookies.headerFor(new URL(byHost[0])) ?? ''
+
+  const answer = await app.inject({ url: callback, headers: { host: 'desk.localhost', cookie } })
+  assert.equal(answer.json().code, 'BFF_LOGIN_REJECTED')
+})
+
+test("a logout notice for one client leaves another client's sessions of the same issuer alone", async (t) => {
+  const desk = {
+    client_id: 'desk',
+    client_secret: 'secret of 1',
+    redirect_uris: [`${byHost[1]}/bff/callback`],
+    response_types: ['code' as const],
+    grant_types: ['authorization_code', 'refresh_token'],
+  }
+  const issuer = await startFaultyIssuer({
+    clientId: 'shop',
+    clientSecret: 'secret of 0',
+    clients: [desk],
+  })
+  t.after(() => issuer.close())
+  const { app, browsers } = await start(t, byHost, () => ({}), [issuer, issuer])
+  const [atShop, atDesk] = browsers
+  await atShop.signIn()
+  await atDesk.signIn()
+
+  const token = await issuer.sign(logoutClaims({ issuer: issuer.issuer, clientId: 'desk' }, { sub: 'alice' }))
+  const notify = (host: string) =>
+    app.inject({
+      method: 'POST',
+      url: '/bff/backchannel-logout',
+      headers: { host, 'content-type': 'application/x-www-form-urlencoded' },
+      payload: new URLSearchParams({ logout_token: token }).toString(),
+    })
+  assert.equal((await notify('shop.localhost')).statusCode, 400)
+  assert.equal((await notify('desk.localhost')).statusCode, 200)
+  assert.equal(await userOf(atShop), 'alice')
+  assert.equal((await atDesk.call('/bff/user')).statusCode, 401)
+})
+
+test('the frontend with the longest path answers, and none for a host that nobody has', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-frontends-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  writeFileSync(join(folder, 'index.html'), '<title>the page</title>')
+  const urls = ['http://localhost:3000', 'http://localhost:3000/shop'] as const
+  const { app, browsers } = await start(t, urls, (index) => (index === 0 ? { staticDir: folder } : {}))
+  const [root, shop] = browsers
+  await shop.signIn('bob')
+
+  assert.match((await root.open('/deep/link')).body, /the page/)
+  assert.match((await root.open('/shopping')).body, /the page/)
+  assert.equal(await userOf(shop), 'bob')
+  assert.equal((await root.call('/bff/user')).statusCode, 401)
+  for (const path of ['/shop', '/shop/', '/shop/deep/link', '/shop/bff/nothing'])
+    assert.equal((await root.open(path)).statusCode, 404, path)
+  const stranger = await app.inject({ url: '/bff/login', headers: { host: 'other.example.com' } })
+  assertError(stranger, 404, 'BFF_NOT_FOUND')
+})
+
+test('behind a trusted proxy its word on the host counts, else the request', async (t) => {
+  const headers = { host: 'gateway:8080', 'x-forwarded-host': 'shop.localhost' }
+  for (const [trustProxy, status] of [
+    [true, 302],
+    [false, 404],
+  ] as const) {
+    const { app } = await start(t, byHost, () => ({}), undefined, { trustProxy })
+    assert.equal((await app.inject({ url: '/bff/login', headers })).statusCode, status)
+  }
+})
+
+test('one pair of probes speaks for all: ready once every issuer is known', async (t) => {
+  const { app, browsers } = await start(t, byHost)
+  const ready = () => app.inject('/readyz')
+
+  assert.equal((await app.inject({ url: '/healthz', headers: { host: '10.0.0.1' } })).statusCode, 200)
+  assert.deepEqual((await ready()).json(), { status: 'not ready', missing: ['issuer metadata'] })
+  await browsers[0].beginLogin()
+  assert.equal((await ready()).statusCode, 503)
+  await browsers[1].beginLogin()
+  assert.equal((await ready()).statusCode, 200)
+})
+
+interface Frontends {
+  app: FastifyInstance
+  issuers: [DemoIssuer, DemoIssuer]
+  browsers: [Frontend, Frontend]
+}
+
+type Frontend = InjectBrowser & { path(path: string): string }
+
+/** A shop and a desk, under the same keys, in one memory. */
+async function start(
+  t: TestContext,
+  urls: readonly [string, string],
+  more: (index: number) => object = () => ({}),
+  given?: [FaultyIssuer, FaultyIssuer],
+  common: object = {},
+): Promise<Frontends> {
+  const clientIds = ['shop', 'desk']
+  const client = (index: number) => ({ clientId: clientIds[index], clientSecret: `secret of ${index}` })
+  const issuers =
+    given ??
+    ((await Promise.all([0, 1].map((index) => startFaultyIssuer(client(index) as object)))) as [
+      FaultyIssuer,
+      FaultyIssuer,
+    ])
+  if (!given) t.after(() => Promise.all(issuers.map((issuer) => issuer.close())))
+  const frontends = urls.map((publicUrl, index) => {
+    const issuer = issuers[index] as DemoIssuer
+    return {
+      publicUrl,
+      oidc: { issuer: issuer.issuer, ...client(index) },
+      cookie: { name: `bff-${clientIds[index]}` },
+      ...more(index),
+    }
+  })
+  urls.forEach((url, index) => {
+    issuers[index]?.allowGateway(url)
+  })
+  const file = JSON.stringify({ ...common, session: { keys: newKey() }, logLevel: 'silent', frontends })
+  const config = loadConfig({ CONFIG_FILE: '/gateway.json' }, systemFilesAnd(file))
+  assert.ok(config.frontends)
+  const app = buildFrontends(config.frontends)
+  t.after(() => app.close())
+  await app.ready()
+  const browsers = urls.map((url) => {
+    const publicUrl = new URL(url)
+    const path = (path: string) => publicUrl.pathname.replace(/\/$/, '') + path
+    return { ...createInjectBrowser({ app, publicUrl, path }), path }
+  })
+  return { app, issuers, browsers: browsers as [Frontend, Frontend] }
+}
+
+function systemFilesAnd(text: string) {
+  return { ...fakeFiles({ '/gateway.json': text }), isDirectory: () => true }
+}
+
+async function userOf(browser: Frontend): Promise<unknown> {
+  const claims: { type: string; value: unknown }[] = (await browser.call(browser.path('/bff/user'))).json()
+  return claims.find(({ type }) => type === 'sub')?.value
+}
+
+async function startApi(t: TestContext, api: string): Promise<string> {
+  const server = createServer(({ url, headers: { authorization } }, response) => {
+    response.end(JSON.stringify({ api, url, authorization }))
+  })
+  const port = await listen(server, 0)
+  t.after(() => stop(server))
+  return `http://localhost:${port}`
+}

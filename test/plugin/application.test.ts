@@ -1,0 +1,260 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import cookie from '@fastify/cookie'
+import cors from '@fastify/cors'
+import helmet from '@fastify/helmet'
+import rateLimit from '@fastify/rate-limit'
+import files from '@fastify/static'
+import Fastify, { type FastifyInstance } from 'fastify'
+import bff, { ConfigurationError } from '../../app.ts'
+import { startIssuer } from '../../demo/issuer.ts'
+import { assertError } from '../support/assert-error.ts'
+import { browserOf, leastOptions, startApplication } from './support.ts'
+
+test("a user signs in, and the application's own routes know who it is", async (t) => {
+  const { newBrowser } = await startApplication(t, {
+    routes: (app) =>
+      app.get('/me', { onRequest: app.bff.requireSession }, async ({ session }) => ({
+        subject: session?.record.subject,
+        name: session?.record.claims['name'],
+      })),
+  })
+  const browser = newBrowser()
+  await browser.signIn('bob')
+
+  assert.deepEqual((await browser.open('/me')).json(), { subject: 'bob', name: 'Bob Example' })
+})
+
+test("whoever is not signed in gets the application's own error, with the right status", async (t) => {
+  const { newBrowser } = await startApplication(t, {
+    routes: (app) => app.get('/me', { onRequest: app.bff.requireSession }, async () => 'never'),
+  })
+
+  const answer = await newBrowser().open('/me')
+  assert.equal(answer.statusCode, 401)
+  assert.deepEqual(answer.json(), {
+    statusCode: 401,
+    code: 'BFF_SESSION_REQUIRED',
+    error: 'Unauthorized',
+    message: 'Not signed in',
+  })
+})
+
+test('a route for everybody sees the session of those who have one', async (t) => {
+  const { newBrowser } = await startApplication(t, {
+    routes: (app) =>
+      app.get('/', { onRequest: app.bff.loadSession }, async ({ session }) => ({
+        subject: session?.record.subject ?? 'nobody',
+      })),
+  })
+  const browser = newBrowser()
+
+  assert.deepEqual((await browser.open('/')).json(), { subject: 'nobody' })
+  await browser.signIn()
+  assert.deepEqual((await browser.open('/')).json(), { subject: 'alice' })
+})
+
+test('a session that a route sends to the browser by mistake holds no token and no key', async (t) => {
+  const { app, newBrowser } = await startApplication(t, {
+    routes: (app) => app.get('/leak', { onRequest: app.bff.requireSession }, async ({ session }) => session),
+  })
+  const browser = newBrowser()
+  await browser.signIn()
+
+  const answer = (await browser.open('/leak')).json()
+  const members = ['issuer', 'subject', 'sid', 'claims', 'createdAt', 'expiresAt']
+  assert.deepEqual(Object.keys(answer).toSorted(), members.toSorted())
+  assert.equal(app.hasDecorator('bff'), true)
+})
+
+test('a route behind the guard refuses what another site could make a browser send', async (t) => {
+  const { newBrowser } = await startApplication(t, {
+    routes: (app) => app.post('/order', { onRequest: app.bff.guard }, async () => ({ ordered: true })),
+  })
+  const browser = newBrowser()
+  const order = (headers: Record<string, string>) => browser.call('/order', { method: 'POST', headers })
+
+  assert.deepEqual((await order({})).json(), { ordered: true })
+  const foreign = { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' }
+  for (const headers of [{ 'x-csrf': '0' }, foreign]) {
+    const answer = await order(headers)
+    assert.equal(answer.statusCode, 403)
+    assert.equal(answer.json().code, 'BFF_CSRF_REJECTED')
+  }
+})
+
+test('a scope can answer errors as the gateway does', async (t) => {
+  const { newBrowser } = await startApplication(t, {
+    server: { genReqId: () => crypto.randomUUID() },
+    routes: (app) =>
+      app.register(async (scope) => {
+        scope.setErrorHandler(scope.bff.errorHandler)
+        scope.get('/me', { onRequest: scope.bff.requireSession }, async () => 'never')
+      }),
+  })
+
+  const answer = await newBrowser().open('/me')
+  assertError(answer, 401, 'BFF_SESSION_REQUIRED', { loginUrl: '/bff/login' })
+})
+
+test("the application's routes, hooks, errors and parsers stay as they are, and the plugin's are its own", async (t) => {
+  const seen: string[] = []
+  const { newBrowser } = await startApplication(t, {
+    server: { genReqId: () => crypto.randomUUID() },
+    before(app) {
+      app.setErrorHandler((_error, _request, reply) => reply.code(418).send({ by: 'the application' }))
+      app.setNotFoundHandler((_request, reply) => reply.code(404).send({ by: 'the application' }))
+      app.addContentTypeParser(
+        'application/x-own',
+        { parseAs: 'string' },
+        async (_: unknown, body: string) => [body],
+      )
+      app.addHook('onRequest', async ({ url }) => void seen.push(url))
+    },
+    routes(app) {
+      app.get('/fails', async () => {
+        throw new Error('own')
+      })
+      app.post('/own', async ({ body }) => body)
+    },
+  })
+  const browser = newBrowser()
+
+  assert.deepEqual((await browser.open('/fails')).json(), { by: 'the application' })
+  assert.deepEqual((await browser.open('/nowhere')).json(), { by: 'the application' })
+  const own = { method: 'POST', payload: 'text', headers: { 'content-type': 'application/x-own' } } as const
+  assert.deepEqual((await browser.call('/own', own)).json(), ['text'])
+  assertError(await browser.call('/bff/user'), 401, 'BFF_SESSION_REQUIRED', { loginUrl: '/bff/login' })
+  assertError(await browser.call('/bff/nowhere'), 404, 'BFF_NOT_FOUND')
+  assert.deepEqual(seen, ['/fails', '/nowhere', '/own', '/bff/user', '/bff/nowhere'])
+})
+
+test('nothing else is added: no probes, no metrics, no page', async (t) => {
+  const { app, newBrowser } = await startApplication(t)
+
+  for (const path of ['/', '/healthz', '/readyz', '/metrics']) {
+    const answer = await newBrowser().open(path)
+    assert.equal(answer.statusCode, 404, path)
+    assert.equal(answer.json().error, 'Not Found', path)
+  }
+  for (const name of ['sessionStore', 'sessions', 'issuer', 'renewer', 'metrics', 'draining'])
+    assert.equal(app.hasDecorator(name), false, name)
+})
+
+test('it works beside the plugins that applications have', async (t) => {
+  const folder = frontendFolder(t)
+  const { newBrowser } = await startApplication(t, {
+    bff: { staticDir: folder, corsOrigins: ['https://other.example.com'] },
+    async before(app) {
+      await app.register(cookie)
+      await app.register(cors)
+      await app.register(helmet)
+      await app.register(rateLimit)
+      await app.register(files, { root: folder, prefix: '/files/' })
+    },
+  })
+  const browser = newBrowser()
+  await browser.signIn()
+
+  assert.equal((await browser.call('/bff/user')).statusCode, 200)
+  assert.match((await browser.open('/deep/link')).body, /the frontend/)
+  assert.match((await browser.open('/files/index.html')).body, /the frontend/)
+})
+
+test('the frontend is served when it is configured, and only where the application has no route', async (t) => {
+  const { newBrowser } = await startApplication(t, {
+    bff: { staticDir: frontendFolder(t) },
+    routes: (app) => app.get('/own', async () => 'own'),
+  })
+  const browser = newBrowser()
+
+  assert.match((await browser.open('/deep/link')).body, /the frontend/)
+  assert.equal((await browser.open('/own')).body, 'own')
+})
+
+test('two applications in one process know nothing of each other', async (t) => {
+  const routes = (app: FastifyInstance) =>
+    app.get('/me', { onRequest: app.bff.requireSession }, async ({ session }) => session)
+  const one = await startApplication(t, { routes })
+  const two = await startApplication(t, { routes })
+  const browser = one.newBrowser()
+  await browser.signIn()
+  const cookie = browser.cookies.headerFor(new URL('http://localhost:3000/')) ?? ''
+
+  assert.equal((await one.app.inject({ url: '/me', headers: { cookie } })).statusCode, 200)
+  assert.equal((await two.app.inject({ url: '/me', headers: { cookie } })).statusCode, 401)
+})
+
+test('registered in scopes with a prefix, it serves several frontends of one application', async (t) => {
+  const issuer = await startIssuer()
+  t.after(() => issuer.close())
+  const app = Fastify()
+  t.after(() => app.close())
+  for (const name of ['shop', 'desk']) {
+    const publicUrl = `http://localhost:3000/${name}`
+    const options = leastOptions(issuer, { publicUrl, cookie: { name } })
+    app.register(
+      async (scope) => {
+        await scope.register(bff, options)
+        scope.get('/me', { onRequest: scope.bff.requireSession }, async () => name)
+      },
+      { prefix: `/${name}` },
+    )
+  }
+  await app.ready()
+  const browser = browserOf(app, 'http://localhost:3000/shop')
+  await browser.signIn()
+
+  assert.equal((await browser.open('/shop/me')).body, 'shop')
+  assert.equal((await browser.open('/desk/me')).statusCode, 401)
+  assert.equal((await browser.call('/shop/bff/user')).statusCode, 200)
+})
+
+test("neither the code of a login nor a token is in the application's log", async (t) => {
+  const { log, newBrowser } = await startApplication(t, {
+    routes: (app) => app.get('/me', async (request) => ({ length: (await request.accessToken()).length })),
+  })
+  const browser = newBrowser()
+  const callback = await browser.authorize(await browser.beginLogin())
+  await browser.open(callback, { 'sec-fetch-site': 'cross-site' })
+  assert.ok((await browser.open('/me')).json().length > 0)
+
+  const code = new URL(callback, 'http://localhost').searchParams.get('code') ?? ''
+  assert.ok(code !== '' && log().includes('/bff/callback'))
+  assert.ok(!log().includes(code))
+  assert.doesNotMatch(log(), /"(access|refresh|id)_?token"/i)
+})
+
+test("the application's readiness can ask what is missing", async (t) => {
+  const { app, newBrowser } = await startApplication(t)
+
+  assert.deepEqual(await app.bff.missing(), ['issuer metadata'])
+  await newBrowser().signIn()
+  assert.deepEqual(await app.bff.missing(), [])
+})
+
+test('options that are wrong or missing are all told at once, before anything starts', async (t) => {
+  const app = Fastify()
+  t.after(() => app.close())
+  const wrong = { oidc: { issuer: 'login', clientId: 'x', timeout: '5' }, port: 3000 }
+
+  await assert.rejects(
+    async () => app.register(bff, wrong as never),
+    (error: Error) => {
+      assert.ok(error instanceof ConfigurationError)
+      for (const text of ['oidc.issuer', 'oidc.timeout', 'port', 'PUBLIC_URL', 'SESSION_KEYS'])
+        assert.match(error.message, new RegExp(text.replace('.', '\\.')))
+      return true
+    },
+  )
+})
+
+function frontendFolder(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-frontend-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  writeFileSync(join(folder, 'index.html'), '<title>the frontend</title>')
+  return folder
+}
