@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { generateKeyPairSync } from 'node:crypto'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -79,7 +80,9 @@ test('every JSON example is valid JSON, the bodies of the HTTP examples included
 })
 
 test('the example of a configuration file is accepted and means what is said of it', () => {
-  const example = codeBlocks(readme, 'json').find((text) => text.includes('"upstreams"'))
+  const example = codeBlocks(readme, 'json').find(
+    (text) => /"upstreams"/.test(text) && !/"frontends"/.test(text),
+  )
   const authority = rootCertificates[0] ?? ''
 
   const { options, warnings } = loadFile(
@@ -102,6 +105,23 @@ test('the example of a configuration file is accepted and means what is said of 
     { prefix: '/reports', token: 'user', ca: authority, timeoutMs: 120_000 },
     { prefix: '/news', token: 'none', ca: undefined, timeoutMs: 30_000 },
   ])
+})
+
+test('the example of several frontends is accepted', () => {
+  const example = codeBlocks(readme, 'json').find((text) => text.includes('"frontends"'))
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const key = String(privateKey.export({ type: 'pkcs8', format: 'pem' }))
+  const files = { '/etc/bff/shop-key.pem': key, '/etc/bff/shop/index.html': '' }
+
+  const { frontends, warnings } = loadFile(example, { NODE_ENV: 'production' }, files)
+  assert.deepEqual(warnings, [])
+  assert.deepEqual(
+    frontends?.map(({ publicUrl, oidc }) => [publicUrl.href, oidc.clientId]),
+    [
+      ['https://shop.example.com/', 'shop'],
+      ['https://staff.example.com/desk', 'desk'],
+    ],
+  )
 })
 
 test('the table of an upstream has a row for each of its keys', () => {
