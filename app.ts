@@ -1,35 +1,23 @@
 import Fastify, { type FastifyInstance, type FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
-import { type Clock, systemClock } from './plugins/clock.ts'
+import { type AppExtras, gateway, loginUrlOf, mounted, sessionCookieOptions, shared } from './gateway.ts'
 import type { BffConfiguration } from './plugins/config/bff-options.ts'
 import type { GatewayOptions } from './plugins/config/options.ts'
 import { resolveOptions, withoutRegisterOptions } from './plugins/config/resolve-options.ts'
 import draining from './plugins/draining/index.ts'
-import errors, { answerError } from './plugins/errors/index.ts'
-import frontend from './plugins/frontend/index.ts'
-import { hostConstraint, hostConstraintStrategy } from './plugins/frontends/host-constraint.ts'
-import { forHost, nothingElse, withOwnKeys } from './plugins/frontends/index.ts'
-import { withSlash } from './plugins/frontends/with-slash.ts'
-import { type LogStream, serverOptions } from './plugins/http-server/index.ts'
-import issuer from './plugins/issuer/index.ts'
+import errors from './plugins/errors/index.ts'
+import { serverOptions } from './plugins/http-server/index.ts'
 import limiting from './plugins/limits/index.ts'
-import { defaultLimits, type Limits } from './plugins/limits/limits.ts'
-import localRoutes, { type Bff, type BffHooks, requestMembers } from './plugins/local-routes/index.ts'
-import { serializers } from './plugins/logging/logger-options.ts'
-import observability from './plugins/observability/index.ts'
-import oidcSession from './plugins/oidc-session/index.ts'
-import requestGuard from './plugins/request-guard/index.ts'
+import { defaultLimits } from './plugins/limits/limits.ts'
+import { type BffHooks, requestMembers } from './plugins/local-routes/index.ts'
 import sessionCookie from './plugins/session-cookie/index.ts'
-import sessionEvents from './plugins/session-events/index.ts'
-import sessionStore from './plugins/session-store/index.ts'
-import tokenRenewal from './plugins/token-renewal/index.ts'
-import upstreamProxy from './plugins/upstream-proxy/index.ts'
-import { logoutNotices, navigations, sessionEndpoints } from './routes/bff/index.ts'
-import type { RouteOptions } from './routes/bff/options.ts'
-import { basePath } from './routes/bff/paths.ts'
 import { health } from './routes/health.ts'
 
+export { buildFrontends } from './frontends.ts'
+export type { AppExtras } from './gateway.ts'
 export { ConfigurationError } from './plugins/config/configuration-error.ts'
+export { type LoadedConfig, loadConfig } from './plugins/config/load-config.ts'
+export type { GatewayOptions } from './plugins/config/options.ts'
 export { type ErrorCode, GatewayError } from './plugins/errors/catalogue.ts'
 export type { AccessTokenOptions, Bff, BffHooks } from './plugins/local-routes/index.ts'
 export type { Claim } from './plugins/oidc-session/claims.ts'
@@ -39,18 +27,6 @@ export type { EndedSession } from './plugins/session-events/session-events.ts'
 
 /** What the plugin is told: how to work, and whom to tell. */
 export type BffOptions = BffConfiguration & BffHooks
-
-export interface AppExtras {
-  /** Routes of the application's own, behind the request guard: they call `app.bff.requireSession` and the like. */
-  localRoutes?: FastifyPluginAsync
-  /** What the application wants to know of its users' sessions. */
-  hooks?: BffHooks
-  clock?: Clock
-  /** Others than the usual ones. */
-  limits?: Partial<Limits>
-  /** Where log lines go. Unset: standard output. */
-  logStream?: LogStream
-}
 
 /** The gateway with a server of its own. */
 export function buildApp(options: GatewayOptions, extras: AppExtras = {}): FastifyInstance {
@@ -86,126 +62,3 @@ const bff: FastifyPluginAsync<BffOptions> = fp(
 )
 
 export default bff
-
-/** Several frontends, each a gateway with issuer, client, cookie and upstreams of its own, told apart by host and path. */
-export function buildFrontends(
-  all: [GatewayOptions, ...GatewayOptions[]],
-  extras: AppExtras = {},
-): FastifyInstance {
-  // What concerns the process is the same in all.
-  const [first] = all
-  const limits = { ...defaultLimits, ...extras.limits }
-  const bases = all.map(({ publicUrl }) => basePath(publicUrl))
-  const app = Fastify({
-    ...serverOptions(first, loginUrlOf(first), limits, extras.logStream),
-    rewriteUrl: ({ url = '/' }) => withSlash(url, bases),
-    routerOptions: { constraints: { [hostConstraint]: hostConstraintStrategy(first.trustProxy !== false) } },
-  })
-  const gateways: Bff[] = []
-
-  app.register(errors, { loginUrl: loginUrlOf(first) })
-  app.register(limiting, limits)
-  app.register(draining)
-  app.register(health, { missing: async () => missingAnywhere(gateways) })
-  shared(app, first, extras)
-  for (const options of all) {
-    const frontendScope = async (scope: FastifyInstance) => {
-      await scope.register(forHost, { host: options.publicUrl.hostname })
-      await mounted(scope, withOwnKeys(options), extras)
-      gateways.push(scope.bff)
-      if (options.staticDir === undefined) scope.register(nothingElse)
-    }
-    app.register(frontendScope, { prefix: basePath(options.publicUrl) })
-  }
-  return app
-}
-
-/** The gateway in a scope of its own, with its errors and log lines; `app` gets of it what an application needs. */
-async function mounted(
-  app: FastifyInstance,
-  options: GatewayOptions,
-  extras: AppExtras,
-  before: (scope: FastifyInstance) => void = () => {},
-): Promise<void> {
-  await app.register(requestMembers)
-  await app.register(sessionCookie, sessionCookieOptions(options))
-  let inner = app
-  await app.register(
-    async (scope: FastifyInstance) => {
-      scope.setErrorHandler(answerError(loginUrlOf(options)))
-      before(scope)
-      await gateway(scope, options, extras)
-      inner = scope
-    },
-    // The types know none that return an object.
-    { logSerializers: serializers as never },
-  )
-  app.decorate('bff', inner.bff)
-}
-
-/** What gateways of one process can have in common. */
-function shared(
-  app: FastifyInstance,
-  { host, metricsPort, redisUrl }: GatewayOptions,
-  extras: AppExtras,
-): void {
-  app.register(observability, { host, metricsPort })
-  app.register(sessionStore, { redisUrl, clock: extras.clock ?? systemClock })
-}
-
-/** From top to bottom the way that a request takes. */
-async function gateway(app: FastifyInstance, options: GatewayOptions, extras: AppExtras): Promise<void> {
-  const { publicUrl, oidc, session, csrfHeader, corsOrigins, upstreams } = options
-  const { clock = systemClock } = extras
-  const { requestsPerMinute } = { ...defaultLimits, ...extras.limits }
-  const routeOptions: RouteOptions = { ...options, clock, requestsPerMinute }
-  const guard = { csrfHeader, ownOrigin: publicUrl.origin, corsOrigins }
-
-  app.register(sessionEvents, { ...extras.hooks })
-  app.register(issuer, { ...oidc, clock })
-
-  app.register(oidcSession, { ...session, clock })
-  app.register(tokenRenewal, {
-    refreshBeforeExpirationMs: options.refreshBeforeExpirationMs,
-    issuerTimeoutMs: oidc.timeoutMs,
-    clock,
-  })
-  app.register(localRoutes, { ...guard, loginUrl: loginUrlOf(options), upstreams })
-
-  app.register(async (scope) => navigations(scope, routeOptions))
-  app.register(async (scope) => logoutNotices(scope, routeOptions))
-  app.register(async (scope) => guarded(scope, routeOptions, extras))
-  if (options.staticDir !== undefined) {
-    app.register(frontend, { staticDir: options.staticDir, https: publicUrl.protocol === 'https:' })
-  }
-}
-
-/** For scripts of the frontend alone: whatever is registered here, other sites can't make a browser call. */
-async function guarded(app: FastifyInstance, options: RouteOptions, extras: AppExtras): Promise<void> {
-  const { csrfHeader, publicUrl, corsOrigins } = options
-  await app.register(requestGuard, { csrfHeader, ownOrigin: publicUrl.origin, corsOrigins })
-
-  app.register(async (scope) => sessionEndpoints(scope, options))
-  for (const upstream of options.upstreams) {
-    app.register(upstreamProxy, {
-      upstream,
-      csrfHeader,
-      basePath: basePath(publicUrl),
-      sessionCookie: options.cookie.name,
-    })
-  }
-  if (extras.localRoutes) app.register(extras.localRoutes)
-}
-
-function sessionCookieOptions({ cookie, session, publicUrl }: GatewayOptions) {
-  return { ...cookie, ...session, secure: publicUrl.protocol === 'https:' }
-}
-
-async function missingAnywhere(gateways: Bff[]): Promise<string[]> {
-  const missing = await Promise.all(gateways.map((gateway) => gateway.missing()))
-  return [...new Set(missing.flat())]
-}
-
-function loginUrlOf({ publicUrl }: GatewayOptions): string {
-  return `${basePath(publicUrl)}/bff/login`
-}

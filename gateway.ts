@@ -1,0 +1,122 @@
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import { type Clock, systemClock } from './plugins/clock.ts'
+import type { GatewayOptions } from './plugins/config/options.ts'
+import { answerError } from './plugins/errors/index.ts'
+import frontend from './plugins/frontend/index.ts'
+import type { LogStream } from './plugins/http-server/index.ts'
+import issuer from './plugins/issuer/index.ts'
+import { defaultLimits, type Limits } from './plugins/limits/limits.ts'
+import localRoutes, { type BffHooks, requestMembers } from './plugins/local-routes/index.ts'
+import { serializers } from './plugins/logging/logger-options.ts'
+import observability from './plugins/observability/index.ts'
+import oidcSession from './plugins/oidc-session/index.ts'
+import requestGuard from './plugins/request-guard/index.ts'
+import sessionCookie from './plugins/session-cookie/index.ts'
+import sessionEvents from './plugins/session-events/index.ts'
+import sessionStore from './plugins/session-store/index.ts'
+import tokenRenewal from './plugins/token-renewal/index.ts'
+import upstreamProxy from './plugins/upstream-proxy/index.ts'
+import { logoutNotices, navigations, sessionEndpoints } from './routes/bff/index.ts'
+import type { RouteOptions } from './routes/bff/options.ts'
+import { basePath } from './routes/bff/paths.ts'
+
+export interface AppExtras {
+  /** Routes of the application's own, behind the request guard: they call `app.bff.requireSession` and the like. */
+  localRoutes?: FastifyPluginAsync
+  /** What the application wants to know of its users' sessions. */
+  hooks?: BffHooks
+  clock?: Clock
+  /** Others than the usual ones. */
+  limits?: Partial<Limits>
+  /** Where log lines go. Unset: standard output. */
+  logStream?: LogStream
+}
+
+/** From top to bottom the way that a request takes. */
+export async function gateway(
+  app: FastifyInstance,
+  options: GatewayOptions,
+  extras: AppExtras,
+): Promise<void> {
+  const { publicUrl, oidc, session, csrfHeader, corsOrigins, upstreams } = options
+  const { clock = systemClock } = extras
+  const { requestsPerMinute } = { ...defaultLimits, ...extras.limits }
+  const routeOptions: RouteOptions = { ...options, clock, requestsPerMinute }
+  const guard = { csrfHeader, ownOrigin: publicUrl.origin, corsOrigins }
+
+  app.register(sessionEvents, { ...extras.hooks })
+  app.register(issuer, { ...oidc, clock })
+
+  app.register(oidcSession, { ...session, clock })
+  app.register(tokenRenewal, {
+    refreshBeforeExpirationMs: options.refreshBeforeExpirationMs,
+    issuerTimeoutMs: oidc.timeoutMs,
+    clock,
+  })
+  app.register(localRoutes, { ...guard, loginUrl: loginUrlOf(options), upstreams })
+
+  app.register(async (scope) => navigations(scope, routeOptions))
+  app.register(async (scope) => logoutNotices(scope, routeOptions))
+  app.register(async (scope) => guarded(scope, routeOptions, extras))
+  if (options.staticDir !== undefined) {
+    app.register(frontend, { staticDir: options.staticDir, https: publicUrl.protocol === 'https:' })
+  }
+}
+
+/** For scripts of the frontend alone: whatever is registered here, other sites can't make a browser call. */
+async function guarded(app: FastifyInstance, options: RouteOptions, extras: AppExtras): Promise<void> {
+  const { csrfHeader, publicUrl, corsOrigins } = options
+  await app.register(requestGuard, { csrfHeader, ownOrigin: publicUrl.origin, corsOrigins })
+
+  app.register(async (scope) => sessionEndpoints(scope, options))
+  for (const upstream of options.upstreams) {
+    app.register(upstreamProxy, {
+      upstream,
+      csrfHeader,
+      basePath: basePath(publicUrl),
+      sessionCookie: options.cookie.name,
+    })
+  }
+  if (extras.localRoutes) app.register(extras.localRoutes)
+}
+
+/** What gateways of one process can have in common. */
+export function shared(
+  app: FastifyInstance,
+  { host, metricsPort, redisUrl }: GatewayOptions,
+  extras: AppExtras,
+): void {
+  app.register(observability, { host, metricsPort })
+  app.register(sessionStore, { redisUrl, clock: extras.clock ?? systemClock })
+}
+
+/** The gateway in a scope of its own, with its errors and log lines; `app` gets of it what an application needs. */
+export async function mounted(
+  app: FastifyInstance,
+  options: GatewayOptions,
+  extras: AppExtras,
+  before: (scope: FastifyInstance) => void = () => {},
+): Promise<void> {
+  await app.register(requestMembers)
+  await app.register(sessionCookie, sessionCookieOptions(options))
+  let inner = app
+  await app.register(
+    async (scope: FastifyInstance) => {
+      scope.setErrorHandler(answerError(loginUrlOf(options)))
+      before(scope)
+      await gateway(scope, options, extras)
+      inner = scope
+    },
+    // The types know none that return an object.
+    { logSerializers: serializers as never },
+  )
+  app.decorate('bff', inner.bff)
+}
+
+export function sessionCookieOptions({ cookie, session, publicUrl }: GatewayOptions) {
+  return { ...cookie, ...session, secure: publicUrl.protocol === 'https:' }
+}
+
+export function loginUrlOf({ publicUrl }: GatewayOptions): string {
+  return `${basePath(publicUrl)}/bff/login`
+}
