@@ -3,6 +3,7 @@ import fp from 'fastify-plugin'
 import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import type { Session } from '../oidc-session/sessions.ts'
+import type { RenewalLog } from './renewal-log.ts'
 import { createRenewer, type Renewer } from './renewer.ts'
 
 declare module 'fastify' {
@@ -62,16 +63,19 @@ export default fp<TokenRenewalOptions>(
     app.decorate('tokenFor', async (request: FastifyRequest, { resource, forceRenewal = false }) => {
       if (resource !== undefined) throw new TypeError(`No tokens are configured for the resource ${resource}`)
       if (!request.session) throw new GatewayError('BFF_SESSION_REQUIRED')
-      const { session: seen, log } = request
-      const newer = forceRenewal && renewer.afterRefusal(seen, 'application', log)
-      const session = await Promise.resolve(newer)
-        .then((renewed) => renewed || renewer.withUsableToken(seen, log))
-        .catch((error) => app.failSession(request, error))
+      const session = await withToken(request.session, forceRenewal, request.log).catch((error) =>
+        app.failSession(request, error),
+      )
       request.session = session
       return session.record.tokenSet.accessToken
     })
     // Closing goes backwards, so the store is still there: tokens that a grant is about to bring have to be stored.
     app.addHook('onClose', () => renewer.idle())
+
+    async function withToken(session: Session, forced: boolean, log: RenewalLog): Promise<Session> {
+      const newer = forced ? await renewer.afterRefusal(session, 'application', log) : undefined
+      return newer ?? renewer.withUsableToken(session, log)
+    }
 
     function attach(request: FastifyRequest, session: Session): void {
       request.session = session
