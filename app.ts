@@ -1,21 +1,16 @@
 import Fastify, { type FastifyInstance, type FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { type Clock, systemClock } from './plugins/clock.ts'
-import type { BffConfiguration } from './plugins/config/bff-options.ts'
 import type { GatewayOptions } from './plugins/config/options.ts'
-import { resolveOptions, withoutRegisterOptions } from './plugins/config/resolve-options.ts'
 import devServer from './plugins/dev-server/index.ts'
 import draining from './plugins/draining/index.ts'
 import errors, { answerError } from './plugins/errors/index.ts'
 import frontend from './plugins/frontend/index.ts'
-import { hostConstraint, hostConstraintStrategy } from './plugins/frontends/host-constraint.ts'
-import { forHost, nothingElse, withOwnKeys } from './plugins/frontends/index.ts'
-import { withSlash } from './plugins/frontends/with-slash.ts'
-import { type LogStream, serverOptions } from './plugins/http-server/index.ts'
+import { type LogStream, routeEveryMethod, serverOptions } from './plugins/http-server/index.ts'
 import issuer from './plugins/issuer/index.ts'
 import limiting from './plugins/limits/index.ts'
 import { defaultLimits, type Limits } from './plugins/limits/limits.ts'
-import localRoutes, { type Bff, type BffHooks, requestMembers } from './plugins/local-routes/index.ts'
+import localRoutes, { type BffHooks, requestMembers } from './plugins/local-routes/index.ts'
 import { serializers } from './plugins/logging/logger-options.ts'
 import loginGate from './plugins/login-gate/index.ts'
 import observability from './plugins/observability/index.ts'
@@ -32,17 +27,6 @@ import { logoutNotices, navigations, sessionEndpoints } from './routes/bff/index
 import type { RouteOptions } from './routes/bff/options.ts'
 import { basePath } from './routes/bff/paths.ts'
 import { health } from './routes/health.ts'
-
-export { ConfigurationError } from './plugins/config/configuration-error.ts'
-export { type ErrorCode, GatewayError } from './plugins/errors/catalogue.ts'
-export type { AccessTokenOptions, Bff, BffHooks } from './plugins/local-routes/index.ts'
-export type { Claim } from './plugins/oidc-session/claims.ts'
-export type { SessionInfo } from './plugins/oidc-session/session-info.ts'
-export type { Session } from './plugins/oidc-session/sessions.ts'
-export type { EndedSession } from './plugins/session-events/session-events.ts'
-
-/** What the plugin is told: how to work, and whom to tell. */
-export type BffOptions = BffConfiguration & BffHooks
 
 export interface AppExtras {
   /** Routes of the application's own, behind the request guard: they call `app.bff.requireSession` and the like. */
@@ -61,6 +45,7 @@ export function buildApp(options: GatewayOptions, extras: AppExtras = {}): Fasti
   const limits = { ...defaultLimits, ...extras.limits }
   const loginUrl = loginUrlOf(options)
   const app = Fastify(serverOptions(options, loginUrl, limits, extras.logStream))
+  routeEveryMethod(app)
 
   app.register(errors, { loginUrl })
   app.register(limiting, limits)
@@ -72,90 +57,6 @@ export function buildApp(options: GatewayOptions, extras: AppExtras = {}): Fasti
   shared(app, options, extras)
   app.register(fp(async (scope) => gateway(scope, options, extras)))
   return app
-}
-
-/**
- * The gateway in somebody's own application. Its routes have a scope of their own, with its errors and its rules for
- * log lines; what the application gets of it is `app.bff`, `request.session` and `request.accessToken`.
- */
-const bff: FastifyPluginAsync<BffOptions> = fp(
-  async (app: FastifyInstance, given: BffOptions) => {
-    const { onClaims, onLogin, onRenewed, onLogout, ...configuration } = withoutRegisterOptions(given)
-    const { options, warnings } = resolveOptions(configuration)
-    for (const warning of warnings) app.log.warn(warning)
-    const hooks = { onClaims, onLogin, onRenewed, onLogout } as BffHooks
-
-    await mounted(app, options, { hooks }, (scope) => shared(scope, options, {}))
-  },
-  { name: 'fastify-bff', fastify: '5.x' },
-)
-
-export default bff
-
-/** Several frontends, each a gateway with issuer, client, cookie and upstreams of its own, told apart by host and path. */
-export function buildFrontends(
-  all: [GatewayOptions, ...GatewayOptions[]],
-  extras: AppExtras = {},
-): FastifyInstance {
-  // What concerns the process is the same in all.
-  const [first] = all
-  const limits = { ...defaultLimits, ...extras.limits }
-  const bases = all.map(({ publicUrl }) => basePath(publicUrl))
-  const app = Fastify({
-    ...serverOptions(first, loginUrlOf(first), limits, extras.logStream),
-    rewriteUrl: ({ url = '/' }) => withSlash(url, bases),
-    routerOptions: { constraints: { [hostConstraint]: hostConstraintStrategy(first.trustProxy !== false) } },
-  })
-  const gateways: Bff[] = []
-
-  app.register(errors, { loginUrl: loginUrlOf(first) })
-  app.register(limiting, limits)
-  app.register(draining)
-  app.register(health, { missing: async () => missingAnywhere(gateways) })
-  shared(app, first, extras)
-  for (const options of all) {
-    const frontendScope = async (scope: FastifyInstance) => {
-      await scope.register(forHost, { host: options.publicUrl.hostname })
-      await mounted(scope, withOwnKeys(options), extras)
-      gateways.push(scope.bff)
-      if (!servesFrontend(options)) scope.register(nothingElse)
-    }
-    app.register(frontendScope, { prefix: basePath(options.publicUrl) })
-  }
-  return app
-}
-
-/** The gateway in a scope of its own, with its errors and log lines; `app` gets of it what an application needs. */
-async function mounted(
-  app: FastifyInstance,
-  options: GatewayOptions,
-  extras: AppExtras,
-  before: (scope: FastifyInstance) => void = () => {},
-): Promise<void> {
-  await app.register(requestMembers)
-  await app.register(sessionCookie, sessionCookieOptions(options))
-  let inner = app
-  await app.register(
-    async (scope: FastifyInstance) => {
-      scope.setErrorHandler(answerError(loginUrlOf(options)))
-      before(scope)
-      await gateway(scope, options, extras)
-      inner = scope
-    },
-    // The types know none that return an object.
-    { logSerializers: serializers as never },
-  )
-  app.decorate('bff', inner.bff)
-}
-
-/** What gateways of one process can have in common. */
-function shared(
-  app: FastifyInstance,
-  { host, metricsPort, redisUrl }: GatewayOptions,
-  extras: AppExtras,
-): void {
-  app.register(observability, { host, metricsPort })
-  app.register(sessionStore, { redisUrl, clock: extras.clock ?? systemClock })
 }
 
 /** From top to bottom the way that a request takes. */
@@ -209,23 +110,6 @@ async function guarded(app: FastifyInstance, options: RouteOptions, extras: AppE
   if (extras.localRoutes) app.register(extras.localRoutes)
 }
 
-function sessionCookieOptions({ cookie, session, publicUrl }: GatewayOptions) {
-  return { ...cookie, ...session, secure: publicUrl.protocol === 'https:' }
-}
-
-async function missingAnywhere(gateways: Bff[]): Promise<string[]> {
-  const missing = await Promise.all(gateways.map((gateway) => gateway.missing()))
-  return [...new Set(missing.flat())]
-}
-
-function servesFrontend({ staticDir, frontendUrl }: GatewayOptions): boolean {
-  return staticDir !== undefined || frontendUrl !== undefined
-}
-
-function loginUrlOf({ publicUrl }: GatewayOptions): string {
-  return `${basePath(publicUrl)}/bff/login`
-}
-
 /** Where browsers navigate and what their pages load, which needs no header. At the end: whatever is not ours. */
 async function frontendPages(app: FastifyInstance, options: GatewayOptions): Promise<void> {
   const { publicUrl, oidc, staticDir, frontendUrl, requireLogin, csrfHeader } = options
@@ -246,4 +130,45 @@ async function frontendPages(app: FastifyInstance, options: GatewayOptions): Pro
     const own = { publicUrl, basePath: basePath(publicUrl), csrfHeader, sessionCookie: options.cookie.name }
     app.register(devServer, { frontendUrl, ...own })
   }
+}
+
+/** What gateways of one process can have in common. */
+export function shared(
+  app: FastifyInstance,
+  { host, metricsPort, redisUrl }: GatewayOptions,
+  extras: AppExtras,
+): void {
+  app.register(observability, { host, metricsPort })
+  app.register(sessionStore, { redisUrl, clock: extras.clock ?? systemClock })
+}
+
+/** The gateway in a scope of its own, with its errors and log lines; `app` gets of it what an application needs. */
+export async function mounted(
+  app: FastifyInstance,
+  options: GatewayOptions,
+  extras: AppExtras,
+  before: (scope: FastifyInstance) => void = () => {},
+): Promise<void> {
+  await app.register(requestMembers)
+  await app.register(sessionCookie, sessionCookieOptions(options))
+  let inner = app
+  await app.register(
+    async (scope: FastifyInstance) => {
+      scope.setErrorHandler(answerError(loginUrlOf(options)))
+      before(scope)
+      await gateway(scope, options, extras)
+      inner = scope
+    },
+    // The types know none that return an object.
+    { logSerializers: serializers as never },
+  )
+  app.decorate('bff', inner.bff)
+}
+
+function sessionCookieOptions({ cookie, session, publicUrl }: GatewayOptions) {
+  return { ...cookie, ...session, secure: publicUrl.protocol === 'https:' }
+}
+
+export function loginUrlOf({ publicUrl }: GatewayOptions): string {
+  return `${basePath(publicUrl)}/bff/login`
 }

@@ -34,7 +34,7 @@ const events = run({
   timeout: singleTestMs,
   signal: AbortSignal.any([stopped.signal, AbortSignal.timeout(wholeRunMs)]),
   coverage: !values['without-coverage'],
-  coverageIncludeGlobs: ['app.ts', 'server.ts', 'plugins/**', 'routes/**', 'demo/**'],
+  coverageIncludeGlobs: ['*.ts', 'plugins/**', 'routes/**', 'demo/**'],
   coverageExcludeGlobs: ['test/**'],
 })
 

@@ -11,14 +11,14 @@ const app = Fastify({ logger: true })
 await app.register(bff, {
   publicUrl: PUBLIC_URL ?? 'http://localhost:3000',
   oidc: {
-    issuer: OIDC_ISSUER ?? 'http://localhost:4000',
-    clientId: OIDC_CLIENT_ID ?? 'demo',
+    issuer: OIDC_ISSUER ?? '',
+    clientId: OIDC_CLIENT_ID ?? '',
     ...(OIDC_CLIENT_SECRET && { clientSecret: OIDC_CLIENT_SECRET }),
     scope: 'openid profile email offline_access time:read',
   },
   session: { keys: SESSION_KEYS ?? '', idleTimeout: '1h' },
   refreshBeforeExpiration: '15s',
-  upstreams: [{ prefix: '/api', target: API_URL ?? 'http://localhost:5000' }],
+  upstreams: [{ prefix: '/api', target: API_URL ?? '' }],
   ...hooks,
 })
 await app.register(routes)

@@ -1,3 +1,5 @@
+import type { Method, TokenKind } from './options.ts'
+
 /** `500ms`, `15s`, `10m`, `8h` or `7d`. */
 export type Duration = `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
 
@@ -27,6 +29,10 @@ export interface BffConfiguration {
   upstreams?: BffUpstreamConfiguration[]
   /** Folder with the built frontend, served with a fallback to its `index.html`. Default: none is served. */
   staticDir?: string
+  /** Instead of `staticDir`: the frontend's development server, to which whatever is not ours is passed on. */
+  frontendUrl?: string | URL
+  /** The frontend is for those who are signed in: others are sent to the login and back. Default `false`. */
+  requireLogin?: boolean
   /** Exact origins, other than that of `publicUrl`, whose pages may call with credentials. Default: none. */
   corsOrigins?: string | string[]
   /** Header that upstreams, session endpoints and `app.bff.guard` demand with the value `1`. Default `x-csrf`. */
@@ -76,16 +82,49 @@ export interface BffUpstreamConfiguration {
   prefix: string
   /** Origin and optional base path of the remote API. Requests can't leave that path. */
   target: string | URL
-  /** `user`, the default: the signed-in user's access token. `none`: no token, and no session needed. */
-  token?: 'user' | 'none'
+  /**
+   * `user`, the default: the signed-in user's access token. `client`: the application's own, by client credentials.
+   * `user-or-client`, `user-or-none`: the user's, or without a session that or none. `none`: no token, no session needed.
+   */
+  token?: TokenKind
+  /** Of a token for this API alone; separated by spaces. Default: it gets the token that the login brought. */
+  scope?: string
+  /** Likewise: an absolute URI. @see https://www.rfc-editor.org/rfc/rfc8707 */
+  resource?: string
+  /** Likewise, for issuers that know APIs by it. */
+  audience?: string
+  /** Such a token is given in exchange for the user's. Default `false`. @see https://www.rfc-editor.org/rfc/rfc8693 */
+  exchange?: boolean
+  /** Methods that may be used; any other is 405. GET brings HEAD along. Default: all seven. */
+  methods?: Method[]
+  /** `false`: the CSRF header is not demanded, for what a browser loads by itself. Default `true`. */
+  csrf?: boolean
   /** Allows plain http to hosts other than loopback. Default `false`. */
   insecure?: boolean
   /** PEM certificates to trust instead of the system's, or the path of a file that holds them. */
   ca?: string
+  /** PEM certificate by which the gateway shows who it is (mutual TLS), or the path of a file that holds it. */
+  clientCert?: string
+  /** Its private key, or the path of a file that holds it. */
+  clientKey?: string
+  /** Name that the API's certificate must be for, and that is asked for (SNI). Default: the target's host. */
+  serverName?: string
+  /** Offers HTTP/2 to the API. Default `false`. */
+  http2?: boolean
+  /** The most connections that requests may use at a time; others wait, for `timeout` at most. Default: no limit. */
+  connections?: number
   /** Default `5s`. */
   connectTimeout?: Duration
   /** To the first byte of the answer; streams may then stay open. Default `30s`. */
   timeout?: Duration
+  /** How long an unused connection is kept at the most. Default `4s`, or what the API says. */
+  keepAliveTimeout?: Duration
+  /** Names of the request headers that reach the API, besides those that we set. Default: all. */
+  requestHeaders?: string[]
+  /** Names of the browser's cookies that reach the API; never our own. Default: none. */
+  requestCookies?: string[]
+  /** Names of the headers of an answer that reach the browser. Default: all. */
+  responseHeaders?: string[]
   /** Names of upstream cookies passed on to the browser. Default: none. */
   responseCookies?: string[]
 }

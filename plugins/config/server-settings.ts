@@ -4,6 +4,8 @@ import type { SettingName } from './settings.ts'
 export const serverSettings: readonly SettingName[] = [
   'HOST',
   'PORT',
+  'TLS_CERT_FILE',
+  'TLS_KEY_FILE',
   'TRUST_PROXY',
   'LOG_LEVEL',
   'CONFIG_FILE',

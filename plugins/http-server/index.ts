@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import type { RequestListener, Server } from 'node:http'
-import { type FastifyHttpOptions, LogController } from 'fastify'
+import { METHODS, type RequestListener, type Server } from 'node:http'
+import { type FastifyHttpOptions, type FastifyInstance, LogController } from 'fastify'
 import { basePath } from '../../routes/bff/paths.ts'
 import type { GatewayOptions } from '../config/options.ts'
 import { answerBadUrl, answerMalformed } from '../errors/index.ts'
@@ -8,6 +8,13 @@ import { keepAliveTimeoutMs, type Limits, maxBodyBytes, maxHeaderBytes } from '.
 import { loggerOptions } from '../logging/logger-options.ts'
 import { isWebSocketUpgrade } from '../request-guard/origin.ts'
 import { createTlsServer, type Http1Options } from './tls-server.ts'
+
+/** All that Node can parse: a method that nobody routes is 404, where it should be 405 as others that are not allowed. */
+export function routeEveryMethod(app: FastifyInstance): void {
+  // Node makes an event of its own of CONNECT.
+  const others = METHODS.filter((method) => method !== 'CONNECT' && !app.supportedMethods.includes(method))
+  for (const method of others) app.addHttpMethod(method)
+}
 
 export interface LogStream {
   write(line: string): void

@@ -5,6 +5,7 @@ import { GatewayError } from '../errors/catalogue.ts'
 import type { Session } from '../oidc-session/sessions.ts'
 import type { TokenTarget } from '../oidc-session/token-target.ts'
 import { heldToken } from './held-token.ts'
+import type { RenewalLog } from './renewal-log.ts'
 import { createRenewer, type Renewer } from './renewer.ts'
 
 declare module 'fastify' {
@@ -68,21 +69,22 @@ export default fp<TokenRenewalOptions>(
       attach(request, session, target)
     })
     app.decorate('replaceRefusedToken', replaceRefusedToken)
-    app.decorate(
-      'tokenFor',
-      async (request: FastifyRequest, { target, forceRenewal = false }: WantedToken) => {
-        if (!request.session) throw new GatewayError('BFF_SESSION_REQUIRED')
-        const { session: seen, log } = request
-        const newer = forceRenewal && renewer.afterRefusal(seen, 'application', log, target)
-        const session = await Promise.resolve(newer)
-          .then((renewed) => renewed || renewer.withUsableToken(seen, log, target))
-          .catch((error) => app.failSession(request, error))
-        request.session = session
-        return tokenOf(session, target)
-      },
-    )
+    app.decorate('tokenFor', async (request: FastifyRequest, wanted: WantedToken) => {
+      if (!request.session) throw new GatewayError('BFF_SESSION_REQUIRED')
+      const session = await withToken(request.session, wanted, request.log).catch((error) =>
+        app.failSession(request, error),
+      )
+      request.session = session
+      return tokenOf(session, wanted.target)
+    })
     // Closing goes backwards, so the store is still there: tokens that a grant is about to bring have to be stored.
     app.addHook('onClose', () => renewer.idle())
+
+    async function withToken(session: Session, wanted: WantedToken, log: RenewalLog): Promise<Session> {
+      const { target, forceRenewal } = wanted
+      const newer = forceRenewal ? await renewer.afterRefusal(session, 'application', log, target) : undefined
+      return newer ?? renewer.withUsableToken(session, log, target)
+    }
 
     async function replaceRefusedToken(
       request: FastifyRequest,

@@ -69,16 +69,14 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   app.addHook('onRequest', async (request) => {
     if (isWebSocketUpgrade(request.headers.upgrade)) closeWithSession(request, request.raw.socket)
   })
-  // Methods that are not routed at all get as far as to the hook that refuses them. Where everything is the upstream's,
-  // what is not found is the gateway's to answer.
-  if (prefix !== '') app.register(async (scope) => void scope.setNotFoundHandler(() => {}), { prefix })
   app.register(httpProxy, {
     prefix,
     config: { csrf: upstream.csrf },
     upstream: target.href,
     handler: forward as never,
     websocket: true,
-    ...(methods && { httpMethods: methods }),
+    // Those that are not allowed too, or a shorter prefix would take them.
+    httpMethods: methods ?? app.supportedMethods,
     wsUpstream: webSocketTarget(target),
     wsServerOptions: { WebSocket: BrowserSocket as never },
     wsClientOptions: webSocketClient(

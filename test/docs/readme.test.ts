@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { execSync } from 'node:child_process'
+import { generateKeyPairSync } from 'node:crypto'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -81,7 +82,9 @@ test('every JSON example is valid JSON, the bodies of the HTTP examples included
 })
 
 test('the example of a configuration file is accepted and means what is said of it', () => {
-  const example = codeBlocks(readme, 'json').find((text) => text.includes('"upstreams"'))
+  const example = codeBlocks(readme, 'json').find(
+    (text) => /"upstreams"/.test(text) && !/"frontends"/.test(text),
+  )
   const authority = rootCertificates[0] ?? ''
 
   const { options, warnings } = loadFile(
@@ -124,6 +127,23 @@ test('the example of TLS makes a certificate that the gateway takes', (t) => {
 
   assert.deepEqual(warnings, [])
   assert.deepEqual(options.tls, { certFile: join(folder, 'tls.crt'), keyFile: join(folder, 'tls.key') })
+})
+
+test('the example of several frontends is accepted', () => {
+  const example = codeBlocks(readme, 'json').find((text) => text.includes('"frontends"'))
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const key = String(privateKey.export({ type: 'pkcs8', format: 'pem' }))
+  const files = { '/etc/bff/shop-key.pem': key, '/etc/bff/shop/index.html': '' }
+
+  const { frontends, warnings } = loadFile(example, { NODE_ENV: 'production' }, files)
+  assert.deepEqual(warnings, [])
+  assert.deepEqual(
+    frontends?.map(({ publicUrl, oidc }) => [publicUrl.href, oidc.clientId]),
+    [
+      ['https://shop.example.com/', 'shop'],
+      ['https://staff.example.com/desk', 'desk'],
+    ],
+  )
 })
 
 test('the table of an upstream has a row for each of its keys', () => {

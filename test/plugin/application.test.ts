@@ -9,8 +9,8 @@ import helmet from '@fastify/helmet'
 import rateLimit from '@fastify/rate-limit'
 import files from '@fastify/static'
 import Fastify, { type FastifyInstance } from 'fastify'
-import bff, { ConfigurationError } from '../../app.ts'
 import { startIssuer } from '../../demo/issuer.ts'
+import bff, { ConfigurationError } from '../../index.ts'
 import { assertError } from '../support/assert-error.ts'
 import { browserOf, leastOptions, startApplication } from './support.ts'
 
@@ -162,6 +162,22 @@ test('it works beside the plugins that applications have', async (t) => {
   assert.equal((await browser.call('/bff/user')).statusCode, 200)
   assert.match((await browser.open('/deep/link')).body, /the frontend/)
   assert.match((await browser.open('/files/index.html')).body, /the frontend/)
+})
+
+test('an application can have decorators of the names that the plugin uses inside', async (t) => {
+  const { app, newBrowser } = await startApplication(t, {
+    routes: (app) =>
+      app
+        .decorate('metrics', 'own' as never)
+        .decorate('sessions', 'own' as never)
+        .get('/own', async () => app.metrics),
+  })
+  const browser = newBrowser()
+  await browser.signIn()
+
+  assert.equal((await browser.call('/bff/user')).statusCode, 200)
+  assert.equal((await browser.open('/own')).body, 'own')
+  assert.equal(app.sessions, 'own')
 })
 
 test('the frontend is served when it is configured, and only where the application has no route', async (t) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import type { BffHooks, BffOptions, EndedSession, SessionInfo } from '../../app.ts'
+import type { BffHooks, BffOptions, EndedSession, SessionInfo } from '../../index.ts'
 import { assertError } from '../support/assert-error.ts'
 import { type FaultyIssuer, startFaultyIssuer } from '../support/faulty-issuer.ts'
 import { logoutClaims } from '../support/logout-token.ts'

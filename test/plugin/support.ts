@@ -1,7 +1,7 @@
 import type { TestContext } from 'node:test'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
-import bff, { type BffOptions } from '../../app.ts'
 import { type DemoIssuer, startIssuer } from '../../demo/issuer.ts'
+import bff, { type BffOptions } from '../../index.ts'
 import { createInjectBrowser, type InjectBrowser } from '../support/inject-browser.ts'
 import { newKey } from '../support/inject-gateway.ts'
 

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { type TestContext, test } from 'node:test'
 import type { FastifyInstance } from 'fastify'
 import { decodeJwt } from 'jose'
-import { startIssuer } from '../../demo/issuer.ts'
+import { type DemoIssuer, startIssuer } from '../../demo/issuer.ts'
 import { listen, stop } from '../../demo/listen.ts'
 import { startFaultyIssuer } from '../support/faulty-issuer.ts'
 import { newKey } from '../support/inject-gateway.ts'
@@ -43,16 +43,30 @@ test('a token that an API has refused is renewed on demand, once for all who ask
   assert.equal(issuer.events.refreshGrants().length, 1)
 })
 
-test('a resource that nobody has configured is a fault of the application', async (t) => {
+test('a route gets tokens of the user for other APIs too, and 503 where the issuer declines to give one', async (t) => {
+  const issuer = await startIssuer({ apiAudience: 'urn:api' })
+  t.after(() => issuer.close())
   const { newBrowser } = await startApplication(t, {
-    routes: (app) => app.get('/', async (request) => request.accessToken({ resource: 'urn:unknown' })),
+    issuer,
+    bff: {
+      oidc: { ...clientOf(issuer), authorizationParams: 'resource=urn:api&resource=urn:orders' },
+    },
+    routes(app) {
+      app.get<{ Querystring: { resource: string } }>('/', async (request) => {
+        const { resource } = request.query
+        const tokens = [await request.accessToken({ resource }), await request.accessToken()]
+        return tokens.map((token) => decodeJwt(token).aud)
+      })
+    },
   })
   const browser = newBrowser()
   await browser.signIn()
 
-  const answer = await browser.open('/')
-  assert.equal(answer.statusCode, 500)
-  assert.match(answer.json().message, /urn:unknown/)
+  assert.deepEqual((await browser.open('/?resource=urn:orders')).json(), ['urn:orders', 'urn:api'])
+  assert.deepEqual((await browser.open('/?resource=urn:orders')).json(), ['urn:orders', 'urn:api'])
+  assert.equal(issuer.events.refreshGrants().length, 1)
+  const declined = await browser.open('/?resource=urn:unknown')
+  assert.deepEqual([declined.statusCode, declined.json().code], [503, 'BFF_ISSUER_UNAVAILABLE'])
 })
 
 test('a session that the issuer refuses to renew ends, with 401 and its cookie cleared', async (t) => {
@@ -218,4 +232,8 @@ async function startApi(
   const port = await listen(server, 0)
   t.after(() => stop(server))
   return `http://localhost:${port}`
+}
+
+function clientOf({ issuer, clientId, clientSecret }: DemoIssuer) {
+  return { issuer, clientId, clientSecret }
 }

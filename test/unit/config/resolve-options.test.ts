@@ -18,7 +18,12 @@ const least: BffConfiguration = {
 
 test('the least that the plugin is told has the defaults of the configuration', () => {
   const { options } = resolveOptions(least)
-  const file = loadFile(least, { OIDC_ISSUER: '', OIDC_CLIENT_ID: '', SESSION_KEYS: '' })
+  const file = loadFile(least, {
+    NODE_ENV: 'production',
+    OIDC_ISSUER: '',
+    OIDC_CLIENT_ID: '',
+    SESSION_KEYS: '',
+  })
 
   assert.deepEqual(options, file.options)
 })

@@ -1,0 +1,61 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import { type AppExtras, loginUrlOf, mounted, shared } from './app.ts'
+import { systemClock } from './plugins/clock.ts'
+import type { GatewayOptions } from './plugins/config/options.ts'
+import draining from './plugins/draining/index.ts'
+import errors from './plugins/errors/index.ts'
+import { hostConstraint, hostConstraintStrategy } from './plugins/frontends/host-constraint.ts'
+import { forHost, nothingElse, withOwnKeys } from './plugins/frontends/index.ts'
+import { withSlash } from './plugins/frontends/with-slash.ts'
+import { routeEveryMethod, serverOptions } from './plugins/http-server/index.ts'
+
+import limiting from './plugins/limits/index.ts'
+import { defaultLimits } from './plugins/limits/limits.ts'
+import type { Bff } from './plugins/local-routes/index.ts'
+import tls from './plugins/tls/index.ts'
+import { basePath } from './routes/bff/paths.ts'
+import { health } from './routes/health.ts'
+
+/** Several frontends, each a gateway with issuer, client, cookie and upstreams of its own, told apart by host and path. */
+export function buildFrontends(
+  all: [GatewayOptions, ...GatewayOptions[]],
+  extras: AppExtras = {},
+): FastifyInstance {
+  // What concerns the process is the same in all.
+  const [first] = all
+  const limits = { ...defaultLimits, ...extras.limits }
+  const bases = all.map(({ publicUrl }) => basePath(publicUrl))
+  const app = Fastify({
+    ...serverOptions(first, loginUrlOf(first), limits, extras.logStream),
+    rewriteUrl: ({ url = '/' }) => withSlash(url, bases),
+    routerOptions: { constraints: { [hostConstraint]: hostConstraintStrategy(first.trustProxy !== false) } },
+  })
+  routeEveryMethod(app)
+  const gateways: Bff[] = []
+
+  app.register(errors, { loginUrl: loginUrlOf(first) })
+  app.register(limiting, limits)
+  app.register(draining)
+  if (first.tls) app.register(tls, { ...first.tls, clock: extras.clock ?? systemClock })
+  app.register(health, { missing: async () => missingAnywhere(gateways) })
+  shared(app, first, extras)
+  for (const options of all) {
+    const frontendScope = async (scope: FastifyInstance) => {
+      await scope.register(forHost, { host: options.publicUrl.hostname })
+      await mounted(scope, withOwnKeys(options), extras)
+      gateways.push(scope.bff)
+      if (!servesFrontend(options)) scope.register(nothingElse)
+    }
+    app.register(frontendScope, { prefix: basePath(options.publicUrl) })
+  }
+  return app
+}
+
+async function missingAnywhere(gateways: Bff[]): Promise<string[]> {
+  const missing = await Promise.all(gateways.map((gateway) => gateway.missing()))
+  return [...new Set(missing.flat())]
+}
+
+function servesFrontend({ staticDir, frontendUrl }: GatewayOptions): boolean {
+  return staticDir !== undefined || frontendUrl !== undefined
+}

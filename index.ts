@@ -1,0 +1,39 @@
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import fp from 'fastify-plugin'
+import { mounted, shared } from './app.ts'
+import type { BffConfiguration } from './plugins/config/bff-options.ts'
+import { resolveOptions, withoutRegisterOptions } from './plugins/config/resolve-options.ts'
+import type { BffHooks } from './plugins/local-routes/index.ts'
+
+export { type AppExtras, buildApp } from './app.ts'
+export { buildFrontends } from './frontends.ts'
+export { ConfigurationError } from './plugins/config/configuration-error.ts'
+export { type LoadedConfig, loadConfig } from './plugins/config/load-config.ts'
+export type { GatewayOptions } from './plugins/config/options.ts'
+export { type ErrorCode, GatewayError } from './plugins/errors/catalogue.ts'
+export type { AccessTokenOptions, Bff, BffHooks } from './plugins/local-routes/index.ts'
+export type { Claim } from './plugins/oidc-session/claims.ts'
+export type { SessionInfo } from './plugins/oidc-session/session-info.ts'
+export type { Session } from './plugins/oidc-session/sessions.ts'
+export type { EndedSession } from './plugins/session-events/session-events.ts'
+
+/** What the plugin is told: how to work, and whom to tell. */
+export type BffOptions = BffConfiguration & BffHooks
+
+/**
+ * The gateway in somebody's own application. Its routes have a scope of their own, with its errors and its rules for
+ * log lines; what the application gets of it is `app.bff`, `request.session` and `request.accessToken`.
+ */
+const bff: FastifyPluginAsync<BffOptions> = fp(
+  async (app: FastifyInstance, given: BffOptions) => {
+    const { onClaims, onLogin, onRenewed, onLogout, ...configuration } = withoutRegisterOptions(given)
+    const { options, warnings } = resolveOptions(configuration)
+    for (const warning of warnings) app.log.warn(warning)
+    const hooks = { onClaims, onLogin, onRenewed, onLogout } as BffHooks
+
+    await mounted(app, options, { hooks }, (scope) => shared(scope, options, {}))
+  },
+  { name: 'fastify-bff', fastify: '5.x' },
+)
+
+export default bff

@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { assertFault, faultsOf, loadFile } from './support.ts'
+
+const [shop, desk] = ['https://shop.example.com', 'https://desk.example.com'] as const
+
+test('each frontend has what it says itself, else what stands beside them, else the default', () => {
+  const { options, frontends } = loadFile(
+    {
+      refreshBeforeExpiration: '30s',
+      upstreams: [{ prefix: '/api', target: 'https://api.example.com' }],
+      frontends: [
+        { publicUrl: shop, oidc: { clientId: 'shop' } },
+        { publicUrl: desk, oidc: { issuer: 'https://staff.example.com', clientId: 'desk' }, upstreams: [] },
+      ],
+    },
+    { OIDC_CLIENT_ID: 'from the environment' },
+  )
+
+  assert.equal(options, frontends?.[0])
+  const told = frontends?.map(({ publicUrl, oidc, upstreams, refreshBeforeExpirationMs, session }) => [
+    publicUrl.host,
+    oidc.issuer.host,
+    oidc.clientId,
+    upstreams.length,
+    refreshBeforeExpirationMs,
+    session.idleTimeoutMs / 3_600_000,
+  ])
+  assert.deepEqual(told, [
+    ['shop.example.com', 'login.example.com', 'shop', 1, 30_000, 8],
+    ['desk.example.com', 'staff.example.com', 'desk', 0, 30_000, 8],
+  ])
+})
+
+test('faults name their frontend, those of all are told once', () => {
+  const faults = faultsOf(() =>
+    loadFile(
+      {
+        refreshBeforeExpiration: 'soon',
+        frontends: [
+          { publicUrl: shop, oidc: { clientId: 'shop', timeout: '5' } },
+          { publicUrl: desk, oidc: {}, colour: 'red', upstreams: [{ prefix: 'api', target: shop }] },
+          'neither',
+        ],
+      },
+      { OIDC_CLIENT_ID: '' },
+    ),
+  )
+
+  assert.deepEqual(
+    faults.map((fault) => fault.replace(/ (in|is missing|must).*/, '')),
+    [
+      'frontends[0].oidc.timeout (OIDC_TIMEOUT)',
+      'refreshBeforeExpiration (REFRESH_BEFORE_EXPIRATION)',
+      'frontends[1].colour',
+      'frontends[1]: OIDC_CLIENT_ID',
+      'frontends[1]: upstreams[0].prefix',
+      'frontends[2]',
+    ],
+  )
+})
+
+test('what the process has once stands beside the frontends', () => {
+  for (const [own, label] of [
+    [{ port: 3001 }, 'port'],
+    [{ redisUrl: 'redis://x' }, 'redisUrl'],
+    [{ metricsPort: 9090 }, 'metricsPort'],
+  ] as const) {
+    const load = () => loadFile({ frontends: [{ publicUrl: shop, ...own }] })
+    assertFault(load, new RegExp(`^frontends\\[0\\]\\.${label} .* is for all frontends together`))
+  }
+})
+
+test('frontends must be told apart by host or path, and on one host by their cookies', () => {
+  const load = (...frontends: object[]) => loadFile({ frontends })
+
+  assertFault(
+    () => load({ publicUrl: shop }, { publicUrl: shop, cookie: { name: 'b' } }),
+    /has host and path of/,
+  )
+  assertFault(
+    () => load({ publicUrl: shop }, { publicUrl: `${shop}/desk` }),
+    /cookie\.name .* frontends\[0\]/,
+  )
+  const api = { prefix: '/desk', target: 'https://api.example.com' }
+  assertFault(
+    () => load({ publicUrl: shop, upstreams: [api] }, { publicUrl: `${shop}/desk`, cookie: { name: 'b' } }),
+    /claim the same paths/,
+  )
+  assert.equal(load({ publicUrl: shop }, { publicUrl: desk }).frontends?.length, 2)
+  assert.equal(
+    load({ publicUrl: shop }, { publicUrl: `${shop}/desk`, cookie: { name: 'b' } }).frontends?.length,
+    2,
+  )
+})
+
+test('frontends are a list with at least one, and have no frontends of their own', () => {
+  assertFault(() => loadFile({ frontends: {} }), /^frontends in .* must be a list/)
+  assertFault(() => loadFile({ frontends: [] }), /^frontends in .* must be a list/)
+  assertFault(() => loadFile({ frontends: [{ publicUrl: shop, frontends: [] }] }), /has no meaning/)
+})
