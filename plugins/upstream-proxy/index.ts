@@ -71,7 +71,14 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     if (isWebSocketUpgrade(request.headers.upgrade)) closeWithSession(request, request.raw.socket)
   })
   // Methods that are not routed at all get as far as to the hook that refuses them.
-  app.register(async (scope) => void scope.setNotFoundHandler(() => {}), { prefix })
+  app.register(
+    async (scope) => {
+      scope.setNotFoundHandler(() => {
+        throw new GatewayError('BFF_NOT_FOUND')
+      })
+    },
+    { prefix },
+  )
   app.register(httpProxy, {
     prefix,
     config: { csrf: upstream.csrf },
