@@ -14,6 +14,7 @@ import { mergedVary, responseHeaders } from './response-headers.ts'
 import { upload } from './upload.ts'
 import { staysBelow } from './upstream-path.ts'
 import { BrowserSocket, webSocketClient, webSocketTarget, withoutHandshake } from './websocket.ts'
+import { pressureHooks } from './websocket-pressure.ts'
 
 export interface UpstreamProxyOptions {
   upstream: UpstreamOptions
@@ -78,6 +79,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     // Those that are not allowed too, or a shorter prefix would take them.
     httpMethods: methods ?? app.supportedMethods,
     wsUpstream: webSocketTarget(target),
+    wsHooks: pressureHooks as never,
     wsServerOptions: { WebSocket: BrowserSocket as never },
     wsClientOptions: webSocketClient(
       upstream,

@@ -17,7 +17,7 @@ export function webSocketTarget(target: URL): string {
  * @param headersOf what the upstream gets to see of a request's headers
  * @param opening hears of each handshake as it begins, and what status it comes to
  */
-export function webSocketClient<Request>(
+export function webSocketClient<Request extends { raw: IncomingMessage }>(
   upstream: UpstreamOptions,
   headersOf: (request: Request) => OutgoingHeaders,
   opening: (request: Request, path: string, status: Promise<number>) => void,
@@ -26,6 +26,8 @@ export function webSocketClient<Request>(
   return {
     ...tlsOptions(upstream),
     handshakeTimeout: upstream.connectTimeoutMs,
+    // The gateway reads no message, and would keep those that wait to be compressed in memory.
+    perMessageDeflate: false,
     // Unknown to the types of @fastify/http-proxy.
     rewriteRequestHeaders(_headers: object, request: Request) {
       next = request
@@ -33,6 +35,10 @@ export function webSocketClient<Request>(
     },
     // Called right after, in the same turn, and not told by which request.
     finishRequest(handshake: ClientRequest, socket: WebSocket) {
+      next.raw.socket.once('close', () => {
+        // What is open is closed by @fastify/http-proxy, with the browser's code.
+        if (socket.readyState === socket.CONNECTING) socket.terminate()
+      })
       opening(next, handshake.path, statusOf(handshake, socket))
       handshake.end()
     },

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { test } from 'node:test'
+import { startIssuer } from '../../demo/issuer.ts'
 import { until } from '../support/until.ts'
 import {
   closed,
@@ -9,6 +10,7 @@ import {
   goes,
   ok,
   open,
+  signIn,
   startGateway,
   startTcpUpstream,
   startUpstream,
@@ -88,6 +90,21 @@ for (const [what, answer] of [
     assert.equal(upstream.connections(), 1)
   })
 }
+
+test('a replay after 401 does not wait for the connection of the first try', async (t) => {
+  const issuer = await startIssuer()
+  t.after(() => issuer.close())
+  const tokens = new Set<string | undefined>()
+  const upstream = await startUpstream(t, (arrival) => {
+    tokens.add(arrival.headers.authorization)
+    if (tokens.size === 1) arrival.response.statusCode = 401
+    ok(arrival)
+  })
+  const wanted = { target: upstream.url, token: 'user' as const, connections: 1 }
+  const gateway = await startGateway(t, [wanted], { issuer })
+  const { status } = await gateway.call('/api/x', { headers: { cookie: await signIn(gateway) } })
+  assert.deepEqual([status, upstream.arrivals.length, upstream.connections()], [200, 2, 1])
+})
 
 test('an unused connection is closed after keepAliveTimeout, even if the upstream would keep it longer', async (t) => {
   const answer = 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nKeep-Alive: timeout=600\r\n\r\n'

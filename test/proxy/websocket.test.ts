@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { EventEmitter, once } from 'node:events'
 import { createServer, type IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { WebSocket, WebSocketServer } from 'ws'
 import { startIssuer } from '../../demo/issuer.ts'
@@ -186,4 +187,28 @@ test('a handshake that gets no answer counts as unreachable, and the log knows w
   const [line = assert.fail()] = gateway.logs.filter(({ level }) => Number(level) >= 50)
   assert.equal((line['err'] as { code: string }).code, 'BFF_UPSTREAM_UNREACHABLE')
   assert.match(JSON.stringify(line), /ECONNREFUSED/)
+})
+
+test('a browser that goes while its upstream still opens the WebSocket leaves none behind', async (t) => {
+  const server = createServer()
+  const target = `http://127.0.0.1:${await listen(server, 0)}`
+  const { gateway, cookie } = await start(t, { target, connectTimeoutMs: 60_000 })
+  const browser = open(gateway, { cookie })
+  const [[, theirs]] = (await Promise.all([once(server, 'upgrade'), once(browser, 'open')])) as [
+    [IncomingMessage, Socket],
+    unknown,
+  ]
+  t.after(async () => {
+    theirs.destroy()
+    await stop(server)
+  })
+  const ended = once(theirs.resume(), 'end')
+
+  browser.terminate()
+
+  await ended
+  assert.deepEqual(
+    gateway.logs.filter(({ level }) => Number(level) >= 50),
+    [],
+  )
 })
