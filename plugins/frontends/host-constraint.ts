@@ -25,9 +25,9 @@ export function hostConstraintStrategy(behindProxy: boolean) {
   }
 }
 
-/** As in a URL's `hostname`: lower case, and no port. */
+/** As in a URL's `hostname`: lower case, and no port. HTTP/2 has it in a header of its own. */
 export function publicHost(headers: IncomingHttpHeaders, behindProxy: boolean): string {
   const forwarded = behindProxy ? headers['x-forwarded-host'] : undefined
-  const [first = ''] = String(forwarded ?? headers.host ?? '').split(',', 1)
+  const [first = ''] = String(forwarded ?? headers.host ?? headers[':authority'] ?? '').split(',', 1)
   return /^(\[[^\]]*\]|[^:]*)/.exec(first.trim().toLowerCase())?.[0] ?? ''
 }
