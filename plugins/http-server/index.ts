@@ -42,7 +42,7 @@ export function serverOptions(
       headersTimeout: headersTimeoutMs,
       connectionsCheckingInterval: Math.ceil(headersTimeoutMs / 6),
       // Any other upgrade that a client offers, such as h2c, is declined by answering as if it had not.
-      shouldUpgradeCallback: ({ headers }) => isWebSocketUpgrade(headers.upgrade),
+      shouldUpgradeCallback: isWebSocketUpgrade,
     },
   }
 }

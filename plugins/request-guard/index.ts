@@ -20,22 +20,22 @@ export default fp<RequestGuardOptions>(
   async (app, { csrfHeader, ownOrigin, corsOrigins }) => {
     const others = new Set(corsOrigins)
 
-    app.addHook('onRequest', async ({ headers }) => {
+    app.addHook('onRequest', async ({ headers, raw }) => {
       const secFetchSite = headers['sec-fetch-site']
       const site = typeof secFetchSite === 'string' ? secFetchSite : undefined
       if (isForeign({ origin: headers.origin, secFetchSite: site }, ownOrigin, others)) {
         throw new GatewayError('BFF_CSRF_REJECTED', { details: 'The request comes from a foreign origin' })
       }
       // Scripts can't set headers on a WebSocket, and CORS doesn't apply to it: its origin stands for both.
-      if (isWebSocketUpgrade(headers.upgrade) && headers.origin === undefined) {
+      if (isWebSocketUpgrade(raw) && headers.origin === undefined) {
         throw new GatewayError('BFF_CSRF_REJECTED', { details: 'A WebSocket needs an Origin' })
       }
     })
     // Between the two: a preflight comes without the header, and asks whether it may be set.
     if (corsOrigins.length > 0) await app.register(cors, { delegator: corsOptions(corsOrigins) })
 
-    app.addHook('onRequest', async ({ headers }) => {
-      if (headers[csrfHeader] === '1' || isWebSocketUpgrade(headers.upgrade)) return
+    app.addHook('onRequest', async ({ headers, raw }) => {
+      if (headers[csrfHeader] === '1' || isWebSocketUpgrade(raw)) return
       throw new GatewayError('BFF_CSRF_REJECTED', { details: `The header ${csrfHeader}: 1 is missing` })
     })
   },
