@@ -5,7 +5,15 @@ import { type TestContext, test } from 'node:test'
 import { WebSocket, WebSocketServer } from 'ws'
 import { startIssuer } from '../../demo/issuer.ts'
 import { listen, stop } from '../../demo/listen.ts'
-import { closed, errorCode, type Gateway, nobody, signIn, startGateway, type WantedUpstream } from './support.ts'
+import {
+  closed,
+  errorCode,
+  type Gateway,
+  nobody,
+  signIn,
+  startGateway,
+  type WantedUpstream,
+} from './support.ts'
 
 interface SocketApi {
   url: string
