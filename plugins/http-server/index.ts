@@ -38,6 +38,8 @@ export function serverOptions(
     keepAliveTimeout: keepAliveTimeoutMs,
     bodyLimit: maxBodyBytes,
     http: {
+      // Together with all else that is wrong with a `Host`, see host.ts.
+      requireHostHeader: false,
       maxHeaderSize: maxHeaderBytes,
       headersTimeout: headersTimeoutMs,
       connectionsCheckingInterval: Math.ceil(headersTimeoutMs / 6),
