@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import fc from 'fast-check'
+import { openRedirects } from '../support/corpus.ts'
 import { locationOf } from '../support/inject-browser.ts'
 import { type InjectGateway, startInjectGateway } from '../support/inject-gateway.ts'
-import { assertInjectRefused, corpus, inputs, mutationsOf, report } from './support.ts'
+import { assertInjectRefused, inputs, mutationsOf, report } from './support.ts'
 
 const piece = fc.constantFrom(
   ...['/', '//', '\\', '.', '..', ';', '@', ':', '?', '#', '%', ' ', '\t', '\n', '\r', '\0', '\x7f', '\x85'],
@@ -20,7 +21,7 @@ const piece = fc.constantFrom(
     '[::1]',
   ],
 )
-const hostile = fc.constantFrom(...corpus('open-redirects.txt').map((line) => JSON.parse(line) as string))
+const hostile = fc.constantFrom(...openRedirects())
 const returnUrl = fc.oneof(
   fc.array(piece, { maxLength: 8 }).map((pieces) => pieces.join('')),
   fc.array(piece, { maxLength: 8 }).map((pieces) => `/${pieces.join('')}`),

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import type { TestContext } from 'node:test'
 import fc from 'fast-check'
 
@@ -111,10 +110,4 @@ function applyEdit(text: string, [what, where, piece]: [string, number, string])
     default:
       return after + before
   }
-}
-
-/** The lines of a file in test/data that are no comments. */
-export function corpus(name: string): string[] {
-  const text = readFileSync(new URL(`../data/${name}`, import.meta.url), 'utf8')
-  return text.split('\n').filter((line) => line !== '' && !line.startsWith('# '))
 }

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { rawGet, startGateway, startUpstream } from '../proxy/support.ts'
-import { assertRefused, corpus, inputs, mutationsOf, parseAnswer, report } from './support.ts'
+import { pathTraversals } from '../support/corpus.ts'
+import { assertRefused, inputs, mutationsOf, parseAnswer, report } from './support.ts'
 
 const base = '/v1/tenant'
 const piece = fc.constantFrom(
@@ -58,7 +59,7 @@ const piece = fc.constantFrom(
     'evil.example',
   ],
 )
-const traversal = fc.constantFrom(...corpus('path-traversals.txt'))
+const traversal = fc.constantFrom(...pathTraversals())
 const below = fc.oneof(
   fc.array(piece, { maxLength: 10 }).map((pieces) => pieces.join('')),
   traversal,
