@@ -3,16 +3,17 @@ import type { TestContext } from 'node:test'
 import fc from 'fast-check'
 
 const times = Number(process.env['FUZZ_RUNS'] ?? 1)
-const { FUZZ_SEED: seed = '1' } = process.env
+const { FUZZ_SEED: wanted = '1' } = process.env
+const seed = wanted === 'random' ? Math.floor(Math.random() * 2 ** 31) : Number(wanted)
 
 /**
  * Parameters of `fc.assert` for so many inputs. They are the same ones in every run, so that a change is judged by
- * itself; `FUZZ_SEED=random` goes looking for others, a number tries those again that a failure has printed, and
+ * itself; `FUZZ_SEED=random` goes looking for others, a number tries those again that a run has printed, and
  * `FUZZ_RUNS` multiplies them.
  */
 export function inputs(count: number): fc.Parameters<unknown> {
   assert.ok(times > 0, 'FUZZ_RUNS must be a number above 0')
-  return { numRuns: Math.ceil(count * times), ...(seed !== 'random' && { seed: Number(seed) }) }
+  return { numRuns: Math.ceil(count * times), seed }
 }
 
 /** Says how many there were of each, for whoever wonders whether the inputs reach what they should. */
