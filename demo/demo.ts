@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../app.ts'
 import { loadConfig } from '../plugins/config/load-config.ts'
+import type { LogStream } from '../plugins/http-server/index.ts'
 import { type DemoIssuer, startIssuer } from './issuer.ts'
 import { asPortInUse, listen, PortInUseError, stop } from './listen.ts'
 import { localApi } from './local-api.ts'
@@ -16,6 +17,8 @@ export interface DemoOptions {
   accessTokenLifetime?: number
   /** Default `warn`. */
   logLevel?: string
+  /** Where the gateway's log goes. Default: standard output. */
+  logStream?: LogStream
 }
 
 export interface Demo {
@@ -47,6 +50,7 @@ export async function startDemo({
   ports,
   accessTokenLifetime = 30,
   logLevel = 'warn',
+  logStream,
 }: DemoOptions): Promise<Demo> {
   const started: Closable[] = []
   const close = async () => {
@@ -67,7 +71,7 @@ export async function startDemo({
     started.push(timeApi)
 
     const { options, warnings } = loadConfig(gatewayEnvironment(url, issuer, timeApi, logLevel))
-    const app = buildApp(options, { localRoutes: localApi })
+    const app = buildApp(options, { localRoutes: localApi, ...(logStream && { logStream }) })
     started.push({ close: () => closeGateway(app) })
     await naming('gateway', 'PORT', async () => {
       const { host } = options

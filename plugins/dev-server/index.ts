@@ -25,13 +25,13 @@ const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']
  * no token and no cookie, and says itself which security headers its pages can live with.
  */
 const devServer: FastifyPluginAsync<DevServerOptions> = async (app, { frontendUrl, publicUrl, ...rest }) => {
-  app.addHook('onRequest', async ({ headers, host }) => {
+  app.addHook('onRequest', async ({ headers, host, raw }) => {
     if (!isOwnHost(host, publicUrl)) {
       throw new GatewayError('BFF_CSRF_REJECTED', {
         details: 'The request names another host than PUBLIC_URL',
       })
     }
-    if (isWebSocketUpgrade(headers.upgrade) && headers.origin !== publicUrl.origin) {
+    if (isWebSocketUpgrade(raw) && headers.origin !== publicUrl.origin) {
       throw new GatewayError('BFF_CSRF_REJECTED', { details: 'A WebSocket needs the Origin of PUBLIC_URL' })
     }
   })

@@ -8,6 +8,7 @@ import type {
   FastifyRequest,
 } from 'fastify'
 import fp from 'fastify-plugin'
+import { namesOneHost } from '../http-server/host.ts'
 import { asGatewayError } from './as-gateway-error.ts'
 import { errorBody, GatewayError, retryAfterSeconds } from './catalogue.ts'
 import { errorPage, prefersPage } from './error-page.ts'
@@ -30,6 +31,10 @@ export default fp<ErrorsOptions>(
     app.setErrorHandler(answerError(loginUrl))
     // Node answers an expectation that it doesn't know by itself. No upstream gets to see it, so it is ignored.
     app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
+    app.addHook('onRequest', async ({ raw }) => {
+      if (namesOneHost(raw.httpVersion, raw.rawHeaders)) return
+      throw new GatewayError('BFF_MALFORMED_REQUEST', { details: 'The request must name one host' })
+    })
     app.setNotFoundHandler((request, reply) =>
       answer(new GatewayError('BFF_NOT_FOUND'), request, reply, loginUrl),
     )

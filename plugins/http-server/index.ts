@@ -29,11 +29,13 @@ export function serverOptions(
 ): FastifyHttpOptions<Server> {
   const base = basePath(publicUrl)
   const http: Http1Options = {
+    // Together with all else that is wrong with a `Host`, see host.ts.
+    requireHostHeader: false,
     maxHeaderSize: maxHeaderBytes,
     headersTimeout: headersTimeoutMs,
     connectionsCheckingInterval: Math.ceil(headersTimeoutMs / 6),
     // Any other upgrade that a client offers, such as h2c, is declined by answering as if it had not.
-    shouldUpgradeCallback: ({ headers }) => isWebSocketUpgrade(headers.upgrade),
+    shouldUpgradeCallback: isWebSocketUpgrade,
   }
   return {
     logger: { ...loggerOptions(logLevel), ...(logStream && { stream: logStream }) },

@@ -8,6 +8,7 @@ export const minTlsVersion = 'TLSv1.2'
 
 /** What Node's own HTTP server would be told about HTTP/1.1. */
 export interface Http1Options {
+  requireHostHeader: boolean
   maxHeaderSize: number
   headersTimeout: number
   connectionsCheckingInterval: number

@@ -102,9 +102,9 @@ export default fp<LocalRoutesOptions>(
       loginUrl,
       loadSession: (request) => app.loadSession(request).catch(throwCatalogued),
       requireSession: (request) => app.requireSession(request).catch(throwCatalogued),
-      async guard({ headers }) {
-        checks.origin(headers)
-        checks.header(headers)
+      async guard({ raw }) {
+        checks.origin(raw)
+        checks.header(raw)
       },
       accessToken: (request, { resource, forceRenewal } = {}) =>
         tokenFor(request, {

@@ -1,34 +1,34 @@
-import type { IncomingHttpHeaders } from 'node:http'
 import type { GatewayOptions } from '../config/options.ts'
 import { GatewayError } from '../errors/catalogue.ts'
-import { isForeign, isWebSocketUpgrade } from './origin.ts'
+import { isForeign, isWebSocketUpgrade, type MaybeUpgrade } from './origin.ts'
 
 export type RequestGuardOptions = Pick<GatewayOptions, 'csrfHeader' | 'publicUrl' | 'corsOrigins'>
 
 /** Checks that a request comes from the frontend. @throws GatewayError BFF_CSRF_REJECTED */
 export interface RequestChecks {
   /** By what the browser says of the page that sent it. */
-  origin(headers: IncomingHttpHeaders): void
+  origin(request: MaybeUpgrade): void
   /** By a header that a page elsewhere can't set without a CORS preflight, which it doesn't get. */
-  header(headers: IncomingHttpHeaders): void
+  header(request: MaybeUpgrade): void
 }
 
 export function requestChecks({ csrfHeader, publicUrl, corsOrigins }: RequestGuardOptions): RequestChecks {
   const others = new Set(corsOrigins)
   return {
-    origin(headers) {
+    origin(request) {
+      const { headers } = request
       const secFetchSite = headers['sec-fetch-site']
       const site = typeof secFetchSite === 'string' ? secFetchSite : undefined
       if (isForeign({ origin: headers.origin, secFetchSite: site }, publicUrl.origin, others)) {
         throw new GatewayError('BFF_CSRF_REJECTED', { details: 'The request comes from a foreign origin' })
       }
       // Scripts can't set headers on a WebSocket, and CORS doesn't apply to it: its origin stands for both.
-      if (isWebSocketUpgrade(headers.upgrade) && headers.origin === undefined) {
+      if (isWebSocketUpgrade(request) && headers.origin === undefined) {
         throw new GatewayError('BFF_CSRF_REJECTED', { details: 'A WebSocket needs an Origin' })
       }
     },
-    header(headers) {
-      if (headers[csrfHeader] === '1' || isWebSocketUpgrade(headers.upgrade)) return
+    header(request) {
+      if (request.headers[csrfHeader] === '1' || isWebSocketUpgrade(request)) return
       throw new GatewayError('BFF_CSRF_REJECTED', { details: `The header ${csrfHeader}: 1 is missing` })
     },
   }

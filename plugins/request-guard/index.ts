@@ -19,14 +19,14 @@ export default fp<RequestGuardOptions>(
     const { corsOrigins } = options
     const checks = requestChecks(options)
 
-    app.addHook('onRequest', async ({ headers }) => checks.origin(headers))
+    app.addHook('onRequest', async ({ raw }) => checks.origin(raw))
     // Between the two: a preflight comes without the header, and asks whether it may be set. An application that
     // answers preflights itself has done so by now.
     if (corsOrigins.length > 0 && !app.hasPlugin('@fastify/cors')) {
       await app.register(cors, { delegator: corsOptions(corsOrigins) })
     }
-    app.addHook('onRequest', async ({ headers, routeOptions }) => {
-      if (routeOptions.config?.csrf !== false) checks.header(headers)
+    app.addHook('onRequest', async ({ raw, routeOptions }) => {
+      if (routeOptions.config?.csrf !== false) checks.header(raw)
     })
   },
   { name: 'request-guard', fastify: '5.x' },

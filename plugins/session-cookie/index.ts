@@ -10,6 +10,7 @@ import {
   transactionLifetimeMs,
 } from '../oidc-session/login-transaction.ts'
 import { readReference, type SessionReference } from '../oidc-session/sessions.ts'
+import { cookieValues } from './cookie-values.ts'
 import { deriveKeys } from './keys.ts'
 import { type SealedCookie, type SecureSessionOptions, secureSession } from './secure-session.ts'
 
@@ -74,7 +75,12 @@ export default fp<SessionCookieOptions>(
     await app.register(secureSession, sealed)
 
     app.decorate('browserCookies', {
-      sessionReference: (request) => readReference(request.sealedSession.data()),
+      sessionReference(request) {
+        const values = cookieValues(request.headers.cookie, name)
+        return values.length > 1
+          ? onlyReference(request, values)
+          : readReference(request.sealedSession.data())
+      },
 
       setSessionReference(request, { id, key }) {
         request.sealedSession.set('id', id)
@@ -111,6 +117,18 @@ export default fp<SessionCookieOptions>(
         reply.clearCookie(transactionCookieName(name, state), transactionCookie)
       },
     } satisfies BrowserCookies)
+
+    /**
+     * A neighbour that can set cookies for our host can plant the session of somebody else before the browser's own.
+     * What opens nothing is no harm, but of two sessions nobody knows which one is meant.
+     */
+    function onlyReference(request: FastifyRequest, values: string[]): SessionReference | undefined {
+      const cookies = [...new Set(values)].map((value) =>
+        app.decodeSecureSession(value, request.log, 'sealedSession'),
+      )
+      const [reference, ...more] = cookies.flatMap((cookie) => (cookie && readReference(cookie.data())) ?? [])
+      return more.length === 0 ? reference : undefined
+    }
 
     function open(request: FastifyRequest, value: string): LoginTransaction | undefined {
       const cookie = app.decodeSecureSession(value, request.log, 'sealedTransaction')

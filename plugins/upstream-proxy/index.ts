@@ -13,7 +13,14 @@ import { type OutgoingHeaders, requestHeaders } from './request-headers.ts'
 import { mergedVary, responseHeaders } from './response-headers.ts'
 import { upload } from './upload.ts'
 import { staysBelow } from './upstream-path.ts'
-import { BrowserSocket, webSocketClient, webSocketTarget, withoutHandshake } from './websocket.ts'
+import {
+  BrowserSocket,
+  handshakeFault,
+  webSocketClient,
+  webSocketTarget,
+  webSocketVersion,
+  withoutHandshake,
+} from './websocket.ts'
 import { pressureHooks } from './websocket-pressure.ts'
 
 export interface UpstreamProxyOptions {
@@ -56,6 +63,12 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   app.addHook('onRequest', async ({ raw }) => {
     if (!staysBelow(pathOf(raw.url))) throw new GatewayError('BFF_INVALID_PATH')
   })
+  app.addHook('onRequest', async ({ raw }, reply) => {
+    const fault = isWebSocketUpgrade(raw) ? handshakeFault(raw) : undefined
+    if (fault === undefined) return
+    reply.header('sec-websocket-version', webSocketVersion)
+    throw new GatewayError('BFF_MALFORMED_REQUEST', { details: fault })
+  })
   app.addHook('onRequest', async ({ method }, reply) => {
     if (upstream.methods.some((allowed) => allowed === method)) return
     reply.header('allow', upstream.methods.join(', '))
@@ -68,7 +81,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     throw invalidDestination(error) ?? error
   })
   app.addHook('onRequest', async (request) => {
-    if (isWebSocketUpgrade(request.headers.upgrade)) closeWithSession(request, request.raw.socket)
+    if (isWebSocketUpgrade(request.raw)) closeWithSession(request, request.raw.socket)
   })
   app.register(httpProxy, {
     prefix,

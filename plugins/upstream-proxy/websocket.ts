@@ -59,6 +59,31 @@ export function withoutHandshake(headers: OutgoingHeaders): OutgoingHeaders {
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !name.startsWith('sec-websocket-')))
 }
 
+/** The one that there is. @see https://www.rfc-editor.org/rfc/rfc6455#section-4.1 */
+export const webSocketVersion = '13'
+
+/**
+ * What is wrong with an opening handshake, if anything. `ws` would refuse it too, but with an answer of its own.
+ * @see https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1
+ */
+export function handshakeFault({
+  method,
+  headers,
+}: Pick<IncomingMessage, 'method' | 'headers'>): string | undefined {
+  if (method !== 'GET') return 'A WebSocket is opened by GET'
+  if (!/^[A-Za-z0-9+/]{22}==$/.test(headers['sec-websocket-key'] ?? ''))
+    return 'Sec-WebSocket-Key is not valid'
+  if (headers['sec-websocket-version'] !== webSocketVersion) return 'Sec-WebSocket-Version must be 13'
+  const protocols = headers['sec-websocket-protocol']?.split(',').map((name) => name.trim()) ?? []
+  const isValid = protocols.every(isToken) && new Set(protocols).size === protocols.length
+  return isValid ? undefined : 'Sec-WebSocket-Protocol is not valid'
+}
+
+/** @see https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2 */
+function isToken(text: string): boolean {
+  return /^[\w!#$%&'*+.^`|~-]+$/.test(text)
+}
+
 /** An unexpected condition at the upstream. @see https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1 */
 const internalError = 1011
 

@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { Page } from 'playwright-core'
-import { type Demo, startDemo } from '../../demo/demo.ts'
+import type { Demo } from '../../demo/demo.ts'
 import { findTokens } from '../../demo/http-browser/find-tokens.ts'
+import { startDemo } from '../support/demo.ts'
 import { until } from '../support/until.ts'
 import { useChromium } from './chromium.ts'
 
 let demo: Demo
 before(async () => {
-  demo = await startDemo({ ports: { issuer: 0, timeApi: 0, gateway: 0 }, accessTokenLifetime: 4 })
+  demo = await startDemo({ accessTokenLifetime: 4 })
 })
 after(() => demo.close())
 const openPage = useChromium()

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import { after, before, type TestContext, test } from 'node:test'
-import { type Demo, startDemo } from '../../demo/demo.ts'
+import type { Demo } from '../../demo/demo.ts'
+import { createHttpBrowser } from '../../demo/http-browser.ts'
 import { listen, stop } from '../../demo/listen.ts'
+import { startDemo } from '../support/demo.ts'
 import { useChromium } from './chromium.ts'
 
 let demo: Demo
@@ -11,7 +13,7 @@ const foreign = createServer((_request, response) => {
   response.setHeader('content-type', 'text/html').end('<!doctype html><title>Elsewhere</title>')
 })
 before(async () => {
-  demo = await startDemo({ ports: { issuer: 0, timeApi: 0, gateway: 0 } })
+  demo = await startDemo()
   foreignPort = await listen(foreign, 0)
 })
 after(async () => {
@@ -90,6 +92,51 @@ for (const [where, host, sendsCookie] of elsewhere) {
     assert.equal(calls(), 0)
   })
 
+  test(`a page on ${where} opens no WebSocket, which our own page does`, async (t) => {
+    const { page, calls } = await signedIn(t)
+    const url = `${demo.url.replace('http', 'ws')}/api/gettime`
+    const tried = () =>
+      page.evaluate(`new Promise((resolve) => {
+        const socket = new WebSocket('${url}')
+        socket.onopen = () => resolve('opened')
+        socket.onerror = () => resolve('refused')
+      })`)
+    // The time API speaks no WebSocket, so this one ends as soon as the gateway has asked for it.
+    const opened = await page.goto(`${demo.url}/healthz`)
+    assert.equal(opened?.status(), 200)
+    assert.equal(await tried(), 'opened')
+
+    await page.goto(`http://${host}:${foreignPort}/`)
+    const before = calls()
+    assert.equal(await tried(), 'refused')
+    assert.equal(calls(), before)
+  })
+
+  test(`what a page on ${where} sends without asking first changes nothing`, async (t) => {
+    const { page, context, calls } = await signedIn(t)
+    await page.goto(`http://${host}:${foreignPort}/`)
+    const sends: [path: string, body?: string][] = [
+      ['/api/gettime', `'{}'`],
+      ['/api/gettime', `new Blob(['{}'], { type: 'text/plain' })`],
+      ['/bff/session', `new URLSearchParams('x=1')`],
+      ['/bff/backchannel-logout', `new URLSearchParams('logout_token=x')`],
+      ['/bff/logout'],
+    ]
+    for (const [path, body] of sends) {
+      const init = `{ mode: 'no-cors', credentials: 'include'${body ? `, method: 'POST', body: ${body}` : ''} }`
+      // Of some the browser shows nothing at all, by Cross-Origin-Resource-Policy.
+      const seen = await page.evaluate(
+        `fetch('${demo.url}${path}', ${init}).then((answer) => answer.type, () => 'hidden')`,
+      )
+      assert.match(String(seen), /^(opaque|hidden)$/, path)
+    }
+    assert.equal(calls(), 0)
+
+    const own = await context.newPage()
+    await own.goto(demo.url)
+    await own.locator('body[data-session="signed-in"]').waitFor()
+  })
+
   test(`a link on ${where} signs nobody out`, async (t) => {
     const { page, context } = await signedIn(t)
     await page.goto(`http://${host}:${foreignPort}/`)
@@ -102,6 +149,20 @@ for (const [where, host, sendsCookie] of elsewhere) {
     await own.locator('body[data-session="signed-in"]').waitFor()
   })
 }
+
+test('a cookie that another port of our host has planted makes nobody act in somebody else’s session', async (t) => {
+  const attacker = createHttpBrowser()
+  await attacker.signIn(demo.url, 'bob')
+  const { page } = await signedIn(t)
+  await page.goto(`http://localhost:${foreignPort}/`)
+  await page.evaluate(`document.cookie = 'bff=${attacker.cookies.get('bff')?.value}; path=/bff'`)
+
+  await page.goto(`${demo.url}/healthz`)
+  const who = await page.evaluate(
+    `fetch('/bff/session', { headers: { 'X-CSRF': '1' } }).then((answer) => answer.text())`,
+  )
+  assert.match(String(who), /"isAuthenticated":false/)
+})
 
 /** A profile in which alice is signed in, and how often the API has been called since. */
 async function signedIn(t: TestContext) {

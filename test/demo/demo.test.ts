@@ -2,13 +2,14 @@ import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import { test } from 'node:test'
 import { check } from '../../demo/check.ts'
-import { DemoPortError, startDemo } from '../../demo/demo.ts'
+import { DemoPortError } from '../../demo/demo.ts'
 import { listen, stop } from '../../demo/listen.ts'
+import { startDemo } from '../support/demo.ts'
 
 const anyPorts = { issuer: 0, timeApi: 0, gateway: 0 }
 
 test('the demo does what it promises, and its check sees that', async (t) => {
-  const demo = await startDemo({ ports: anyPorts, accessTokenLifetime: 4 })
+  const demo = await startDemo({ accessTokenLifetime: 4 })
   t.after(() => demo.close())
   const lines: string[] = []
 
@@ -23,7 +24,7 @@ test('the demo does what it promises, and its check sees that', async (t) => {
 })
 
 test('a check that fails says at which step', async (t) => {
-  const demo = await startDemo({ ports: anyPorts })
+  const demo = await startDemo()
   t.after(() => demo.close())
   await demo.issuer.close()
   const lines: string[] = []
@@ -35,7 +36,7 @@ test('a check that fails says at which step', async (t) => {
 })
 
 test('a check ends in bounded time', async (t) => {
-  const demo = await startDemo({ ports: anyPorts })
+  const demo = await startDemo()
   t.after(() => demo.close())
   const lines: string[] = []
 

@@ -8,7 +8,7 @@ import { systemFiles } from '../../plugins/config/files.ts'
 import { loadConfig } from '../../plugins/config/load-config.ts'
 import { settingNames } from '../../plugins/config/settings.ts'
 import { upstreamKeys } from '../../plugins/config/upstream-schema.ts'
-import { inputs, mutationsOf } from './support.ts'
+import { inputs, mutationsOf, report } from './support.ts'
 
 const key = Buffer.alloc(32, 'k').toString('base64')
 const likely = fc.constantFrom(
@@ -83,15 +83,17 @@ const withNeeded = fc.oneof(
   variables,
 )
 
-test('whatever the environment says, it is options or an error that lists the faults', () => {
-  let good = 0
+test('whatever the environment says, it is options or an error that lists the faults', (t) => {
+  let [tried, good] = [0, 0]
   fc.assert(
     fc.property(withNeeded, (environment) => {
+      tried++
       if (load(environment, systemFiles)) good++
     }),
     inputs(3000),
   )
   assert.ok(good > 0)
+  report(t, { configurations: tried, good })
 })
 
 const tree = fc.oneof(
@@ -113,16 +115,18 @@ const tree = fc.oneof(
   fc.jsonValue().map((entry) => JSON.stringify({ upstreams: [entry] })),
 )
 
-test('whatever the configuration file holds, it is options or an error that lists the faults', () => {
-  let good = 0
+test('whatever the configuration file holds, it is options or an error that lists the faults', (t) => {
+  let [tried, good] = [0, 0]
   fc.assert(
     fc.property(tree, (text) => {
+      tried++
       const files: Files = { ...systemFiles, readText: () => text }
       if (load({ ...needed, CONFIG_FILE: 'config.json' }, files)) good++
     }),
     inputs(3000),
   )
   assert.ok(good > 0)
+  report(t, { configurations: tried, good })
 })
 
 /** @returns whether it was good, in which case it can be described as well */

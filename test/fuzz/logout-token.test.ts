@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { startFaultyIssuer } from '../support/faulty-issuer.ts'
 import { startInjectGateway } from '../support/inject-gateway.ts'
 import { logoutClaims, logoutEvent } from '../support/logout-token.ts'
-import { assertInjectRefused, inputs, mutationsOf } from './support.ts'
+import { assertInjectRefused, inputs, mutationsOf, report } from './support.ts'
 
 type Json = fc.JsonValue | undefined
 type Claims = Record<string, unknown>
@@ -93,20 +93,25 @@ test('a notice that is not just as the issuer signed it ends no session', async 
     ...['application/x-www-form-urlencoded', 'application/x-www-form-urlencoded; charset=utf-8'],
   )
 
+  let notices = 0
+
   await fc.assert(
     fc.asyncProperty(attempt, type, async (write, contentType) => {
+      notices++
       assert.equal(assertInjectRefused(await notify(await write(), contentType)), 'BFF_LOGOUT_REJECTED')
     }),
     inputs(1500),
   )
   await fc.assert(
     fc.asyncProperty(fc.string(), async (contentType) => {
+      notices++
       const response = await notify(encoded(token), `${contentType.replaceAll(/[^\x20-\x7e]/g, '')}!`)
       assertInjectRefused(response)
     }),
     inputs(200),
   )
 
+  report(t, { notices })
   assert.equal((await browser.call('/bff/user')).statusCode, 200)
   // It was good all the while.
   assert.equal((await notify(encoded(token))).statusCode, 200)

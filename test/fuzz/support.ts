@@ -1,18 +1,28 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import type { TestContext } from 'node:test'
 import fc from 'fast-check'
 
 const times = Number(process.env['FUZZ_RUNS'] ?? 1)
-const { FUZZ_SEED: seed = '1' } = process.env
+const { FUZZ_SEED: wanted = '1' } = process.env
+const seed = wanted === 'random' ? Math.floor(Math.random() * 2 ** 31) : Number(wanted)
 
 /**
  * Parameters of `fc.assert` for so many inputs. They are the same ones in every run, so that a change is judged by
- * itself; `FUZZ_SEED=random` goes looking for others, a number tries those again that a failure has printed, and
+ * itself; `FUZZ_SEED=random` goes looking for others, a number tries those again that a run has printed, and
  * `FUZZ_RUNS` multiplies them.
  */
 export function inputs(count: number): fc.Parameters<unknown> {
   assert.ok(times > 0, 'FUZZ_RUNS must be a number above 0')
-  return { numRuns: Math.ceil(count * times), ...(seed !== 'random' && { seed: Number(seed) }) }
+  return { numRuns: Math.ceil(count * times), seed }
+}
+
+/** Says how many there were of each, for whoever wonders whether the inputs reach what they should. */
+export function report(t: TestContext, figures: Record<string, number>): void {
+  t.diagnostic(
+    Object.entries({ ...figures, seed })
+      .map(([name, value]) => `${name}: ${value}`)
+      .join(', '),
+  )
 }
 
 export interface Answered {
@@ -23,8 +33,8 @@ export interface Answered {
 }
 
 /** Refused for a fault of the client's, in the contract's shape. @returns the code */
-export function assertRefused({ status, contentType, cacheControl, text }: Answered): string {
-  assert.ok(status >= 400 && status < 500, `${status}: ${text}`)
+export function assertRefused({ status, contentType, cacheControl, text }: Answered, sent = ''): string {
+  assert.ok(status >= 400 && status < 500, `${status}: ${text} ${sent}`)
   assert.match(String(contentType), /^application\/json/)
   assert.equal(cacheControl, 'no-store')
   const { statusCode, code, error, details, requestId } = JSON.parse(text)
@@ -50,15 +60,24 @@ export function assertInjectRefused({ statusCode, headers, body }: Injected): st
   })
 }
 
-/** The first answer off a socket. */
-export function parseAnswer(answer: string): Answered {
+interface SocketAnswer extends Answered {
+  location: string | undefined
+  setCookies: string[]
+}
+
+/** The first answer off a socket, and none while all that came is that the client may go on. */
+export function parseAnswer(answer: string): SocketAnswer | undefined {
   const [head = '', text = ''] = answer.replace(/^HTTP\/1\.1 100 .*\r\n\r\n/, '').split('\r\n\r\n')
+  if (head === '') return undefined
   const [statusLine = '', ...lines] = head.split('\r\n')
-  const headers = new Map(lines.map((line) => line.toLowerCase().split(': ', 2) as [string, string]))
+  const pairs = lines.map((line) => line.split(/: (.*)/s, 2) as [string, string])
+  const headers = new Map(pairs.map(([name, value]) => [name.toLowerCase(), value]))
   return {
     status: Number(/^HTTP\/1\.1 (\d{3}) /.exec(statusLine)?.[1]),
     contentType: headers.get('content-type'),
     cacheControl: headers.get('cache-control'),
+    location: headers.get('location'),
+    setCookies: pairs.filter(([name]) => /^set-cookie$/i.test(name)).map(([, value]) => value),
     // Another answer may follow.
     text: text.slice(0, Number(headers.get('content-length') ?? text.length)),
   }
@@ -92,10 +111,4 @@ function applyEdit(text: string, [what, where, piece]: [string, number, string])
     default:
       return after + before
   }
-}
-
-/** The lines of a file in test/data that are no comments. */
-export function corpus(name: string): string[] {
-  const text = readFileSync(new URL(`../data/${name}`, import.meta.url), 'utf8')
-  return text.split('\n').filter((line) => line !== '' && !line.startsWith('# '))
 }

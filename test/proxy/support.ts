@@ -17,6 +17,7 @@ import { listen, stop } from '../../demo/listen.ts'
 import { loadConfig } from '../../plugins/config/load-config.ts'
 import type { UpstreamOptions } from '../../plugins/config/options.ts'
 import { upstreamDefaults } from '../../plugins/config/upstream-schema.ts'
+import { leakWatch } from '../support/leak-watch.ts'
 import { freePort } from '../support/redis.ts'
 
 /** One request as it reached an upstream. */
@@ -139,11 +140,12 @@ export async function startGateway(
     OIDC_CLIENT_ID: issuer?.clientId ?? 'nobody',
     ...(issuer && { OIDC_CLIENT_SECRET: issuer.clientSecret }),
     SESSION_KEYS: Buffer.alloc(32, 'proxy').toString('base64'),
-    LOG_LEVEL: 'debug',
+    LOG_LEVEL: 'trace',
     ...env,
   })
   const logs: Record<string, unknown>[] = []
-  const logStream = { write: (line: string) => void logs.push(JSON.parse(line)) }
+  if (issuer) leakWatch.watchIssuer(issuer)
+  const logStream = leakWatch.watchedStream({ write: (line) => void logs.push(JSON.parse(line)) })
   const app = buildApp(
     {
       ...options,
@@ -157,6 +159,7 @@ export async function startGateway(
     },
     { logStream, ...extras },
   )
+  leakWatch.watchCookies(app)
   const sockets: Socket[] = []
   app.server.on('connection', (socket) => sockets.push(socket))
   await app.listen({ host: '127.0.0.1', port })

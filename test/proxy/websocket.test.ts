@@ -6,7 +6,15 @@ import { type TestContext, test } from 'node:test'
 import { WebSocket, WebSocketServer } from 'ws'
 import { startIssuer } from '../../demo/issuer.ts'
 import { listen, stop } from '../../demo/listen.ts'
-import { closed, type Gateway, nobody, signIn, startGateway, type WantedUpstream } from './support.ts'
+import {
+  closed,
+  errorCode,
+  type Gateway,
+  nobody,
+  signIn,
+  startGateway,
+  type WantedUpstream,
+} from './support.ts'
 
 interface SocketApi {
   url: string
@@ -95,6 +103,40 @@ test('a page of another origin gets no WebSocket, and neither does who names no 
   assert.equal(await refusal(nameless), 403)
   const crossSite = open(gateway, { cookie, origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' })
   assert.equal(await refusal(crossSite), 403)
+  assert.equal(api.handshakes.length, 0)
+})
+
+test('a request that only says Upgrade is none, and needs the CSRF header like any other', async (t) => {
+  const { gateway, cookie } = await start(t)
+  const headers = { cookie, origin: gateway.url, upgrade: 'websocket', 'x-csrf': '0' }
+
+  for (const method of ['GET', 'POST']) {
+    const answer = await gateway.call('/api/echo', { method, headers })
+    assert.equal(answer.status, 403)
+    assert.equal(errorCode(answer), 'BFF_CSRF_REJECTED')
+  }
+})
+
+test('an opening handshake that is not valid is answered in JSON, with the version that would be', async (t) => {
+  const { api, gateway, cookie } = await start(t)
+  const handshake = {
+    ...{ cookie, origin: gateway.url, connection: 'upgrade', upgrade: 'websocket' },
+    'sec-websocket-key': Buffer.alloc(16).toString('base64'),
+    'sec-websocket-version': '13',
+  }
+  const faults = [
+    { headers: { 'sec-websocket-key': 'too short' } },
+    { headers: { 'sec-websocket-version': '8' } },
+    { headers: { 'sec-websocket-protocol': 'chat, chat' } },
+    { headers: { 'sec-websocket-protocol': 'chat room' } },
+    { method: 'POST', headers: {} },
+  ]
+  for (const { method = 'GET', headers } of faults) {
+    const answer = await gateway.call('/api/echo', { method, headers: { ...handshake, ...headers } })
+    assert.equal(answer.status, 400)
+    assert.equal(errorCode(answer), 'BFF_MALFORMED_REQUEST')
+    assert.equal(answer.headers['sec-websocket-version'], '13')
+  }
   assert.equal(api.handshakes.length, 0)
 })
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { decodeJwt } from 'jose'
 import { assertError } from '../support/assert-error.ts'
+import { openRedirects } from '../support/corpus.ts'
 import { metadataPath, startFaultyIssuer } from '../support/faulty-issuer.ts'
 import { type InjectBrowser, locationOf, setCookies } from '../support/inject-browser.ts'
 import { startInjectGateway } from '../support/inject-gateway.ts'
@@ -117,7 +118,7 @@ test('the return URL is where the issuer sends the browser, and never elsewhere'
   const { newBrowser } = await startInjectGateway(t, { env: { PUBLIC_URL: 'https://app.example.com/shop' } })
   const browser = newBrowser()
   await browser.signIn()
-  for (const hostile of ['//evil.example', 'https://evil.example', '/\\evil.example', '']) {
+  for (const hostile of openRedirects()) {
     const query = new URLSearchParams({ returnUrl: hostile })
     const response = await browser.open(`/shop/bff/logout?${query}`, { accept: '*/*' })
     assertError(response, 400, 'BFF_INVALID_RETURN_URL')

@@ -51,6 +51,19 @@ for (const [what, bytes] of Object.entries(malformed)) {
   })
 }
 
+test('a request that names two hosts, or none, is refused, since a proxy in front may have taken the other', async (t) => {
+  const upstream = await startUpstream(t)
+  const gateway = await start(t, upstream.url)
+  for (const hosts of ['Host: a\r\nHost: b\r\n', 'Host: a\r\nhost: a\r\n', '']) {
+    const request = `GET /api/x HTTP/1.1\r\n${hosts}X-CSRF: 1\r\nConnection: close\r\n\r\n`
+    const answer = await exchange(gateway.port, request)
+    assert.match(answer, /^HTTP\/1\.1 400 /)
+    assert.match(answer, /"code":"BFF_MALFORMED_REQUEST"/)
+  }
+  assert.equal(upstream.arrivals.length, 0)
+  assert.match(await exchange(gateway.port, 'GET /healthz HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 200 /)
+})
+
 test('headers that are too large are refused in that shape, however much of them is on its way', async (t) => {
   const gateway = await start(t)
   for (const length of [20_000, 2_000_000]) {

@@ -135,7 +135,17 @@ test('with two cookies of the name nobody is signed in as somebody else', async 
   const value = valueOfCookie(browser)
   for (const cookie of [`bff=${value}; bff=x`, `bff=x; bff=${value}`]) {
     const response = await newBrowser().call('/bff/session', { headers: { cookie } })
-    assert.equal(response.statusCode, 200)
+    assert.equal(response.json().identity.name, 'Alice Example')
+  }
+
+  // Planted by a neighbour, for a longer path: browsers send it first.
+  const attacker = newBrowser()
+  await attacker.signIn('bob')
+  const planted = valueOfCookie(attacker)
+  for (const cookie of [`bff=${planted}; bff=${value}`, `bff=${value}; bff=${planted}`]) {
+    const response = await newBrowser().call('/bff/user', { headers: { cookie } })
+    assertError(response, 401, 'BFF_SESSION_REQUIRED', { loginUrl: '/bff/login' })
+    assert.deepEqual(setCookies(response), [])
   }
 })
 

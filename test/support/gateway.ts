@@ -3,6 +3,7 @@ import { EventEmitter, once } from 'node:events'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { DemoIssuer } from '../../demo/issuer.ts'
+import { leakWatch } from './leak-watch.ts'
 import { freePort } from './redis.ts'
 
 /** server.ts in a process of its own, as it runs in production. */
@@ -41,7 +42,7 @@ export interface Exit {
 
 export interface GatewayOptions {
   /** Lets the gateway sign in there. */
-  issuer: Pick<DemoIssuer, 'issuer' | 'clientId' | 'clientSecret' | 'allowGateway'>
+  issuer: Pick<DemoIssuer, 'issuer' | 'clientId' | 'clientSecret' | 'allowGateway'> & Partial<DemoIssuer>
   apiUrl: string
   /** Unset: sessions in its own memory. */
   redisUrl?: string
@@ -65,6 +66,8 @@ export async function startGateway(t: Ending, options: GatewayOptions): Promise<
   const port = env['PORT'] ?? String(await freePort())
   const url = `http://localhost:${port}`
   if (env['PUBLIC_URL'] === undefined) issuer.allowGateway(url)
+  leakWatch.watchIssuer(issuer)
+  leakWatch.keepSecret(sessionKey, 'SESSION_KEYS')
 
   const gateway = watch(url, {
     PUBLIC_URL: url,
@@ -107,6 +110,7 @@ function watch(url: string, env: Environment): Gateway {
   const server = spawnServer([], env)
   const [stdout, stderr] = [collect(server.stdout), collect(server.stderr)]
   const output = () => stdout() + stderr()
+  leakWatch.watchOutput(output)
   const logs: LogLine[] = []
   const seen = new EventEmitter<{ line: [LogLine] }>().setMaxListeners(0)
   createInterface({ input: server.stdout }).on('line', (text) => {

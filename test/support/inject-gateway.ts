@@ -5,6 +5,7 @@ import { type AppExtras, buildApp } from '../../app.ts'
 import { type DemoIssuer, type IssuerOptions, startIssuer } from '../../demo/issuer.ts'
 import { loadConfig } from '../../plugins/config/load-config.ts'
 import { createInjectBrowser, type InjectBrowser } from './inject-browser.ts'
+import { type LeakWatch, leakWatch } from './leak-watch.ts'
 
 /** The whole gateway without a socket, and a real issuer. */
 export interface InjectGateway {
@@ -25,12 +26,14 @@ export interface InjectGatewayOptions {
   /** An issuer that runs already, or how to start one. */
   issuer?: DemoIssuer | IssuerOptions
   extras?: AppExtras
+  /** Another than that of the test file. */
+  watch?: LeakWatch
 }
 
 /** Ends both with the test. */
 export async function startInjectGateway(
   t: TestContext,
-  { env = {}, issuer: wanted = {}, extras = {} }: InjectGatewayOptions = {},
+  { env = {}, issuer: wanted = {}, extras = {}, watch = leakWatch }: InjectGatewayOptions = {},
 ): Promise<InjectGateway> {
   const issuer = 'provider' in wanted ? wanted : await startIssuer(wanted)
   if (issuer !== wanted) t.after(() => issuer.close())
@@ -46,7 +49,11 @@ export async function startInjectGateway(
   })
   const { publicUrl } = options
   issuer.allowGateway(publicUrl.href)
-  const app = buildApp(options, { logStream: { write: (line) => lines.push(line) }, ...extras })
+  watch.watchIssuer(issuer)
+  for (const key of options.session.keys) watch.keepSecret(key.toString('base64'), 'SESSION_KEYS')
+  const logStream = watch.watchedStream({ write: (line) => lines.push(line) })
+  const app = buildApp(options, { logStream, ...extras })
+  watch.watchCookies(app)
   t.after(() => app.close())
   await app.ready()
 
