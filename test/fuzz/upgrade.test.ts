@@ -267,6 +267,10 @@ async function firstAnswer(port: number, bytes: string) {
       if (answer && isWhole(all)) return answer
     }
     return parseAnswer(all)
+  } catch (error) {
+    // What came behind a refused request may cut it off.
+    if (!(error instanceof Error && 'code' in error && error.code === 'ECONNRESET')) throw error
+    return parseAnswer(all)
   } finally {
     socket.destroy()
   }
