@@ -237,9 +237,9 @@ function judged(verb: string, target: string, headers: Header[], known: Known): 
   return isHandshake && (isFriend || isOwn) ? 'upgrade' : 'none'
 }
 
-/** Of two cookies with one name the first counts. */
+/** Beside it, cookies that open nothing do no harm. */
 function isSignedIn(cookies: string[], { cookie }: Known): boolean {
-  return cookies.flatMap((text) => text.split('; ')).find((pair) => pair.startsWith('bff=')) === cookie
+  return cookies.flatMap((text) => text.split('; ')).includes(cookie)
 }
 
 function areProtocols(lines: string[]): boolean {
@@ -266,6 +266,10 @@ async function firstAnswer(port: number, bytes: string) {
       const answer = parseAnswer(all)
       if (answer && isWhole(all)) return answer
     }
+    return parseAnswer(all)
+  } catch (error) {
+    // What came behind a refused request may cut it off.
+    if (!(error instanceof Error && 'code' in error && error.code === 'ECONNRESET')) throw error
     return parseAnswer(all)
   } finally {
     socket.destroy()

@@ -40,7 +40,8 @@ export function createLeakWatch(): LeakWatch {
       issuers.add(provider)
       provider.use(async (ctx, next) => {
         await next()
-        keepAll(parameters, ctx['oidc']?.params)
+        // What it refused may be anything that somebody made up.
+        if (ctx.status < 400) keepAll(parameters, ctx['oidc']?.params)
         keepAll(answers, ctx.body)
         keepLocation(ctx.response.get('location'))
         const basic = /^Basic (.+)$/.exec(ctx.get('authorization'))?.[1]
