@@ -172,7 +172,7 @@ describe('an issuer that', { concurrency: true }, () => {
     }
     const waiting = alice.storm(world.gateways, 5)
     await held.reached
-    await alice.stored.leaveTokens(inWindowMs * 2)
+    await alice.stored.leaveTokens(inWindowMs * 2, 'as renewed')
     held.release()
 
     assertServed(await waiting, alice)

@@ -185,7 +185,7 @@ async function untilServed(session: SignedIn): Promise<void> {
 async function untilReady(): Promise<void> {
   await until(async () => {
     const answers = await Promise.all(world.gateways.map(({ url }) => fetch(`${url}/readyz`)))
-    return answers.every(({ ok }) => ok)
+    return answers.every(({ ok }) => ok) && (await world.store.isBack())
   })
 }
 

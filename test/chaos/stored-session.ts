@@ -18,8 +18,9 @@ export interface StoredSession {
   /**
    * Winds the session's clock: its access token counts as one of a minute, of which `ms` are left. The clocks of
    * other processes can't be wound; so nobody has to sleep until a token has grown old.
+   * @param asRenewed as if another gateway had just brought them
    */
-  leaveTokens(ms: number): Promise<void>
+  leaveTokens(ms: number, asRenewed?: 'as renewed'): Promise<void>
 }
 
 /** How long tokens that were wound count as having lived. */
@@ -44,17 +45,26 @@ export async function openStore(redisUrl: string) {
       return {
         id,
         read: async () => (await load())?.record,
-        async leaveTokens(ms) {
+        async leaveTokens(ms, asRenewed) {
           const loaded = await load()
           if (!loaded) throw new Error('The session has ended')
           const { record, version } = loaded
           const expiresAt = Date.now() + ms
           const tokenSet = { ...record.tokenSet, expiresAt, obtainedAt: expiresAt - lifetimeMs }
-          const { outcome } = await store.replace(id, seal({ ...record, tokenSet }, key, id), version)
+          const renewals = record.renewals + (asRenewed ? 1 : 0)
+          const sealed = seal({ ...record, tokenSet, renewals }, key, id)
+          const { outcome } = await store.replace(id, sealed, version)
           if (outcome !== 'replaced') throw new Error(`The session could not be wound: ${outcome}`)
         },
       }
     },
+
+    /** Whether Redis can be reached: after an outage each connection comes back in its own time. */
+    isBack: () =>
+      store.ping().then(
+        () => true,
+        () => false,
+      ),
 
     /** Whether somebody renews it, or all have been told to stay away from the issuer. */
     async isLocked({ id }: StoredSession): Promise<boolean> {
