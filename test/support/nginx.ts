@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
+import { findExecutable } from './executables.ts'
 import { freePort } from './redis.ts'
 import { until } from './until.ts'
 
@@ -65,17 +66,8 @@ http {
 
 /** Debian keeps it where only root looks. */
 function findNginx(): string {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
-  const found = folders.map((folder) => join(folder, 'nginx')).find(isExecutable)
+  const searchPath = [process.env['PATH'] ?? '', '/usr/sbin', '/usr/local/sbin'].join(delimiter)
+  const found = findExecutable(['nginx'], searchPath)
   if (!found) throw new Error('There is no nginx on the PATH: apt-get install nginx')
   return found
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
 }

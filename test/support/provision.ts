@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
-import { accessSync, constants } from 'node:fs'
-import { delimiter, join, resolve } from 'node:path'
+import { delimiter, resolve } from 'node:path'
 import { chromium } from 'playwright-core'
+import { findExecutable, isExecutable } from './executables.ts'
 
 /** What provisioning looks at and acts through: the machine it runs on, or a test's picture of one. */
 export interface Machine {
@@ -128,19 +128,7 @@ Any redis-server or valkey-server on the PATH does, and any Chromium or Chrome t
 }
 
 function onPath({ searchPath }: Machine, name: string): string | undefined {
-  return searchPath
-    .split(delimiter)
-    .map((folder) => join(folder, name))
-    .find(isExecutable)
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
+  return findExecutable([name], searchPath)
 }
 
 const playwright = resolve(import.meta.dirname, '../../node_modules/playwright-core/cli.js')

@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
+import { findExecutable } from './executables.ts'
 
 /** A real Redis (or Valkey) of one's own, on a free port of the loopback interface, that keeps nothing on disk. */
 export interface RedisServer {
@@ -116,20 +117,8 @@ function printed(server: ChildProcess, what: RegExp): Promise<void> {
 }
 
 function findServer(): string {
-  const folders = (process.env['PATH'] ?? '').split(delimiter)
-  const found = ['redis-server', 'valkey-server']
-    .flatMap((name) => folders.map((folder) => join(folder, name)))
-    .find(isExecutable)
+  const found = findExecutable(['redis-server', 'valkey-server'])
   if (!found)
     throw new Error('Neither redis-server nor valkey-server is on the PATH: apt-get install redis-server')
   return found
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
 }
