@@ -30,14 +30,20 @@ const particularErrors = new Set([
 
 /** @param now in milliseconds since the epoch, for a `Retry-After` that is a date */
 export function grantFailure(error: unknown, now: number): GrantFailure {
-  if (error instanceof ResponseBodyError && error.error === 'invalid_grant') return { outcome: 'refused' }
+  const oauthError = oauthErrorOf(error)
+  if (oauthError === 'invalid_grant') return { outcome: 'refused' }
   const retryAfterMs = retryAfter(answerOf(error)?.headers.get('retry-after'), now)
   return {
     outcome: 'failed',
     reason: failureReason(error),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
-    ...(error instanceof ResponseBodyError && particularErrors.has(error.error) && { particular: true }),
+    ...(oauthError !== undefined && particularErrors.has(oauthError) && { particular: true }),
   }
+}
+
+/** What the issuer says of the request. One that it is too busy for it has not looked at, whatever it calls that. */
+function oauthErrorOf(error: unknown): string | undefined {
+  return error instanceof ResponseBodyError && error.status !== 429 ? error.error : undefined
 }
 
 /** A short word for the log: an OAuth error, an error code, a status. Never what the issuer wrote in prose. */

@@ -26,9 +26,9 @@ export function createGrants(
         oidc.genericGrantRequest(issuer, tokenExchange, { ...subject, ...given(parameters) }),
       )
       // Of the access token, not of the refresh token: that the session is over it doesn't say.
-      return result.outcome === 'refused'
-        ? { outcome: 'failed', reason: 'invalid_grant', particular: true }
-        : result
+      if (result.outcome === 'refused')
+        return { outcome: 'failed', reason: 'invalid_grant', particular: true }
+      return result.outcome === 'granted' ? { ...result, tokens: accessTokenOnly(result.tokens) } : result
     },
 
     clientCredentials: (parameters) =>
@@ -60,6 +60,11 @@ export function grantedTokens(
     ...(idToken !== undefined && { idToken }),
     ...(answer.scope !== undefined && { scope: answer.scope }),
   }
+}
+
+/** Some issuers send more along, which is about the new token and must not take the place of the session's. */
+function accessTokenOnly({ refreshToken: _, idToken: __, ...tokens }: GrantedTokens): GrantedTokens {
+  return tokens
 }
 
 function given(parameters: TokenParameters): Record<string, string> {

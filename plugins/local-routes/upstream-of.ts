@@ -13,15 +13,22 @@ export interface Destination {
  * @throws TypeError when it leads anywhere else
  */
 export function destinationOf(wanted: string | URL, upstreams: UpstreamOptions[]): Destination {
-  const candidates = upstreams.filter(({ token }) => token.startsWith('user'))
   const text = String(wanted)
-  const found = text.startsWith('/') ? byPrefix(text, candidates) : byTarget(text, candidates)
-  if (found && staysBelow(pathOf(text)) && isBelow(found.url, found.upstream.target)) return found
+  const found = text.startsWith('/')
+    ? byPrefix(text, upstreams)
+    : byTarget(text, upstreams.filter(takesUsersToken))
+  const isRight = found && takesUsersToken(found.upstream) && isBelow(found.url, found.upstream.target)
+  if (isRight && staysBelow(pathOf(text))) return found
   throw new TypeError(
     `${text.split(/[?#]/, 1)[0]} is below no upstream that takes the user's token: add one to the upstreams`,
   )
 }
 
+function takesUsersToken({ token }: UpstreamOptions): boolean {
+  return token.startsWith('user')
+}
+
+/** Of all upstreams: a longer prefix takes a path away from a shorter one, with whatever token. */
 function byPrefix(path: string, upstreams: UpstreamOptions[]): Destination | undefined {
   const upstream = longest(
     upstreams.filter(({ prefix }) => startsWithPath(path, prefix)),

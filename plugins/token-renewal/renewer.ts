@@ -150,10 +150,11 @@ export function createRenewer(options: RenewerOptions): Renewer {
       const expiresAt = isoTime(heldToken(session.record, target)?.expiresAt)
       log.debug({ event: 'token.renewal.due', expiresAt, forced: forced !== undefined, background })
       try {
+        // What is given in exchange must be good itself. And without a refresh token a session ends with its own token.
+        const needsOwn = target?.grant === 'exchange' || session.record.tokenSet.refreshToken === undefined
+        if (target && needsOwn) await withUsableToken(session, requestLog)
         const rested = resting.remainingMs(key)
         if (target && rested > 0) throw issuerUnavailable(rested)
-        // What is given in exchange must be good itself.
-        if (target?.grant === 'exchange') await withUsableToken(session, requestLog)
         return await renew({ seen: session, target, log, permit: forced })
       } catch (error) {
         noteFailure(key, error, log)

@@ -61,7 +61,6 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
       newSession({ ...login, claims }, requestedAt, request.query['session_state']),
     )
     await rejectIfEnded(request, session, clock.now() - transaction.startedAt)
-    app.browserCookies.setSessionReference(request, reference)
     request.session = session
     app.metrics.sessionStarted()
     request.log.info({
@@ -70,6 +69,8 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
       sessionHash: sessionHash(session),
     })
     await app.sessionEvents.begun(session, request)
+    // After the application's hook: a token that it could not have leaves a cookie alone, but this one is new.
+    app.browserCookies.setSessionReference(request, reference)
     return true
   }
 

@@ -86,6 +86,20 @@ test('a renewal and every end of a session but running out of time are told', as
   ])
 })
 
+test('a login whose hook can get no token is a login all the same', async (t) => {
+  const { issuer, newBrowser, log } = await start(t, {
+    async onLogin(_session, request) {
+      issuer.rewrite('/token', (_answer, ctx) => Object.assign(ctx, { status: 503, body: 'unwell' }))
+      await request.accessToken({ resource: 'urn:orders' })
+    },
+  })
+  const browser = newBrowser()
+  await browser.signIn()
+
+  assert.match(log(), /"event":"hook\.failed","hook":"onLogin"/)
+  assert.equal((await browser.call('/bff/user')).statusCode, 200)
+})
+
 test('hooks that fail are logged and break nothing', async (t) => {
   const fails = (): never => {
     throw new Error('the hook fell over')

@@ -48,6 +48,7 @@ const failures: [what: string, answer: () => Response, reason: string][] = [
   ['too many requests, in plain text', () => new Response(secret, { status: 429 }), 'http_429'],
   ['a server error', () => new Response(secret, { status: 500 }), 'http_500'],
   ['a server error in JSON', () => Response.json({ message: secret }, { status: 503 }), 'http_503'],
+  ['too many requests, as invalid_grant', () => oauthError('invalid_grant', 429), 'invalid_grant'],
   ['invalid_grant as a server error', () => oauthError('invalid_grant', 500), 'http_500'],
   [
     'a page instead of JSON',
@@ -128,6 +129,8 @@ test('an issuer that works but declines what was asked for is told apart from on
   }
   for (const error of ['invalid_target', 'invalid_scope', 'unauthorized_client', 'access_denied']) {
     assert.equal(await isParticular(() => oauthError(error)), true, error)
+    // That it is asked too much has nothing to do with what it is asked for.
+    assert.equal(await isParticular(() => oauthError(error, 429)), false, error)
   }
   for (const error of ['invalid_client', 'temporarily_unavailable', 'server_error']) {
     assert.equal(await isParticular(() => oauthError(error)), false, error)

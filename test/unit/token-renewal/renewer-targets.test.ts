@@ -103,6 +103,17 @@ test('a session without a refresh token has no tokens for single APIs, but stays
   assert.ok(await sessions.reload(without))
 })
 
+test('a session without a refresh token is over for single APIs too once its own token has expired', async () => {
+  const { startGateway, signIn, logger, clock, memory, sessions } = createWorld()
+  const session = await signIn(fresh)
+  const { refreshToken: _, ...tokenSet } = session.record.tokenSet
+  await memory.destroy(session.id)
+  const without = (await sessions.begin({ ...session.record, tokenSet })).session
+  await clock.advance(fresh)
+  await rejectsWith(startGateway().withUsableToken(without, logger, orders), 'BFF_SESSION_ENDED')
+  assert.equal(await sessions.reload(without), undefined)
+})
+
 test('a token for one API that comes late is kept beside the newer tokens that others have stored', async () => {
   const { startGateway, signIn, issuer, logger, clock, sessions } = createWorld()
   const session = await signIn(0)
