@@ -2,8 +2,11 @@ export const mask = '********'
 
 /** A key or a configuration where a path should stand. */
 export function looksLikeContent(value: string): boolean {
-  return /^\s*(-----BEGIN|[{[])/.test(value)
+  return /-----BEGIN|^\s*[{[]/.test(value) || isBareKey.test(value)
 }
+
+/** The base64 of a PEM file without its frame: whatever ASN.1 says of a key begins with these letters. */
+const isBareKey = /^\s*M[A-Za-z\d+/\s]{60,}=*\s*$/
 
 /** A value in a message, in one line, without the credentials that a URL may hold. */
 export function quote(value: string): string {

@@ -4,6 +4,7 @@ import type { Files } from './files.ts'
 import { quote } from './mask.ts'
 import { type Method, methods, tokenKinds, type UpstreamOptions } from './options.ts'
 import { cookieName, oneOf, type Parser } from './parsers.ts'
+import { ruleBetween } from './rules-between.ts'
 import { requestHeader, responseHeader } from './upstream-headers.ts'
 import { pemCertificates, pemPrivateKey, serverName, tlsFaults } from './upstream-tls.ts'
 import { audience, resource, scope, tokenFault } from './upstream-token.ts'
@@ -104,13 +105,15 @@ export function upstreamSchema(insecure: boolean, folder: string, files: Files) 
             : undefined,
       },
     )
-    .check(({ value, issues }) => {
-      const fault = tokenFault(value)
-      if (fault) issues.push({ code: 'custom', message: fault, input: undefined })
-      for (const [key, message] of tlsFaults(value.target, withoutUnset(value))) {
-        issues.push({ code: 'custom', path: [key], message, input: undefined })
-      }
-    })
+    .check(
+      ruleBetween(['token', 'scope', 'resource', 'audience', 'exchange'], (value) => {
+        const fault = tokenFault(value)
+        return fault ? [[[], fault]] : []
+      }),
+      ruleBetween(['target', 'clientCert', 'clientKey', 'serverName', 'http2'], (value) =>
+        tlsFaults(value.target, withoutUnset(value)).map(([key, message]) => [[key], message]),
+      ),
+    )
     .transform((given): UpstreamOptions => {
       const { insecure: _, connectTimeout, timeout, keepAliveTimeout, methods, ...rest } = given
       const said = {

@@ -1,6 +1,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { resolve } from 'node:path'
 import { type Files, readingFault } from './files.ts'
+import { looksLikeContent } from './mask.ts'
 import type { UpstreamOptions } from './options.ts'
 import { host, type Parser } from './parsers.ts'
 
@@ -81,7 +82,7 @@ function parsedKey(pem: string): KeyObject | undefined {
 }
 
 function pemText(value: string, folder: string, files: Files): string {
-  if (value.startsWith('-----BEGIN')) return value
+  if (looksLikeContent(value)) return value
   const path = resolve(folder, value)
   try {
     return files.readText(path)

@@ -2,6 +2,7 @@ import type { IncomingMessage, RequestListener, Server } from 'node:http'
 import { createSecureServer } from 'node:http2'
 import { keepAliveTimeoutMs } from '../limits/limits.ts'
 import { GatewayRequest, GatewayResponse } from './http2-messages.ts'
+import { withKnownMethod } from './known-method.ts'
 
 /** Older versions have known weaknesses. @see https://www.rfc-editor.org/rfc/rfc8996 */
 export const minTlsVersion = 'TLSv1.2'
@@ -31,7 +32,7 @@ export function createTlsServer(listener: RequestListener, http1: Http1Options):
       Http2ServerRequest: GatewayRequest,
       Http2ServerResponse: GatewayResponse,
     },
-    listener as never,
+    withKnownMethod(listener as never) as never,
   )
   // Node has these for HTTP/1.1 beside HTTP/2 too, though not always as options. A body has its own time limit.
   Object.assign(server, http1, { keepAliveTimeout: keepAliveTimeoutMs, requestTimeout: 0 })

@@ -5,7 +5,7 @@ import { connect as tcpConnect } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import { closed, errorCode, exchange, startUpstream } from '../proxy/support.ts'
-import { openStream, request, startTlsGateway, type TlsGateway } from './support.ts'
+import { openStream, replyOf, request, startTlsGateway, type TlsGateway } from './support.ts'
 
 /** The next one is served, and nobody was alarmed. */
 async function assertUnharmed(gateway: TlsGateway): Promise<void> {
@@ -124,6 +124,17 @@ test('headers that are too large are refused by HTTP/2 too', async (t) => {
   assert.deepEqual([long.status, errorCode(long)], [414, 'BFF_URL_TOO_LONG'])
   await assert.rejects(request(session, '/healthz', { cookie: 'x'.repeat(2_000_000) }))
   await assertUnharmed(gateway)
+})
+
+test('a method that HTTP/1.1 would not let pass is refused by HTTP/2 too, without a line of alarm', async (t) => {
+  const gateway = await startTlsGateway(t)
+  const session = await gateway.connect()
+
+  const refused = await replyOf(openStream(session, '/', { ':method': 'NONSENSE' }).end())
+
+  assert.deepEqual([refused.status, errorCode(refused)], [400, 'BFF_MALFORMED_REQUEST'])
+  const alarms = gateway.logs.filter(({ level, event }) => Number(level) >= 40 && event === undefined)
+  assert.deepEqual(alarms, [])
 })
 
 test('a body that stops coming is given up, while others on the connection go on', async (t) => {

@@ -4,6 +4,14 @@ import { faultsOf, key, load, loadFile } from './support.ts'
 
 const secret = 'hunter2'
 
+/** Where the path of a file should stand, as people copy them: with what OpenSSL writes above, or without its frame. */
+const pastedKeys = [
+  `Bag Attributes\n    localKeyID: 01\n-----BEGIN PRIVATE KEY-----\n${secret}`,
+  `MC4CAQAwBQYDK2VwBCIEI${secret}${'A'.repeat(35)}=`,
+  `MIIEvQIBADANBgkqhkiG9w0B\n${secret}${'A'.repeat(64)}`,
+  `{"d":"${secret}"}`,
+]
+
 test('no fault repeats a secret, wherever it was put', () => {
   const runs = [
     () => load({ OIDC_CLIENT_SECRET: `${secret}\n${secret}`, PORT: 'x' }),
@@ -33,6 +41,11 @@ test('no fault repeats a secret, wherever it was put', () => {
       loadFile({
         upstreams: [{ prefix: '/api', target: 'https://a', ca: `-----BEGIN PRIVATE KEY-----\n${secret}` }],
       }),
+    ...pastedKeys.flatMap((pasted) => [
+      () => load({ TLS_CERT_FILE: '/tls.crt', TLS_KEY_FILE: pasted }),
+      () => load({ OIDC_CLIENT_PRIVATE_KEY_FILE: pasted }),
+      () => loadFile({ upstreams: [{ prefix: '/api', target: 'https://a', clientKey: pasted }] }),
+    ]),
   ]
   for (const run of runs) {
     const message = faultsOf(run).join('\n')

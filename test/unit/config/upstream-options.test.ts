@@ -172,6 +172,38 @@ test('what only TLS can do needs a target with https', () => {
   assert.ok(upstreamOf({ target, http2: false }))
 })
 
+test('a key may stand below what OpenSSL writes above it', () => {
+  const clientKey = `Bag Attributes\n    localKeyID: 01\n${key}`
+  assert.equal(upstreamOf({ clientCert: cert, clientKey }).clientKey, clientKey.trim())
+})
+
+test('what is wrong between options is told beside what is wrong with others', () => {
+  const faults = faultsOf(() => upstreamOf({ clientCert: cert, exchange: true, timeout: 'x', typo: 1 }))
+  for (const fault of [
+    /timeout in .+ must be a duration/,
+    /clientKey in .+ is missing/,
+    /has exchange, but/,
+  ]) {
+    assert.ok(
+      faults.some((told) => fault.test(told)),
+      `${fault}\n${faults.join('\n')}`,
+    )
+  }
+  assert.equal(faults.length, 4)
+})
+
+test('between options nothing is said while one of them is wrong by itself', () => {
+  for (const options of [
+    { clientCert: cert, clientKey: 'x' },
+    { exchange: true, audience: '' },
+  ]) {
+    assert.equal(faultsOf(() => upstreamOf(options)).length, 1)
+  }
+  for (const entry of [undefined, null, 'x', []]) {
+    assert.equal(faultsOf(() => loadFile({ upstreams: [entry] })).length, 1)
+  }
+})
+
 test('no key is shown, and certificates are counted', () => {
   const { options } = loadFile({ upstreams: [{ ...api, ca: cert + cert, clientCert: cert, clientKey: key }] })
   const description = describeConfig(options)

@@ -1,0 +1,26 @@
+import { randomUUID } from 'node:crypto'
+import { METHODS } from 'node:http'
+import { errorBody, GatewayError } from '../errors/catalogue.ts'
+import type { GatewayRequest, GatewayResponse } from './http2-messages.ts'
+
+type Http2Listener = (request: GatewayRequest, response: GatewayResponse) => void
+
+/**
+ * Refuses methods that HTTP/1.1's parser would refuse: HTTP/2 lets any word pass, and Fastify's router takes one that
+ * it doesn't know for a bug of its own, which it logs with all of its routes.
+ */
+export function withKnownMethod(listener: Http2Listener): Http2Listener {
+  const known = new Set(METHODS)
+  return (request, response) => {
+    if (known.has(request.method)) listener(request, response)
+    else refuse(response)
+  }
+}
+
+function refuse(response: GatewayResponse): void {
+  const error = new GatewayError('BFF_MALFORMED_REQUEST')
+  response.statusCode = error.statusCode
+  response.setHeader('content-type', 'application/json; charset=utf-8')
+  response.setHeader('cache-control', 'no-store')
+  response.end(JSON.stringify(errorBody(error, randomUUID(), '')))
+}
