@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
-import { freePort } from './redis.ts'
+import { freePort } from './free-port.ts'
 import { until } from './until.ts'
 
 /** A real nginx in front of `origin` that keeps every answer it may, by its URL alone. */
