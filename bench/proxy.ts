@@ -7,7 +7,7 @@ import { createHttpBrowser } from '../demo/http-browser.ts'
 import { startIssuer } from '../demo/issuer.ts'
 import { listen, stop } from '../demo/listen.ts'
 import { loadConfig } from '../plugins/config/load-config.ts'
-import { freePort } from '../test/support/redis.ts'
+import { freePort } from '../test/support/free-port.ts'
 import { withEnding } from './ending.ts'
 import { median } from './latencies.ts'
 

@@ -46,9 +46,13 @@ function oauthErrorOf(error: unknown): string | undefined {
   return error instanceof ResponseBodyError && error.status !== 429 ? error.error : undefined
 }
 
-/** A short word for the log: an OAuth error, an error code, a status. Never what the issuer wrote in prose. */
+/** What errors are called. A code or a token, which anybody can put in its place in a callback's URL, looks different. */
+const oauthErrorName = /^[a-z_]{1,64}$/
+
+/** A short word for the log: an OAuth error, an error code, a status. Never what somebody wrote in prose. */
 export function failureReason(error: unknown): string {
-  if (error instanceof ResponseBodyError || error instanceof AuthorizationResponseError) return error.error
+  if (error instanceof ResponseBodyError || error instanceof AuthorizationResponseError)
+    return oauthErrorName.test(error.error) ? error.error : error.code
   if (error instanceof WWWAuthenticateChallengeError) return 'client_authentication_rejected'
   const answer = answerOf(error)
   if (answer && !answer.ok) return `http_${answer.status}`

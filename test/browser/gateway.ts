@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../../app.ts'
 import type { DemoIssuer } from '../../demo/issuer.ts'
 import { loadConfig } from '../../plugins/config/load-config.ts'
-import { freePort } from '../support/redis.ts'
+import { freePort } from '../support/free-port.ts'
 
 export interface BrowserGateway {
   /** On 127.0.0.1: for a browser another site than `localhost`, where the issuer is. */

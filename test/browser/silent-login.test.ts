@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { Page } from 'playwright-core'
 import { codeBlocks } from '../docs/markdown.ts'
+import { freePort } from '../support/free-port.ts'
 import { startInjectGateway } from '../support/inject-gateway.ts'
-import { freePort } from '../support/redis.ts'
 import { useChromium } from './chromium.ts'
 
 const openPage = useChromium()

@@ -9,8 +9,8 @@ import { WebSocket, WebSocketServer } from 'ws'
 import { createHttpBrowser } from '../../demo/http-browser.ts'
 import { startIssuer } from '../../demo/issuer.ts'
 import { listen, stop } from '../../demo/listen.ts'
+import { freePort } from '../support/free-port.ts'
 import { startGateway } from '../support/gateway.ts'
-import { freePort } from '../support/redis.ts'
 import { until } from '../support/until.ts'
 
 test('one server serves two frontends: both issuers learned at the start, calls and WebSockets each to its own API', async (t) => {

@@ -10,8 +10,8 @@ import { createHttpBrowser } from '../../demo/http-browser.ts'
 import { type DemoIssuer, startIssuer } from '../../demo/issuer.ts'
 import { startTimeApi, type TimeApi } from '../../demo/time-api.ts'
 import { codeBlocks } from '../docs/markdown.ts'
+import { freePort } from '../support/free-port.ts'
 import { newKey } from '../support/inject-gateway.ts'
-import { freePort } from '../support/redis.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 const compiler = join(root, 'node_modules/typescript/bin/tsc')

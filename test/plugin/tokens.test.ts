@@ -6,8 +6,8 @@ import { decodeJwt } from 'jose'
 import { type DemoIssuer, startIssuer } from '../../demo/issuer.ts'
 import { listen, stop } from '../../demo/listen.ts'
 import { startFaultyIssuer } from '../support/faulty-issuer.ts'
+import { freePort } from '../support/free-port.ts'
 import { newKey } from '../support/inject-gateway.ts'
-import { freePort } from '../support/redis.ts'
 import { startApplication } from './support.ts'
 
 test("a route gets the user's own access token, and nobody's without a session", async (t) => {

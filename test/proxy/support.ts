@@ -17,8 +17,8 @@ import { listen, stop } from '../../demo/listen.ts'
 import { loadConfig } from '../../plugins/config/load-config.ts'
 import type { UpstreamOptions } from '../../plugins/config/options.ts'
 import { upstreamDefaults } from '../../plugins/config/upstream-schema.ts'
+import { freePort } from '../support/free-port.ts'
 import { leakWatch } from '../support/leak-watch.ts'
-import { freePort } from '../support/redis.ts'
 
 /** One request as it reached an upstream. */
 export interface Arrival {

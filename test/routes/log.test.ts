@@ -137,3 +137,16 @@ test('the log says in a word why a login was rejected', async (t) => {
   await browser.open(await browser.authorize(await browser.beginLogin({ returnUrl: '/' })))
   assert.match(log(), /"event":"login.rejected","reason":"invalid_client"/)
 })
+
+test('a code that stands in a callback as the error is not logged', async (t) => {
+  const { newBrowser, log } = await start(t)
+  const browser = newBrowser()
+  const callback = new URL(await browser.authorize(await browser.beginLogin()), 'http://localhost')
+  const code = String(callback.searchParams.get('code'))
+  callback.searchParams.set('error', `code=${code}`)
+
+  assert.equal((await browser.open(callback.pathname + callback.search)).statusCode, 400)
+
+  assert.match(log(), /"event":"login.rejected","reason":"OAUTH_AUTHORIZATION_RESPONSE_ERROR"/)
+  assert.ok(!log().includes(code))
+})

@@ -3,8 +3,8 @@ import { EventEmitter, once } from 'node:events'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { DemoIssuer } from '../../demo/issuer.ts'
+import { freePort } from './free-port.ts'
 import { leakWatch } from './leak-watch.ts'
-import { freePort } from './redis.ts'
 
 /** server.ts in a process of its own, as it runs in production. */
 export interface Gateway {

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { findExecutable } from './executables.ts'
-import { freePort } from './redis.ts'
+import { freePort } from './free-port.ts'
 import { until } from './until.ts'
 
 /** A real nginx in front of `origin` that keeps every answer it may, by its URL alone. */

@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { findExecutable } from './executables.ts'
+import { freePort } from './free-port.ts'
 
 /** A real Redis (or Valkey) of one's own, on a free port of the loopback interface, that keeps nothing on disk. */
 export interface RedisServer {
@@ -72,17 +72,6 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
 export async function redisUrl(): Promise<{ url: string; close(): Promise<void> }> {
   const given = process.env['REDIS_URL']
   return given ? { url: given, close: async () => {} } : startRedis()
-}
-
-/** A port of the loopback interface on which nobody listens at the moment. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('No free port')
-  return address.port
 }
 
 async function spawnServer(

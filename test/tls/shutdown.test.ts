@@ -6,8 +6,8 @@ import { type TestContext, test } from 'node:test'
 import { connect } from 'node:tls'
 import { startIssuer } from '../../demo/issuer.ts'
 import { closed, startUpstream } from '../proxy/support.ts'
+import { freePort } from '../support/free-port.ts'
 import { type Environment, type Gateway, startGateway } from '../support/gateway.ts'
-import { freePort } from '../support/redis.ts'
 import { connectTo, openStream, replyOf, request, writeCertificate } from './support.ts'
 
 const wellEnded = { code: 0, signal: null }

@@ -13,7 +13,7 @@ import type { TestContext } from 'node:test'
 import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { type Gateway, type GatewayOptions, startGateway, type WantedUpstream } from '../proxy/support.ts'
 import { selfSignedCertificate } from '../support/certificate.ts'
-import { freePort } from '../support/redis.ts'
+import { freePort } from '../support/free-port.ts'
 
 /** A gateway with TLS of its own. */
 export interface TlsGateway extends Gateway {

@@ -44,6 +44,7 @@ const failures: [what: string, answer: () => Response, reason: string][] = [
     () => oauthError('temporarily_unavailable', 400),
     'temporarily_unavailable',
   ],
+  ['an error that is no name', () => oauthError(secret), 'OAUTH_RESPONSE_BODY_ERROR'],
   ['too many requests', () => oauthError('slow_down', 429), 'slow_down'],
   ['too many requests, in plain text', () => new Response(secret, { status: 429 }), 'http_429'],
   ['a server error', () => new Response(secret, { status: 500 }), 'http_500'],
