@@ -11,22 +11,22 @@ import { useChromium } from './chromium.ts'
 
 const openPage = useChromium()
 
-/** A frontend that was written for Duende BFF, with a frame and a listener, and what the README offers. */
+/** A frontend that was written for Duende BFF, with a frame and a listener, and what docs/silent-login.md offers. */
 const files = {
   'index.html': `<!doctype html><title>App</title><link rel="icon" href="data:,">
-    <output id="by-listener"></output><output id="by-readme"></output><iframe></iframe>
+    <output id="by-listener"></output><output id="by-document"></output><iframe></iframe>
     <script type="module" src="/app.js"></script>`,
   'app.js': `
-    import { logInSilently } from '/readme.js'
+    import { logInSilently } from '/document.js'
     addEventListener('message', ({ data, origin }) => {
       if (data.source !== 'bff-silent-login') return
       document.querySelector('#by-listener').textContent = origin + ' says ' + data.isLoggedIn
     })
     document.querySelector('iframe').src = '/bff/silent-login'
-    document.querySelector('#by-readme').textContent = await logInSilently()`,
-  'readme.js':
-    codeBlocks(readFileSync(new URL('../../README.md', import.meta.url), 'utf8'), 'js').find((code) =>
-      code.includes('silent-login'),
+    document.querySelector('#by-document').textContent = await logInSilently()`,
+  'document.js':
+    codeBlocks(readFileSync(new URL('../../docs/silent-login.md', import.meta.url), 'utf8'), 'js').find(
+      (code) => code.includes('silent-login'),
     ) ?? '',
 }
 
@@ -45,7 +45,7 @@ async function startFrontend(t: TestContext, host: string): Promise<string> {
 /** What the frames of the page tell it. */
 async function answers(page: Page, url: string): Promise<(string | null)[]> {
   await page.goto(url)
-  const outputs = ['by-listener', 'by-readme'].map((id) => page.locator(`#${id}:not(:empty)`))
+  const outputs = ['by-listener', 'by-document'].map((id) => page.locator(`#${id}:not(:empty)`))
   return Promise.all(outputs.map((output) => output.textContent()))
 }
 

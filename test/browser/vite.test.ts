@@ -12,7 +12,7 @@ import { codeBlocks } from '../docs/markdown.ts'
 import { useChromium } from './chromium.ts'
 import { startGateway } from './gateway.ts'
 
-const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+const guide = readFileSync(new URL('../../docs/serve-the-frontend.md', import.meta.url), 'utf8')
 
 let issuer: DemoIssuer
 let apiUrl: string
@@ -48,7 +48,7 @@ interface Wanted {
   path?: string
 }
 
-/** A frontend under Vite, with the configuration that the README shows, behind a gateway. */
+/** A frontend under Vite, with the configuration that the documents show, behind a gateway. */
 async function start(t: TestContext, { env = {}, path = '' }: Wanted = {}) {
   const root = mkdtempSync(join(tmpdir(), 'fastify-bff-vite-'))
   const write = (name: string, text: string) => writeFileSync(join(root, name), text)
@@ -80,7 +80,7 @@ async function start(t: TestContext, { env = {}, path = '' }: Wanted = {}) {
 
 /** Only the port is another: any free one. */
 async function documentedConfig(): Promise<UserConfig> {
-  const snippet = codeBlocks(readme, 'js').find((block) => block.includes('vite.config.js')) ?? ''
+  const snippet = codeBlocks(guide, 'js').find((block) => block.includes('vite.config.js')) ?? ''
   const { default: config } = await import(`data:text/javascript,${encodeURIComponent(snippet)}`)
   assert.equal(config.server.port, 5173)
   return { ...config, server: { ...config.server, port: 0, strictPort: false, host: '127.0.0.1' } }

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { test } from 'node:test'
-import { fileLinks } from './markdown.ts'
 import { rules, unheldRules } from './rules.ts'
 
 const root = resolve(import.meta.dirname, '../..')
@@ -28,14 +27,4 @@ test('a rule whose test did not run is told', () => {
   const [first, ...others] = titles
   const unheld = unheldRules(new Set(others)).map(({ heldBy }) => heldBy)
   assert.ok(unheld.length > 0 && unheld.every((heldBy) => heldBy === first))
-})
-
-test('links of the documents lead to files', () => {
-  for (const document of ['SECURITY.md', 'docs/bcp.md', 'docs/renewal.md']) {
-    const folder = join(root, document, '..')
-    const broken = fileLinks(readFileSync(join(root, document), 'utf8')).filter(
-      (target) => !existsSync(resolve(folder, target)),
-    )
-    assert.deepEqual(broken, [], document)
-  }
 })

@@ -27,9 +27,30 @@ export function codeSpans(markdown: string): string[] {
   return [...markdown.matchAll(/`([^`\n]+)`/g)].map(([, code = '']) => code)
 }
 
-/** Targets of links that lead to files of the repository, without fragments. */
-export function fileLinks(markdown: string): string[] {
+export interface Link {
+  /** Of a file of the repository, relative to the document. Empty: the document itself. */
+  path: string
+  /** Of a heading there. */
+  fragment: string
+}
+
+/** Those that don't lead away from the repository. */
+export function links(markdown: string): Link[] {
   return [...markdown.matchAll(/\]\(([^)\s]+)\)/g)]
-    .map(([, target = '']) => target.replace(/#.*$/, ''))
-    .filter((target) => target !== '' && !/^[a-z]+:/.test(target))
+    .map(([, target = '']) => target)
+    .filter((target) => !/^[a-z]+:/.test(target))
+    .map((target) => {
+      const [path = '', fragment = ''] = target.split('#')
+      return { path, fragment }
+    })
+}
+
+/** What links call the headings, as GitHub does it. */
+export function anchors(markdown: string): string[] {
+  return [...markdown.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\w\s-]/g, '')
+      .replace(/\s/g, '-'),
+  )
 }

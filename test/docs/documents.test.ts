@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict'
+import { existsSync, globSync, readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { test } from 'node:test'
+import { settingNames } from '../../plugins/config/settings.ts'
+import { anchors, codeBlocks, codeSpans, links } from './markdown.ts'
+
+const root = resolve(import.meta.dirname, '../..')
+const documents = globSync(['*.md', 'docs/*.md'], { cwd: root }).map((name) => ({ name, text: read(name) }))
+
+/** Of the demo, the tests and Node. */
+const otherVariables = ['NODE_ENV', 'DEMO_IDP_PORT', 'DEMO_API_PORT', 'CHROMIUM_PATH']
+
+test('every document is looked at', () => {
+  const names = documents.map(({ name }) => name)
+  for (const name of ['README.md', 'SECURITY.md', 'docs/upstreams.md']) assert.ok(names.includes(name), name)
+})
+
+test('every npm command in the documents exists', () => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+
+  for (const { name, text } of documents) {
+    const named = [...text.matchAll(/\bnpm (?:run ([\w:-]+)|(test|start)\b)/g)]
+    const unknown = named
+      .map(([, script, short]) => script ?? short ?? '')
+      .filter((script) => !(script in scripts))
+    assert.deepEqual(unknown, [], name)
+  }
+})
+
+test('every link leads to a file, and to a heading of it', () => {
+  for (const { name, text } of documents) {
+    const broken = links(text).filter(({ path, fragment }) => {
+      const target = path ? resolve(root, dirname(name), path) : resolve(root, name)
+      if (!existsSync(target)) return true
+      return fragment !== '' && !anchors(readFileSync(target, 'utf8')).includes(fragment)
+    })
+    assert.deepEqual(broken, [], name)
+  }
+})
+
+test('the README leads to every document', () => {
+  const targets = links(read('README.md')).map(({ path }) => path)
+  const unlinked = documents.filter(({ name }) => name !== 'README.md' && !targets.includes(name))
+  assert.deepEqual(
+    unlinked.map(({ name }) => name),
+    [],
+  )
+})
+
+test('every file of the repository that the documents name exists', () => {
+  for (const { name, text } of documents) {
+    const paths = codeSpans(text).filter((span) => /^(plugins|routes|test|demo|deploy)\/[\w./-]+$/.test(span))
+    assert.deepEqual(
+      paths.filter((path) => !existsSync(resolve(root, path))),
+      [],
+      name,
+    )
+  }
+})
+
+test('every variable that the documents name is one', () => {
+  const known = new Set<string>([...settingNames, ...otherVariables])
+  for (const { name, text } of documents) {
+    const variables = codeSpans(text).filter((span) => /^[A-Z]+(_[A-Z]+)+$/.test(span))
+    assert.deepEqual(
+      variables.filter((variable) => !variable.startsWith('BFF_') && !known.has(variable)),
+      [],
+      name,
+    )
+  }
+})
+
+test('every JSON example is valid JSON, the bodies of the HTTP examples included', () => {
+  const all = documents.map(({ text }) => text)
+  const examples = all.flatMap((text) => codeBlocks(text, 'json'))
+  const bodies = all
+    .flatMap((text) => codeBlocks(text, 'http'))
+    .flatMap((block) => block.split('\n').filter((line) => /^[{[]/.test(line)))
+
+  assert.ok(examples.length > 0 && bodies.length > 0)
+  for (const text of [...examples, ...bodies]) JSON.parse(text)
+})
+
+test('the map of the repository has each folder of plugins', () => {
+  const contributing = read('CONTRIBUTING.md')
+  const folders = globSync('plugins/*/', { cwd: root }).map((path) => path.replace(/^plugins\/|\/$/g, ''))
+  assert.ok(folders.length > 20)
+  assert.deepEqual(
+    folders.filter((folder) => !contributing.includes(`      ${folder}/ `)),
+    [],
+  )
+})
+
+function read(path: string): string {
+  return readFileSync(resolve(root, path), 'utf8')
+}
