@@ -31,7 +31,10 @@ export function createAuthorizedFetch(upstreams: UpstreamOptions[]): AuthorizedF
       const accessToken = await token({ target })
       const answer = await send(upstream, url, init, accessToken)
       if (answer.status !== 401 || !isRepeatable(init.body)) return answer
-      const newer = await token({ target, forceRenewal: true })
+      const newer = await token({ target, forceRenewal: true }).catch(async (error: unknown) => {
+        await answer.body?.cancel()
+        throw error
+      })
       if (newer === accessToken) return answer
       await answer.body?.cancel()
       return send(upstream, url, init, newer)

@@ -40,7 +40,7 @@ export interface AccessTokenOptions {
   resource?: string
   /**
    * After an API has refused the last token: renews it although it has time left, unless that has happened meanwhile.
-   * At most once per session and `refreshBeforeExpiration`; otherwise the token is the same as before. Default false.
+   * At most once per session, resource and `refreshBeforeExpiration`; otherwise the token is the same as before. Default false.
    */
   forceRenewal?: boolean
 }

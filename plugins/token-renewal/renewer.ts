@@ -25,7 +25,7 @@ export interface Renewer {
   /**
    * After an upstream has answered 401 to the session's token: the session with a newer token, which somebody may
    * have brought already, or nothing when none can be had now. An upstream that refuses every token gets one forced
-   * renewal per session and `refreshBeforeExpirationMs`.
+   * renewal per session, target and `refreshBeforeExpirationMs`.
    *
    * @param upstream a name for who refused
    * @throws GatewayError BFF_SESSION_ENDED, BFF_SESSION_REQUIRED
@@ -87,7 +87,7 @@ export function createRenewer(options: RenewerOptions): Renewer {
 
   async function afterRefusal(session: Session, upstream: string, log: RenewalLog, target?: TokenTarget) {
     if (renewedWith(session.record, target) === undefined) return undefined
-    const name = `forced-renewal:${session.id}:${upstream}`
+    const name = `forced-renewal:${flightKey(session, target)}:${upstream}`
     try {
       return await inTime(
         session,

@@ -73,7 +73,7 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
     const token = held.get(idOf(parameters))
     switch (decide(token)) {
       case 'wait':
-        return granted(await inTime(renew({ seen: token, parameters, log })))
+        return granted(await inTime(needed({ seen: token, parameters, log })))
       case 'use-and-renew':
         // What becomes of it is logged, and the next request sees it.
         renew({ seen: token, parameters, log }).catch(() => {})
@@ -108,6 +108,11 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
     parameters: TokenParameters
     log: RenewalLog
     permit?: () => Promise<boolean>
+  }
+
+  /** A forced renewal that this one has joined may not have been permitted. */
+  async function needed(wanted: Wanted): Promise<AccessToken | undefined> {
+    return (await renew(wanted)) ?? renew(wanted)
   }
 
   /** Runs on nobody's request: a browser that goes away does not cancel it. */

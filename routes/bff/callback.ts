@@ -56,11 +56,13 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     const requestedAt = clock.now()
     const login = await redeem(request, transaction)
     if (!login) return false
-    const claims = await claimsOf(request, login)
-    const { reference, session } = await app.sessions.begin(
-      newSession({ ...login, claims }, requestedAt, request.query['session_state']),
+    const { reference, session } = await begin(request, login, transaction, requestedAt).catch(
+      async (error: unknown) => {
+        // Nobody will ever use what the issuer has begun.
+        await revokeRefreshToken(app, request, login.tokens.refreshToken)
+        throw error
+      },
     )
-    await rejectIfEnded(request, session, clock.now() - transaction.startedAt)
     request.session = session
     app.metrics.sessionStarted()
     request.log.info({
@@ -74,34 +76,40 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     return true
   }
 
-  /** As the application wants them kept. Its refusal ends what the issuer has begun. */
-  async function claimsOf(request: CallbackRequest, { claims, tokens }: Login) {
+  async function begin(
+    request: CallbackRequest,
+    login: Login,
+    { startedAt }: LoginTransaction,
+    requestedAt: number,
+  ) {
+    const claims = await claimsOf(request, login)
+    const begun = await app.sessions.begin(
+      newSession({ ...login, claims }, requestedAt, request.query['session_state']),
+    )
+    await rejectIfEnded(request, begun.session, clock.now() - startedAt)
+    return begun
+  }
+
+  /** As the application wants them kept. */
+  async function claimsOf({ log }: CallbackRequest, { claims }: Login) {
     try {
       return { ...(await app.sessionEvents.claims(withoutProtocolClaims(claims))), sid: claims['sid'] }
     } catch (error) {
-      request.log.warn({ event: 'login.rejected', reason: 'claims_hook', err: error })
-      await revokeRefreshToken(app, request, tokens.refreshToken)
+      log.warn({ event: 'login.rejected', reason: 'claims_hook', err: error })
       throw error
     }
   }
 
   /** By a notice of the issuer that came while this login was under way: what it would have ended was not there yet. */
   async function rejectIfEnded(
-    request: CallbackRequest,
+    { log }: CallbackRequest,
     session: Session,
     underWayMs: number,
   ): Promise<void> {
-    if (
-      !(await hasEndedWithin(
-        app.sessionStore,
-        { ...session.record, clientId: app.issuer.clientId },
-        underWayMs,
-      ))
-    )
-      return
-    const record = await app.sessions.end(session)
-    request.log.warn({ event: 'login.rejected', reason: 'ended_meanwhile' })
-    await revokeRefreshToken(app, request, record?.tokenSet.refreshToken)
+    const { clientId } = app.issuer
+    if (!(await hasEndedWithin(app.sessionStore, { ...session.record, clientId }, underWayMs))) return
+    await app.sessions.end(session)
+    log.warn({ event: 'login.rejected', reason: 'ended_meanwhile' })
     throw new GatewayError('BFF_LOGIN_REJECTED', { details: 'The issuer has ended this session meanwhile' })
   }
 

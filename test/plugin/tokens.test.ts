@@ -193,6 +193,31 @@ test('a call whose token the API refuses is sent once more with a renewed one, a
   assert.deepEqual(bodies, ['once', 'again', 'again'])
 })
 
+test('an answer that refused the token is let go of when there is no other token to be had', async (t) => {
+  const released = Promise.withResolvers<void>()
+  const api = await startApi(t, (_request, response) => {
+    response.once('close', released.resolve)
+    // It never ends.
+    response.writeHead(401).write('refused')
+  })
+  const issuer = await startFaultyIssuer()
+  t.after(() => issuer.close())
+  const { newBrowser } = await startApplication(t, {
+    issuer,
+    bff: { upstreams: [{ prefix: '/api', target: api }] },
+    routes: (app) => app.get('/', async (request) => app.bff.fetch(request, '/api/x')),
+  })
+  const browser = newBrowser()
+  await browser.signIn()
+  issuer.rewrite('/token', (_answer, ctx) => {
+    ctx.status = 400
+    ctx.body = { error: 'invalid_grant' }
+  })
+
+  assert.equal((await browser.open('/')).json().code, 'BFF_SESSION_ENDED')
+  await released.promise
+})
+
 test('an API that is down is 502, and its address is not told', async (t) => {
   const port = await freePort()
   const { newBrowser } = await startApplication(t, {

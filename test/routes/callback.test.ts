@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { StoreUnavailableError } from '../../plugins/session-store/store.ts'
 import { assertError } from '../support/assert-error.ts'
 import { type InjectBrowser, locationOf, setCookies } from '../support/inject-browser.ts'
 import { startInjectGateway } from '../support/inject-gateway.ts'
@@ -70,6 +71,20 @@ test('a state is used once, also by somebody who kept the cookie', async (t) => 
   assert.ok(setCookies(replayed).every((value) => value.startsWith('bff-tx-')))
   // Whoever is signed in stays so.
   await assertRejectedButSignedIn(browser, callback)
+})
+
+test('tokens that no store will keep are revoked: nobody could ever use them', async (t) => {
+  const { app, issuer, newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  const callback = await browser.authorize(await browser.beginLogin())
+  app.sessionStore.create = async () => {
+    throw new StoreUnavailableError(new Error('on purpose'))
+  }
+
+  const answer = await browser.open(callback, { accept: '*/*' })
+  assertError(answer, 503, 'BFF_STORE_UNAVAILABLE')
+  assert.deepEqual(setCookies(answer), [])
+  assert.equal(issuer.events.revocations().length, 1)
 })
 
 test('of two callbacks at the same time one succeeds', async (t) => {

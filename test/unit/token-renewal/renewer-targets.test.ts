@@ -157,6 +157,17 @@ test("an API that refuses its token gets a new one; the session's own is not ren
   assert.equal(issuer.spent.length, 2)
 })
 
+test('whoever refuses tokens of several kinds gets a forced renewal of each', async () => {
+  const { startGateway, signIn, issuer, logger } = createWorld()
+  const gateway = startGateway()
+  const session = await gateway.withUsableToken(await signIn(fresh), logger, orders)
+  const renewed = await gateway.afterRefusal(session, 'application', logger, orders)
+  assert.equal(apiToken(renewed, orders), 'access-2')
+  assert.equal(accessToken(await gateway.afterRefusal(session, 'application', logger)), 'access-3')
+  assert.equal(await gateway.afterRefusal(renewed ?? session, 'application', logger, orders), undefined)
+  assert.equal(issuer.spent.length, 3)
+})
+
 test('a browser waits for a token for one API no longer than for any other', async () => {
   const { startGateway, signIn, issuer, logger, clock } = createWorld()
   issuer.hold()

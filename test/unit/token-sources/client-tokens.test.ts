@@ -150,6 +150,20 @@ test('without the store no token is asked for, and one that is there is used', a
   assert.equal((await gateway.usable({}, log)).accessToken, 'client-1')
 })
 
+test('a request that needs a token is not failed by a forced renewal beside it that may not be', async () => {
+  const { startGateway, store, clock } = createWorld()
+  const claimed = Promise.withResolvers<boolean>()
+  const gateway = startGateway({ store: { ...store, claim: () => claimed.promise } })
+  const { accessToken } = await gateway.usable({}, log)
+  const refusal = gateway.afterRefusal({ accessToken, parameters: {} }, '/api', log)
+  await settle()
+  await clock.advance(lifetimeMs)
+  const needed = gateway.usable({}, log)
+  claimed.resolve(false)
+  assert.equal((await needed).accessToken, 'client-2')
+  await refusal.catch(() => {})
+})
+
 test('a token that was replaced since it was sent is no reason to renew; one that was not is, once', async () => {
   const { startGateway, asked, clock } = createWorld()
   const gateway = startGateway()
