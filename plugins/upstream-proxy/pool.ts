@@ -1,6 +1,7 @@
 import { buildConnector, Pool } from 'undici'
 import type { UpstreamOptions } from '../config/options.ts'
 import { tlsOptions } from './tls.ts'
+import { demandWholeAnswers } from './whole-answers.ts'
 
 /** Connections to an upstream, which close with the pool. */
 export function createPool(upstream: UpstreamOptions): Pool {
@@ -22,7 +23,11 @@ export function createPool(upstream: UpstreamOptions): Pool {
 function connector(upstream: UpstreamOptions): buildConnector.connector {
   const { connectTimeoutMs: timeout, http2: allowH2, serverName: servername } = upstream
   const connect = buildConnector({ ...tlsOptions(upstream), timeout, allowH2 })
-  if (servername === undefined) return connect
-  // undici would ask for the certificate of the request's host.
-  return (options, callback) => connect({ ...options, servername }, callback)
+  return (options, callback) =>
+    // undici would ask for the certificate of the request's host.
+    connect({ ...options, ...(servername !== undefined && { servername }) }, (...[error, socket]) => {
+      if (error) return callback(error, null)
+      if (allowH2) demandWholeAnswers(socket)
+      callback(null, socket)
+    })
 }

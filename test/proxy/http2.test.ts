@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
+import { constants } from 'node:http2'
 import { createServer } from 'node:https'
 import { test } from 'node:test'
 import { listen, stop } from '../../demo/listen.ts'
@@ -91,6 +92,20 @@ test('a stream by HTTP/2 arrives event by event, and ends with its browser', asy
 
   await ended
 })
+
+for (const code of [constants.NGHTTP2_NO_ERROR, constants.NGHTTP2_CANCEL, constants.NGHTTP2_INTERNAL_ERROR]) {
+  test(`an answer by HTTP/2 that is reset with code ${code} is never taken for whole`, async (t) => {
+    const api = await startTlsApi(t, {}, ({ stream, url }, response) => {
+      if (url === '/half') {
+        response.write('half')
+        setImmediate(() => stream.close(code))
+      } else response.end('all')
+    })
+    const gateway = await startGateway(t, [{ target: api.url, ca: cert, http2: true, connections: 1 }])
+    await assert.rejects(gateway.call('/api/half'), { code: 'ECONNRESET' })
+    assert.equal((await gateway.call('/api/whole')).text, 'all')
+  })
+}
 
 test('an upstream that does not answer by HTTP/2 in time: 504', async (t) => {
   const api = await startTlsApi(t, {}, () => {})
