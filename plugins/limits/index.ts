@@ -1,4 +1,5 @@
 import { constants } from 'node:http2'
+import { Socket } from 'node:net'
 import fp from 'fastify-plugin'
 import { GatewayError } from '../errors/catalogue.ts'
 import { refuse } from '../errors/index.ts'
@@ -19,6 +20,8 @@ export default fp<Pick<Limits, 'bodyIdleTimeoutMs'>>(
       const fault = stream && headerSizeFault(rawHeaders, url)
       if (fault) throw fault
       if (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined) return
+      // What Fastify's `inject` hands in comes over no connection, so none can be idle.
+      if (!stream && !(socket instanceof Socket)) return
       watchBody(raw, bodyIdleTimeoutMs, () => {
         if (stream) stream.close(constants.NGHTTP2_CANCEL)
         else if (reply.raw.headersSent) socket.destroy()

@@ -22,6 +22,7 @@ import {
   marginMs,
   type SignedIn,
   startWorld,
+  type TimedAnswer,
   type World,
 } from './world.ts'
 
@@ -45,12 +46,14 @@ describe('the process that renews', { concurrency: true }, () => {
     const old = await caughtInRenewal(victim, expiredMs, 'request')
     await victim.kill()
     const killedAt = performance.now()
+    const next = holdNext(old)
 
     const served = await fresh.session.storm([survivor], 5)
     assertServed(served, fresh.session)
     assert.ok(longestWait(served) < issuerTimeoutMs, 'A usable token waits for nobody')
     const refused = await old.session.storm([survivor], 5)
     for (const answer of refused) assertNotNow(answer)
+    next.release()
 
     await until(async () => (await old.session.call(survivor)).status === 200)
     const tookMs = Math.round(performance.now() - killedAt)
@@ -78,16 +81,18 @@ describe('the process that renews', { concurrency: true }, () => {
     const fresh = await caughtInRenewal(victim, inWindowMs, 'answer')
     const old = await caughtInRenewal(victim, expiredMs, 'answer')
     await victim.kill()
+    const [nextFresh, nextOld] = [holdNext(fresh), holdNext(old)]
 
     assertServed(await fresh.session.storm([survivor], 5), fresh.session)
+    nextFresh.release()
     const refused = await old.session.storm([survivor], 5)
     for (const answer of refused) assertNotNow(answer)
 
-    const ended = await until(async () => {
-      const answer = await old.session.call(survivor)
-      return answer.status !== 503 && answer
-    })
-    assertEnded(ended)
+    // The survivor asks the issuer whether or not anybody still waits, and only who waits is told.
+    await nextOld.reached
+    const waiting = await waitingCall(old.session)
+    nextOld.release()
+    assertEnded(await waiting.answer)
     // Its cookie was cleared: another tab of the browser may have sent it all the same.
     assert.equal(old.session.browser.cookies.get('bff'), undefined)
     // Ended in the background, so nobody was told.
@@ -165,6 +170,25 @@ describe('the process that renews', { concurrency: true }, () => {
     const gateway = world.gateways.pop()
     assert.ok(gateway, 'Start more of them')
     return gateway
+  }
+
+  /**
+   * The next to renew it, once the lock has lapsed, waits at the issuer: so it is not the machine that decides whether
+   * what is asked meanwhile comes early enough.
+   */
+  function holdNext({ session }: Caught): Held {
+    const held = hold('request')
+    session.lineage.fault = held.fault
+    return held
+  }
+
+  /** A call that waits for the renewal that is under way. */
+  async function waitingCall(session: SignedIn): Promise<{ answer: Promise<TimedAnswer> }> {
+    const before = new Set(survivor.logs)
+    const isWaiting = said(session, 'token.acquire')
+    const answer = session.call(survivor)
+    await survivor.logged((line) => !before.has(line) && isWaiting(line))
+    return { answer }
   }
 
   interface Caught {

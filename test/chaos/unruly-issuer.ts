@@ -3,6 +3,7 @@ import { text } from 'node:stream/consumers'
 import { fingerprint, type GrantEvent } from '../../demo/issuer/events.ts'
 import { type DemoIssuer, type IssuerOptions, startIssuer } from '../../demo/issuer.ts'
 import { listen, stop } from '../../demo/listen.ts'
+import { freePort } from '../support/free-port.ts'
 import type { Fault, TokenAnswer } from './faults.ts'
 
 /**
@@ -36,7 +37,7 @@ export async function startUnrulyIssuer(options: IssuerOptions): Promise<UnrulyI
   const issuer = await startIssuer(options)
   const lineages: Lineage[] = []
   const front = createServer(answerToken)
-  const port = await listen(front, 0)
+  const port = await listen(front, await freePort())
   announceTokenEndpoint(issuer, `http://127.0.0.1:${port}/token`)
 
   return {

@@ -1,6 +1,7 @@
 import { type Answer, createHttpBrowser, type HttpBrowser } from '../../demo/http-browser.ts'
 import { type DemoIssuer, startIssuer } from '../../demo/issuer.ts'
 import { startTimeApi, type TimeApi } from '../../demo/time-api.ts'
+import { freePort } from '../support/free-port.ts'
 import type { Ending, Gateway } from '../support/gateway.ts'
 
 /** All that a gateway needs around it. */
@@ -15,7 +16,7 @@ export interface World {
 /** @param accessTokenLifetime seconds */
 export async function startWorld(t: Ending, accessTokenLifetime = 30): Promise<World> {
   const apiAudience = 'urn:time-api'
-  const issuer = await startIssuer({ apiAudience, accessTokenLifetime })
+  const issuer = await startIssuer({ port: await freePort(), apiAudience, accessTokenLifetime })
   t.after(() => issuer.close())
   const timeApi = await startTimeApi({ issuer: issuer.issuer, audience: apiAudience })
   t.after(() => timeApi.close())

@@ -9,7 +9,7 @@ import { startInjectGateway } from '../support/inject-gateway.ts'
 import { until } from '../support/until.ts'
 
 test('a gateway whose issuer is down starts, says what it lacks, and recovers without a restart', async (t) => {
-  const issuer = await startIssuer()
+  const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   await issuer.close()
   const clock = createFakeClock(Date.now())
@@ -43,7 +43,7 @@ test('a gateway whose issuer is down starts, says what it lacks, and recovers wi
 })
 
 test('a login is what first asks for the issuer, if nothing has yet', async (t) => {
-  const issuer = await startIssuer()
+  const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   await issuer.close()
   const { app, newBrowser } = await startInjectGateway(t, { issuer })

@@ -86,6 +86,23 @@ test('one that has been answered and still sends no more is cut off', async (t) 
   assert.equal(answer.match(/HTTP\/1\.1/g)?.length, 1)
 })
 
+test('a request that an application injects has no connection that could be idle', async (t) => {
+  t.mock.timers.enable({ apis: ['setInterval'] })
+  const bodyIdleTimeoutMs = 100
+  const { app } = await startInjectGateway(t, { extras: { limits: { bodyIdleTimeoutMs } } })
+  const headers = { 'content-type': 'application/x-www-form-urlencoded' }
+  const request = {
+    method: 'POST',
+    url: '/bff/backchannel-logout',
+    headers,
+    payload: 'logout_token=x',
+  } as const
+
+  assertError(await app.inject(request), 400, 'BFF_LOGOUT_REJECTED')
+
+  t.mock.timers.tick(2 * bodyIdleTimeoutMs)
+})
+
 test('an upload that goes on for far longer is not cut off while anything of it comes', async (t) => {
   const limits = { headersTimeoutMs: 300, bodyIdleTimeoutMs: 300 }
   const upstream = await startUpstream(t)

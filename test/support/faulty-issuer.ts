@@ -1,5 +1,6 @@
 import { exportJWK, generateKeyPair, type JWTHeaderParameters, type JWTPayload, SignJWT } from 'jose'
 import { type DemoIssuer, type IssuerOptions, startIssuer } from '../../demo/issuer.ts'
+import { freePort } from './free-port.ts'
 
 /** A JSON answer, to be changed. */
 export type Answer = Record<string, unknown>
@@ -17,7 +18,8 @@ export const metadataPath = '/.well-known/openid-configuration'
 
 /** The real issuer, with somebody in between who rewrites its answers. */
 export async function startFaultyIssuer(options: IssuerOptions = {}): Promise<FaultyIssuer> {
-  const issuer = await startIssuer(options)
+  // It may close and reopen, and meanwhile nobody else may take its place.
+  const issuer = await startIssuer({ port: await freePort(), ...options })
   const changes = new Map<string, (answer: Answer, ctx: Context) => unknown>()
   const kid = 'another key of the issuer'
   const { publicKey, privateKey } = await generateKeyPair('ES256')
