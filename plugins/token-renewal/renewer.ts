@@ -1,4 +1,3 @@
-import { setImmediate as turn } from 'node:timers/promises'
 import { GatewayError } from '../errors/catalogue.ts'
 import { noMetrics } from '../observability/metrics.ts'
 import type { Session } from '../oidc-session/sessions.ts'
@@ -6,6 +5,7 @@ import type { TokenTarget } from '../oidc-session/token-target.ts'
 import { createExpiringMap } from '../session-store/expiring-map.ts'
 import { type SessionStore, StoreUnavailableError } from '../session-store/store.ts'
 import { heldToken, isNewer, renewedWith } from './held-token.ts'
+import { createPatience } from './patience.ts'
 import { decideRenewal, type RenewalDecision } from './policy.ts'
 import { createRenewal, endUnlessRenewed, type RenewalOptions, sessionEnding } from './renewal.ts'
 import { isoTime, logAbout, type RenewalLog } from './renewal-log.ts'
@@ -62,6 +62,7 @@ export function createRenewer(options: RenewerOptions): Renewer {
   const unstored = new Set<string>()
   const renew = createRenewal(options, unstored)
   const onEnded = sessionEnding(metrics, options.events)
+  const inTime = createPatience({ clock, issuerTimeoutMs, metrics })
   const flights = createSingleFlight<Session | undefined>()
   /** Failed just now: nothing to gain from asking in the background, not even the store. */
   const resting = createExpiringMap<{ failed: true }>({ clock, maxEntries: maxResting })
@@ -79,7 +80,7 @@ export function createRenewer(options: RenewerOptions): Renewer {
         }
         return session
       case 'wait':
-        return orEnded(await inTime(session, sendable(session, log, { target })))
+        return orEnded(await inTime(sendable(session, log, { target }), () => tooLate(session)))
       case 'ended':
         return orEnded(await endUnlessRenewed(sessions, session, () => noteExpiry(session, log)))
     }
@@ -89,10 +90,8 @@ export function createRenewer(options: RenewerOptions): Renewer {
     if (renewedWith(session.record, target) === undefined) return undefined
     const name = `forced-renewal:${flightKey(session, target)}:${upstream}`
     try {
-      return await inTime(
-        session,
-        sendable(session, log, { target, forced: () => store.claim(name, refreshBeforeExpirationMs) }),
-      )
+      const forced = () => store.claim(name, refreshBeforeExpirationMs)
+      return await inTime(sendable(session, log, { target, forced }), () => tooLate(session))
     } catch (error) {
       // The browser gets the upstream's own answer then, which is true at least.
       if (error instanceof StoreUnavailableError) return undefined
@@ -178,25 +177,11 @@ export function createRenewer(options: RenewerOptions): Renewer {
     log.warn({ event: 'token.renewal.failed', reason, final: false, retryInMs: 0, err: error })
   }
 
-  /** A request waits no longer than this; the grant itself goes on, and its tokens are stored. */
-  async function inTime<T>(session: Session, renewed: Promise<T>): Promise<T> {
-    const waiting = new AbortController()
-    metrics.renewalWaiters(1)
-    try {
-      return await Promise.race([renewed, late(session, waiting.signal)])
-    } finally {
-      metrics.renewalWaiters(-1)
-      waiting.abort()
-    }
-  }
-
-  async function late({ id }: Session, signal: AbortSignal): Promise<never> {
-    await clock.sleep(issuerTimeoutMs, signal)
-    // After a stall Node runs timers before it reads the answer that already lies in the socket.
-    await turn()
-    await turn()
-    if (unstored.has(id)) throw new StoreUnavailableError(new Error('New tokens could not be stored in time'))
-    throw issuerUnavailable(1000)
+  /** Of a request that has waited for a session's tokens. */
+  function tooLate({ id }: Session): Error {
+    return unstored.has(id)
+      ? new StoreUnavailableError(new Error('New tokens could not be stored in time'))
+      : issuerUnavailable(1000)
   }
 }
 

@@ -7,6 +7,7 @@ import { type AccessToken, accessTokenFrom } from '../oidc-session/token-set.ts'
 import { type TokenParameters, tokenParameters } from '../oidc-session/token-target.ts'
 import { type SessionStore, StoreUnavailableError } from '../session-store/store.ts'
 import { backOffMs } from '../token-renewal/back-off.ts'
+import { createPatience } from '../token-renewal/patience.ts'
 import { decideRenewal } from '../token-renewal/policy.ts'
 import { isoTime, type RenewalLog } from '../token-renewal/renewal-log.ts'
 import { createSingleFlight } from '../token-renewal/single-flight.ts'
@@ -63,6 +64,7 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
     options
   const { metrics = noMetrics } = options
   const takeTurns = createTurns(options)
+  const inTime = createPatience({ clock, issuerTimeoutMs, metrics })
   const flights = createSingleFlight<AccessToken | undefined>()
   /** As many as there are upstreams with parameters of their own. */
   const held = new Map<string, AccessToken>()
@@ -185,22 +187,6 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
       if (token) return token
     }
     return undefined
-  }
-
-  async function inTime<T>(renewed: Promise<T>): Promise<T> {
-    const waiting = new AbortController()
-    const late = clock.sleep(issuerTimeoutMs, waiting.signal).then(() => {
-      throw issuerUnavailable(1000)
-    })
-    // Which of the two comes second is nobody's business.
-    late.catch(() => {})
-    metrics.renewalWaiters(1)
-    try {
-      return await Promise.race([renewed, late])
-    } finally {
-      metrics.renewalWaiters(-1)
-      waiting.abort()
-    }
   }
 
   /** Under which the store keeps a token. */
