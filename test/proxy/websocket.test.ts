@@ -4,8 +4,10 @@ import { createServer, type IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { WebSocket, WebSocketServer } from 'ws'
+import type { AppExtras } from '../../app.ts'
 import { startIssuer } from '../../demo/issuer.ts'
 import { listen, stop } from '../../demo/listen.ts'
+import { createFakeClock } from '../support/fake-clock.ts'
 import {
   closed,
   errorCode,
@@ -59,11 +61,11 @@ async function refusal(socket: WebSocket): Promise<number | undefined> {
   return response.statusCode
 }
 
-async function start(t: TestContext, upstream: Partial<WantedUpstream> = {}) {
+async function start(t: TestContext, upstream: Partial<WantedUpstream> = {}, extras: AppExtras = {}) {
   const issuer = await startIssuer()
   t.after(() => issuer.close())
   const api = await startSocketApi(t)
-  const gateway = await startGateway(t, [{ target: api.url, token: 'user', ...upstream }], { issuer })
+  const gateway = await startGateway(t, [{ target: api.url, token: 'user', ...upstream }], { issuer, extras })
   return { issuer, api, gateway, cookie: await signIn(gateway) }
 }
 
@@ -164,6 +166,29 @@ test('an upstream that is not there closes the socket, and its address stays unk
 
   const [code, reason] = await once(socket, 'close')
   assert.deepEqual([code, String(reason)], [1011, 'The remote API could not be reached'])
+})
+
+test('a WebSocket stays open while the tokens of its session are renewed, and the next one gets the new token', async (t) => {
+  const clock = createFakeClock(Date.now())
+  const { issuer, api, gateway, cookie } = await start(t, {}, { clock })
+  const before = open(gateway, { cookie })
+  await once(before, 'open')
+  before.send('before')
+  await once(before, 'message')
+
+  await clock.advance(31_000)
+  const after = open(gateway, { cookie })
+  await once(after, 'open')
+  after.send('after')
+  await once(after, 'message')
+  before.send('still here')
+  const [text] = await once(before, 'message')
+
+  assert.equal(String(text), 'still here')
+  assert.equal(issuer.events.refreshGrants().length, 1)
+  const [first, second] = api.handshakes.map(({ headers }) => headers.authorization)
+  assert.notEqual(first, second)
+  for (const socket of [before, after]) socket.terminate()
 })
 
 test('a logout closes the WebSockets of its session, and no others', async (t) => {
