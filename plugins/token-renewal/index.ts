@@ -11,9 +11,7 @@ import { createRenewer, type Renewer } from './renewer.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     renewer: Renewer
-    /** An onRequest hook for what needs the user's access token. Comes after `requireSession`. */
-    attachAccessToken(request: FastifyRequest): Promise<void>
-    /** The same for a token of the user's for one API, beside the session's own. */
+    /** Attaches the user's fresh access token, for `target` or the session's own. Comes after `requireSession`. */
     acquireUserToken(request: FastifyRequest, target: TokenTarget | undefined): Promise<void>
     /** For an application's own calls. Comes after `loadSession`. */
     tokenFor(request: FastifyRequest, wanted: WantedToken): Promise<string>
@@ -58,7 +56,6 @@ export default fp<TokenRenewalOptions>(
 
     app.decorate('renewer', renewer)
     app.decorateRequest('bearer', null)
-    app.decorate('attachAccessToken', (request: FastifyRequest) => app.acquireUserToken(request, undefined))
     app.decorate('acquireUserToken', async (request: FastifyRequest, target: TokenTarget | undefined) => {
       if (!request.session) throw new GatewayError('BFF_SESSION_REQUIRED')
       request.log.trace({ event: 'token.acquire' })
