@@ -85,7 +85,7 @@ export const makeKey = 'make one with: node -p "crypto.randomBytes(32).toString(
 
 /** @see https://www.rfc-editor.org/rfc/rfc6265#section-4.1.1 */
 export function cookieName(text: string): string {
-  if (isToken(text)) return text
+  if (isToken(text)) return notInherited(text)
   throw new TypeError('must be a cookie name of at most 100 letters, digits, - and _, such as bff')
 }
 
@@ -111,6 +111,13 @@ export function customHeader(text: string): string {
       'must be a header of your own, such as x-csrf: browsers and proxies treat this one specially',
     )
   }
+  return notInherited(name)
+}
+
+/** A request's cookies and headers stand in objects, where these names mean something even if nothing was sent. */
+function notInherited(name: string): string {
+  if (name in Object.prototype)
+    throw new TypeError('must be another name: this one means something to JavaScript')
   return name
 }
 

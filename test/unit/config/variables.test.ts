@@ -13,6 +13,11 @@ interface Cases {
   with?: Record<string, string>
 }
 
+const inherited = ['constructor', '__proto__'].map((name): [string, RegExp] => [
+  name,
+  /must be another name: this one means something to JavaScript/,
+])
+
 const durations: Cases['bad'] = [
   ['15', /lacks a unit: write 500ms, 15s/],
   ['1.5h', /must be a duration such as/],
@@ -200,7 +205,10 @@ const cases: Record<Exclude<SettingName, 'CONFIG_FILE'>, Cases> = {
   COOKIE_NAME: {
     with: { PUBLIC_URL: 'https://app.example.com' },
     good: ['__Host-shop', '__Secure-shop', 'shop_1'].map((name) => [name, name]),
-    bad: ['a b', 'a;b', 'a=b', 'ä', '"a"'].map((name) => [name, /must be a cookie name/]),
+    bad: [
+      ...['a b', 'a;b', 'a=b', 'ä', '"a"'].map((name): [string, RegExp] => [name, /must be a cookie name/]),
+      ...inherited,
+    ],
     read: ({ cookie }) => cookie.name,
   },
   COOKIE_SAMESITE: {
@@ -291,6 +299,7 @@ const cases: Record<Exclude<SettingName, 'CONFIG_FILE'>, Cases> = {
       ...['Accept', 'content-type', 'Cookie', 'sec-fetch-site', 'X-Forwarded-For'].map(
         (name): [string, RegExp] => [name, /must be a header of your own/],
       ),
+      ...inherited,
     ],
     read: ({ csrfHeader }) => csrfHeader,
   },
