@@ -1,24 +1,14 @@
 import { type ConfigFile, readConfigFile } from './config-file.ts'
 import { ConfigurationError } from './configuration-error.ts'
-import { crossChecks, doubts } from './cross-checks.ts'
-import { dependentDefaults } from './dependent-defaults.ts'
-import { checkFiles } from './file-checks.ts'
 import { type Files, systemFiles } from './files.ts'
 import { type FrontendFile, frontendFaults, frontendFiles } from './frontends.ts'
-import type { GatewayOptions, UpstreamOptions } from './options.ts'
-import { readSettings } from './read-settings.ts'
-import type { Environment, Values } from './settings.ts'
-import { checkTlsFiles } from './tls-files.ts'
-import { upstreamChecks } from './upstream-checks.ts'
-import { mergeUpstreams, parseUpstreams } from './upstreams.ts'
+import { type LoadedOptions, loadOptions } from './load-options.ts'
+import type { GatewayOptions } from './options.ts'
+import type { Environment } from './settings.ts'
 
-export interface LoadedConfig {
-  /** Of the only frontend, or of the first. */
-  options: GatewayOptions
-  /** Where there are several: each, with what they have in common. */
+export interface LoadedConfig extends LoadedOptions {
+  /** Where there are several frontends, each with what they have in common; `options` are those of the first. */
   frontends?: [GatewayOptions, ...GatewayOptions[]]
-  /** A sentence each: what works but is probably not meant. */
-  warnings: string[]
 }
 
 /**
@@ -36,7 +26,7 @@ export function loadConfig(
   const configFile = environment['CONFIG_FILE']?.trim()
   const file = configFile ? readConfigFile(configFile, files) : undefined
   return file?.frontends === undefined
-    ? loadFrom(environment, file, files, now)
+    ? loadOptions(environment, file, files, now)
     : loadFrontends(environment, file, files, now)
 }
 
@@ -44,7 +34,7 @@ function loadFrontends(environment: Environment, file: ConfigFile, files: Files,
   const entries = frontendFiles(file)
   if (typeof entries === 'string') throw new ConfigurationError([...file.faults, entries])
   const results = entries.map((entry) =>
-    attempt(() => loadFrom(without(environment, entry), entry.file, files, now)),
+    attempt(() => loadOptions(without(environment, entry), entry.file, files, now)),
   )
   const loaded = results.filter((result) => 'options' in result)
   const all = loaded.map(({ options }) => options)
@@ -71,7 +61,7 @@ function without(environment: Environment, { ownSettings }: FrontendFile): Envir
   return Object.fromEntries(Object.entries(environment).filter(([name]) => !own.has(name)))
 }
 
-function attempt(load: () => LoadedConfig): LoadedConfig | ConfigurationError {
+function attempt(load: () => LoadedOptions): LoadedOptions | ConfigurationError {
   try {
     return load()
   } catch (error) {
@@ -90,86 +80,4 @@ function named(entries: FrontendFile[], sentences: (readonly string[])[]): strin
     )
   })
   return [...new Set(all)]
-}
-
-/** The same from a file that has been read, or what stands for one. */
-export function loadFrom(
-  environment: Environment,
-  file: ConfigFile | undefined,
-  files: Files,
-  now = Date.now(),
-): LoadedConfig {
-  const production = environment['NODE_ENV'] === 'production'
-  const settings = readSettings(environment, file)
-  const defaults = dependentDefaults(settings, production && !file?.unusable)
-  const { values } = defaults
-  const inFile = file && parseUpstreams(file.upstreams, file.path, files)
-  const merged = mergeUpstreams(inFile?.upstreams ?? [], values.API_URL, settings.label('API_URL'))
-  const checked = checkFiles(settings, files)
-  const tls = checkTlsFiles(settings, files, now)
-
-  const faults = [file, settings, defaults, inFile, merged, checked, tls].flatMap(
-    (step) => step?.faults ?? [],
-  )
-  faults.push(...crossChecks({ values, label: settings.label }))
-  faults.push(...upstreamChecks(merged.upstreams, { values, label: settings.label }))
-  if (faults.length > 0) throw new ConfigurationError(faults)
-
-  const complete = values as CompleteValues
-  const warnings = [
-    ...defaults.warnings,
-    ...checked.warnings,
-    ...tls.warnings,
-    ...doubts(complete, { production, environment }),
-  ]
-  return { options: { ...toOptions(complete, merged.upstreams), diagnostics: !production }, warnings }
-}
-
-/** Where nothing is wrong, whatever has a default is there. */
-type CompleteValues = Values & {
-  [Name in 'PUBLIC_URL' | 'SESSION_KEYS' | 'COOKIE_NAME']: NonNullable<Values[Name]>
-}
-
-function toOptions(
-  values: CompleteValues,
-  upstreams: UpstreamOptions[],
-): Omit<GatewayOptions, 'diagnostics'> {
-  return {
-    publicUrl: values.PUBLIC_URL,
-    host: values.HOST,
-    port: values.PORT,
-    ...(values.TLS_CERT_FILE !== undefined &&
-      values.TLS_KEY_FILE !== undefined && {
-        tls: { certFile: values.TLS_CERT_FILE, keyFile: values.TLS_KEY_FILE },
-      }),
-    trustProxy: values.TRUST_PROXY,
-    logLevel: values.LOG_LEVEL,
-    oidc: {
-      issuer: values.OIDC_ISSUER,
-      clientId: values.OIDC_CLIENT_ID,
-      ...(values.OIDC_CLIENT_SECRET !== undefined && { clientSecret: values.OIDC_CLIENT_SECRET }),
-      ...(values.OIDC_CLIENT_PRIVATE_KEY_FILE !== undefined && {
-        clientPrivateKeyFile: values.OIDC_CLIENT_PRIVATE_KEY_FILE,
-      }),
-      scope: values.OIDC_SCOPE,
-      authorizationParams: values.OIDC_AUTHORIZATION_PARAMS ?? new URLSearchParams(),
-      timeoutMs: values.OIDC_TIMEOUT,
-    },
-    session: {
-      keys: values.SESSION_KEYS,
-      idleTimeoutMs: values.SESSION_IDLE_TIMEOUT,
-      lifetimeMs: values.SESSION_LIFETIME,
-    },
-    cookie: { name: values.COOKIE_NAME, sameSite: values.COOKIE_SAMESITE },
-    ...(values.REDIS_URL !== undefined && { redisUrl: values.REDIS_URL }),
-    refreshBeforeExpirationMs: values.REFRESH_BEFORE_EXPIRATION,
-    upstreams,
-    ...(values.STATIC_DIR !== undefined && { staticDir: values.STATIC_DIR }),
-    ...(values.FRONTEND_URL !== undefined && { frontendUrl: values.FRONTEND_URL }),
-    requireLogin: values.REQUIRE_LOGIN,
-    corsOrigins: values.CORS_ORIGINS ?? [],
-    csrfHeader: values.CSRF_HEADER,
-    ...(values.METRICS_PORT !== undefined && { metricsPort: values.METRICS_PORT }),
-    shutdown: { delayMs: values.SHUTDOWN_DELAY, timeoutMs: values.SHUTDOWN_TIMEOUT },
-  }
 }

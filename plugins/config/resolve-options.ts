@@ -1,7 +1,7 @@
 import type { BffConfiguration } from './bff-options.ts'
 import { readOptionTree } from './config-file.ts'
 import { type Files, systemFiles } from './files.ts'
-import { type LoadedConfig, loadFrom } from './load-config.ts'
+import { type LoadedOptions, loadOptions } from './load-options.ts'
 import { simplify } from './nearest.ts'
 import { serverSettings } from './server-settings.ts'
 
@@ -14,7 +14,7 @@ const source = 'the options'
  *
  * @throws ConfigurationError that lists every fault at once
  */
-export function resolveOptions(given: BffConfiguration, files: Files = systemFiles): LoadedConfig {
+export function resolveOptions(given: BffConfiguration, files: Files = systemFiles): LoadedOptions {
   const file = readOptionTree(asTree(given) as Record<string, unknown>, source)
   if (file.frontends !== undefined) {
     file.faults.push('frontends has no meaning in the options: register the plugin once for each')
@@ -23,7 +23,7 @@ export function resolveOptions(given: BffConfiguration, files: Files = systemFil
     const label = file.values.get(name)?.label
     if (label) file.faults.push(`${label} is for the server of the application to decide: remove it`)
   }
-  return loadFrom({ NODE_ENV: 'production' }, file, files)
+  return loadOptions({ NODE_ENV: 'production' }, file, files)
 }
 
 /** As it would stand in a JSON file. */
