@@ -56,8 +56,16 @@ export function recordAfter(
       ...(refreshToken !== undefined && { refreshToken }),
       ...(idToken !== undefined && { idToken }),
     },
-    apiTokens: { ...apiTokens, [target.key]: apiToken },
+    apiTokens: { ...remembered(apiTokens, now), [target.key]: apiToken },
   }
+}
+
+/** A session that asks for ever new tokens doesn't grow for ever. Longer than whoever still looks at a token waits. */
+const forgetAfterMs = 3_600_000
+
+function remembered(apiTokens: Record<string, ApiToken> = {}, now: number): Record<string, ApiToken> {
+  const entries = Object.entries(apiTokens)
+  return Object.fromEntries(entries.filter(([, { expiresAt = now }]) => now - expiresAt < forgetAfterMs))
 }
 
 /** Who it is, for logs and pages. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { displayName, type SessionRecord } from '../../../plugins/oidc-session/session-record.ts'
+import { displayName, recordAfter, type SessionRecord } from '../../../plugins/oidc-session/session-record.ts'
+import { tokenTarget } from '../../../plugins/oidc-session/token-target.ts'
 
 function nameWith(claims: Record<string, unknown>): string {
   return displayName({ claims, subject: 'the-sub' } as SessionRecord)
@@ -12,4 +13,34 @@ test('a user is called by name, else by user name, else by mail address, else by
   assert.equal(nameWith({ ...claims, name: '' }), 'alice')
   assert.equal(nameWith({ ...claims, name: 1, preferred_username: null }), 'a@example.test')
   assert.equal(nameWith({}), 'the-sub')
+})
+
+test('tokens for single APIs are forgotten an hour after their expiry, so that a session does not grow for ever', () => {
+  const record: SessionRecord = {
+    issuer: 'https://issuer.test',
+    subject: 'the-sub',
+    sid: 'the-sid',
+    claims: {},
+    createdAt: 0,
+    tokenSet: { accessToken: 'own', tokenType: 'Bearer', obtainedAt: 0 },
+    renewals: 0,
+  }
+  const after = (before: SessionRecord, api: string, now: number, expiresInMs?: number) =>
+    recordAfter(
+      before,
+      {
+        accessToken: `token for ${api}`,
+        tokenType: 'Bearer',
+        ...(expiresInMs !== undefined && { expiresInMs }),
+      },
+      { requestedAt: now, now, target: tokenTarget({ audience: api }) },
+    )
+  const names = ({ apiTokens = {} }: SessionRecord) =>
+    Object.values(apiTokens).map(({ accessToken }) => accessToken)
+
+  const first = after(after(record, 'a', 0, 60_000), 'of unknown lifetime', 0)
+  const later = after(first, 'b', 60_000 + 3_599_999, 60_000)
+  assert.deepEqual(names(later), ['token for a', 'token for of unknown lifetime', 'token for b'])
+  const atLast = after(later, 'b', 60_000 + 3_600_000, 60_000)
+  assert.deepEqual(names(atLast), ['token for of unknown lifetime', 'token for b'])
 })
