@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { renewedRecord } from '../../support/renewed-record.ts'
-import { accessToken, createWorld, failed, granted, refused, rejectsWith, settle } from './support.ts'
+import {
+  accessToken,
+  createWorld,
+  failed,
+  freezeHolder,
+  granted,
+  refused,
+  rejectsWith,
+  settle,
+} from './support.ts'
 
 const usable = 50_000
 const unusable = 5_000
@@ -206,15 +215,11 @@ test('invalid_grant does not end a session for which somebody stored newer token
 })
 
 test('invalid_grant that comes after the lock has lapsed is no reason to end what another may be renewing', async () => {
-  const { startGateway, signIn, issuer, logger, clock, sessions } = createWorld()
+  const world = createWorld()
+  const { startGateway, signIn, issuer, logger, sessions } = world
   const session = await signIn(unusable)
-  const toFrozen = issuer.hold()
+  const { frozen, answer: toFrozen } = await freezeHolder(world, session)
   const toNext = issuer.hold()
-  const frozen = startGateway()
-  const late = rejectsWith(frozen.withUsableToken(session, logger), 'BFF_ISSUER_UNAVAILABLE')
-  await settle()
-  await clock.advance(15_000)
-  await late
   const waiting = startGateway().withUsableToken(session, logger)
   await settle()
   assert.equal(issuer.spent.length, 2)

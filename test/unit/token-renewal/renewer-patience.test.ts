@@ -6,6 +6,7 @@ import {
   accessToken,
   createWorld,
   failed,
+  freezeHolder,
   granted,
   isSettled,
   issuerTimeoutMs,
@@ -239,14 +240,10 @@ test('a write that got through although its answer was lost is recognised as our
 })
 
 test('tokens that a faster holder has overtaken are dropped quietly, for revoking them might revoke its own', async () => {
-  const { startGateway, signIn, issuer, logger, clock, sessions } = createWorld()
+  const world = createWorld()
+  const { startGateway, signIn, issuer, logger, sessions } = world
   const session = await signIn(unusable)
-  const toFrozen = issuer.hold()
-  const frozen = startGateway()
-  const late = rejectsWith(frozen.withUsableToken(session, logger), 'BFF_ISSUER_UNAVAILABLE')
-  await settle()
-  await clock.advance(15_000)
-  await late
+  const { frozen, answer: toFrozen } = await freezeHolder(world, session)
   await startGateway().withUsableToken(session, logger)
   toFrozen(granted('overtaken'))
   await frozen.idle()
@@ -256,15 +253,11 @@ test('tokens that a faster holder has overtaken are dropped quietly, for revokin
 })
 
 test('a new refresh token is kept although a holder whose lock had lapsed stored tokens without one meanwhile', async () => {
-  const { startGateway, signIn, issuer, logger, clock, sessions } = createWorld()
+  const world = createWorld()
+  const { startGateway, signIn, issuer, logger, sessions } = world
   const session = await signIn(unusable)
-  const toFrozen = issuer.hold()
+  const { frozen, answer: toFrozen } = await freezeHolder(world, session)
   const toNext = issuer.hold()
-  const frozen = startGateway()
-  const late = rejectsWith(frozen.withUsableToken(session, logger), 'BFF_ISSUER_UNAVAILABLE')
-  await settle()
-  await clock.advance(15_000)
-  await late
   const waiting = startGateway().withUsableToken(session, logger)
   await settle()
   const unrotated = { accessToken: 'unrotated', tokenType: 'Bearer', expiresInMs: 300_000 }

@@ -216,6 +216,18 @@ export async function settle(): Promise<void> {
   for (let i = 0; i < 10; i++) await turn()
 }
 
+/** A gateway whose grant is still unanswered when its lock has lapsed, so that the next one may begin. */
+export async function freezeHolder(world: ReturnType<typeof createWorld>, session: Session) {
+  const { startGateway, issuer, logger, clock } = world
+  const answer = issuer.hold()
+  const frozen = startGateway()
+  const late = rejectsWith(frozen.withUsableToken(session, logger), 'BFF_ISSUER_UNAVAILABLE')
+  await settle()
+  await clock.advance(3 * issuerTimeoutMs)
+  await late
+  return { frozen, answer }
+}
+
 /** Whether a promise has come to an end by now. */
 export async function isSettled(promise: Promise<unknown>): Promise<boolean> {
   const pending = Symbol('pending')
