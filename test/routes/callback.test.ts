@@ -114,6 +114,35 @@ test('a code that is missing, repeated, wrong or of another login is rejected', 
   for (const fault of faults) await assertRejected(browser, fault(await newBrowserCallback(browser)))
 })
 
+test('where an issuer ignores PKCE the nonce tells a code of another login, whose tokens are used for nothing', async (t) => {
+  const { newBrowser, issuer } = await startInjectGateway(t)
+  const browser = newBrowser()
+  const other = parametersOf(await newBrowserCallback(newBrowser()))
+  const url = await browser.beginLogin()
+  const callback = await browser.authorize(url)
+  // At such an issuer any code goes with any verifier.
+  const { AuthorizationCode } = issuer.provider
+  const find = AuthorizationCode.find.bind(AuthorizationCode)
+  t.mock.method(AuthorizationCode, 'find', async (...args: Parameters<typeof find>) => {
+    const challenge = url.searchParams.get('code_challenge')
+    return Object.assign((await find(...args)) ?? {}, { codeChallenge: challenge })
+  })
+  const asked: string[] = []
+  issuer.provider.use(async (ctx, next) => {
+    asked.push(ctx.path)
+    await next()
+  })
+
+  await assertRejected(browser, withParameters(callback, { code: other.code }))
+
+  assert.deepEqual(
+    issuer.events.grants('authorization_code').map(({ outcome }) => outcome),
+    ['success'],
+  )
+  // No UserInfo, nothing revoked.
+  assert.deepEqual(asked, ['/token'])
+})
+
 test('an answer in the name of another issuer, or of none, is rejected', async (t) => {
   const { newBrowser, issuer } = await startInjectGateway(t)
   const browser = newBrowser()
