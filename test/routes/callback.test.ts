@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { StoreUnavailableError } from '../../plugins/session-store/store.ts'
 import { assertError } from '../support/assert-error.ts'
+import { metadataPath, startFaultyIssuer } from '../support/faulty-issuer.ts'
 import { type InjectBrowser, locationOf, setCookies } from '../support/inject-browser.ts'
-import { startInjectGateway } from '../support/inject-gateway.ts'
+import { newKey, startInjectGateway } from '../support/inject-gateway.ts'
 
 const loginUrl = '/bff/login'
 
@@ -154,6 +155,29 @@ test('an answer in the name of another issuer, or of none, is rejected', async (
   ]
   for (const fault of faults) await assertRejected(browser, fault(await newBrowserCallback(browser)))
   assert.equal(issuer.events.grants('authorization_code').length, 0)
+})
+
+test('a code goes to no other issuer than its login was begun at, though neither says whose answer it is', async (t) => {
+  const [before, after] = [await startFaultyIssuer(), await startFaultyIssuer()]
+  t.after(() => Promise.all([before.close(), after.close()]))
+  for (const issuer of [before, after]) {
+    issuer.rewrite(metadataPath, (metadata) => {
+      delete metadata['authorization_response_iss_parameter_supported']
+    })
+  }
+  // OIDC_ISSUER was changed while a login was under way.
+  const env = { SESSION_KEYS: newKey() }
+  const { newBrowser, publicUrl } = await startInjectGateway(t, { issuer: before, env })
+  const changed = await startInjectGateway(t, { issuer: after, env })
+  const browser = newBrowser()
+  const callback = withParameters(await newBrowserCallback(browser), { iss: undefined })
+  const cookie = browser.cookies.headerFor(publicUrl) ?? ''
+
+  const response = await changed.newBrowser().call(callback, { headers: { cookie } })
+
+  assertError(response, 400, 'BFF_LOGIN_REJECTED', { loginUrl })
+  assert.deepEqual(after.events.grants('authorization_code'), [])
+  assert.equal((await browser.open(callback)).statusCode, 302)
 })
 
 test('a user who cancels is offered to log in again', async (t) => {
