@@ -60,7 +60,7 @@ test('a state that is missing, wrong, repeated or odd is rejected', async (t) =>
 })
 
 test('a state is used once, also by somebody who kept the cookie', async (t) => {
-  const { newBrowser } = await startInjectGateway(t)
+  const { newBrowser, issuer } = await startInjectGateway(t)
   const browser = newBrowser()
   const callback = await browser.authorize(await browser.beginLogin())
   const cookie = browser.cookies.headerFor(new URL('http://localhost:3000/')) ?? ''
@@ -72,6 +72,8 @@ test('a state is used once, also by somebody who kept the cookie', async (t) => 
   assert.ok(setCookies(replayed).every((value) => value.startsWith('bff-tx-')))
   // Whoever is signed in stays so.
   await assertRejectedButSignedIn(browser, callback)
+  // Nor was the issuer asked, which would have refused the code.
+  assert.equal(issuer.events.grants('authorization_code').length, 1)
 })
 
 test('tokens that no store will keep are revoked: nobody could ever use them', async (t) => {
