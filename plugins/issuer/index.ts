@@ -1,6 +1,7 @@
 import fp from 'fastify-plugin'
 import type { Clock } from '../clock.ts'
 import { createIssuer, type Issuer, type IssuerOptions } from './issuer.ts'
+import { issuerLog } from './issuer-log.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -11,9 +12,7 @@ declare module 'fastify' {
 export default fp<IssuerOptions & { clock: Clock }>(
   async (app, { clock, ...options }) => {
     const closing = new AbortController()
-    const issuer = createIssuer(options, clock, (error, retryInMs) => {
-      app.log.warn({ event: 'issuer.unreachable', err: error, retryInMs }, 'Discovery of the issuer failed')
-    })
+    const issuer = createIssuer(options, clock, issuerLog(app.log))
     app.decorate('issuer', issuer)
     // Not awaited: an issuer that is down delays readiness, not the start.
     app.addHook('onListen', async () => void issuer.learn(closing.signal))

@@ -6,10 +6,12 @@ import type { GrantedTokens } from '../oidc-session/token-set.ts'
 import type { TokenParameters } from '../oidc-session/token-target.ts'
 import type { ClientCredentials } from './client-authentication.ts'
 import { discover } from './discovery.ts'
+import { endpoint } from './endpoint.ts'
 import { failureReason } from './grant-failure.ts'
 import { createGrants, type GrantOutcome, grantedTokens } from './grants.ts'
 import { type LogoutNotice, LogoutTokenError, verifyLogoutToken } from './logout-token.ts'
 import { createMetadataSource } from './metadata-source.ts'
+import { type PkceSupport, pkceSupport } from './pkce-support.ts'
 import { fetchUserInfo } from './user-info.ts'
 
 export interface IssuerOptions extends ClientCredentials {
@@ -114,17 +116,26 @@ export class LoginError extends Error {
   }
 }
 
-export function createIssuer(
-  options: IssuerOptions,
-  clock: Clock,
-  onUnreachable: (error: unknown, retryInMs: number) => void,
-): Issuer {
-  const metadata = createMetadataSource(() => discover(options), clock, onUnreachable)
+/** What is worth a line in the log. */
+export interface IssuerEvents {
+  unreachable(error: unknown, retryInMs: number): void
+  /** Its metadata were fetched, as they are now and then. */
+  learned(pkce: PkceSupport): void
+}
+
+export function createIssuer(options: IssuerOptions, clock: Clock, events: IssuerEvents): Issuer {
+  const metadata = createMetadataSource(fetchMetadata, clock, events.unreachable)
   const known = () =>
     metadata.get().catch((cause: unknown) => {
       throw new GatewayError('BFF_ISSUER_UNAVAILABLE', { cause })
     })
   let keys: { uri: string | undefined; get: JWTVerifyGetKey } | undefined
+
+  async function fetchMetadata() {
+    const configurations = await discover(options)
+    events.learned(pkceSupport(configurations.interactive.serverMetadata()))
+    return configurations
+  }
 
   return {
     clientId: options.clientId,
@@ -179,7 +190,9 @@ export function createIssuer(
 
     endSessionUrl({ idToken, postLogoutRedirectUri, state }) {
       const interactive = metadata.known()?.interactive
-      if (interactive?.serverMetadata().end_session_endpoint === undefined) return undefined
+      // One that is no URL is as good as none: the session here has ended by now.
+      const named = interactive?.serverMetadata().end_session_endpoint
+      if (!interactive || !endpoint(named, options.issuer)) return undefined
       return oidc.buildEndSessionUrl(interactive, {
         post_logout_redirect_uri: postLogoutRedirectUri.href,
         state,
@@ -209,9 +222,8 @@ export function createIssuer(
 
 /** The issuer's keys, fetched when they are needed. */
 function keySet(jwksUri: string | undefined, { issuer, timeoutMs }: IssuerOptions): JWTVerifyGetKey {
-  const url = URL.parse(jwksUri ?? '')
-  // Whoever sits between could hand out keys of his own.
-  const isTrusted = url?.protocol === 'https:' || url?.protocol === issuer.protocol
-  if (!url || !isTrusted) throw new LogoutTokenError('The issuer has no keys to check with')
+  // By plain http, whoever sits between could hand out keys of his own.
+  const url = endpoint(jwksUri, issuer)
+  if (!url) throw new LogoutTokenError('The issuer has no keys to check with')
   return createRemoteJWKSet(url, { timeoutDuration: timeoutMs })
 }

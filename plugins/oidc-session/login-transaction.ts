@@ -2,6 +2,8 @@ import { createHash, randomBytes } from 'node:crypto'
 
 /** One login on its way, in a cookie of its own so that parallel tabs don't disturb each other. Single use. */
 export interface LoginTransaction {
+  /** At which it was begun, as it is configured. @see https://www.rfc-editor.org/rfc/rfc9700#section-4.4.2 */
+  issuer: string
   state: string
   nonce: string
   /** @see https://www.rfc-editor.org/rfc/rfc7636#section-4.1 */
@@ -22,7 +24,7 @@ export const transactionLifetimeMs = 10 * 60_000
 export const maxOpenTransactions = 5
 
 export function beginTransaction(
-  login: Pick<LoginTransaction, 'returnUrl' | 'silent' | 'inFrame' | 'maxAgeSeconds'>,
+  login: Pick<LoginTransaction, 'issuer' | 'returnUrl' | 'silent' | 'inFrame' | 'maxAgeSeconds'>,
   now: number,
 ): LoginTransaction {
   const random = () => randomBytes(32).toString('base64url')
@@ -43,9 +45,9 @@ export function isTransactionCookie(sessionCookieName: string, name: string): bo
 
 /** The content of a sealed cookie as a transaction. It was sealed by us, so this guards against older versions. */
 export function readTransaction(content: Record<string, unknown>): LoginTransaction | undefined {
-  const { state, nonce, codeVerifier, returnUrl, startedAt } = content
+  const { issuer, state, nonce, codeVerifier, returnUrl, startedAt } = content
   const complete =
-    [state, nonce, codeVerifier, returnUrl].every((text) => typeof text === 'string') &&
+    [issuer, state, nonce, codeVerifier, returnUrl].every((text) => typeof text === 'string') &&
     typeof startedAt === 'number'
   return complete ? (content as unknown as LoginTransaction) : undefined
 }

@@ -24,8 +24,9 @@ export interface Client {
 export type OutgoingHeaders = Record<string, string | string[]>
 
 /**
- * Credentials of the browser, which are the gateway's business, what the gateway says by itself, and what makes
- * some frameworks serve another path than that of the request line.
+ * Credentials of the browser, which are the gateway's business, what the gateway says by itself, what only a proxy
+ * could know of the client (its address, its certificate by RFC 9440), and what makes some frameworks serve another
+ * path than that of the request line.
  */
 const replaced = new Set([
   'cookie',
@@ -34,6 +35,10 @@ const replaced = new Set([
   'expect',
   'forwarded',
   'x-real-ip',
+  'x-client-ip',
+  'true-client-ip',
+  'client-cert',
+  'client-cert-chain',
   'x-original-url',
   'x-rewrite-url',
 ])

@@ -29,6 +29,7 @@ export async function beginLogin(
   const maxAge = parameters.get('max_age')
   const transaction = beginTransaction(
     {
+      issuer: oidc.issuer.href,
       returnUrl,
       silent,
       inFrame: silent && returnUrl === silentLoginCallbackPath(publicUrl),

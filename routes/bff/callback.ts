@@ -26,7 +26,7 @@ const silentRefusals = new Set([
 
 /** Finishes the login: everything that came back is checked before there is a session. */
 export async function callback(app: FastifyInstance, options: RouteOptions): Promise<void> {
-  const { publicUrl, requireLogin, clock } = options
+  const { publicUrl, oidc, requireLogin, clock } = options
   app.get(
     '/bff/callback',
     { config: { navigation: true }, exposeHeadRoute: false },
@@ -116,7 +116,8 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
   function openTransaction(request: CallbackRequest): LoginTransaction {
     const { state } = request.query
     const transaction = typeof state === 'string' ? app.browserCookies.transaction(request, state) : undefined
-    if (transaction?.state !== state || !transaction) {
+    // An issuer that doesn't say in its answers whose they are must not be given the code of another.
+    if (transaction?.state !== state || transaction?.issuer !== oidc.issuer.href) {
       throw new GatewayError('BFF_LOGIN_REJECTED', {
         details: 'This login was not begun in this browser, or too long ago',
       })

@@ -103,6 +103,7 @@ const redirects: [from: string, to: string][] = [
   ['UPSTREAM/v1/y', '/api/y'],
   ['y', 'y'],
   ['https://login.example.com/', 'https://login.example.com/'],
+  ['https://login.example.com/v1/y', 'https://login.example.com/v1/y'],
 ]
 
 for (const [from, to] of redirects) {

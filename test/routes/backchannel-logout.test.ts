@@ -225,6 +225,24 @@ test('a notice says what it is, or nothing of it', async (t) => {
   assert.ok(await isSignedIn(browser))
 })
 
+test('what else a notice says, and the form that brings it, is ignored', async (t) => {
+  const world = await start(t)
+  const { issuer, browser, sid } = world
+  const more = {
+    auth_time: 'never',
+    azp: 'another',
+    toe: 1,
+    'https://example.com/x': { nonce: 'n' },
+    typ: 'x',
+  }
+  const events = { [logoutEvent]: { reason: 'x' }, 'http://schemas.openid.net/event/other': {} }
+  const token = await issuer.sign(logoutClaims(issuer, { sid, sub: 'alice', events, ...more }), { cty: 'x' })
+
+  assertDone(await post(world, `nonce=n&logout_token=${token}&sid=another&iss=x&logout_token2=x`, form))
+
+  assert.equal(await isSignedIn(browser), false)
+})
+
 test('only the keys of the issuer sign, and only with what it signs ID tokens with', async (t) => {
   const world = await start(t)
   const { issuer, sid, app } = world

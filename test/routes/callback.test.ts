@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { StoreUnavailableError } from '../../plugins/session-store/store.ts'
 import { assertError } from '../support/assert-error.ts'
+import { metadataPath, startFaultyIssuer } from '../support/faulty-issuer.ts'
 import { type InjectBrowser, locationOf, setCookies } from '../support/inject-browser.ts'
-import { startInjectGateway } from '../support/inject-gateway.ts'
+import { newKey, startInjectGateway } from '../support/inject-gateway.ts'
 
 const loginUrl = '/bff/login'
 
@@ -59,7 +60,7 @@ test('a state that is missing, wrong, repeated or odd is rejected', async (t) =>
 })
 
 test('a state is used once, also by somebody who kept the cookie', async (t) => {
-  const { newBrowser } = await startInjectGateway(t)
+  const { newBrowser, issuer } = await startInjectGateway(t)
   const browser = newBrowser()
   const callback = await browser.authorize(await browser.beginLogin())
   const cookie = browser.cookies.headerFor(new URL('http://localhost:3000/')) ?? ''
@@ -71,6 +72,8 @@ test('a state is used once, also by somebody who kept the cookie', async (t) => 
   assert.ok(setCookies(replayed).every((value) => value.startsWith('bff-tx-')))
   // Whoever is signed in stays so.
   await assertRejectedButSignedIn(browser, callback)
+  // Nor was the issuer asked, which would have refused the code.
+  assert.equal(issuer.events.grants('authorization_code').length, 1)
 })
 
 test('tokens that no store will keep are revoked: nobody could ever use them', async (t) => {
@@ -114,6 +117,35 @@ test('a code that is missing, repeated, wrong or of another login is rejected', 
   for (const fault of faults) await assertRejected(browser, fault(await newBrowserCallback(browser)))
 })
 
+test('where an issuer ignores PKCE the nonce tells a code of another login, whose tokens are used for nothing', async (t) => {
+  const { newBrowser, issuer } = await startInjectGateway(t)
+  const browser = newBrowser()
+  const other = parametersOf(await newBrowserCallback(newBrowser()))
+  const url = await browser.beginLogin()
+  const callback = await browser.authorize(url)
+  // At such an issuer any code goes with any verifier.
+  const { AuthorizationCode } = issuer.provider
+  const find = AuthorizationCode.find.bind(AuthorizationCode)
+  t.mock.method(AuthorizationCode, 'find', async (...args: Parameters<typeof find>) => {
+    const challenge = url.searchParams.get('code_challenge')
+    return Object.assign((await find(...args)) ?? {}, { codeChallenge: challenge })
+  })
+  const asked: string[] = []
+  issuer.provider.use(async (ctx, next) => {
+    asked.push(ctx.path)
+    await next()
+  })
+
+  await assertRejected(browser, withParameters(callback, { code: other.code }))
+
+  assert.deepEqual(
+    issuer.events.grants('authorization_code').map(({ outcome }) => outcome),
+    ['success'],
+  )
+  // No UserInfo, nothing revoked.
+  assert.deepEqual(asked, ['/token'])
+})
+
 test('an answer in the name of another issuer, or of none, is rejected', async (t) => {
   const { newBrowser, issuer } = await startInjectGateway(t)
   const browser = newBrowser()
@@ -125,6 +157,29 @@ test('an answer in the name of another issuer, or of none, is rejected', async (
   ]
   for (const fault of faults) await assertRejected(browser, fault(await newBrowserCallback(browser)))
   assert.equal(issuer.events.grants('authorization_code').length, 0)
+})
+
+test('a code goes to no other issuer than its login was begun at, though neither says whose answer it is', async (t) => {
+  const [before, after] = [await startFaultyIssuer(), await startFaultyIssuer()]
+  t.after(() => Promise.all([before.close(), after.close()]))
+  for (const issuer of [before, after]) {
+    issuer.rewrite(metadataPath, (metadata) => {
+      delete metadata['authorization_response_iss_parameter_supported']
+    })
+  }
+  // OIDC_ISSUER was changed while a login was under way.
+  const env = { SESSION_KEYS: newKey() }
+  const { newBrowser, publicUrl } = await startInjectGateway(t, { issuer: before, env })
+  const changed = await startInjectGateway(t, { issuer: after, env })
+  const browser = newBrowser()
+  const callback = withParameters(await newBrowserCallback(browser), { iss: undefined })
+  const cookie = browser.cookies.headerFor(publicUrl) ?? ''
+
+  const response = await changed.newBrowser().call(callback, { headers: { cookie } })
+
+  assertError(response, 400, 'BFF_LOGIN_REJECTED', { loginUrl })
+  assert.deepEqual(after.events.grants('authorization_code'), [])
+  assert.equal((await browser.open(callback)).statusCode, 302)
 })
 
 test('a user who cancels is offered to log in again', async (t) => {
@@ -192,7 +247,7 @@ test('a browser that navigates is shown a page that offers to log in again, noth
   assert.equal(response.headers['content-type'], 'text/html; charset=utf-8')
   assert.equal(response.headers['cache-control'], 'no-store')
   assert.equal(response.headers['location'], undefined)
-  assert.match(response.body, /<a href="\/shop\/bff\/login">/)
+  assert.deepEqual(response.body.match(/\b(href|src|action)=[^ >]*/g), ['href="/shop/bff/login"'])
   assert.doesNotMatch(response.body, /<script|<img|http-equiv|refresh/i)
 })
 

@@ -82,6 +82,9 @@ test('metadata of another issuer, or that are none, are not taken for its own', 
     (_metadata, ctx) => Object.assign(ctx, { body: '<p>hello' }),
     (_metadata, ctx) => Object.assign(ctx, { status: 500 }),
     (_metadata, ctx) => Object.assign(ctx, { body: {} }),
+    (metadata) => Object.assign(metadata, { authorization_endpoint: undefined }),
+    (metadata) => Object.assign(metadata, { authorization_endpoint: 'javascript:alert(1)' }),
+    (metadata) => Object.assign(metadata, { token_endpoint: 'nonsense' }),
   ]
   for (const fault of faults) {
     issuer.rewrite(metadataPath, fault)
@@ -92,6 +95,40 @@ test('metadata of another issuer, or that are none, are not taken for its own', 
   }
   issuer.rewrite(metadataPath)
   assert.equal((await newBrowser().signIn()).statusCode, 302)
+})
+
+test('an issuer that supports no PKCE is warned of once, and one that is silent on it is mentioned', async (t) => {
+  const issuer = await startFaultyIssuer()
+  t.after(() => issuer.close())
+  const clock = createFakeClock(Date.now())
+  for (const [methods, level, event] of [
+    [['plain'], 40, 'issuer.pkce.unsupported'],
+    [undefined, 30, 'issuer.pkce.unsaid'],
+    [['plain', 'S256'], undefined, undefined],
+  ] as const) {
+    let asked = 0
+    issuer.rewrite(metadataPath, (metadata) => {
+      asked++
+      metadata['code_challenge_methods_supported'] = methods
+    })
+    const { newBrowser, log } = await startInjectGateway(t, { issuer, extras: { clock } })
+    // Whatever it says, S256 it is.
+    const { searchParams } = await newBrowser().beginLogin()
+    assert.equal(searchParams.get('code_challenge_method'), 'S256')
+    await clock.advance(3_600_000)
+    await newBrowser().beginLogin()
+    await until(() => asked === 2)
+    await newBrowser().signIn()
+
+    const lines = log()
+      .split('\n')
+      .filter((line) => line.includes('issuer.pkce'))
+      .map((line) => JSON.parse(line))
+    assert.deepEqual(
+      lines.map((line) => [line.level, line.event]),
+      event ? [[level, event]] : [],
+    )
+  }
 })
 
 test('an issuer that fails once it is known makes the gateway neither unready nor anybody signed out', async (t) => {

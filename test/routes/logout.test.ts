@@ -157,6 +157,22 @@ test('an issuer without a logout or revocation endpoint is no obstacle', async (
   assert.equal((await browser.call('/bff/user')).statusCode, 401)
 })
 
+test('a logout endpoint that is no URL for a browser is taken for none', async (t) => {
+  const issuer = await startFaultyIssuer()
+  t.after(() => issuer.close())
+  for (const endpoint of ['nonsense', '/session/end', 'javascript:alert(1)', 'ftp://localhost/', 7, null]) {
+    issuer.rewrite(metadataPath, (metadata) => Object.assign(metadata, { end_session_endpoint: endpoint }))
+    const { newBrowser } = await startInjectGateway(t, { issuer })
+    const browser = newBrowser()
+    await browser.signIn()
+
+    const response = await browser.open('/bff/logout?returnUrl=/bye')
+
+    assert.deepEqual([response.statusCode, locationOf(response)], [302, '/bye'], String(endpoint))
+    assert.equal((await browser.call('/bff/user')).statusCode, 401)
+  }
+})
+
 test('a logout succeeds here when the issuer does not take the token back, or is down', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())

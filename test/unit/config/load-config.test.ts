@@ -184,6 +184,18 @@ test('a login that is required for no frontend is worth a warning', () => {
   assert.deepEqual(load({ REQUIRE_LOGIN: 'true', FRONTEND_URL: 'http://localhost:5173' }).warnings, [])
 })
 
+test('users and the issuer are reached by https, or on this machine', () => {
+  for (const name of ['PUBLIC_URL', 'OIDC_ISSUER']) {
+    assert.throws(
+      () => load({ [name]: 'http://app.example.com' }),
+      new RegExp(`${name} must begin with https`),
+    )
+    assert.doesNotThrow(() => load({ [name]: 'https://app.example.com' }))
+    for (const host of ['localhost', '127.0.0.1', '[::1]'])
+      assert.doesNotThrow(() => load({ [name]: `http://${host}:4000` }))
+  }
+})
+
 test('a plain http origin on another host is worth a warning', () => {
   assert.match(
     load({ CORS_ORIGINS: 'http://app.example.com' }).warnings.join(),

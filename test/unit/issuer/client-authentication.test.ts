@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { decodeProtectedHeader, jwtVerify } from 'jose'
+import { jwtVerify } from 'jose'
 import {
   type ClientCredentials,
   clientAuthentication,
@@ -69,8 +69,8 @@ test('of a JWKS the private key signs, under its own kid and alg', async (t) => 
 
   const { body } = await sent({ clientPrivateKeyFile: fileOf(t, content) })
 
-  const { kid, alg } = decodeProtectedHeader(body['client_assertion'] ?? '')
-  assert.deepEqual({ kid, alg }, { kid: 'mine', alg: 'PS256' })
+  const { protectedHeader } = await jwtVerify(body['client_assertion'] ?? '', rsa.publicKey)
+  assert.deepEqual([protectedHeader.kid, protectedHeader.alg], ['mine', 'PS256'])
 })
 
 test('a file without a private key is an error that says so, and nothing of what is in it', async (t) => {

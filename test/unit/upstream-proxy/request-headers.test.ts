@@ -78,6 +78,10 @@ const removed: Record<string, string[]> = {
     'x-forwarded-client-cert',
     'x-forwarded-user',
     'x-real-ip',
+    'x-client-ip',
+    'true-client-ip',
+    'client-cert',
+    'client-cert-chain',
   ],
   'names that pass for others where - and _ are the same': [
     'x_forwarded_for',
