@@ -1,3 +1,5 @@
+import { cookiePairs, nameOf } from '../session-cookie/cookie-pairs.ts'
+
 export interface CookieRules {
   /** Names that may pass. */
   names: readonly string[]
@@ -7,11 +9,8 @@ export interface CookieRules {
 
 /** What of a `Cookie` header passes to the upstream, if anything. */
 export function passedCookies(header: string | undefined, rules: CookieRules): string | undefined {
-  if (header === undefined || rules.names.length === 0) return undefined
-  const passed = header
-    .split(';')
-    .map((pair) => pair.trim())
-    .filter((pair) => mayPass(pair, rules))
+  if (rules.names.length === 0) return undefined
+  const passed = cookiePairs(header).filter((pair) => mayPass(pair, rules))
   return passed.length > 0 ? passed.join('; ') : undefined
 }
 
@@ -22,7 +21,7 @@ export function passedCookies(header: string | undefined, rules: CookieRules): s
  * @param cookie begins with its name, as in `Cookie` and `Set-Cookie`
  */
 export function mayPass(cookie: string, { names, sessionCookie }: CookieRules): boolean {
-  const name = (cookie.split('=', 1)[0] ?? '').trim()
+  const name = nameOf(cookie)
   return names.includes(name) && !isOwnCookie(name, sessionCookie)
 }
 

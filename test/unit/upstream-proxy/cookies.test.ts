@@ -22,6 +22,13 @@ test('names are told apart by their case', () => {
   assert.equal(passed('Theme=1', 'theme'), undefined)
 })
 
+test('blanks are no part of a name, other white space is: no cookie gets a prefix that it was not set with', () => {
+  assert.equal(passed(' __Host-theme\t=1 ', '__Host-theme'), '__Host-theme\t=1')
+  for (const blank of ['\xa0', '\v', '\f', '\ufeff', '\u2003']) {
+    assert.equal(passed(`${blank}__Host-theme=1; __Host-theme${blank}=1`, '__Host-theme'), undefined)
+  }
+})
+
 test('the header is left out where no cookie passes', () => {
   for (const header of [undefined, '', ';', 'x=1']) assert.equal(passed(header, 'theme'), undefined)
   assert.equal(passed('theme=1'), undefined)
