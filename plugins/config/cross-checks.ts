@@ -66,6 +66,13 @@ export function doubts(
       'REDIS_URL is not set: sessions live in the memory of this process, are lost when it ends and not shared with others',
     )
   }
+  // RFC 10017 section 6.1.3.1. A script in the frontend could begin a login of its own and redeem its code elsewhere.
+  const { OIDC_CLIENT_SECRET: secret, OIDC_CLIENT_PRIVATE_KEY_FILE: key } = values
+  if (secret === undefined && key === undefined && production) {
+    warnings.push(
+      'Neither OIDC_CLIENT_SECRET nor OIDC_CLIENT_PRIVATE_KEY_FILE is set: as a public client anybody can redeem codes and refresh tokens in the name of the gateway, so register a confidential one',
+    )
+  }
   if (values.FRONTEND_URL !== undefined && production) {
     warnings.push(
       'FRONTEND_URL is set: a development server gives out source code and is slow, prefer STATIC_DIR in production',

@@ -91,7 +91,7 @@ export const settings = {
     parse: parse.line,
     secret: true,
     meaning:
-      'Client secret: `client_secret_basic`, or `client_secret_post` when the issuer supports only that. Without a secret or key the gateway is a public client',
+      'Client secret: `client_secret_basic`, or `client_secret_post` when the issuer supports only that. Without a secret or key the gateway is a public client, which is not for production',
     show: ({ oidc }) => oidc.clientSecret && mask,
   },
   OIDC_CLIENT_PRIVATE_KEY_FILE: {
