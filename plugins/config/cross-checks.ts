@@ -8,9 +8,9 @@ export function crossChecks({ values, label }: Pick<ReadSettings, 'values' | 'la
   const faults: string[] = []
   const https = values.PUBLIC_URL && values.PUBLIC_URL.protocol === 'https:'
 
-  if (https === false && /^__(host|secure)-/i.test(values.COOKIE_NAME ?? '')) {
+  if (https === false && /^__(host|secure|http)-/i.test(values.COOKIE_NAME ?? '')) {
     faults.push(
-      `${label('COOKIE_NAME')} begins with __Host- or __Secure-, which browsers accept on https only: give PUBLIC_URL https or choose a name such as bff`,
+      `${label('COOKIE_NAME')} begins with __Host-, __Secure- or __Http-, which browsers accept on https only: give PUBLIC_URL https or choose a name such as bff`,
     )
   }
   if (https === false && values.COOKIE_SAMESITE === 'none') {

@@ -144,7 +144,7 @@ export const settings = {
   COOKIE_NAME: {
     parse: parse.cookieName,
     defaultText: '`__Host-bff` on https, `bff` on http',
-    meaning: 'Name of the session cookie; `__Host-` and `__Secure-` need https',
+    meaning: 'Name of the session cookie; `__Host-`, `__Secure-` and `__Http-` need https',
     show: ({ cookie }) => cookie.name,
   },
   COOKIE_SAMESITE: {

@@ -135,8 +135,9 @@ test('a value with line breaks stays in one line of the message', () => {
 
 test('rules between variables', () => {
   const https = { PUBLIC_URL: 'https://app.example.com' }
-  assertFault(() => load({ COOKIE_NAME: '__Host-shop' }), /^COOKIE_NAME begins with __Host- or __Secure-/)
+  assertFault(() => load({ COOKIE_NAME: '__Host-shop' }), /^COOKIE_NAME begins with __Host-, __Secure- or/)
   assertFault(() => load({ COOKIE_NAME: '__SECURE-shop' }), /^COOKIE_NAME begins with/)
+  assertFault(() => load({ COOKIE_NAME: '__Http-shop' }), /^COOKIE_NAME begins with/)
   assertFault(() => load({ COOKIE_SAMESITE: 'none' }), /^COOKIE_SAMESITE is none/)
   assert.ok(load({ ...https, COOKIE_NAME: '__Host-shop', COOKIE_SAMESITE: 'none' }))
   assertFault(
