@@ -1,9 +1,10 @@
+import { roundsCookieName } from '../login-gate/login-rounds.ts'
 import { cookiePairs, nameOf } from '../session-cookie/cookie-pairs.ts'
 
 export interface CookieRules {
   /** Names that may pass. */
   names: readonly string[]
-  /** Name of the gateway's own cookie, with which those of login transactions begin. */
+  /** Name of the gateway's own cookie, with which its others begin. */
   sessionCookie: string
 }
 
@@ -25,7 +26,8 @@ export function mayPass(cookie: string, { names, sessionCookie }: CookieRules): 
   return names.includes(name) && !isOwnCookie(name, sessionCookie)
 }
 
-/** True for the session's cookie and those of login transactions. */
+/** True for the session's cookie, those of login transactions and the count of logins. */
 export function isOwnCookie(name: string, sessionCookie: string): boolean {
-  return name === sessionCookie || name.startsWith(`${sessionCookie}-tx`)
+  const known = [sessionCookie, roundsCookieName(sessionCookie)]
+  return known.includes(name) || name.startsWith(`${sessionCookie}-tx`)
 }

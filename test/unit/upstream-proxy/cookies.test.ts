@@ -35,7 +35,7 @@ test('the header is left out where no cookie passes', () => {
 })
 
 test("the gateway's own cookies never pass, not even when they are named", () => {
-  const names = ['bff', 'bff-tx', 'bff-tx-0123456789abcdef']
+  const names = ['bff', 'bff-tx', 'bff-tx-0123456789abcdef', 'bff-rounds']
   const header = names.map((name) => `${name}=secret`).join('; ')
   assert.equal(passed(header, ...names), undefined)
   assert.equal(passed(`theme="; ${header}; x=" ; bff =secret`, ...names, 'theme'), 'theme="')
