@@ -8,9 +8,9 @@ export function crossChecks({ values, label }: Pick<ReadSettings, 'values' | 'la
   const faults: string[] = []
   const https = values.PUBLIC_URL && values.PUBLIC_URL.protocol === 'https:'
 
-  if (https === false && /^__(host|secure)-/i.test(values.COOKIE_NAME ?? '')) {
+  if (https === false && /^__(host|secure|http)-/i.test(values.COOKIE_NAME ?? '')) {
     faults.push(
-      `${label('COOKIE_NAME')} begins with __Host- or __Secure-, which browsers accept on https only: give PUBLIC_URL https or choose a name such as bff`,
+      `${label('COOKIE_NAME')} begins with __Host-, __Secure- or __Http-, which browsers accept on https only: give PUBLIC_URL https or choose a name such as bff`,
     )
   }
   if (https === false && values.COOKIE_SAMESITE === 'none') {
@@ -64,6 +64,13 @@ export function doubts(
   if (values.REDIS_URL === undefined && production) {
     warnings.push(
       'REDIS_URL is not set: sessions live in the memory of this process, are lost when it ends and not shared with others',
+    )
+  }
+  // RFC 10017 section 6.1.3.1. A script in the frontend could begin a login of its own and redeem its code elsewhere.
+  const { OIDC_CLIENT_SECRET: secret, OIDC_CLIENT_PRIVATE_KEY_FILE: key } = values
+  if (secret === undefined && key === undefined && production) {
+    warnings.push(
+      'Neither OIDC_CLIENT_SECRET nor OIDC_CLIENT_PRIVATE_KEY_FILE is set: as a public client anybody can redeem codes and refresh tokens in the name of the gateway, so register a confidential one',
     )
   }
   if (values.FRONTEND_URL !== undefined && production) {

@@ -91,7 +91,7 @@ export const settings = {
     parse: parse.line,
     secret: true,
     meaning:
-      'Client secret: `client_secret_basic`, or `client_secret_post` when the issuer supports only that. Without a secret or key the gateway is a public client',
+      'Client secret: `client_secret_basic`, or `client_secret_post` when the issuer supports only that. Without a secret or key the gateway is a public client, which is not for production',
     show: ({ oidc }) => oidc.clientSecret && mask,
   },
   OIDC_CLIENT_PRIVATE_KEY_FILE: {
@@ -144,7 +144,7 @@ export const settings = {
   COOKIE_NAME: {
     parse: parse.cookieName,
     defaultText: '`__Host-bff` on https, `bff` on http',
-    meaning: 'Name of the session cookie; `__Host-` and `__Secure-` need https',
+    meaning: 'Name of the session cookie; `__Host-`, `__Secure-` and `__Http-` need https',
     show: ({ cookie }) => cookie.name,
   },
   COOKIE_SAMESITE: {

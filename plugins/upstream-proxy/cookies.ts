@@ -1,17 +1,17 @@
+import { roundsCookieName } from '../login-gate/login-rounds.ts'
+import { cookiePairs, nameOf } from '../session-cookie/cookie-pairs.ts'
+
 export interface CookieRules {
   /** Names that may pass. */
   names: readonly string[]
-  /** Name of the gateway's own cookie, with which those of login transactions begin. */
+  /** Name of the gateway's own cookie, with which its others begin. */
   sessionCookie: string
 }
 
 /** What of a `Cookie` header passes to the upstream, if anything. */
 export function passedCookies(header: string | undefined, rules: CookieRules): string | undefined {
-  if (header === undefined || rules.names.length === 0) return undefined
-  const passed = header
-    .split(';')
-    .map((pair) => pair.trim())
-    .filter((pair) => mayPass(pair, rules))
+  if (rules.names.length === 0) return undefined
+  const passed = cookiePairs(header).filter((pair) => mayPass(pair, rules))
   return passed.length > 0 ? passed.join('; ') : undefined
 }
 
@@ -22,11 +22,12 @@ export function passedCookies(header: string | undefined, rules: CookieRules): s
  * @param cookie begins with its name, as in `Cookie` and `Set-Cookie`
  */
 export function mayPass(cookie: string, { names, sessionCookie }: CookieRules): boolean {
-  const name = (cookie.split('=', 1)[0] ?? '').trim()
+  const name = nameOf(cookie)
   return names.includes(name) && !isOwnCookie(name, sessionCookie)
 }
 
-/** True for the session's cookie and those of login transactions. */
+/** True for the session's cookie, those of login transactions and the count of logins. */
 export function isOwnCookie(name: string, sessionCookie: string): boolean {
-  return name === sessionCookie || name.startsWith(`${sessionCookie}-tx`)
+  const known = [sessionCookie, roundsCookieName(sessionCookie)]
+  return known.includes(name) || name.startsWith(`${sessionCookie}-tx`)
 }

@@ -15,7 +15,7 @@ test('every rule names code that exists and a test that does, which no suite lea
   for (const { rule, metIn, heldBy } of rules()) {
     assert.ok(existsSync(join(root, metIn)), `${rule}: ${metIn}`)
     assert.ok(
-      tests.some((text) => text.includes(`'${heldBy}'`)),
+      tests.some((text) => text.includes(`'${heldBy}'`) || text.includes(`"${heldBy}"`)),
       `${rule}: ${heldBy}`,
     )
   }

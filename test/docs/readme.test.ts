@@ -42,7 +42,13 @@ test('the example of a configuration file is accepted and means what is said of 
 
   const { options, warnings } = loadFile(
     example,
-    { NODE_ENV: 'production', REDIS_URL: 'redis://redis', OIDC_ISSUER: '', OIDC_CLIENT_ID: '' },
+    {
+      NODE_ENV: 'production',
+      REDIS_URL: 'redis://redis',
+      OIDC_ISSUER: '',
+      OIDC_CLIENT_ID: '',
+      OIDC_CLIENT_SECRET: 'hunter2',
+    },
     { '/etc/bff/internal-ca.pem': authority },
   )
 
@@ -86,7 +92,7 @@ test('the example of several frontends is accepted', () => {
   const example = codeBlocks(read('docs/several-frontends.md'), 'json')[0]
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const key = String(privateKey.export({ type: 'pkcs8', format: 'pem' }))
-  const files = { '/etc/bff/shop-key.pem': key, '/etc/bff/shop/index.html': '' }
+  const files = { '/etc/bff/shop-key.pem': key, '/etc/bff/desk-key.pem': key, '/etc/bff/shop/index.html': '' }
 
   const { frontends, warnings } = loadFile(example, { NODE_ENV: 'production' }, files)
   assert.deepEqual(warnings, [])

@@ -142,10 +142,38 @@ test('with two cookies of the name nobody is signed in as somebody else', async 
   const attacker = newBrowser()
   await attacker.signIn('bob')
   const planted = valueOfCookie(attacker)
-  for (const cookie of [`bff=${planted}; bff=${value}`, `bff=${value}; bff=${planted}`]) {
+  for (const cookie of [
+    `bff=${planted}; bff=${value}`,
+    `bff=${value}; bff=${planted}`,
+    // As browsers send a cookie without a name, whose value is this.
+    `bff =${planted}; bff=${value}`,
+    `bff\t=${planted};bff=${value}`,
+  ]) {
     const response = await newBrowser().call('/bff/user', { headers: { cookie } })
     assertError(response, 401, 'BFF_SESSION_REQUIRED', { loginUrl: '/bff/login' })
     assert.deepEqual(setCookies(response), [])
+  }
+})
+
+test('no cookie that browsers let a neighbour set is taken for one whose name begins with __Host-', async (t) => {
+  const { newBrowser } = await startInjectGateway(t, { env: { PUBLIC_URL: 'https://app.example.com' } })
+  const attacker = newBrowser()
+  await attacker.signIn('bob')
+  const planted = attacker.cookies.get('__Host-bff')?.value
+  assert.ok(planted)
+  for (const name of [
+    '\xa0__Host-bff',
+    '__Host-bff\xa0',
+    '\x85__Host-bff',
+    '__host-bff',
+    '__HOST-bff',
+    'bff',
+  ]) {
+    for (const cookie of [`${name}=${planted}`, `${name}=${planted}; ${name}=x`]) {
+      const response = await newBrowser().call('/bff/user', { headers: { cookie } })
+      assertError(response, 401, 'BFF_SESSION_REQUIRED', { loginUrl })
+      assert.deepEqual(setCookies(response), [])
+    }
   }
 })
 

@@ -5,6 +5,14 @@ import { loadConfig } from '../../../plugins/config/load-config.ts'
 import { upstreamDefaults } from '../../../plugins/config/upstream-schema.ts'
 import { assertFault, fakeFiles, faultsOf, key, load, minimal } from './support.ts'
 
+/** Without a warning. */
+const production = {
+  NODE_ENV: 'production',
+  PUBLIC_URL: 'https://app.example.com',
+  REDIS_URL: 'redis://redis',
+  OIDC_CLIENT_SECRET: 'hunter2',
+}
+
 test('the least configuration gives the documented defaults', () => {
   const { options, warnings } = load()
   assert.deepEqual(warnings, [])
@@ -76,15 +84,21 @@ test('production demands a public URL and session keys', () => {
 })
 
 test('diagnostics are for developers, not for production', () => {
-  const production = { NODE_ENV: 'production', PUBLIC_URL: 'https://app.example.com' }
   assert.equal(load(production).options.diagnostics, false)
   assert.equal(load({ NODE_ENV: 'development' }).options.diagnostics, true)
 })
 
 test('in production sessions in memory are worth a warning', () => {
-  const production = { NODE_ENV: 'production', PUBLIC_URL: 'https://app.example.com' }
-  assert.match(load(production).warnings.join(), /^REDIS_URL is not set/)
-  assert.deepEqual(load({ ...production, REDIS_URL: 'redis://redis' }).warnings, [])
+  assert.match(load({ ...production, REDIS_URL: '' }).warnings.join(), /^REDIS_URL is not set/)
+  assert.deepEqual(load(production).warnings, [])
+})
+
+test('in production a client that proves nothing to the issuer is worth a warning', () => {
+  assert.match(
+    load({ ...production, OIDC_CLIENT_SECRET: '' }).warnings.join(),
+    /^Neither OIDC_CLIENT_SECRET nor OIDC_CLIENT_PRIVATE_KEY_FILE/,
+  )
+  assert.deepEqual(load(production).warnings, [])
 })
 
 test('one message lists every fault, one a line', () => {
@@ -121,8 +135,9 @@ test('a value with line breaks stays in one line of the message', () => {
 
 test('rules between variables', () => {
   const https = { PUBLIC_URL: 'https://app.example.com' }
-  assertFault(() => load({ COOKIE_NAME: '__Host-shop' }), /^COOKIE_NAME begins with __Host- or __Secure-/)
+  assertFault(() => load({ COOKIE_NAME: '__Host-shop' }), /^COOKIE_NAME begins with __Host-, __Secure- or/)
   assertFault(() => load({ COOKIE_NAME: '__SECURE-shop' }), /^COOKIE_NAME begins with/)
+  assertFault(() => load({ COOKIE_NAME: '__Http-shop' }), /^COOKIE_NAME begins with/)
   assertFault(() => load({ COOKIE_SAMESITE: 'none' }), /^COOKIE_SAMESITE is none/)
   assert.ok(load({ ...https, COOKIE_NAME: '__Host-shop', COOKIE_SAMESITE: 'none' }))
   assertFault(
@@ -170,11 +185,6 @@ test('a static folder without an index page is worth a warning', () => {
 
 test('a development server in production is worth a warning', () => {
   const frontend = { FRONTEND_URL: 'http://localhost:5173' }
-  const production = {
-    NODE_ENV: 'production',
-    PUBLIC_URL: 'https://app.example.com',
-    REDIS_URL: 'redis://redis',
-  }
   assert.match(load({ ...production, ...frontend }).warnings.join(), /^FRONTEND_URL is set: a development/)
   assert.deepEqual(load(frontend).warnings, [])
 })

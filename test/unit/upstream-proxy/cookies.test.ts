@@ -22,13 +22,20 @@ test('names are told apart by their case', () => {
   assert.equal(passed('Theme=1', 'theme'), undefined)
 })
 
+test('blanks are no part of a name, other white space is: no cookie gets a prefix that it was not set with', () => {
+  assert.equal(passed(' __Host-theme\t=1 ', '__Host-theme'), '__Host-theme\t=1')
+  for (const blank of ['\xa0', '\v', '\f', '\ufeff', '\u2003']) {
+    assert.equal(passed(`${blank}__Host-theme=1; __Host-theme${blank}=1`, '__Host-theme'), undefined)
+  }
+})
+
 test('the header is left out where no cookie passes', () => {
   for (const header of [undefined, '', ';', 'x=1']) assert.equal(passed(header, 'theme'), undefined)
   assert.equal(passed('theme=1'), undefined)
 })
 
 test("the gateway's own cookies never pass, not even when they are named", () => {
-  const names = ['bff', 'bff-tx', 'bff-tx-0123456789abcdef']
+  const names = ['bff', 'bff-tx', 'bff-tx-0123456789abcdef', 'bff-rounds']
   const header = names.map((name) => `${name}=secret`).join('; ')
   assert.equal(passed(header, ...names), undefined)
   assert.equal(passed(`theme="; ${header}; x=" ; bff =secret`, ...names, 'theme'), 'theme="')
