@@ -17,6 +17,8 @@ export interface IssuerOptions {
   apiScope?: string
   /** Seconds. Default 30. */
   accessTokenLifetime?: number
+  /** Authorization requests must be pushed (RFC 9126). Default false. */
+  requirePushedAuthorizationRequests?: boolean
   /** Default `demo`. */
   clientId?: string
   /** Default: random. */
@@ -72,6 +74,7 @@ export async function startIssuer(options: IssuerOptions = {}): Promise<DemoIssu
       apiAudience: options.apiAudience,
       apiScope: options.apiScope ?? 'time:read',
       accessTokenLifetime: options.accessTokenLifetime ?? 30,
+      requirePushedAuthorizationRequests: options.requirePushedAuthorizationRequests ?? false,
       show(ctx, { html }) {
         ctx.set(securityHeaders())
         ctx.type = 'html'

@@ -13,6 +13,7 @@ export interface ConfigurationOptions {
   apiScope: string
   /** Seconds. */
   accessTokenLifetime: number
+  requirePushedAuthorizationRequests: boolean
   /** Sends a page with its security headers. */
   show: (ctx: KoaContextWithOIDC, page: Page) => void
 }
@@ -21,7 +22,8 @@ const day = 24 * 60 * 60
 
 /** An issuer that is strict where a gateway can go wrong, and asks a person nothing but name and password. */
 export async function providerConfiguration(options: ConfigurationOptions): Promise<Configuration> {
-  const { clients, apiAudience, apiScope, accessTokenLifetime, show } = options
+  const { clients, apiAudience, apiScope, accessTokenLifetime, requirePushedAuthorizationRequests, show } =
+    options
   return {
     adapter: createMemoryAdapter(clients),
     jwks: { keys: [await signingKey()] },
@@ -61,6 +63,7 @@ export async function providerConfiguration(options: ConfigurationOptions): Prom
       devInteractions: { enabled: false },
       backchannelLogout: { enabled: true },
       clientCredentials: { enabled: true },
+      pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests },
       revocation: {
         enabled: true,
         allowedPolicy: (_ctx, client, token) => token.clientId === client.clientId,

@@ -32,7 +32,7 @@ const particularErrors = new Set([
 export function grantFailure(error: unknown, now: number): GrantFailure {
   const oauthError = oauthErrorOf(error)
   if (oauthError === 'invalid_grant') return { outcome: 'refused' }
-  const retryAfterMs = retryAfter(answerOf(error)?.headers.get('retry-after'), now)
+  const retryAfterMs = retryAfterOf(error, now)
   return {
     outcome: 'failed',
     reason: failureReason(error),
@@ -42,7 +42,7 @@ export function grantFailure(error: unknown, now: number): GrantFailure {
 }
 
 /** What the issuer says of the request. One that it is too busy for it has not looked at, whatever it calls that. */
-function oauthErrorOf(error: unknown): string | undefined {
+export function oauthErrorOf(error: unknown): string | undefined {
   return error instanceof ResponseBodyError && error.status !== 429 ? error.error : undefined
 }
 
@@ -69,8 +69,9 @@ function answerOf(error: unknown): Response | undefined {
   return undefined
 }
 
-/** @see https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3 */
-function retryAfter(value: string | null | undefined, now: number): number | undefined {
+/** When the issuer wants to be asked again, in milliseconds. @see https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3 */
+export function retryAfterOf(error: unknown, now: number): number | undefined {
+  const value = answerOf(error)?.headers.get('retry-after')
   if (!value) return undefined
   const ms = /^\d+$/.test(value.trim()) ? Number(value) * 1000 : Date.parse(value) - now
   return Number.isFinite(ms) && ms > 0 ? ms : undefined

@@ -7,11 +7,12 @@ import type { TokenParameters } from '../oidc-session/token-target.ts'
 import type { ClientCredentials } from './client-authentication.ts'
 import { discover } from './discovery.ts'
 import { endpoint } from './endpoint.ts'
-import { failureReason } from './grant-failure.ts'
 import { createGrants, type GrantOutcome, grantedTokens } from './grants.ts'
+import { LoginError } from './login-error.ts'
 import { type LogoutNotice, LogoutTokenError, verifyLogoutToken } from './logout-token.ts'
 import { createMetadataSource } from './metadata-source.ts'
 import { type PkceSupport, pkceSupport } from './pkce-support.ts'
+import { demandsPushing, pushedAuthorizationUrl } from './pushed-authorization.ts'
 import { fetchUserInfo } from './user-info.ts'
 
 export interface IssuerOptions extends ClientCredentials {
@@ -28,7 +29,11 @@ export interface Issuer {
   isKnown(): boolean
   /** Learns its metadata, trying until it answers or `signal` aborts. */
   learn(signal: AbortSignal): Promise<void>
-  /** @throws GatewayError BFF_ISSUER_UNAVAILABLE while its metadata are unknown */
+  /**
+   * Where the browser logs in. Pushes the request to an issuer that demands it.
+   * @throws LoginError when the issuer declines what was pushed
+   * @throws GatewayError BFF_ISSUER_UNAVAILABLE while its metadata are unknown, or when it can't be pushed to
+   */
   authorizationUrl(request: AuthorizationRequest): Promise<URL>
   /**
    * Exchanges the code and checks all that came with it: `state`, `iss`, PKCE, and the ID token's signature,
@@ -102,20 +107,6 @@ export interface Login {
 /** As a `token_type_hint` says it. */
 export type RevocableType = 'refresh_token' | 'access_token'
 
-/** A login that must not succeed. */
-export class LoginError extends Error {
-  /** The OAuth error of the authorization response, when it was one. */
-  readonly oauthError: string | undefined
-  /** A short word for the log. */
-  readonly reason: string
-
-  constructor(cause: unknown) {
-    super('The login could not be completed', { cause })
-    this.reason = failureReason(cause)
-    this.oauthError = cause instanceof oidc.AuthorizationResponseError ? cause.error : undefined
-  }
-}
-
 /** What is worth a line in the log. */
 export interface IssuerEvents {
   unreachable(error: unknown, retryInMs: number): void
@@ -151,6 +142,7 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
       all.set('nonce', nonce)
       all.set('code_challenge', await oidc.calculatePKCECodeChallenge(codeVerifier))
       all.set('code_challenge_method', 'S256')
+      if (demandsPushing(interactive)) return pushedAuthorizationUrl(interactive, all, clock.now())
       return oidc.buildAuthorizationUrl(interactive, all)
     },
 

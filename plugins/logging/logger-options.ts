@@ -10,6 +10,7 @@ const secretFields = [
   'access_token',
   'refresh_token',
   'id_token',
+  'request_uri',
 ]
 
 export const serializers = { err: serializeError, req: serializeRequest }

@@ -1,8 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { LoginError } from '../../plugins/issuer/login-error.ts'
 import { authorizationParameters } from '../../plugins/oidc-session/authorization-parameters.ts'
 import { beginTransaction } from '../../plugins/oidc-session/login-transaction.ts'
 import type { RouteOptions } from './options.ts'
 import { callbackUrl, silentLoginCallbackPath } from './paths.ts'
+import { rejectedLogin } from './rejected-login.ts'
 
 export interface LoginWishes {
   /** A path that has been checked. */
@@ -14,7 +16,7 @@ export interface LoginWishes {
 /**
  * Sends the browser to the issuer: authorization code flow with PKCE, `state` and `nonce`.
  *
- * @throws GatewayError BFF_INVALID_PARAMETER, BFF_ISSUER_UNAVAILABLE
+ * @throws GatewayError BFF_INVALID_PARAMETER, BFF_LOGIN_REJECTED, BFF_ISSUER_UNAVAILABLE
  */
 export async function beginLogin(
   app: FastifyInstance,
@@ -37,11 +39,14 @@ export async function beginLogin(
     },
     clock.now(),
   )
-  const url = await app.issuer.authorizationUrl({
+  const authorizationRequest = {
     ...transaction,
     redirectUri: callbackUrl(publicUrl),
     scope: oidc.scope,
     parameters,
+  }
+  const url = await app.issuer.authorizationUrl(authorizationRequest).catch((error: unknown) => {
+    throw error instanceof LoginError ? rejectedLogin(request, error) : error
   })
   app.browserCookies.setTransaction(request, reply, transaction)
   return reply.header('cache-control', 'no-store').redirect(url.href)

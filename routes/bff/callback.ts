@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
-import { type Login, LoginError } from '../../plugins/issuer/issuer.ts'
+import type { Login } from '../../plugins/issuer/issuer.ts'
+import { LoginError } from '../../plugins/issuer/login-error.ts'
 import { withoutProtocolClaims } from '../../plugins/oidc-session/claims.ts'
 import { hasEndedWithin } from '../../plugins/oidc-session/ended-sid.ts'
 import { type LoginTransaction, transactionLifetimeMs } from '../../plugins/oidc-session/login-transaction.ts'
@@ -11,6 +12,7 @@ import { tokenSetFrom } from '../../plugins/oidc-session/token-set.ts'
 import { revokeRefreshToken } from './end-session.ts'
 import type { RouteOptions } from './options.ts'
 import { callbackUrl } from './paths.ts'
+import { rejectedLogin } from './rejected-login.ts'
 import { tellParent } from './tell-parent.ts'
 
 type CallbackRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
@@ -140,8 +142,7 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     } catch (error) {
       if (!(error instanceof LoginError)) throw error
       if (transaction.silent && silentRefusals.has(error.oauthError ?? '')) return undefined
-      request.log.warn({ event: 'login.rejected', reason: error.reason, err: error })
-      throw new GatewayError('BFF_LOGIN_REJECTED', { cause: error })
+      throw rejectedLogin(request, error)
     }
   }
 }

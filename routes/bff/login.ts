@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { localPath } from '../../plugins/oidc-session/return-url.ts'
 import { beginLogin } from './begin-login.ts'
+import { beginSilentLogin } from './begin-silent-login.ts'
 import type { RouteOptions } from './options.ts'
 import { homePath } from './paths.ts'
 
@@ -15,10 +16,18 @@ export async function login(app: FastifyInstance, options: RouteOptions): Promis
     '/bff/login',
     { config: { navigation: true }, exposeHeadRoute: false },
     async (request: LoginRequest, reply) => {
+      if (isSilentInFrame(request)) return beginSilentLogin(app, options, request, reply)
       const { returnUrl: wanted = homePath(publicUrl), ...query } = request.query
       const returnUrl = localPath(wanted, publicUrl.origin)
       if (returnUrl === undefined) throw new GatewayError('BFF_INVALID_RETURN_URL')
       return beginLogin(app, options, request, reply, { returnUrl, query })
     },
+  )
+}
+
+/** As frontends for Duende BFF 4 have it. A page that is named as `returnUrl` can speak for itself. */
+function isSilentInFrame({ headers, query }: LoginRequest): boolean {
+  return (
+    headers['sec-fetch-dest'] === 'iframe' && query['prompt'] === 'none' && query['returnUrl'] === undefined
   )
 }

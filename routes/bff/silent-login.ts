@@ -1,34 +1,15 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { GatewayError } from '../../plugins/errors/catalogue.ts'
-import { beginLogin } from './begin-login.ts'
+import { beginSilentLogin } from './begin-silent-login.ts'
 import type { RouteOptions } from './options.ts'
-import { silentLoginCallbackPath } from './paths.ts'
 import { tellParent } from './tell-parent.ts'
 
 type SilentRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 
-/**
- * Logs in without showing anything, in a frame of the frontend's page, if the issuer knows the user already. That page
- * gets the outcome as a message, as from Duende BFF: `{ source: 'bff-silent-login', isLoggedIn }`. The callback sends
- * it, since the cookie that it has just set does not come along on a way that began at another site.
- */
+/** Whether somebody is logged in, or can be without being asked: for a frame, whose page hears the outcome. */
 export async function silentLogin(app: FastifyInstance, options: RouteOptions): Promise<void> {
-  const returnUrl = silentLoginCallbackPath(options.publicUrl)
-
-  app.get('/bff/silent-login', { exposeHeadRoute: false }, async (request: SilentRequest, reply) => {
-    // Nobody else has a use for it: only a page of this origin hears the outcome.
-    if (request.headers['sec-fetch-site'] === 'cross-site') {
-      throw new GatewayError('BFF_CSRF_REJECTED', { details: 'The request comes from a foreign origin' })
-    }
-    try {
-      const query = { ...request.query, prompt: 'none' }
-      return await beginLogin(app, options, request, reply, { returnUrl, query })
-    } catch (error) {
-      if (!(error instanceof GatewayError)) throw error
-      // The page around the frame waits for an answer.
-      return tellParent(reply.code(error.statusCode), false)
-    }
-  })
+  app.get('/bff/silent-login', { exposeHeadRoute: false }, async (request: SilentRequest, reply) =>
+    beginSilentLogin(app, options, request, reply),
+  )
 
   /** For a frame that comes here by itself: whether there is a session, which this does not prolong. */
   app.get('/bff/silent-login-callback', { exposeHeadRoute: false }, async (request, reply) => {

@@ -11,7 +11,7 @@ import { useChromium } from './chromium.ts'
 
 const openPage = useChromium()
 
-/** A frontend that was written for Duende BFF, with a frame and a listener, and what docs/silent-login.md offers. */
+/** A frontend that was written for Duende BFF 4, with a frame and a listener, and what docs/silent-login.md offers. */
 const files = {
   'index.html': `<!doctype html><title>App</title><link rel="icon" href="data:,">
     <output id="by-listener"></output><output id="by-document"></output><iframe></iframe>
@@ -22,7 +22,7 @@ const files = {
       if (data.source !== 'bff-silent-login') return
       document.querySelector('#by-listener').textContent = origin + ' says ' + data.isLoggedIn
     })
-    document.querySelector('iframe').src = '/bff/silent-login'
+    document.querySelector('iframe').src = '/bff/login?prompt=none'
     document.querySelector('#by-document').textContent = await logInSilently()`,
   'document.js':
     codeBlocks(readFileSync(new URL('../../docs/silent-login.md', import.meta.url), 'utf8'), 'js').find(

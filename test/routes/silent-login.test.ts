@@ -40,7 +40,12 @@ async function silently(browser: InjectBrowser, path = '/bff/silent-login'): Pro
   return browser.open(await browser.authorize(atIssuer), fromIssuer)
 }
 
-for (const path of ['/bff/silent-login', '/bff/login?prompt=none&returnUrl=/bff/silent-login-callback']) {
+const ways = [
+  '/bff/silent-login',
+  '/bff/login?prompt=none',
+  '/bff/login?prompt=none&returnUrl=/bff/silent-login-callback',
+]
+for (const path of ways) {
   test(`a frame at ${path} tells its page whether the user is logged in now`, async (t) => {
     const { newBrowser } = await startInjectGateway(t)
     const browser = newBrowser()
@@ -74,9 +79,11 @@ test('whatever goes wrong in a frame, its page hears that nobody is logged in', 
     assert.deepEqual(message(response), notLoggedIn)
     assert.deepEqual(browser.cookies.all(), [])
   }
-  const invalid = await browser.open('/bff/silent-login?max_age=soon', inFrame)
-  assert.equal(invalid.statusCode, 400)
-  assert.deepEqual(message(invalid), notLoggedIn)
+  for (const path of ['/bff/silent-login?max_age=soon', '/bff/login?prompt=none&max_age=soon']) {
+    const invalid = await browser.open(path, inFrame)
+    assert.equal(invalid.statusCode, 400)
+    assert.deepEqual(message(invalid), notLoggedIn)
+  }
 })
 
 test('so it does while the issuer is down', async (t) => {
@@ -89,11 +96,27 @@ test('so it does while the issuer is down', async (t) => {
   assert.deepEqual(message(response), notLoggedIn)
 })
 
+test('a login with prompt=none goes where it is to go, unless a frame names no place', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const endOf = async (path: string, headers: Record<string, string>) => {
+    const browser = newBrowser()
+    const atIssuer = new URL(locationOf(await browser.open(path, headers)))
+    return locationOf(await browser.open(await browser.authorize(atIssuer), fromIssuer))
+  }
+  const navigation = { ...inFrame, 'sec-fetch-dest': 'document' }
+  assert.equal(await endOf('/bff/login?prompt=none', navigation), '/')
+  assert.equal(await endOf('/bff/login?prompt=none', {}), '/')
+  assert.equal(await endOf('/bff/login?prompt=none&returnUrl=/start', inFrame), '/start')
+  assert.equal(await endOf('/bff/login', inFrame), '/')
+})
+
 test('another site can not begin one', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
-  const response = await newBrowser().open('/bff/silent-login', fromIssuer)
-  assertError(response, 403, 'BFF_CSRF_REJECTED')
-  assert.deepEqual(setCookies(response), [])
+  for (const path of ['/bff/silent-login', '/bff/login?prompt=none']) {
+    const response = await newBrowser().open(path, { ...fromIssuer, accept: '*/*' })
+    assertError(response, 403, 'BFF_CSRF_REJECTED')
+    assert.deepEqual(setCookies(response), [])
+  }
 })
 
 test('a frame that comes to the callback by itself is told of the session that there is', async (t) => {
@@ -105,12 +128,20 @@ test('a frame that comes to the callback by itself is told of the session that t
 })
 
 test('its login cookie comes along in a frame where browsers take such cookies, on https; others are Lax', async (t) => {
-  const sameSite = async (t: TestContext, publicUrl: string, path: string) => {
+  const sameSite = async (t: TestContext, publicUrl: string, path: string, dest = 'iframe') => {
     const { newBrowser } = await startInjectGateway(t, { env: { PUBLIC_URL: publicUrl } })
-    const [cookie = ''] = setCookies(await newBrowser().open(path, inFrame))
+    const headers = { ...inFrame, 'sec-fetch-dest': dest }
+    const [cookie = ''] = setCookies(await newBrowser().open(path, headers))
     return /; HttpOnly; (.*)$/.exec(cookie)?.[1]
   }
   assert.equal(await sameSite(t, 'https://app.example.com', '/bff/silent-login'), 'Secure; SameSite=None')
-  assert.equal(await sameSite(t, 'https://app.example.com', '/bff/login?prompt=none'), 'Secure; SameSite=Lax')
+  assert.equal(
+    await sameSite(t, 'https://app.example.com', '/bff/login?prompt=none'),
+    'Secure; SameSite=None',
+  )
+  assert.equal(
+    await sameSite(t, 'https://app.example.com', '/bff/login?prompt=none', 'document'),
+    'Secure; SameSite=Lax',
+  )
   assert.equal(await sameSite(t, 'http://localhost:3000', '/bff/silent-login'), 'SameSite=Lax')
 })

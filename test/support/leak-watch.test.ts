@@ -30,21 +30,25 @@ test('of a JWT the signature alone is as secret as the whole', () => {
 
 test('what a session is made of is known, and found when it is logged', async (t) => {
   const watch = createLeakWatch()
-  const { app, newBrowser, issuer } = await startInjectGateway(t, { watch })
+  const pushing = { requirePushedAuthorizationRequests: true }
+  const { app, newBrowser, issuer } = await startInjectGateway(t, { watch, issuer: pushing })
   const issued: { access_token?: string; refresh_token?: string; id_token?: string } = {}
   issuer.provider.use(async (ctx, next) => {
     await next()
     if (ctx.path === '/token') Object.assign(issued, ctx.body)
   })
   const browser = newBrowser()
-  const callback = await browser.authorize(await browser.beginLogin())
+  const url = await browser.beginLogin()
+  const callback = await browser.authorize(url)
   await browser.open(callback)
   assert.deepEqual(watch.leaks(), [])
 
   const { code = '', state = '' } = Object.fromEntries(new URL(callback, 'http://localhost').searchParams)
+  const request_uri = url.searchParams.get('request_uri') ?? ''
   const cookie = browser.cookies.get('bff')?.value ?? ''
   const { access_token = '', refresh_token = '', id_token = '' } = issued
-  const known = { code, state, access_token, refresh_token, id_token, 'cookie bff': cookie }
+  const tokens = { access_token, refresh_token, id_token }
+  const known = { code, state, request_uri, ...tokens, 'cookie bff': cookie }
   for (const [kind, value] of Object.entries({ ...known, 'client secret': issuer.clientSecret })) {
     app.log.trace({ event: 'leak' }, value)
     assert.equal(watch.leaks().at(-1)?.kind, kind)

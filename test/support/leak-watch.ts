@@ -21,8 +21,8 @@ export interface LeakWatch {
   leaks(): Leak[]
 }
 
-const parameters = ['code', 'code_verifier', 'refresh_token', 'token', 'state', 'nonce', 'id_token_hint']
-const answers = ['access_token', 'refresh_token', 'id_token']
+const parameters = 'code code_verifier refresh_token token state nonce id_token_hint request_uri'.split(' ')
+const answers = ['access_token', 'refresh_token', 'id_token', 'request_uri']
 
 export function createLeakWatch(): LeakWatch {
   const secrets = new Map<string, string>()

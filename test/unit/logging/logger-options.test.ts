@@ -24,7 +24,7 @@ test('a request is logged without its query', () => {
 
 test('should somebody log a token or cookie after all, it is blackened', () => {
   const names = ['authorization', 'cookie', 'set-cookie', 'accessToken', 'refreshToken', 'idToken']
-  names.push('access_token', 'refresh_token', 'id_token')
+  names.push('access_token', 'refresh_token', 'id_token', 'request_uri')
   for (const name of names) {
     for (const fields of [{ headers: { [name]: 'secret' } }, { [name]: 'secret' }]) {
       assert.doesNotMatch(logged(fields), /secret/, name)
