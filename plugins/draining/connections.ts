@@ -6,7 +6,7 @@ import type { Socket } from 'node:net'
 export interface Connections {
   /** Tells those by HTTP/2 to send no more requests. They close when all that came has been answered. */
   sayGoodbye(): void
-  /** Those that were opened in advance and have not said a word. Node takes them for busy. */
+  /** Those that were opened in advance and have not said a word, now or yet to come. Node takes them for busy. */
   closeUnused(): void
   /** One whose response has been sent: to one begun before closing it could not be said that it is the last. */
   closeAnswered(socket: Socket): void
@@ -25,6 +25,8 @@ export function watchConnections(server: Server): Connections {
     },
     closeUnused() {
       for (const socket of open) if (socket.bytesRead === 0) socket.destroy()
+      // The handshakes that were still under way: what comes of them is as unused, and nobody looks at it again.
+      server.on('secureConnection', (socket: Socket) => socket.destroy())
     },
     closeAnswered(socket) {
       if (open.has(socket)) socket.destroySoon()

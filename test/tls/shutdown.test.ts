@@ -8,7 +8,7 @@ import { startIssuer } from '../../demo/issuer.ts'
 import { closed, startUpstream } from '../proxy/support.ts'
 import { freePort } from '../support/free-port.ts'
 import { type Environment, type Gateway, startGateway } from '../support/gateway.ts'
-import { connectTo, openStream, replyOf, request, writeCertificate } from './support.ts'
+import { beginHandshake, connectTo, openStream, replyOf, request, writeCertificate } from './support.ts'
 
 const wellEnded = { code: 0, signal: null }
 
@@ -74,6 +74,20 @@ test('requests in flight are answered, and then it ends, whoever is still connec
 
   const { status, text } = await answer
   assert.deepEqual([status, text], [200, 'at last'])
+  assert.deepEqual(await gateway.exited, wellEnded)
+})
+
+test('a handshake that is done only when the end has begun keeps nothing open', async (t) => {
+  const { gateway, port, cert } = await start(t, { SHUTDOWN_TIMEOUT: '1h' })
+  const unused = connect({ port, host: '127.0.0.1', servername: 'localhost', ca: cert })
+  await once(unused, 'secureConnect')
+  const late = await beginHandshake(t, port, cert)
+
+  gateway.signal('SIGTERM')
+  await closed(unused.resume())
+  late.finish()
+
+  await late.closed
   assert.deepEqual(await gateway.exited, wellEnded)
 })
 

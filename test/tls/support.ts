@@ -7,10 +7,11 @@ import {
   type IncomingHttpHeaders,
   type OutgoingHttpHeaders,
 } from 'node:http2'
+import { type AddressInfo, connect as connectTcp, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { getCACertificates, setDefaultCACertificates } from 'node:tls'
+import { connect as connectTls, getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { type Gateway, type GatewayOptions, startGateway, type WantedUpstream } from '../proxy/support.ts'
 import { selfSignedCertificate } from '../support/certificate.ts'
 import { freePort } from '../support/free-port.ts'
@@ -62,6 +63,26 @@ export async function connectTo(t: TestContext, url: string, ca: string): Promis
   t.after(() => session.destroy())
   await once(session, 'connect')
   return session
+}
+
+/**
+ * A client in the middle of its handshake, through a proxy that holds back what would end it.
+ * Resolves when the server has said its part.
+ */
+export async function beginHandshake(t: TestContext, port: number, ca: string) {
+  const proxy = createServer().listen(0, '127.0.0.1')
+  t.after(() => proxy.close())
+  await once(proxy, 'listening')
+  const client = connectTls({ port: (proxy.address() as AddressInfo).port, servername: 'localhost', ca })
+  client.on('error', () => {})
+  const [near] = (await once(proxy, 'connection')) as [Socket]
+  const far = connectTcp(port, '127.0.0.1')
+  const [hello] = await once(near, 'data')
+  near.pause()
+  far.pipe(near)
+  far.write(hello)
+  await once(far, 'data')
+  return { finish: () => near.pipe(far), closed: once(far, 'close') }
 }
 
 export interface Http2Reply {
