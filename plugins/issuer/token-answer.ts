@@ -16,7 +16,8 @@ export function parseAnswer(text: string): object | undefined {
 }
 
 /**
- * Fetches as ever, but for what the token endpoint grants: blank members count as absent there, as for a refresh. Whatever must be there is missed all the same, and all that is there is checked.
+ * Fetches as ever, but for what the token endpoint grants: blank members count as absent there, as for a refresh.
+ * Whatever must be there is missed all the same, and all that is there is checked.
  */
 export function loginAnswerFetch(tokenEndpoint: string | undefined): CustomFetch {
   const endpoint = URL.parse(tokenEndpoint ?? '')?.href

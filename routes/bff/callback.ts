@@ -26,7 +26,7 @@ const silentRefusals = new Set([
 
 /** Finishes the login: everything that came back is checked before there is a session. */
 export async function callback(app: FastifyInstance, options: RouteOptions): Promise<void> {
-  const { publicUrl, requireLogin, clock } = options
+  const { publicUrl, requireLogin, clock, oidc } = options
   app.get(
     '/bff/callback',
     { config: { navigation: true }, exposeHeadRoute: false },
@@ -83,8 +83,10 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     requestedAt: number,
   ) {
     const claims = await claimsOf(request, login)
+    // What the issuer leaves out is as it was asked for (RFC 6749 section 5.1).
+    const tokens = { scope: oidc.scope, ...login.tokens }
     const begun = await app.sessions.begin(
-      newSession({ ...login, claims }, requestedAt, request.query['session_state']),
+      newSession({ ...login, claims, tokens }, requestedAt, request.query['session_state']),
     )
     await rejectIfEnded(request, begun.session, clock.now() - startedAt)
     return begun

@@ -234,6 +234,15 @@ test('without expires_in a login succeeds, and nobody claims to know when the to
   assert.deepEqual([accessToken.expiresUtc, accessToken.expiresIn], [null, null])
 })
 
+test('a scope that the issuer leaves out is the one that was asked for', async (t) => {
+  const { issuer, newBrowser } = await start(t)
+  issuer.rewrite('/token', (answer) => delete answer['scope'])
+  const browser = newBrowser()
+  const asked = new URL(await browser.beginLogin()).searchParams.get('scope')
+  await browser.signIn()
+  assert.equal((await browser.call('/bff/session')).json().accessToken.scope, asked)
+})
+
 test('what an issuer sends as null or empty is left out: a login does without, unless it must be there', async (t) => {
   const { issuer, newBrowser } = await start(t)
   const answerWith = (member: string, blank: null | '') =>
