@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { CustomFetch, TokenEndpointResponse } from 'openid-client'
-import { parseAnswer, withoutNulls } from './token-answer.ts'
+import { parseAnswer, withoutBlanks } from './token-answer.ts'
 
 /** Where the ID token of a refresh answer goes while openid-client looks at the answer. */
 const movedIdToken = 'fastify_bff_id_token'
@@ -13,7 +13,7 @@ const turnsToRead = 10
  *
  * The refresh token is spent once the issuer has answered, and openid-client throws the whole answer away when
  * the ID token in it does not please it. So the ID token is put aside, for the renewer to compare with the
- * session's identity while it holds the tokens, and members that are `null` count as absent.
+ * session's identity while it holds the tokens, and blank members count as absent.
  *
  * @param timeoutMs how long it listens. The configuration that uses it needs no time-out of its own.
  */
@@ -44,7 +44,7 @@ function rearranged(text: string): string {
   const answer = parseAnswer(text)
   // openid-client says better what is wrong with it.
   if (!answer) return text
-  const { id_token: idToken, ...rest } = withoutNulls(answer)
+  const { id_token: idToken, ...rest } = withoutBlanks(answer)
   return JSON.stringify(idToken === undefined ? rest : { ...rest, [movedIdToken]: idToken })
 }
 

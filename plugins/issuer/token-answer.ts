@@ -1,8 +1,8 @@
 import type { CustomFetch } from 'openid-client'
 
-/** What issuers leave out of a token's answer, some send as `null`: it counts as absent. */
-export function withoutNulls(answer: object): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(answer).filter(([, value]) => value !== null))
+/** What issuers leave out of a token's answer, some send as `null` or as empty text: it counts as absent. */
+export function withoutBlanks(answer: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(answer).filter(([, value]) => value !== null && value !== ''))
 }
 
 /** An answer of the token endpoint, if it is a JSON object. */
@@ -16,8 +16,8 @@ export function parseAnswer(text: string): object | undefined {
 }
 
 /**
- * Fetches as ever, but for what the token endpoint grants: members that are `null` count as absent there, as for a
- * refresh. Whatever must be there is missed all the same, and all that is there is checked.
+ * Fetches as ever, but for what the token endpoint grants: blank members count as absent there, as for a refresh.
+ * Whatever must be there is missed all the same, and all that is there is checked.
  */
 export function loginAnswerFetch(tokenEndpoint: string | undefined): CustomFetch {
   const endpoint = URL.parse(tokenEndpoint ?? '')?.href
@@ -27,6 +27,6 @@ export function loginAnswerFetch(tokenEndpoint: string | undefined): CustomFetch
     const { status, headers } = response
     const text = await response.text()
     const answer = parseAnswer(text)
-    return new Response(answer ? JSON.stringify(withoutNulls(answer)) : text, { status, headers })
+    return new Response(answer ? JSON.stringify(withoutBlanks(answer)) : text, { status, headers })
   }
 }

@@ -34,7 +34,8 @@ export interface GrantedTokens {
  */
 export function accessTokenFrom(granted: GrantedTokens, requestedAt: number): AccessToken {
   const { accessToken, tokenType, expiresInMs, scope } = granted
-  const expiresAt = expiresInMs === undefined ? jwtExpiry(accessToken) : requestedAt + expiresInMs
+  const stated = expiresInMs === undefined ? undefined : requestedAt + expiresInMs
+  const expiresAt = [stated, jwtExpiry(accessToken)].find(isTime)
   return {
     accessToken,
     tokenType,
@@ -58,6 +59,11 @@ export function tokenSetFrom(granted: GrantedTokens, requestedAt: number, previo
     ...(idToken !== undefined && { idToken }),
     ...(scope !== undefined && { scope }),
   }
+}
+
+/** Whether a date can show it. Some issuers say "never" by a number that is beyond all dates. */
+function isTime(milliseconds: number | undefined): milliseconds is number {
+  return milliseconds !== undefined && !Number.isNaN(new Date(milliseconds).getTime())
 }
 
 /** The `exp` of a JWT access token in milliseconds, or nothing when it is opaque or carries none. */

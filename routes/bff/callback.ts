@@ -85,8 +85,10 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     requestedAt: number,
   ) {
     const claims = await claimsOf(request, login)
+    // What the issuer leaves out is as it was asked for (RFC 6749 section 5.1).
+    const tokens = { scope: oidc.scope, ...login.tokens }
     const begun = await app.sessions.begin(
-      newSession({ ...login, claims }, requestedAt, request.query['session_state']),
+      newSession({ ...login, claims, tokens }, requestedAt, request.query['session_state']),
     )
     await rejectIfEnded(request, begun.session, clock.now() - startedAt)
     return begun

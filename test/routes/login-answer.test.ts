@@ -234,19 +234,30 @@ test('without expires_in a login succeeds, and nobody claims to know when the to
   assert.deepEqual([accessToken.expiresUtc, accessToken.expiresIn], [null, null])
 })
 
-test('what an issuer sends as null is left out: a login does without, unless it must be there', async (t) => {
+test('a scope that the issuer leaves out is the one that was asked for', async (t) => {
   const { issuer, newBrowser } = await start(t)
-  const withNull = (member: string) =>
+  issuer.rewrite('/token', (answer) => delete answer['scope'])
+  const browser = newBrowser()
+  const asked = new URL(await browser.beginLogin()).searchParams.get('scope')
+  await browser.signIn()
+  assert.equal((await browser.call('/bff/session')).json().accessToken.scope, asked)
+})
+
+test('what an issuer sends as null or empty is left out: a login does without, unless it must be there', async (t) => {
+  const { issuer, newBrowser } = await start(t)
+  const answerWith = (member: string, blank: null | '') =>
     issuer.rewrite('/token', (answer, ctx) =>
-      Object.assign(ctx, { body: JSON.stringify({ ...answer, [member]: null }), type: 'json' }),
+      Object.assign(ctx, { body: JSON.stringify({ ...answer, [member]: blank }), type: 'json' }),
     )
-  for (const optional of ['expires_in', 'refresh_token', 'scope']) {
-    withNull(optional)
-    await assertAccepted(newBrowser())
-  }
-  for (const needed of ['access_token', 'token_type', 'id_token']) {
-    withNull(needed)
-    await assertRejected(newBrowser(), needed)
+  for (const blank of [null, ''] as const) {
+    for (const optional of ['expires_in', 'refresh_token', 'scope']) {
+      answerWith(optional, blank)
+      await assertAccepted(newBrowser())
+    }
+    for (const needed of ['access_token', 'token_type', 'id_token']) {
+      answerWith(needed, blank)
+      await assertRejected(newBrowser(), needed)
+    }
   }
 })
 

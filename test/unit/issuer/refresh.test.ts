@@ -29,6 +29,7 @@ test('no flaw in what is optional loses the tokens: the refresh token is spent b
   const flaws: ((answer: Answer) => unknown)[] = [
     (answer) => Object.assign(answer, { id_token: 'no JWT' }),
     (answer) => Object.assign(answer, { id_token: null, scope: null }),
+    (answer) => Object.assign(answer, { id_token: '', scope: '' }),
     (answer) => Object.assign(answer, { expires_in: null }),
     (answer) => delete answer['expires_in'],
     (answer) => Object.assign(answer, { expires_in: '30' }),
@@ -39,11 +40,12 @@ test('no flaw in what is optional loses the tokens: the refresh token is spent b
     const answer = await issuer.refresh(refreshToken)
     assert.ok(answer.outcome === 'granted', String(flaw))
     assert.ok(answer.tokens.refreshToken)
+    assert.notEqual(answer.tokens.idToken, '')
   }
 })
 
-test('a refresh token that is left out or null is none, not the end of the old one', async (t) => {
-  for (const refresh_token of [null, undefined]) {
+test('a refresh token that is left out, null or empty is none, not the end of the old one', async (t) => {
+  for (const refresh_token of [null, undefined, '']) {
     const { faulty, issuer, refreshToken } = await start(t)
     faulty.rewrite('/token', (answer, ctx) =>
       Object.assign(ctx, { body: JSON.stringify({ ...answer, refresh_token }), type: 'json' }),

@@ -76,3 +76,11 @@ test('an exp that is no number is none', () => {
     assert.equal(expiresAt, undefined, JSON.stringify(exp))
   }
 })
+
+test('a lifetime beyond all dates is none that is known', () => {
+  const never = { ...granted, expiresInMs: Number.MAX_SAFE_INTEGER * 1000 }
+  assert.ok(!('expiresAt' in tokenSetFrom(never, requestedAt)))
+
+  const accessToken = new UnsecuredJWT({ exp: Number.MAX_SAFE_INTEGER }).encode()
+  assert.ok(!('expiresAt' in tokenSetFrom({ ...granted, accessToken }, requestedAt)))
+})
