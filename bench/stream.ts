@@ -6,7 +6,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { createHttpBrowser } from '../demo/http-browser.ts'
 import { startIssuer } from '../demo/issuer.ts'
 import { listen, stop } from '../demo/listen.ts'
-import { type Gateway, startGateway } from '../test/support/gateway.ts'
+import { type Gateway, startGateway } from '../test/support/gateway-process.ts'
 import { sampleValue } from '../test/support/samples.ts'
 import { withEnding } from './ending.ts'
 

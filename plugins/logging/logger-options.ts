@@ -1,32 +1,16 @@
+import { blackenSecrets } from './blacken-secrets.ts'
 import { serializeError } from './serialize-error.ts'
-
-const secretFields = [
-  'authorization',
-  'cookie',
-  'set-cookie',
-  'accessToken',
-  'refreshToken',
-  'idToken',
-  'access_token',
-  'refresh_token',
-  'id_token',
-  'request_uri',
-]
 
 export const serializers = { err: serializeError, req: serializeRequest }
 
 /**
  * Options for Fastify's logger (pino). Nothing that could hold a token, cookie or authorization code is ever given
- * to it; the redaction stands behind that.
+ * to it; that such things are blackened stands behind that.
  *
  * @param level of pino
  */
 export function loggerOptions(level: string) {
-  return {
-    level,
-    serializers,
-    redact: secretFields.flatMap((name) => [`["${name}"]`, `*["${name}"]`]),
-  }
+  return { level, serializers, hooks: { streamWrite: blackenSecrets } }
 }
 
 /** Without the query, which holds the authorization code at the callback. */

@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
+import { addToLog } from '../logging/add-to-log.ts'
 import { displayName } from './session-record.ts'
 import { createSessions, type Session, type Sessions, sessionHash } from './sessions.ts'
 
@@ -49,10 +50,7 @@ export default fp<OidcSessionOptions>(
         app.browserCookies.clearSession(request)
         return null
       }
-      request.log = request.log.child({
-        user: displayName(session.record),
-        sessionHash: sessionHash(session),
-      })
+      addToLog(request, { user: displayName(session.record), sessionHash: sessionHash(session) })
       return session
     }
 

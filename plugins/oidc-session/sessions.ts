@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { hash as digest, randomBytes } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import type { SessionStore } from '../session-store/store.ts'
 import { createLatestUnsealer } from './latest-unsealer.ts'
@@ -189,7 +189,7 @@ export function sidIndex(issuer: string, clientId: string, sid: string): string 
 }
 
 function hash(text: string): string {
-  return createHash('sha256').update(text).digest('base64url')
+  return digest('sha256', text, 'base64url')
 }
 
 function randomToken(): string {

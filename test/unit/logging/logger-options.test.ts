@@ -22,12 +22,37 @@ test('a request is logged without its query', () => {
   assert.doesNotMatch(line, /secret/)
 })
 
-test('should somebody log a token or cookie after all, it is blackened', () => {
-  const names = ['authorization', 'cookie', 'set-cookie', 'accessToken', 'refreshToken', 'idToken']
-  names.push('access_token', 'refresh_token', 'id_token', 'request_uri')
-  for (const name of names) {
-    for (const fields of [{ headers: { [name]: 'secret' } }, { [name]: 'secret' }]) {
-      assert.doesNotMatch(logged(fields), /secret/, name)
+const secretNames = ['authorization', 'cookie', 'set-cookie', 'accessToken', 'refreshToken', 'idToken']
+secretNames.push('access_token', 'refresh_token', 'id_token', 'request_uri', 'Authorization', 'Set-Cookie')
+
+test('should somebody log a token or cookie after all, it is blackened, wherever in a line it stands', () => {
+  for (const name of secretNames) {
+    for (const secret of ['secret', ['a "secret"'], { value: 'secret' }]) {
+      for (const fields of [{ [name]: secret }, { deep: [{ er: { [name]: secret } }] }]) {
+        const line = logged({ before: 1, ...fields, after: 2 })
+        assert.doesNotMatch(line, /secret/, name)
+        assert.match(line, /"before":1,.*\[Redacted\].*,"after":2.*\}\n$/)
+      }
     }
   }
+})
+
+test('what a request adds to all of its lines is blackened too', () => {
+  const lines: string[] = []
+  const stream = { write: (line: string) => void lines.push(line) }
+  const { log } = Fastify({ logger: { ...loggerOptions('trace'), stream } })
+  log
+    .child({ accessToken: 'secret' })
+    .child({ upstream: { cookie: 'secret' } })
+    .info('of no interest')
+  assert.deepEqual(
+    lines.map((line) => /secret/.test(line)),
+    [false],
+  )
+})
+
+test('a line that only speaks of tokens and cookies stays as it is', () => {
+  const line = logged({ event: 'token.renewed', names: secretNames, said: '{"cookie":"none"}' })
+  assert.match(line, /"said":"\{\\"cookie\\":\\"none\\"\}"/)
+  assert.doesNotMatch(line, /Redacted/)
 })
