@@ -11,6 +11,7 @@ import { type Body, isReplayable, replayableBody } from './replayable-body.ts'
 import { type Report, startReport } from './report.ts'
 import { type OutgoingHeaders, requestHeaders } from './request-headers.ts'
 import { mergedVary, responseHeaders } from './response-headers.ts'
+import { type Fields, singleValues } from './single-values.ts'
 import { upload } from './upload.ts'
 import { staysBelow } from './upstream-path.ts'
 import {
@@ -163,7 +164,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     if (!upstream.csrf) headers['cross-origin-resource-policy'] ??= 'same-origin'
     const ours = reply.getHeader('vary')
     if (ours !== undefined) headers['vary'] = mergedVary(String(ours), headers['vary'])
-    reply.code(answer.statusCode).headers(headers)
+    reply.code(answer.statusCode).headers(fieldsFor(request, headers))
     sendHeadersAtOnce(reply, answer)
     if (isEventStream(answer)) closeWithSession(request, reply.raw)
     return reply.send(answer.body)
@@ -202,6 +203,11 @@ function goneSignal({ raw }: FastifyReply): AbortSignal {
     if (!raw.writableFinished) gone.abort()
   })
   return gone.signal
+}
+
+/** As the browser's version of HTTP takes them. */
+function fieldsFor({ raw }: FastifyRequest, fields: Fields): Fields {
+  return raw.httpVersionMajor === 2 ? singleValues(fields) : fields
 }
 
 /** A stream may have nothing to say for a long time, and the browser wants to know that it has begun. */
