@@ -12,6 +12,7 @@ import { type Report, startReport } from './report.ts'
 import { type OutgoingHeaders, requestHeaders } from './request-headers.ts'
 import { mergedVary, responseHeaders } from './response-headers.ts'
 import { type Fields, singleValues } from './single-values.ts'
+import { announcedTrailers, carriesTrailers, responseTrailers, wantsTrailers } from './trailers.ts'
 import { upload } from './upload.ts'
 import { staysBelow } from './upstream-path.ts'
 import {
@@ -133,6 +134,8 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   async function send(request: FastifyRequest, path: string, body: Body, signal: AbortSignal) {
     const { method, raw } = request
     const headers = outgoingHeaders(request, body !== null)
+    // By HTTP/1.1 `Connection` would have to name it, which undici doesn't allow.
+    if (upstream.http2 && wantsTrailers(raw)) headers['te'] = 'trailers'
     const report = reportOf(request, path)
     const answer = await forwarder
       .send({ method, path: path + queryOf(raw.url), headers, body, signal })
@@ -165,9 +168,23 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     const ours = reply.getHeader('vary')
     if (ours !== undefined) headers['vary'] = mergedVary(String(ours), headers['vary'])
     reply.code(answer.statusCode).headers(fieldsFor(request, headers))
+    if (carriesTrailers(request.raw, answer)) passTrailers(answer, request, reply)
     sendHeadersAtOnce(reply, answer)
     if (isEventStream(answer)) closeWithSession(request, reply.raw)
     return reply.send(answer.body)
+  }
+
+  function passTrailers(answer: UpstreamAnswer, request: FastifyRequest, reply: FastifyReply) {
+    const { headers, trailers, body } = answer
+    const announced = announcedTrailers(headers, responseRules)
+    if (announced !== '') reply.header('trailer', announced)
+    body.once('end', () => {
+      const passed = responseTrailers(trailers, headers, responseRules)
+      if (Object.keys(passed).length === 0) return
+      // The length of an empty answer would leave no room for them.
+      reply.raw.flushHeaders()
+      reply.raw.addTrailers(fieldsFor(request, passed))
+    })
   }
 
   /** With the token that the request has now. */
