@@ -1,6 +1,7 @@
 import { subscribe } from 'node:diagnostics_channel'
 import type { ClientHttp2Stream } from 'node:http2'
 import type { Duplex } from 'node:stream'
+import { outliveGoaway } from './goaway.ts'
 import { translateEvents } from './http2-events.ts'
 
 const isOurs = Symbol('an upstream is asked on this connection')
@@ -16,6 +17,7 @@ subscribe('http2.client.stream.created', (message) => {
   if (!connection?.[isOurs]) return
   refuseCutOff(stream)
   translateEvents(stream)
+  outliveGoaway(stream)
 })
 
 /** Node, and undici with it, takes a stream that was reset with CANCEL or NO_ERROR for one that has ended. */
