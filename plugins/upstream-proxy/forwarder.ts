@@ -2,8 +2,9 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { Dispatcher } from 'undici'
 import type { UpstreamOptions } from '../config/options.ts'
 import { GatewayError } from '../errors/catalogue.ts'
+import { isUnprocessed } from './goaway.ts'
 import { createPool } from './pool.ts'
-import type { Body } from './replayable-body.ts'
+import { type Body, isReplayable } from './replayable-body.ts'
 import type { OutgoingHeaders } from './request-headers.ts'
 import { createSlots, type Slots } from './slots.ts'
 import { upstreamError } from './upstream-error.ts'
@@ -23,7 +24,7 @@ export type UpstreamAnswer = Dispatcher.ResponseData
 /** Connections to one upstream, kept open between requests. */
 export interface Forwarder {
   /**
-   * Sends a request once, and never by itself again. Resolves with the headers; the body streams, and keeps its
+   * Sends a request once, and once more only if the upstream says that it did nothing about it. Resolves with the headers; the body streams, and keeps its
    * connection until it was read, drained or discarded.
    * @throws GatewayError BFF_UPSTREAM_UNREACHABLE, BFF_UPSTREAM_TIMEOUT
    */
@@ -38,8 +39,12 @@ export function createForwarder(upstream: UpstreamOptions): Forwarder {
   return {
     async send(request) {
       const release = slots && (await takeTurn(slots, request.signal, upstream.timeoutMs))
-      const answer = await pool
-        .request({ ...request, method: request.method as Dispatcher.HttpMethod })
+      const ask = () => pool.request({ ...request, method: request.method as Dispatcher.HttpMethod })
+      const answer = await ask()
+        .catch((error: unknown) => {
+          if (isUnprocessed(error) && isReplayable(request.body)) return ask()
+          throw error
+        })
         .catch((error: unknown) => {
           release?.()
           throw upstreamError(error)

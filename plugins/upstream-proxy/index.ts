@@ -11,6 +11,8 @@ import { type Body, isReplayable, replayableBody } from './replayable-body.ts'
 import { type Report, startReport } from './report.ts'
 import { type OutgoingHeaders, requestHeaders } from './request-headers.ts'
 import { mergedVary, responseHeaders } from './response-headers.ts'
+import { type Fields, singleValues } from './single-values.ts'
+import { announcedTrailers, carriesTrailers, responseTrailers, wantsTrailers } from './trailers.ts'
 import { upload } from './upload.ts'
 import { staysBelow } from './upstream-path.ts'
 import {
@@ -132,6 +134,8 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   async function send(request: FastifyRequest, path: string, body: Body, signal: AbortSignal) {
     const { method, raw } = request
     const headers = outgoingHeaders(request, body !== null)
+    // By HTTP/1.1 `Connection` would have to name it, which undici doesn't allow.
+    if (upstream.http2 && wantsTrailers(raw)) headers['te'] = 'trailers'
     const report = reportOf(request, path)
     const answer = await forwarder
       .send({ method, path: path + queryOf(raw.url), headers, body, signal })
@@ -163,10 +167,24 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     if (!upstream.csrf) headers['cross-origin-resource-policy'] ??= 'same-origin'
     const ours = reply.getHeader('vary')
     if (ours !== undefined) headers['vary'] = mergedVary(String(ours), headers['vary'])
-    reply.code(answer.statusCode).headers(headers)
+    reply.code(answer.statusCode).headers(fieldsFor(request, headers))
+    if (carriesTrailers(request.raw, answer)) passTrailers(answer, request, reply)
     sendHeadersAtOnce(reply, answer)
     if (isEventStream(answer)) closeWithSession(request, reply.raw)
     return reply.send(answer.body)
+  }
+
+  function passTrailers(answer: UpstreamAnswer, request: FastifyRequest, reply: FastifyReply) {
+    const { headers, trailers, body } = answer
+    const announced = announcedTrailers(headers, responseRules)
+    if (announced !== '') reply.header('trailer', announced)
+    body.once('end', () => {
+      const passed = responseTrailers(trailers, headers, responseRules)
+      if (Object.keys(passed).length === 0) return
+      // The length of an empty answer would leave no room for them.
+      reply.raw.flushHeaders()
+      reply.raw.addTrailers(fieldsFor(request, passed))
+    })
   }
 
   /** With the token that the request has now. */
@@ -202,6 +220,11 @@ function goneSignal({ raw }: FastifyReply): AbortSignal {
     if (!raw.writableFinished) gone.abort()
   })
   return gone.signal
+}
+
+/** As the browser's version of HTTP takes them. */
+function fieldsFor({ raw }: FastifyRequest, fields: Fields): Fields {
+  return raw.httpVersionMajor === 2 ? singleValues(fields) : fields
 }
 
 /** A stream may have nothing to say for a long time, and the browser wants to know that it has begun. */

@@ -30,6 +30,11 @@ const upstreamOnly =
 const needed =
   /^(content-.*|x-content-type-options|x-frame-options|cross-origin-.*|referrer-policy|permissions-policy|cache-control|expires|pragma|age|date|vary|location)$/
 
+/** True for what has to stand before the body. @param name lower case */
+export function isNeeded(name: string): boolean {
+  return needed.test(name)
+}
+
 /** True for what never reaches a browser as the upstream sent it. @param name lower case */
 export function isUpstreamsOwn(name: string): boolean {
   return isHopByHop(name) || upstreamOnly.test(name)

@@ -1,6 +1,8 @@
 import { subscribe } from 'node:diagnostics_channel'
 import type { ClientHttp2Stream } from 'node:http2'
 import type { Duplex } from 'node:stream'
+import { outliveGoaway } from './goaway.ts'
+import { translateEvents } from './http2-events.ts'
 
 const isOurs = Symbol('an upstream is asked on this connection')
 
@@ -12,7 +14,10 @@ export function demandWholeAnswers(connection: Duplex): void {
 subscribe('http2.client.stream.created', (message) => {
   const { stream } = message as { stream: ClientHttp2Stream }
   const connection = stream.session?.socket as { [isOurs]?: true } | undefined
-  if (connection?.[isOurs]) refuseCutOff(stream)
+  if (!connection?.[isOurs]) return
+  refuseCutOff(stream)
+  translateEvents(stream)
+  outliveGoaway(stream)
 })
 
 /** Node, and undici with it, takes a stream that was reset with CANCEL or NO_ERROR for one that has ended. */

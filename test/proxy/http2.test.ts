@@ -35,7 +35,21 @@ test('HTTP/2 is spoken where it is wanted, with the same headers as HTTP/1.1', a
   } = two.headers
   const { host, connection, ...others } = one.headers
   assert.deepEqual([method, path, scheme, authority], ['GET', '/v1/x%2Fy?z=1', 'https', host])
-  assert.deepEqual(rest, others)
+  assert.deepEqual(rest, { ...others, te: 'trailers' })
+})
+
+test('headers go by HTTP/2 with their bytes, both ways', async (t) => {
+  const bytes = 'caf\xc3\xa9 \xe9'
+  const api = await startTlsApi(t, {}, ({ headers }, response) => {
+    response.setHeader('set-cookie', [`a=${bytes}`, 'b=2'])
+    response.setHeader('x-bytes', headers['x-bytes'] ?? '')
+    response.end()
+  })
+  const target = { target: api.url, ca: cert, http2: true, responseCookies: ['a', 'b'] }
+  const gateway = await startGateway(t, [target])
+  const { headers } = await gateway.call('/api/x', { headers: { 'x-bytes': bytes } })
+  assert.equal(headers['x-bytes'], bytes)
+  assert.deepEqual(headers['set-cookie'], [`a=${bytes}`, 'b=2'])
 })
 
 test('bodies go both ways by HTTP/2, of known length and not, small and large', async (t) => {

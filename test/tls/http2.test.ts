@@ -52,7 +52,7 @@ test('an answer has none of the headers that belong to a connection of HTTP/1.1'
   t.after(() => process.off('warning', warn))
   const upstream = await startUpstream(t, ({ response }) => {
     const ofConnection = { connection: 'keep-alive, x-hop', 'keep-alive': 'timeout=5', 'x-hop': '1' }
-    response.writeHead(200, 'Fine', { ...ofConnection, upgrade: 'h2c', trailer: 'x-t', 'x-own': 'ä' })
+    response.writeHead(200, 'Fine', { ...ofConnection, upgrade: 'h2c', 'http2-settings': 'x', 'x-own': 'ä' })
     response.end('ok')
   })
   const gateway = await startTlsGateway(t, [{ target: upstream.url }])
@@ -63,6 +63,24 @@ test('an answer has none of the headers that belong to a connection of HTTP/1.1'
   assert.deepEqual(Object.keys(headers).sort(), [':status', 'cache-control', 'date', 'x-own'])
   assert.equal(headers['x-own'], 'ä')
   assert.deepEqual(warnings, [])
+})
+
+test('headers arrive whose values HTTP/2 takes in one piece only', async (t) => {
+  const upstream = await startUpstream(t, ({ response }) => {
+    response.setHeader('x-content-type-options', ['nosniff', 'nosniff'])
+    response.setHeader('link', ['<a>', '<b>'])
+    response.setHeader('set-cookie', ['a=1', 'b=2'])
+    response.setHeader('x-blank', 'x \t')
+    response.end('ok')
+  })
+  const gateway = await startTlsGateway(t, [{ target: upstream.url, responseCookies: ['a', 'b'] }])
+
+  const { headers } = await request(await gateway.connect(), '/api/x')
+
+  assert.equal(headers['x-content-type-options'], 'nosniff, nosniff')
+  assert.equal(headers['link'], '<a>, <b>')
+  assert.deepEqual(headers['set-cookie'], ['a=1', 'b=2'])
+  assert.equal(headers['x-blank'], 'x')
 })
 
 test('a session cookie is recognised among cookies that come in several fields', async (t) => {

@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { constants, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2'
+import { type TestContext, test } from 'node:test'
+import { closed, errorCode, open, startGateway } from './support.ts'
+import { cert, startTlsApi } from './tls-support.ts'
+
+/** An API that takes leave at `/leave` as told, and answers everything else. */
+async function start(
+  t: TestContext,
+  leave: (request: Http2ServerRequest, response: Http2ServerResponse, count: number) => unknown,
+) {
+  const urls: string[] = []
+  const api = await startTlsApi(t, {}, (request, response) => {
+    urls.push(request.url)
+    request.stream.on('error', () => {})
+    if (request.url === '/leave') leave(request, response, urls.length)
+    else response.end('ok')
+  })
+  const target = { target: api.url, ca: cert, http2: true, connections: 1 }
+  return { api, urls, gateway: await startGateway(t, [target]) }
+}
+
+/** Says that this request is the last that will be answered. */
+function sayLast({ stream }: Http2ServerRequest): void {
+  stream.session?.goaway(constants.NGHTTP2_NO_ERROR, stream.id)
+}
+
+for (const when of ['before its answer', 'in mid-answer']) {
+  test(`a request under way is answered though the upstream takes leave ${when}`, async (t) => {
+    const { urls, gateway } = await start(t, async (request, response) => {
+      if (when === 'in mid-answer') response.write('wh')
+      sayLast(request)
+      // Whoever answers it has been told.
+      await new Promise((resolve) => request.stream.session?.ping(resolve))
+      response.end(when === 'in mid-answer' ? 'ole' : 'whole')
+    })
+    assert.equal((await gateway.call('/api/leave')).text, 'whole')
+    assert.equal((await gateway.call('/api/x')).text, 'ok')
+    assert.deepEqual(urls, ['/leave', '/x'])
+  })
+}
+
+/** Says that of what came on this connection only the requests before were looked at. */
+function sayUnprocessed({ stream }: Http2ServerRequest, code: number): void {
+  stream.session?.goaway(code, Number(stream.id) - 2)
+}
+
+for (const code of [constants.NGHTTP2_NO_ERROR, constants.NGHTTP2_ENHANCE_YOUR_CALM]) {
+  test(`a request that the upstream says it never looked at is sent once more: GOAWAY with ${code}`, async (t) => {
+    const { urls, gateway } = await start(t, (request, response, count) => {
+      if (count === 2) sayUnprocessed(request, code)
+      else response.end('done')
+    })
+    await gateway.call('/api/x')
+    assert.equal((await gateway.call('/api/leave', { method: 'DELETE' })).text, 'done')
+    assert.deepEqual(urls, ['/x', '/leave', '/leave'])
+  })
+}
+
+test('a body that was not kept is not sent once more', async (t) => {
+  const { urls, gateway } = await start(t, (request) => sayUnprocessed(request, constants.NGHTTP2_NO_ERROR))
+  await gateway.call('/api/x')
+  const reply = await gateway.call('/api/leave', { method: 'POST', body: 'x' })
+  assert.deepEqual([reply.status, errorCode(reply)], [502, 'BFF_UPSTREAM_UNREACHABLE'])
+  assert.deepEqual(urls, ['/x', '/leave'])
+})
+
+test('an answer that breaks off after a farewell is never taken for whole, and the next request is answered', async (t) => {
+  const { gateway } = await start(t, async (request, response) => {
+    response.write('half')
+    sayLast(request)
+    const { session } = request.stream
+    await new Promise((resolve) => session?.ping(resolve))
+    session?.destroy()
+  })
+  await assert.rejects(gateway.call('/api/leave'), { code: 'ECONNRESET' })
+  assert.equal((await gateway.call('/api/x')).text, 'ok')
+})
+
+test('a browser that goes after a farewell leaves no connection behind that cannot be used', async (t) => {
+  const { api, gateway } = await start(t, (request, response) => {
+    response.write('half')
+    sayLast(request)
+  })
+  const outgoing = open(gateway.port, '/api/leave')
+  outgoing.on('error', () => {}).end()
+  const [[{ stream }], [incoming]] = await Promise.all([
+    once(api.events, 'request'),
+    once(outgoing, 'response'),
+  ])
+  incoming.on('error', () => {})
+  await new Promise((resolve) => stream.session.ping(resolve))
+  const gone = closed(stream)
+
+  outgoing.destroy()
+
+  await gone
+  assert.equal((await gateway.call('/api/x')).text, 'ok')
+})
