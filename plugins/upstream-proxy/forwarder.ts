@@ -24,8 +24,8 @@ export type UpstreamAnswer = Dispatcher.ResponseData
 /** Connections to one upstream, kept open between requests. */
 export interface Forwarder {
   /**
-   * Sends a request once, and once more only if the upstream says that it did nothing about it. Resolves with the headers; the body streams, and keeps its
-   * connection until it was read, drained or discarded.
+   * Sends a request once, and once more only if the upstream says that it did nothing about it. Resolves with the
+   * headers; the body streams, and keeps its connection until it was read, drained or discarded.
    * @throws GatewayError BFF_UPSTREAM_UNREACHABLE, BFF_UPSTREAM_TIMEOUT
    */
   send(request: UpstreamRequest): Promise<UpstreamAnswer>
