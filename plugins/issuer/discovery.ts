@@ -9,6 +9,11 @@ import { loginAnswerFetch } from './token-answer.ts'
 export interface Configurations {
   /** For what a person waits for. */
   interactive: oidc.Configuration
+  /**
+   * For codes. It leaves the signature of the ID token to be checked: openid-client looks for keys that it misses once
+   * a minute at the most, and would decline all logins after the issuer has changed its key.
+   */
+  redeeming: oidc.Configuration
   /** For refresh token grants: an answer that comes late is still worth having, since the token is spent. */
   patient: oidc.Configuration
 }
@@ -27,13 +32,25 @@ export async function discover(options: IssuerOptions): Promise<Configurations> 
   const { authorization_endpoint: wayIn, token_endpoint: grants } = interactive.serverMetadata()
   for (const needed of [wayIn, grants])
     if (!endpoint(needed, options.issuer)) throw new TypeError('The issuer names no usable endpoints')
-  // Without this the signature of an ID token from the token endpoint is not looked at.
+  // Without this the signature of a UserInfo answer is not looked at.
   oidc.enableNonRepudiationChecks(interactive)
-  interactive[oidc.customFetch] = loginAnswerFetch(grants)
+  return {
+    interactive,
+    redeeming: another(loginAnswerFetch(grants), options.timeoutMs / 1000),
+    patient: another(refreshAnswerFetch(2.5 * options.timeoutMs)),
+  }
 
-  const patient = new oidc.Configuration(interactive.serverMetadata(), options.clientId, {}, authentication)
-  patient.timeout = undefined
-  patient[oidc.customFetch] = refreshAnswerFetch(2.5 * options.timeoutMs)
-  if (insecure) oidc.allowInsecureRequests(patient)
-  return { interactive, patient }
+  /** @param timeout in seconds. Unset: `fetch` has one of its own. */
+  function another(fetch: oidc.CustomFetch, timeout?: number): oidc.Configuration {
+    const configuration = new oidc.Configuration(
+      interactive.serverMetadata(),
+      options.clientId,
+      {},
+      authentication,
+    )
+    configuration.timeout = timeout
+    configuration[oidc.customFetch] = fetch
+    if (insecure) oidc.allowInsecureRequests(configuration)
+    return configuration
+  }
 }

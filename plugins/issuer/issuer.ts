@@ -1,4 +1,3 @@
-import { createRemoteJWKSet, type JWTVerifyGetKey } from 'jose'
 import * as oidc from 'openid-client'
 import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
@@ -8,8 +7,9 @@ import type { ClientCredentials } from './client-authentication.ts'
 import { discover } from './discovery.ts'
 import { endpoint } from './endpoint.ts'
 import { createGrants, type GrantOutcome, grantedTokens } from './grants.ts'
+import { checkSignature, createKeySet } from './issuer-keys.ts'
 import { LoginError } from './login-error.ts'
-import { type LogoutNotice, LogoutTokenError, verifyLogoutToken } from './logout-token.ts'
+import { type LogoutNotice, verifyLogoutToken } from './logout-token.ts'
 import { createMetadataSource } from './metadata-source.ts'
 import { type PkceSupport, pkceSupport } from './pkce-support.ts'
 import { demandsPushing, pushedAuthorizationUrl } from './pushed-authorization.ts'
@@ -120,7 +120,9 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
     metadata.get().catch((cause: unknown) => {
       throw new GatewayError('BFF_ISSUER_UNAVAILABLE', { cause })
     })
-  let keys: { uri: string | undefined; get: JWTVerifyGetKey } | undefined
+  // What the issuer has just answered names no key that isn't there, and what anybody may send often does.
+  const keysOfAnswers = createKeySet(options, 0)
+  const keysOfNotices = createKeySet(options, 1000)
 
   async function fetchMetadata() {
     const configurations = await discover(options)
@@ -148,15 +150,17 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
 
     async redeemCode(callbackUrl, { state, nonce, codeVerifier, maxAgeSeconds }) {
       try {
-        const { interactive } = await metadata.get()
-        const answer = await oidc.authorizationCodeGrant(interactive, callbackUrl, {
+        const { interactive, redeeming } = await metadata.get()
+        const answer = await oidc.authorizationCodeGrant(redeeming, callbackUrl, {
           expectedState: state,
           expectedNonce: nonce,
           pkceCodeVerifier: codeVerifier,
           ...(maxAgeSeconds !== undefined && { maxAge: maxAgeSeconds }),
         })
         const idToken = answer.claims()
-        if (!idToken?.sub) throw new TypeError('The issuer sent no ID token, or one about nobody')
+        if (!answer.id_token || !idToken?.sub)
+          throw new TypeError('The issuer sent no ID token, or one about nobody')
+        await checkSignature(answer.id_token, keysOfAnswers(redeeming.serverMetadata()))
         const userInfo = await fetchUserInfo(interactive, answer.access_token, idToken.sub)
         return {
           issuer: idToken.iss,
@@ -196,26 +200,12 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
 
     async verifyLogoutToken(token) {
       const server = (await known()).interactive.serverMetadata()
-      const { jwks_uri: uri } = server
-      if (!keys || keys.uri !== uri) keys = { uri, get: keySet(uri, options) }
-      const { clientId } = options
-      const supported = server.id_token_signing_alg_values_supported ?? ['RS256']
-      const algorithms = supported.filter((algorithm) => !/^(none|HS\d+)$/i.test(algorithm))
       return verifyLogoutToken(token, {
         issuer: server.issuer,
-        clientId,
-        keys: keys.get,
-        algorithms,
+        clientId: options.clientId,
+        ...keysOfNotices(server),
         now: clock.now(),
       })
     },
   }
-}
-
-/** The issuer's keys, fetched when they are needed. */
-function keySet(jwksUri: string | undefined, { issuer, timeoutMs }: IssuerOptions): JWTVerifyGetKey {
-  // By plain http, whoever sits between could hand out keys of his own.
-  const url = endpoint(jwksUri, issuer)
-  if (!url) throw new LogoutTokenError('The issuer has no keys to check with')
-  return createRemoteJWKSet(url, { timeoutDuration: timeoutMs })
 }

@@ -61,6 +61,19 @@ test('an ID token that the issuer signed with another of its keys is as good', a
   await assertAccepted(newBrowser())
 })
 
+test('a key that the issuer has only just begun to sign with is known with the next login', async (t) => {
+  const { issuer, newBrowser } = await start(t)
+  issuer.rewrite('/jwks', (answer) => {
+    answer['keys'] = (answer['keys'] as unknown[]).slice(0, 1)
+  })
+  await assertAccepted(newBrowser())
+  withIdToken(issuer, (claims) => issuer.sign(claims))
+  await assertRejected(newBrowser(), 'a key that it does not publish')
+
+  issuer.rewrite('/jwks')
+  await assertAccepted(newBrowser())
+})
+
 test('an ID token with any wrong claim is rejected, however well it is signed', async (t) => {
   const { issuer, newBrowser } = await start(t)
   for (const [what, wrong] of Object.entries(wrongClaims)) {

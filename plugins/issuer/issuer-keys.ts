@@ -1,0 +1,42 @@
+import { compactVerify, createRemoteJWKSet, errors, type JWTVerifyGetKey } from 'jose'
+import type { ServerMetadata } from 'openid-client'
+import { endpoint } from './endpoint.ts'
+import type { IssuerOptions } from './issuer.ts'
+
+/** What the issuer signs ID tokens and logout tokens with. */
+export interface SigningKeys {
+  keys: JWTVerifyGetKey
+  algorithms: string[]
+}
+
+/**
+ * The issuer's keys, by its metadata as they are known now. Fetched when they are needed, and again when one is
+ * missing, since the issuer may have a new one.
+ *
+ * @param cooldownMs how long nobody looks again for a key that is missing
+ */
+export function createKeySet(
+  { issuer, timeoutMs }: IssuerOptions,
+  cooldownMs: number,
+): (server: ServerMetadata) => SigningKeys {
+  let latest: { uri: string | undefined; keys: JWTVerifyGetKey } | undefined
+  return ({ jwks_uri: uri, id_token_signing_alg_values_supported: supported = ['RS256'] }) => {
+    if (!latest || latest.uri !== uri) latest = { uri, keys: remoteKeys(uri) }
+    const algorithms = supported.filter((algorithm) => !/^(none|HS\d+)$/i.test(algorithm))
+    return { keys: latest.keys, algorithms }
+  }
+
+  function remoteKeys(uri: string | undefined): JWTVerifyGetKey {
+    // By plain http, whoever sits between could hand out keys of his own.
+    const url = endpoint(uri, issuer)
+    if (url) return createRemoteJWKSet(url, { timeoutDuration: timeoutMs, cooldownDuration: cooldownMs })
+    return async () => {
+      throw new errors.JWKSNoMatchingKey('The issuer has no keys to check with')
+    }
+  }
+}
+
+/** @throws when none of the issuer's keys has signed the token, or they can't be had */
+export async function checkSignature(token: string, { keys, algorithms }: SigningKeys): Promise<void> {
+  await compactVerify(token, keys, { algorithms })
+}
