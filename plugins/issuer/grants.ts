@@ -47,11 +47,15 @@ export function createGrants(
   }
 }
 
-/** @param idToken that of the answer, once it has been looked at */
+/**
+ * @param idToken that of the answer, once it has been looked at
+ * @throws TypeError for a token that is good for nothing without a proof: openid-client, which can make one, takes it
+ */
 export function grantedTokens(
   answer: oidc.TokenEndpointResponse,
   idToken: string | undefined,
 ): GrantedTokens {
+  if (answer.token_type !== 'bearer') throw new TypeError('The access token is no bearer token')
   return {
     accessToken: answer.access_token,
     tokenType: 'Bearer',

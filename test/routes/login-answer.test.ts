@@ -154,6 +154,9 @@ test('an answer to the code that is no proper one is rejected', async (t) => {
     'an access token of another kind': (answer) => {
       answer['token_type'] = 'mac'
     },
+    'an access token that asks for a proof': (answer) => {
+      answer['token_type'] = 'DPoP'
+    },
     'an access token that is a number': (answer) => {
       answer['access_token'] = 7
     },
