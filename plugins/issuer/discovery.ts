@@ -25,10 +25,14 @@ export interface Configurations {
 export async function discover(options: IssuerOptions): Promise<Configurations> {
   const authentication = await clientAuthentication(options)
   const insecure = options.issuer.protocol === 'http:'
-  const interactive = await oidc.discovery(options.issuer, options.clientId, {}, authentication, {
-    timeout: options.timeoutMs / 1000,
-    ...(insecure && { execute: [oidc.allowInsecureRequests] }),
-  })
+  const interactive = await oidc
+    .discovery(options.issuer, options.clientId, {}, authentication, {
+      timeout: options.timeoutMs / 1000,
+      ...(insecure && { execute: [oidc.allowInsecureRequests] }),
+    })
+    .catch((error: unknown) => {
+      throw explained(error, options.issuer)
+    })
   const { authorization_endpoint: wayIn, token_endpoint: grants } = interactive.serverMetadata()
   for (const needed of [wayIn, grants])
     if (!endpoint(needed, options.issuer)) throw new TypeError('The issuer names no usable endpoints')
@@ -53,4 +57,16 @@ export async function discover(options: IssuerOptions): Promise<Configurations> 
     if (insecure) oidc.allowInsecureRequests(configuration)
     return configuration
   }
+}
+
+/** Names both issuers where they differ, as they easily do by a slash at the end. */
+function explained(error: unknown, issuer: URL): unknown {
+  const isAnother =
+    error instanceof oidc.ClientError && error.code === 'OAUTH_JSON_ATTRIBUTE_COMPARISON_FAILED'
+  if (!isAnother) return error
+  const { body } = error.cause as { body: oidc.ServerMetadata }
+  return new Error(
+    `The issuer is configured as ${issuer.href}, and calls itself ${body.issuer}: these must be the same to the letter`,
+    { cause: error },
+  )
 }

@@ -97,6 +97,18 @@ test('metadata of another issuer, or that are none, are not taken for its own', 
   assert.equal((await newBrowser().signIn()).statusCode, 302)
 })
 
+test('an issuer that calls itself otherwise than it is configured is named both ways in the log', async (t) => {
+  const issuer = await startFaultyIssuer()
+  t.after(() => issuer.close())
+  issuer.rewrite(metadataPath, (metadata) => Object.assign(metadata, { issuer: `${issuer.issuer}/realm` }))
+  const { newBrowser, app, log } = await startInjectGateway(t, { issuer })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  await until(() => log().includes('issuer.unreachable'))
+
+  assert.ok(log().includes(`configured as ${issuer.issuer}/, and calls itself ${issuer.issuer}/realm:`))
+  assert.doesNotMatch((await newBrowser().call('/bff/login')).body, /realm/)
+})
+
 test('an issuer that supports no PKCE is warned of once, and one that is silent on it is mentioned', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
