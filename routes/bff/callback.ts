@@ -39,7 +39,8 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
       try {
         const isLoggedIn = await finish(request, transaction)
         app.browserCookies.clearTransaction(reply, state)
-        if (requireLogin) app.loginGate.loginFinished(request, reply)
+        // A frame leads to no page that would begin another.
+        if (requireLogin && !inFrame) app.loginGate.loginFinished(request, reply)
         return inFrame ? tellParent(reply, isLoggedIn) : reply.redirect(returnUrl)
       } catch (error) {
         // While the store can't be asked the browser keeps what it has.
