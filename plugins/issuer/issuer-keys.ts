@@ -20,9 +20,11 @@ export function createKeySet(
   cooldownMs: number,
 ): (server: ServerMetadata) => SigningKeys {
   let latest: { uri: string | undefined; keys: JWTVerifyGetKey } | undefined
-  return ({ jwks_uri: uri, id_token_signing_alg_values_supported: supported = ['RS256'] }) => {
+  return ({ jwks_uri: uri, id_token_signing_alg_values_supported: supported }) => {
     if (!latest || latest.uri !== uri) latest = { uri, keys: remoteKeys(uri) }
-    const algorithms = supported.filter((algorithm) => !/^(none|HS\d+)$/i.test(algorithm))
+    // Some say nothing as `null`. openid-client falls back to the same.
+    const named = Array.isArray(supported) ? supported : ['RS256']
+    const algorithms = named.filter((algorithm) => !/^(none|HS\d+)$/i.test(algorithm))
     return { keys: latest.keys, algorithms }
   }
 

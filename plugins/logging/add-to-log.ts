@@ -1,16 +1,30 @@
 /** As much of a logger as Fastify demands, and what pino has besides. */
 interface Log {
   child(bindings: object): Log
+  bindings?(): Record<string, unknown>
   setBindings?(bindings: object): void
+}
+
+interface LoggedRequest<L extends Log> {
+  id: string
+  log: L
+  server: { initialConfig: { requestIdLogLabel?: string } }
 }
 
 /**
  * From now on all lines of a request say this too. To pino's logger for the request it is added: with a child of a
  * logger that itself lives no longer than a request, each line costs as much as ten.
  */
-export function addToLog<L extends Log>(request: { log: L; server: { log: L } }, bindings: object): void {
-  const { log, server } = request
-  const isOfThisRequest = log !== server.log
-  if (isOfThisRequest && log.setBindings) log.setBindings(bindings)
+export function addToLog<L extends Log>(request: LoggedRequest<L>, bindings: object): void {
+  const { log } = request
+  if (isOfThisRequest(request) && log.setBindings) log.setBindings(bindings)
   else request.log = log.child(bindings) as L
+}
+
+/**
+ * Its lines have the request's identifier. An application may let requests share a logger (`childLoggerFactory`),
+ * whose next lines are about somebody else.
+ */
+function isOfThisRequest<L extends Log>({ id, log, server }: LoggedRequest<L>): boolean {
+  return log.bindings?.()[server.initialConfig.requestIdLogLabel ?? ''] === id
 }

@@ -1,3 +1,5 @@
+import { trimBlanks } from '../trim-blanks.ts'
+
 /**
  * The cookies of a `Cookie` header, in its order, each as the browser sent it.
  *
@@ -7,22 +9,10 @@
  * @see https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis-22#section-4.1.3
  */
 export function cookiePairs(header: string | undefined): string[] {
-  return header?.split(';').map(withoutBlanks) ?? []
+  return header?.split(';').map(trimBlanks) ?? []
 }
 
 /** @param pair begins with its name, as in `Cookie` and `Set-Cookie` */
 export function nameOf(pair: string): string {
-  return withoutBlanks(pair.split('=', 1)[0] ?? '')
-}
-
-function withoutBlanks(text: string): string {
-  let start = 0
-  let end = text.length
-  while (isBlank(text[start])) start++
-  while (end > start && isBlank(text[end - 1])) end--
-  return text.slice(start, end)
-}
-
-function isBlank(character: string | undefined): boolean {
-  return character === ' ' || character === '\t'
+  return trimBlanks(pair.split('=', 1)[0] ?? '')
 }

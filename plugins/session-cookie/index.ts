@@ -37,7 +37,7 @@ export interface BrowserCookies {
   transaction(request: FastifyRequest, state: string): LoginTransaction | undefined
   /** Also drops the oldest of too many. */
   setTransaction(request: FastifyRequest, reply: FastifyReply, transaction: LoginTransaction): void
-  clearTransaction(reply: FastifyReply, state: string): void
+  clearTransaction(reply: FastifyReply, transaction: LoginTransaction): void
 }
 
 export interface SessionCookieOptions {
@@ -106,17 +106,20 @@ export default fp<SessionCookieOptions>(
           'sealedTransaction',
         )
         reply.setCookie(transactionCookieName(name, transaction.state), value, {
-          ...transactionCookie,
-          // In a frame the way back from the issuer is no navigation of the page, which is all that Lax allows.
-          ...(transaction.inFrame && secure && { sameSite: 'none' }),
+          ...attributesOf(transaction),
           maxAge: transactionLifetimeMs / 1000,
         })
       },
 
-      clearTransaction(reply, state) {
-        reply.clearCookie(transactionCookieName(name, state), transactionCookie)
+      clearTransaction(reply, transaction) {
+        reply.clearCookie(transactionCookieName(name, transaction.state), attributesOf(transaction))
       },
     } satisfies BrowserCookies)
+
+    /** In a frame the way back from the issuer is no navigation of the page, which is all that Lax allows. */
+    function attributesOf({ inFrame }: LoginTransaction): CookieSerializeOptions {
+      return inFrame && secure ? { ...transactionCookie, sameSite: 'none' } : transactionCookie
+    }
 
     /**
      * A neighbour that can set cookies for our host can plant the session of somebody else before the browser's own.

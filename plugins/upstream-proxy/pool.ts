@@ -1,7 +1,7 @@
 import { buildConnector, Pool } from 'undici'
 import type { UpstreamOptions } from '../config/options.ts'
+import { mendStreams } from './http2-streams.ts'
 import { tlsOptions } from './tls.ts'
-import { demandWholeAnswers } from './whole-answers.ts'
 
 /** Connections to an upstream, which close with the pool. */
 export function createPool(upstream: UpstreamOptions): Pool {
@@ -27,7 +27,7 @@ function connector(upstream: UpstreamOptions): buildConnector.connector {
     // undici would ask for the certificate of the request's host.
     connect({ ...options, ...(servername !== undefined && { servername }) }, (...[error, socket]) => {
       if (error) return callback(error, null)
-      if (allowH2) demandWholeAnswers(socket)
+      if (allowH2) mendStreams(socket)
       callback(null, socket)
     })
 }

@@ -1,3 +1,5 @@
+import { trimBlanks } from '../trim-blanks.ts'
+
 export type Fields = Record<string, string | string[]>
 
 /**
@@ -11,6 +13,6 @@ export function singleValues(fields: Fields): Fields {
 }
 
 function single(name: string, value: string | string[]): string | string[] {
-  const values = [value].flat().map((text) => text.replaceAll(/^[ \t]+|[ \t]+$/g, ''))
+  const values = [value].flat().map(trimBlanks)
   return name === 'set-cookie' ? values : values.join(', ')
 }

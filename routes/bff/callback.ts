@@ -35,16 +35,17 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     async (request: CallbackRequest, reply) => {
       reply.header('cache-control', 'no-store')
       const transaction = openTransaction(request)
-      const { state, returnUrl, inFrame } = transaction
+      const { returnUrl, inFrame } = transaction
       try {
         const isLoggedIn = await finish(request, transaction)
-        app.browserCookies.clearTransaction(reply, state)
-        if (requireLogin) app.loginGate.loginFinished(request, reply)
+        app.browserCookies.clearTransaction(reply, transaction)
+        // A frame leads to no page that would begin another.
+        if (requireLogin && !inFrame) app.loginGate.loginFinished(request, reply)
         return inFrame ? tellParent(reply, isLoggedIn) : reply.redirect(returnUrl)
       } catch (error) {
         // While the store can't be asked the browser keeps what it has.
         if (!(error instanceof GatewayError)) return app.failSession(request, error as Error)
-        app.browserCookies.clearTransaction(reply, state)
+        app.browserCookies.clearTransaction(reply, transaction)
         if (!inFrame) throw error
         // Nobody reads in there, and the page around it waits for an answer.
         return tellParent(reply.code(error.statusCode), false)

@@ -139,6 +139,16 @@ test('after three logins without a session a page says what is wrong, and the lo
   assert.match(log(), /"event":"login.loop"/)
 })
 
+test('logins in a frame count nothing: they lead to no page that could begin another', async (t) => {
+  const { browser } = await start(t)
+  const inFrame = { 'sec-fetch-site': 'same-origin', 'sec-fetch-dest': 'iframe' }
+  for (let i = 0; i < 3; i++) {
+    const atIssuer = new URL(locationOf(await browser.open('/bff/login?prompt=none', inFrame)))
+    assert.equal((await browser.open(await browser.authorize(atIssuer), inFrame)).statusCode, 200)
+  }
+  assert.equal(locationOf(await browser.open('/')), '/bff/login?returnUrl=%2F')
+})
+
 test('a store that does not answer sends nobody to a login', async (t) => {
   const { app, browser } = await start(t)
   await browser.signIn()

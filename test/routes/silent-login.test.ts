@@ -110,6 +110,19 @@ test('a login with prompt=none goes where it is to go, unless a frame names no p
   assert.equal(await endOf('/bff/login', inFrame), '/')
 })
 
+test('a login cookie that is for frames is cleared as one: browsers ignore another there', async (t) => {
+  const { newBrowser } = await startInjectGateway(t, { env: { PUBLIC_URL: 'https://app.example.com' } })
+  const browser = newBrowser()
+  for (const error of ['login_required', 'server_error']) {
+    const atIssuer = new URL(locationOf(await browser.open('/bff/silent-login', inFrame)))
+    const state = atIssuer.searchParams.get('state')
+    const [cleared] = setCookies(
+      await browser.open(`/bff/callback?state=${state}&error=${error}`, fromIssuer),
+    )
+    assert.match(cleared ?? '', /^__Host-bff-tx-[^=]+=; Max-Age=0; .*; Secure; SameSite=None$/)
+  }
+})
+
 test('another site can not begin one', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   for (const path of ['/bff/silent-login', '/bff/login?prompt=none']) {

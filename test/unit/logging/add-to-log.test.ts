@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import Fastify, { type FastifyServerOptions } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyServerOptions } from 'fastify'
 import { addToLog } from '../../../plugins/logging/add-to-log.ts'
 
 type Line = Record<string, unknown>
@@ -32,11 +32,18 @@ test("what is added to a request's log stands in all of its lines and in no othe
 })
 
 test('an application whose requests share one logger gets a child of it', async () => {
-  const lines = await logged({ childLoggerFactory: (logger) => logger })
-  assert.deepEqual(
-    lines.map(({ user }) => user),
-    ['alice', undefined],
-  )
+  let ofTenant: FastifyBaseLogger | undefined
+  const factories: NonNullable<FastifyServerOptions['childLoggerFactory']>[] = [
+    (logger) => logger,
+    (logger) => (ofTenant ??= logger.child({ tenant: 'a' })),
+  ]
+  for (const childLoggerFactory of factories) {
+    const lines = await logged({ childLoggerFactory })
+    assert.deepEqual(
+      lines.map(({ user }) => user),
+      ['alice', undefined],
+    )
+  }
 })
 
 test('an application that logs nothing goes on doing so', async () => {
