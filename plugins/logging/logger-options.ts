@@ -1,16 +1,16 @@
-import { blackenSecrets } from './blacken-secrets.ts'
+import { redactSecrets } from './redact-secrets.ts'
 import { serializeError } from './serialize-error.ts'
 
 export const serializers = { err: serializeError, req: serializeRequest }
 
 /**
  * Options for Fastify's logger (pino). Nothing that could hold a token, cookie or authorization code is ever given
- * to it; that such things are blackened stands behind that.
+ * to it; the redaction stands behind that.
  *
  * @param level of pino
  */
 export function loggerOptions(level: string) {
-  return { level, serializers, hooks: { streamWrite: blackenSecrets } }
+  return { level, serializers, hooks: { streamWrite: redactSecrets } }
 }
 
 /** Without the query, which holds the authorization code at the callback. */

@@ -25,7 +25,7 @@ test('a request is logged without its query', () => {
 const secretNames = ['authorization', 'cookie', 'set-cookie', 'accessToken', 'refreshToken', 'idToken']
 secretNames.push('access_token', 'refresh_token', 'id_token', 'request_uri', 'Authorization', 'Set-Cookie')
 
-test('should somebody log a token or cookie after all, it is blackened, wherever in a line it stands', () => {
+test('should somebody log a token or cookie after all, it is redacted, wherever in a line it stands', () => {
   for (const name of secretNames) {
     for (const secret of ['secret', ['a "secret"'], { value: 'secret' }]) {
       for (const fields of [{ [name]: secret }, { deep: [{ er: { [name]: secret } }] }]) {
@@ -37,7 +37,7 @@ test('should somebody log a token or cookie after all, it is blackened, wherever
   }
 })
 
-test('what a request adds to all of its lines is blackened too', () => {
+test('what a request adds to all of its lines is redacted too', () => {
   const lines: string[] = []
   const stream = { write: (line: string) => void lines.push(line) }
   const { log } = Fastify({ logger: { ...loggerOptions('trace'), stream } })

@@ -8,10 +8,10 @@ const isSecret = new RegExp(`^${secret}$`, 'i')
  *
  * @param line JSON, with a line break at its end
  */
-export function blackenSecrets(line: string): string {
-  return holdsSecret.test(line) ? `${JSON.stringify(JSON.parse(line, blacken))}\n` : line
+export function redactSecrets(line: string): string {
+  return holdsSecret.test(line) ? `${JSON.stringify(JSON.parse(line, redact))}\n` : line
 }
 
-function blacken(name: string, value: unknown): unknown {
+function redact(name: string, value: unknown): unknown {
   return isSecret.test(name) ? '[Redacted]' : value
 }
