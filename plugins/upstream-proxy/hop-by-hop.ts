@@ -1,3 +1,5 @@
+import { listedNames } from './listed-names.ts'
+
 /** What concerns one connection alone. @see https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1 */
 const hopByHop = new Set([
   'connection',
@@ -20,10 +22,6 @@ export function isHopByHop(name: string): boolean {
 /** A test for headers that `Connection` says to be of this connection alone. */
 export function namedBy(connection: string | string[] | undefined): (name: string) => boolean {
   if (connection === undefined) return () => false
-  const named = new Set(
-    String(connection)
-      .split(',')
-      .map((name) => name.trim().toLowerCase()),
-  )
+  const named = new Set(listedNames(connection))
   return (name) => named.has(name)
 }

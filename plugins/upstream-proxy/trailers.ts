@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { listedNames } from './listed-names.ts'
 import {
   type IncomingHeaders,
   isNeeded,
@@ -32,7 +33,7 @@ export function responseTrailers(
 
 /** `Trailer` as the browser gets to see it: empty where nothing that it names will come. */
 export function announcedTrailers(headers: IncomingHeaders, rules: ResponseHeaderRules): string {
-  const names = listed(headers['trailer'])
+  const names = listedNames(headers['trailer'])
   return Object.keys(
     responseTrailers(Object.fromEntries(names.map((name) => [name, ''])), headers, rules),
   ).join(', ')
@@ -56,18 +57,10 @@ export function wantsTrailers({
   headers,
   httpVersion,
 }: Pick<IncomingMessage, 'headers' | 'httpVersion'>): boolean {
-  return httpVersion !== '1.0' && listed(headers['te']).includes('trailers')
+  return httpVersion !== '1.0' && listedNames(headers['te']).includes('trailers')
 }
 
 /** Digests are made as the body is sent. @see https://www.rfc-editor.org/rfc/rfc9530#section-2 */
 function mayFollow(name: string): boolean {
   return name === 'content-digest' || !(isNeeded(name) || headerOnly.test(name))
-}
-
-/** Lower case. */
-function listed(value: string | string[] = ''): string[] {
-  const names = String(value)
-    .split(',')
-    .map((name) => name.trim().toLowerCase())
-  return names.filter((name) => name !== '')
 }
