@@ -12,6 +12,7 @@ import { namesOneHost } from '../http-server/host.ts'
 import { asGatewayError } from './as-gateway-error.ts'
 import { errorBody, GatewayError, retryAfterSeconds } from './catalogue.ts'
 import { errorPage, prefersPage } from './error-page.ts'
+import { logError } from './log-error.ts'
 import { awaitsAnswer, endWith, malformedRequest, rawAnswer } from './malformed-request.ts'
 
 declare module 'fastify' {
@@ -89,8 +90,7 @@ function answer(thrown: unknown, request: FastifyRequest, reply: FastifyReply, l
     const { statusCode, code, message } = error
     return reply.send({ statusCode, code, error: 'Bad request', details: message, requestId: request.id })
   }
-  if (error.statusCode >= 500) request.log.error({ err: error }, error.message)
-  else request.log.debug({ err: error }, error.message)
+  logError(request.log, error)
 
   const seconds = retryAfterSeconds(error)
   if (seconds !== undefined) reply.header('retry-after', seconds)

@@ -3,7 +3,7 @@ import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { beginLogin } from './begin-login.ts'
 import type { RouteOptions } from './options.ts'
 import { silentLoginCallbackPath } from './paths.ts'
-import { tellParent } from './tell-parent.ts'
+import { tellParentOfFailure } from './tell-parent.ts'
 
 type SilentRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 
@@ -29,8 +29,6 @@ export async function beginSilentLogin(
     const query = { ...request.query, prompt: 'none' }
     return await beginLogin(app, options, request, reply, { returnUrl, query })
   } catch (error) {
-    if (!(error instanceof GatewayError)) throw error
-    // The page around the frame waits for an answer.
-    return tellParent(reply.code(error.statusCode), false)
+    return tellParentOfFailure(request, reply, error)
   }
 }

@@ -13,7 +13,7 @@ import { revokeRefreshToken } from './end-session.ts'
 import type { RouteOptions } from './options.ts'
 import { callbackUrl } from './paths.ts'
 import { rejectedLogin } from './rejected-login.ts'
-import { tellParent } from './tell-parent.ts'
+import { tellParent, tellParentOfFailure } from './tell-parent.ts'
 
 type CallbackRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 
@@ -43,12 +43,11 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
         if (requireLogin && !inFrame) app.loginGate.loginFinished(request, reply)
         return inFrame ? tellParent(reply, isLoggedIn) : reply.redirect(returnUrl)
       } catch (error) {
+        if (error instanceof GatewayError) app.browserCookies.clearTransaction(reply, transaction)
         // While the store can't be asked the browser keeps what it has.
-        if (!(error instanceof GatewayError)) return app.failSession(request, error as Error)
-        app.browserCookies.clearTransaction(reply, transaction)
-        if (!inFrame) throw error
-        // Nobody reads in there, and the page around it waits for an answer.
-        return tellParent(reply.code(error.statusCode), false)
+        else app.browserCookies.leaveSession(request)
+        if (inFrame) return tellParentOfFailure(request, reply, error)
+        throw error
       }
     },
   )

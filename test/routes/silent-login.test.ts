@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
 import type { LightMyRequestResponse } from 'fastify'
 import { startIssuer } from '../../demo/issuer.ts'
+import { StoreUnavailableError } from '../../plugins/session-store/store.ts'
 import { assertError } from '../support/assert-error.ts'
 import { type InjectBrowser, locationOf, setCookies } from '../support/inject-browser.ts'
 import { startInjectGateway } from '../support/inject-gateway.ts'
@@ -94,6 +95,27 @@ test('so it does while the issuer is down', async (t) => {
   const response = await newBrowser().open('/bff/silent-login', inFrame)
   assert.equal(response.statusCode, 503)
   assert.deepEqual(message(response), notLoggedIn)
+})
+
+test('so it does while the store is down, and whoever is signed in stays so', async (t) => {
+  const { app, newBrowser, log } = await startInjectGateway(t)
+  const browser = newBrowser()
+  await browser.signIn()
+  const callback = await browser.authorize(
+    new URL(locationOf(await browser.open('/bff/silent-login', inFrame))),
+  )
+  const { claim } = app.sessionStore
+  app.sessionStore.claim = async () => {
+    throw new StoreUnavailableError(new Error('on purpose'))
+  }
+  const response = await browser.open(callback, fromIssuer)
+
+  assert.equal(response.statusCode, 503)
+  assert.deepEqual(message(response), notLoggedIn)
+  assert.deepEqual(setCookies(response), [])
+  assert.match(log(), /"level":50,.*BFF_STORE_UNAVAILABLE/)
+  app.sessionStore.claim = claim
+  assert.deepEqual(message(await browser.open(callback, fromIssuer)), loggedIn)
 })
 
 test('a login with prompt=none goes where it is to go, unless a frame names no place', async (t) => {
