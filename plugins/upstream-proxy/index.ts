@@ -6,13 +6,14 @@ import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { UpstreamOptions } from '../config/options.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import { isWebSocketUpgrade } from '../request-guard/origin.ts'
+import { isEventStream, sendHeadersAtOnce, sendTrailers } from './answer.ts'
 import { createForwarder, discard, drain, type UpstreamAnswer } from './forwarder.ts'
 import { type Body, isReplayable, replayableBody } from './replayable-body.ts'
 import { type Report, startReport } from './report.ts'
 import { type OutgoingHeaders, requestHeaders } from './request-headers.ts'
 import { mergedVary, responseHeaders } from './response-headers.ts'
-import { type Fields, singleValues } from './single-values.ts'
-import { announcedTrailers, carriesTrailers, responseTrailers, wantsTrailers } from './trailers.ts'
+import { fieldsFor } from './single-values.ts'
+import { announcedTrailers, carriesTrailers, wantsTrailers } from './trailers.ts'
 import { upload } from './upload.ts'
 import { staysBelow } from './upstream-path.ts'
 import {
@@ -167,24 +168,15 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     if (!upstream.csrf) headers['cross-origin-resource-policy'] ??= 'same-origin'
     const ours = reply.getHeader('vary')
     if (ours !== undefined) headers['vary'] = mergedVary(String(ours), headers['vary'])
-    reply.code(answer.statusCode).headers(fieldsFor(request, headers))
-    if (carriesTrailers(request.raw, answer)) passTrailers(answer, request, reply)
-    sendHeadersAtOnce(reply, answer)
+    if (carriesTrailers(request.raw, answer)) {
+      const announced = announcedTrailers(answer.headers, responseRules)
+      if (announced !== '') headers['trailer'] = announced
+      sendTrailers(reply.raw, answer, responseRules)
+    }
+    reply.code(answer.statusCode).headers(fieldsFor(reply.raw, headers))
+    sendHeadersAtOnce(reply.raw, answer)
     if (isEventStream(answer)) closeWithSession(request, reply.raw)
     return reply.send(answer.body)
-  }
-
-  function passTrailers(answer: UpstreamAnswer, request: FastifyRequest, reply: FastifyReply) {
-    const { headers, trailers, body } = answer
-    const announced = announcedTrailers(headers, responseRules)
-    if (announced !== '') reply.header('trailer', announced)
-    body.once('end', () => {
-      const passed = responseTrailers(trailers, headers, responseRules)
-      if (Object.keys(passed).length === 0) return
-      // The length of an empty answer would leave no room for them.
-      reply.raw.flushHeaders()
-      reply.raw.addTrailers(fieldsFor(request, passed))
-    })
   }
 
   /** With the token that the request has now. */
@@ -222,30 +214,11 @@ function goneSignal({ raw }: FastifyReply): AbortSignal {
   return gone.signal
 }
 
-/** As the browser's version of HTTP takes them. */
-function fieldsFor({ raw }: FastifyRequest, fields: Fields): Fields {
-  return raw.httpVersionMajor === 2 ? singleValues(fields) : fields
-}
-
-/** A stream may have nothing to say for a long time, and the browser wants to know that it has begun. */
-function sendHeadersAtOnce({ raw }: FastifyReply, { headers, body }: UpstreamAnswer): void {
-  // A turn later, by which time most answers have their first bytes and go out in one piece.
-  if (headers['content-length'] === undefined) {
-    raw.once('pipe', () => setImmediate(() => raw.headersSent || raw.flushHeaders()))
-  }
-  // One that breaks off before its first byte has begun too: its headers can't be taken back for an error's.
-  body.once('error', () => raw.flushHeaders())
-}
-
 /** @fastify/http-proxy refuses a few more, with an error that has no code. */
 function invalidDestination(error: unknown): GatewayError | undefined {
   if (!(error instanceof Error) || 'code' in error) return undefined
   const isFault = 'statusCode' in error && error.statusCode === 400
   return isFault ? new GatewayError('BFF_INVALID_PATH', { cause: error }) : undefined
-}
-
-function isEventStream({ headers }: UpstreamAnswer): boolean {
-  return String(headers['content-type']).startsWith('text/event-stream')
 }
 
 function pathOf(url = ''): string {

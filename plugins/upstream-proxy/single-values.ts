@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http'
 import { trimBlanks } from '../trim-blanks.ts'
 
 export type Fields = Record<string, string | string[]>
@@ -15,4 +16,9 @@ export function singleValues(fields: Fields): Fields {
 function single(name: string, value: string | string[]): string | string[] {
   const values = [value].flat().map(trimBlanks)
   return name === 'set-cookie' ? values : values.join(', ')
+}
+
+/** As the browser's version of HTTP takes them. */
+export function fieldsFor({ req }: Pick<ServerResponse, 'req'>, fields: Fields): Fields {
+  return req.httpVersionMajor === 2 ? singleValues(fields) : fields
 }
