@@ -132,13 +132,14 @@ async function frontendPages(app: FastifyInstance, options: GatewayOptions): Pro
   }
 }
 
-/** What gateways of one process can have in common. */
+/** What gateways of one process can have in common. @param several of them there are */
 export function shared(
   app: FastifyInstance,
   { host, metricsPort, redisUrl }: GatewayOptions,
   extras: AppExtras,
+  several = false,
 ): void {
-  app.register(observability, { host, metricsPort })
+  app.register(observability, { host, metricsPort, several })
   app.register(sessionStore, { redisUrl, clock: extras.clock ?? systemClock })
 }
 

@@ -8,7 +8,6 @@ import { hostConstraint, hostConstraintStrategy } from './plugins/frontends/host
 import { forHost, nothingElse, withOwnKeys } from './plugins/frontends/index.ts'
 import { withSlash } from './plugins/frontends/with-slash.ts'
 import { routeEveryMethod, serverOptions } from './plugins/http-server/index.ts'
-
 import limiting from './plugins/limits/index.ts'
 import { defaultLimits } from './plugins/limits/limits.ts'
 import type { Bff } from './plugins/local-routes/index.ts'
@@ -38,10 +37,11 @@ export function buildFrontends(
   app.register(draining)
   if (first.tls) app.register(tls, { ...first.tls, clock: extras.clock ?? systemClock })
   app.register(health, { missing: async () => missingAnywhere(gateways) })
-  shared(app, first, extras)
+  shared(app, first, extras, true)
   for (const options of all) {
     const frontendScope = async (scope: FastifyInstance) => {
       await scope.register(forHost, { host: options.publicUrl.hostname })
+      scope.decorate('metrics', app.metrics.of(options.publicUrl.origin + basePath(options.publicUrl)))
       await mounted(scope, withOwnKeys(options), extras)
       gateways.push(scope.bff)
       if (!servesFrontend(options)) scope.register(nothingElse)

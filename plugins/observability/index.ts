@@ -12,6 +12,8 @@ export interface ObservabilityOptions {
   host: string
   /** Of `/metrics`, which is not for the public. Unset: nothing is counted. */
   metricsPort?: number | undefined
+  /** Of frontends, each of which takes `metrics.of` for its own. */
+  several?: boolean | undefined
 }
 
 /** The metrics' own port can't be had. */
@@ -25,12 +27,12 @@ export class MetricsPortError extends Error {
 
 /** Counts for Prometheus, on a port of their own. */
 export default fp<ObservabilityOptions>(
-  async (app, { host, metricsPort }) => {
+  async (app, { host, metricsPort, several }) => {
     if (metricsPort === undefined) {
       app.decorate('metrics', noMetrics)
       return
     }
-    const { metrics, registry } = createMetrics()
+    const { metrics, registry } = createMetrics({ several })
     app.decorate('metrics', metrics)
 
     // A scrape every few seconds is no news.

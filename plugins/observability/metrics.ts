@@ -10,6 +10,8 @@ export interface Metrics {
   /** @param upstream its prefix */
   upstreamAnswered(upstream: string, status: number, durationMs: number): void
   storeAnswered(operation: string, durationMs: number): void
+  /** The same for one of several frontends, by whose name its numbers are told apart. */
+  of(frontend: string): Metrics
 }
 
 export type RenewalOutcome =
@@ -40,45 +42,53 @@ export const noMetrics: Metrics = {
   sessionEnded() {},
   upstreamAnswered() {},
   storeAnswered() {},
+  of: () => noMetrics,
 }
 
-/** Metrics that can be read, with Node's own among them. */
-export function createMetrics(): { metrics: Metrics; registry: Registry } {
+/**
+ * Metrics that can be read, with Node's own among them.
+ * @param several frontends, each of which has its own: `metrics.of`
+ */
+export function createMetrics({ several = false } = {}): { metrics: Metrics; registry: Registry } {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
+  const whose = several ? ['frontend'] : []
 
   const renewals = new Counter({
     name: 'bff_token_renewals_total',
     help: 'Refresh token grants by what they led to',
-    labelNames: ['outcome'],
+    labelNames: [...whose, 'outcome'],
     registers,
   })
   const renewalDuration = new Histogram({
     name: 'bff_token_renewal_duration_seconds',
     help: 'From the refresh token grant to the stored tokens',
+    labelNames: whose,
     registers,
   })
   const waiters = new Gauge({
     name: 'bff_token_renewal_waiters',
     help: 'Requests that wait for a renewal now',
+    labelNames: whose,
     registers,
   })
   const sessionsStarted = new Counter({
     name: 'bff_sessions_started_total',
     help: 'Sessions that a login began',
+    labelNames: whose,
     registers,
   })
   const sessionsEnded = new Counter({
     name: 'bff_sessions_ended_total',
     help: 'Sessions that ended otherwise than by running out of time',
-    labelNames: ['reason'],
+    labelNames: [...whose, 'reason'],
     registers,
   })
   const upstreamDuration = new Histogram({
     name: 'bff_upstream_request_duration_seconds',
     help: "From a request's start to the headers of the upstream's answer; 502 and 504 also when none came",
-    labelNames: ['upstream', 'status'],
+    labelNames: [...whose, 'upstream', 'status'],
     registers,
   })
   const storeDuration = new Histogram({
@@ -89,17 +99,18 @@ export function createMetrics(): { metrics: Metrics; registry: Registry } {
     registers,
   })
 
-  const metrics: Metrics = {
+  const metricsWith = (labels: { frontend?: string }): Metrics => ({
     renewalDone(outcome, durationMs) {
-      renewals.inc({ outcome })
-      renewalDuration.observe(durationMs / 1000)
+      renewals.inc({ ...labels, outcome })
+      renewalDuration.observe(labels, durationMs / 1000)
     },
-    renewalWaiters: (change) => waiters.inc(change),
-    sessionStarted: () => sessionsStarted.inc(),
-    sessionEnded: (reason, count = 1) => sessionsEnded.inc({ reason }, count),
+    renewalWaiters: (change) => waiters.inc(labels, change),
+    sessionStarted: () => sessionsStarted.inc(labels),
+    sessionEnded: (reason, count = 1) => sessionsEnded.inc({ ...labels, reason }, count),
     upstreamAnswered: (upstream, status, durationMs) =>
-      upstreamDuration.observe({ upstream, status }, durationMs / 1000),
+      upstreamDuration.observe({ ...labels, upstream, status }, durationMs / 1000),
     storeAnswered: (operation, durationMs) => storeDuration.observe({ operation }, durationMs / 1000),
-  }
-  return { metrics, registry }
+    of: (frontend) => metricsWith({ frontend }),
+  })
+  return { metrics: metricsWith({}), registry }
 }

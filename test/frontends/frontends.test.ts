@@ -11,9 +11,11 @@ import { buildFrontends } from '../../frontends.ts'
 import { loadConfig } from '../../plugins/config/load-config.ts'
 import { assertError } from '../support/assert-error.ts'
 import { type FaultyIssuer, startFaultyIssuer } from '../support/faulty-issuer.ts'
+import { freePort } from '../support/free-port.ts'
 import { createInjectBrowser, type InjectBrowser } from '../support/inject-browser.ts'
 import { newKey } from '../support/inject-gateway.ts'
 import { logoutClaims } from '../support/logout-token.ts'
+import { sampleValue } from '../support/samples.ts'
 import { fakeFiles } from '../unit/config/support.ts'
 
 const byHost = ['http://shop.localhost:3000', 'http://desk.localhost:3000'] as const
@@ -56,6 +58,31 @@ for (const [how, urls] of [
     assert.notEqual(goods.authorization, tickets.authorization)
   })
 }
+
+test('metrics tell frontends apart', async (t) => {
+  const metricsPort = await freePort()
+  const api = await startApi(t, 'shared')
+  const upstreams = [{ prefix: '/api', target: api }]
+  const { browsers } = await start(t, byPath, () => ({ upstreams }), undefined, { metricsPort })
+  const [shop, desk] = browsers
+  await shop.signIn()
+  await desk.signIn()
+  await desk.signIn()
+  await desk.call(desk.path('/api/list'))
+
+  const text = await (await fetch(`http://localhost:${metricsPort}/metrics`)).text()
+  const value = (name: string, frontend: string, labels = {}) =>
+    sampleValue(text, name, { ...labels, frontend })
+  assert.deepEqual(
+    byPath.map((frontend) => value('bff_sessions_started_total', frontend)),
+    [1, 2],
+  )
+  const ofApi = { upstream: '/api', status: '200' }
+  assert.deepEqual(
+    byPath.map((frontend) => value('bff_upstream_request_duration_seconds_count', frontend, ofApi)),
+    [undefined, 1],
+  )
+})
 
 test('a session of one frontend is nobody at the other, under the same keys and the same cookie name', async (t) => {
   const { app, browsers } = await start(t, byHost, () => ({ cookie: { name: 'same' } }))
