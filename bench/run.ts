@@ -1,3 +1,4 @@
+import { files } from './files.ts'
 import { proxy } from './proxy.ts'
 import { storm } from './storm.ts'
 import { stream } from './stream.ts'
@@ -9,7 +10,7 @@ import { stream } from './stream.ts'
  *
  * What counts is each benchmark's ratio between variants measured side by side, never a figure by itself.
  */
-const benchmarks = { proxy, storm, stream }
+const benchmarks = { files, proxy, storm, stream }
 
 const known = Object.keys(benchmarks)
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : known
