@@ -83,8 +83,16 @@ function isHandshake(socket: Socket & { secureConnecting?: boolean }): boolean {
   return socket.secureConnecting === true
 }
 
+const codes = new WeakMap<FastifyRequest, string>()
+
+/** The code of the error that a request was answered with, if it was one. */
+export function errorCodeOf(request: FastifyRequest): string | undefined {
+  return codes.get(request)
+}
+
 function answer(thrown: unknown, request: FastifyRequest, reply: FastifyReply, loginUrl: string) {
   const error = asGatewayError(thrown)
+  codes.set(request, error.code)
   reply.code(error.statusCode).header('cache-control', 'no-store')
   if (!(error instanceof GatewayError)) {
     const { statusCode, code, message } = error

@@ -1,5 +1,6 @@
 import Fastify from 'fastify'
 import fp from 'fastify-plugin'
+import { errorCodeOf } from '../errors/index.ts'
 import { createMetrics, type Metrics, noMetrics } from './metrics.ts'
 
 declare module 'fastify' {
@@ -34,6 +35,14 @@ export default fp<ObservabilityOptions>(
     }
     const { metrics, registry } = createMetrics({ several })
     app.decorate('metrics', metrics)
+
+    app.addHook('onResponse', async (request, { statusCode }) => {
+      // A path that matches no route has no pattern.
+      const { url = 'none' } = request.routeOptions
+      const code = errorCodeOf(request) ?? `${Math.floor(statusCode / 100)}xx`
+      // Of the route's own scope: several frontends have metrics of their own.
+      request.server.metrics.responseSent(url, code)
+    })
 
     // A scrape every few seconds is no news.
     const server = Fastify({ logger: false })

@@ -9,7 +9,13 @@ export interface Metrics {
   sessionEnded(reason: SessionEndReason, count?: number): void
   /** @param upstream its prefix */
   upstreamAnswered(upstream: string, status: number, durationMs: number): void
-  storeAnswered(operation: string, durationMs: number): void
+  storeAnswered(operation: string, outcome: StoreOutcome, durationMs: number): void
+  /**
+   * @param route its pattern, so that there are no more series than routes
+   * @param code the error's, or the status class: `2xx`
+   */
+  responseSent(route: string, code: string): void
+  loginDone(outcome: LoginOutcome): void
   /** The same for one of several frontends, by whose name its numbers are told apart. */
   of(frontend: string): Metrics
 }
@@ -24,17 +30,41 @@ export type RenewalOutcome =
   | 'gone'
   | 'foreign_identity'
 
-export type SessionEndReason =
-  | 'logout'
-  | 'backchannel_logout'
-  | 'frontchannel_logout'
-  /** The issuer refused the refresh token. */
-  | 'refused'
-  /** The access token ran out, and there was nothing to renew it with. */
-  | 'expired'
-  | 'foreign_identity'
+export type SessionEndReason = (typeof sessionEndReasons)[number]
 
-/** For where nobody asks. */
+/**
+ * `refused`: the issuer refused the refresh token. `expired`: the access token ran out, and there was nothing to renew
+ * it with. `foreign_identity`: a renewal brought another user's tokens.
+ */
+const sessionEndReasons = [
+  'logout',
+  'backchannel_logout',
+  'frontchannel_logout',
+  'refused',
+  'expired',
+  'foreign_identity',
+] as const
+
+/** `unavailable`: it did not answer, or not in time. `error`: anything else went wrong. */
+export type StoreOutcome = (typeof storeOutcomes)[number]
+
+export type LoginOutcome = (typeof loginOutcomes)[number]
+
+const renewalOutcomes = [
+  'renewed',
+  'refused',
+  'failed',
+  'gone',
+  'foreign_identity',
+] as const satisfies RenewalOutcome[]
+const storeOutcomes = ['ok', 'unavailable', 'error'] as const
+/** `silent_refused`: a silent login of a user who is not signed in at the issuer. `failed`: the issuer or the store did. */
+const loginOutcomes = ['succeeded', 'rejected', 'silent_refused', 'failed'] as const
+
+/** Up to the longest time-outs that are configured as a rule: 30 s of an upstream, 2.5 times 5 s of the issuer. */
+const buckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60]
+
+/** No-op metrics, for a gateway without METRICS_PORT. */
 export const noMetrics: Metrics = {
   renewalDone() {},
   renewalWaiters() {},
@@ -42,6 +72,8 @@ export const noMetrics: Metrics = {
   sessionEnded() {},
   upstreamAnswered() {},
   storeAnswered() {},
+  responseSent() {},
+  loginDone() {},
   of: () => noMetrics,
 }
 
@@ -65,6 +97,7 @@ export function createMetrics({ several = false } = {}): { metrics: Metrics; reg
     name: 'bff_token_renewal_duration_seconds',
     help: 'From the refresh token grant to the stored tokens',
     labelNames: whose,
+    buckets,
     registers,
   })
   const waiters = new Gauge({
@@ -89,17 +122,38 @@ export function createMetrics({ several = false } = {}): { metrics: Metrics; reg
     name: 'bff_upstream_request_duration_seconds',
     help: "From a request's start to the headers of the upstream's answer; 502 and 504 also when none came",
     labelNames: [...whose, 'upstream', 'status'],
+    buckets,
     registers,
   })
   const storeDuration = new Histogram({
     name: 'bff_store_duration_seconds',
     help: 'Operations of the session store, failed ones included',
-    labelNames: ['operation'],
-    buckets: [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1],
+    labelNames: ['operation', 'outcome'],
+    buckets: [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10],
+    registers,
+  })
+  const responses = new Counter({
+    name: 'bff_http_responses_total',
+    help: "Responses to browsers by route and by the error's code or the status class",
+    labelNames: [...whose, 'route', 'code'],
+    registers,
+  })
+  const logins = new Counter({
+    name: 'bff_logins_total',
+    help: 'Logins that came back from the issuer, by what they led to',
+    labelNames: [...whose, 'outcome'],
     registers,
   })
 
-  const metricsWith = (labels: { frontend?: string }): Metrics => ({
+  const metricsWith = (labels: { frontend?: string }): Metrics => {
+    // A rate over a counter that first appears with its first event would miss that event.
+    for (const outcome of renewalOutcomes) renewals.inc({ ...labels, outcome }, 0)
+    for (const outcome of loginOutcomes) logins.inc({ ...labels, outcome }, 0)
+    for (const reason of sessionEndReasons) sessionsEnded.inc({ ...labels, reason }, 0)
+    return recorder(labels)
+  }
+
+  const recorder = (labels: { frontend?: string }): Metrics => ({
     renewalDone(outcome, durationMs) {
       renewals.inc({ ...labels, outcome })
       renewalDuration.observe(labels, durationMs / 1000)
@@ -109,8 +163,12 @@ export function createMetrics({ several = false } = {}): { metrics: Metrics; reg
     sessionEnded: (reason, count = 1) => sessionsEnded.inc({ ...labels, reason }, count),
     upstreamAnswered: (upstream, status, durationMs) =>
       upstreamDuration.observe({ ...labels, upstream, status }, durationMs / 1000),
-    storeAnswered: (operation, durationMs) => storeDuration.observe({ operation }, durationMs / 1000),
+    storeAnswered: (operation, outcome, durationMs) =>
+      storeDuration.observe({ operation, outcome }, durationMs / 1000),
+    responseSent: (route, code) => responses.inc({ ...labels, route, code }),
+    loginDone: (outcome) => logins.inc({ ...labels, outcome }),
     of: (frontend) => metricsWith({ frontend }),
   })
-  return { metrics: metricsWith({}), registry }
+  // With several frontends every sample carries its frontend.
+  return { metrics: several ? recorder({}) : metricsWith({}), registry }
 }

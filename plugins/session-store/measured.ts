@@ -1,4 +1,5 @@
-import type { SessionStore } from './store.ts'
+import type { StoreOutcome } from '../observability/metrics.ts'
+import { type SessionStore, StoreUnavailableError } from './store.ts'
 
 /** What is worth measuring: waiting for a change takes as long as it takes. */
 const operations = [
@@ -17,7 +18,7 @@ const operations = [
 /** The same store, which reports how long each operation took, whether it succeeded or not. */
 export function measured(
   store: SessionStore,
-  report: (operation: string, durationMs: number) => void,
+  report: (operation: string, outcome: StoreOutcome, durationMs: number) => void,
 ): SessionStore {
   const result: SessionStore = { ...store }
   for (const operation of operations) Object.assign(result, { [operation]: timed(operation) })
@@ -27,10 +28,14 @@ export function measured(
     const run = store[operation] as (...args: unknown[]) => Promise<unknown>
     return async (...args: unknown[]) => {
       const startedAt = performance.now()
+      let outcome: StoreOutcome = 'ok'
       try {
         return await run(...args)
+      } catch (error) {
+        outcome = error instanceof StoreUnavailableError ? 'unavailable' : 'error'
+        throw error
       } finally {
-        report(operation, performance.now() - startedAt)
+        report(operation, outcome, performance.now() - startedAt)
       }
     }
   }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { asGatewayError } from '../../plugins/errors/as-gateway-error.ts'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import type { Login } from '../../plugins/issuer/issuer.ts'
 import { LoginError } from '../../plugins/issuer/login-error.ts'
@@ -38,11 +39,13 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
       const { returnUrl, inFrame } = transaction
       try {
         const isLoggedIn = await finish(request, transaction)
+        app.metrics.loginDone(isLoggedIn ? 'succeeded' : 'silent_refused')
         app.browserCookies.clearTransaction(reply, transaction)
         // A frame leads to no page that would begin another.
         if (requireLogin && !inFrame) app.loginGate.loginFinished(request, reply)
         return inFrame ? tellParent(reply, isLoggedIn) : reply.redirect(returnUrl)
       } catch (error) {
+        app.metrics.loginDone(asGatewayError(error).statusCode < 500 ? 'rejected' : 'failed')
         if (error instanceof GatewayError) app.browserCookies.clearTransaction(reply, transaction)
         // While the store can't be asked the browser keeps what it has.
         else app.browserCookies.leaveSession(request)

@@ -6,6 +6,7 @@ import { WebSocket, WebSocketServer } from 'ws'
 import { startIssuer } from '../../demo/issuer.ts'
 import { listen, stop } from '../../demo/listen.ts'
 import { noMetrics } from '../../plugins/observability/metrics.ts'
+import { StoreUnavailableError } from '../../plugins/session-store/store.ts'
 import {
   type Gateway,
   nobody,
@@ -46,6 +47,8 @@ test('metrics are served on a port of their own, as Prometheus reads them, and n
   assert.equal(answer.headers.get('cache-control'), 'no-store')
   const text = await answer.text()
   assert.deepEqual(Object.keys(typesOf(text)).toSorted(), [
+    'bff_http_responses_total',
+    'bff_logins_total',
     'bff_sessions_ended_total',
     'bff_sessions_started_total',
     'bff_store_duration_seconds',
@@ -193,13 +196,52 @@ test('operations of the store are measured by their name', async (t) => {
   const gateway = await startGateway(t, [], { issuer, env })
   const cookie = await signIn(gateway)
   const count = async (operation: string) =>
-    sampleValue(await scrape(gateway), 'bff_store_duration_seconds_count', { operation })
+    sampleValue(await scrape(gateway), 'bff_store_duration_seconds_count', { operation, outcome: 'ok' })
   assert.deepEqual([await count('claim'), await count('create'), await count('read')], [1, 1, undefined])
 
   await gateway.call('/bff/user', { headers: { cookie } })
   await gateway.call('/healthz')
 
   assert.equal(await count('read'), 1)
+})
+
+test('responses are counted by route and by the code of their error or their class', async (t) => {
+  const upstream = await startUpstream(t)
+  const gateway = await startGateway(t, [{ target: upstream.url }], { env })
+  await gateway.call('/api/a')
+  await gateway.call('/api/b')
+  await gateway.call('/bff/user')
+  await gateway.call('/api/x', { headers: { 'x-csrf': '0' } })
+  await gateway.call('/nothing/here')
+
+  const counts = samplesOf(await scrape(gateway))
+    .filter(({ name }) => name === 'bff_http_responses_total')
+    .map(({ labels, value }) => [labels['route'], labels['code'], value])
+  assert.deepEqual(counts.toSorted(), [
+    ['/api/*', '2xx', 2],
+    ['/api/*', 'BFF_CSRF_REJECTED', 1],
+    ['/bff/user', 'BFF_SESSION_REQUIRED', 1],
+    ['none', 'BFF_NOT_FOUND', 1],
+  ])
+})
+
+test('logins are counted by what they led to', async (t) => {
+  const { app, newBrowser } = await startInjectGateway(t, { env })
+  const counted = t.mock.method(app.metrics, 'loginDone')
+  const browser = newBrowser()
+  await browser.open(await browser.authorize(await browser.beginLogin({ prompt: 'none' })))
+  const callback = await browser.authorize(await browser.beginLogin())
+  await browser.open(`${callback}x`)
+  await browser.signIn()
+  t.mock.method(app.sessionStore, 'create', async () => {
+    throw new StoreUnavailableError(new Error('down'))
+  })
+  await browser.signIn()
+
+  assert.deepEqual(
+    counted.mock.calls.map(({ arguments: [outcome] }) => outcome),
+    ['silent_refused', 'rejected', 'succeeded', 'failed'],
+  )
 })
 
 test('they can be read until the gateway has closed, and not after it', async (t) => {

@@ -14,7 +14,7 @@ storeContract('measured', async () => {
 })
 
 test('each operation is reported once, with how long it took', async () => {
-  const reports: [operation: string, durationMs: number][] = []
+  const reports: [operation: string, outcome: string, durationMs: number][] = []
   const store = measured(createMemoryStore({ clock: createFakeClock() }), (...report) => {
     reports.push(report)
   })
@@ -35,7 +35,8 @@ test('each operation is reported once, with how long it took', async () => {
     reports.map(([operation]) => operation),
     ['create', 'read', 'replace', 'touch', 'lock', 'claim', 'claimLastsMs', 'destroy', 'destroyBy', 'ping'],
   )
-  assert.ok(reports.every(([, durationMs]) => durationMs >= 0 && durationMs < 10_000))
+  assert.ok(reports.every(([, outcome]) => outcome === 'ok'))
+  assert.ok(reports.every(([, , durationMs]) => durationMs >= 0 && durationMs < 10_000))
 })
 
 test('an operation that takes its time is reported when it is done, with that time', async (t) => {
@@ -51,22 +52,22 @@ test('an operation that takes its time is reported when it is done, with that ti
   resolve()
   await pinged
 
-  assert.deepEqual(reports, [['ping', 250]])
+  assert.deepEqual(reports, [['ping', 'ok', 250]])
 })
 
-test('one that fails is reported too, and fails as it did', async () => {
-  const reports: string[] = []
-  const error = new StoreUnavailableError(new Error('down'))
-  const failing = {
-    ...createMemoryStore({ clock: createFakeClock() }),
-    read: async () => {
-      throw error
-    },
+test('one that fails is reported with what became of it, and fails as it did', async () => {
+  const reports: string[][] = []
+  const errors = [new StoreUnavailableError(new Error('down')), new TypeError('a fault of ours')]
+  for (const error of errors) {
+    const failing = { ...createMemoryStore({ clock: createFakeClock() }), read: () => Promise.reject(error) }
+    const store = measured(failing, (operation, outcome) => reports.push([operation, outcome]))
+    await assert.rejects(store.read('a'), error)
   }
 
-  await assert.rejects(measured(failing, (operation) => reports.push(operation)).read('a'), error)
-
-  assert.deepEqual(reports, ['read'])
+  assert.deepEqual(reports, [
+    ['read', 'unavailable'],
+    ['read', 'error'],
+  ])
 })
 
 test('waiting for a change is no operation of the store', async () => {

@@ -10,7 +10,9 @@ test('metrics have the names, types and labels of the documents', async () => {
   metrics.sessionStarted()
   metrics.sessionEnded('logout')
   metrics.upstreamAnswered('/api', 200, 10)
-  metrics.storeAnswered('read', 10)
+  metrics.storeAnswered('read', 'ok', 10)
+  metrics.responseSent('/api/*', '2xx')
+  metrics.loginDone('succeeded')
 
   const text = await registry.metrics()
 
@@ -22,6 +24,8 @@ test('metrics have the names, types and labels of the documents', async () => {
     bff_sessions_ended_total: 'counter',
     bff_upstream_request_duration_seconds: 'histogram',
     bff_store_duration_seconds: 'histogram',
+    bff_http_responses_total: 'counter',
+    bff_logins_total: 'counter',
   })
   const labels = new Map<string, string[]>()
   for (const sample of samplesOf(text).filter(({ name }) => name.startsWith('bff_'))) {
@@ -37,15 +41,32 @@ test('metrics have the names, types and labels of the documents', async () => {
     bff_sessions_started_total: [],
     bff_sessions_ended_total: ['reason'],
     bff_upstream_request_duration_seconds: ['upstream', 'status'],
-    bff_store_duration_seconds: ['operation'],
+    bff_store_duration_seconds: ['operation', 'outcome'],
+    bff_http_responses_total: ['route', 'code'],
+    bff_logins_total: ['outcome'],
   })
+})
+
+test('counters with labels begin at 0, so that a rate sees their first event', async () => {
+  const { registry } = createMetrics()
+  const text = await registry.metrics()
+  assert.equal(sampleValue(text, 'bff_token_renewals_total', { outcome: 'refused' }), 0)
+  assert.equal(sampleValue(text, 'bff_sessions_ended_total', { reason: 'refused' }), 0)
+  assert.equal(sampleValue(text, 'bff_logins_total', { outcome: 'failed' }), 0)
+})
+
+test('of several frontends each begins at 0, and there is no sample of none', async () => {
+  const { metrics, registry } = createMetrics({ several: true })
+  metrics.of('one')
+  const logins = samplesOf(await registry.metrics()).filter(({ name }) => name === 'bff_logins_total')
+  assert.deepEqual(new Set(logins.map(({ labels }) => labels['frontend'])), new Set(['one']))
 })
 
 test('durations come in milliseconds and are shown in seconds', async () => {
   const { metrics, registry } = createMetrics()
   metrics.renewalDone('failed', 1500)
   metrics.upstreamAnswered('/api', 404, 250)
-  metrics.storeAnswered('read', 2)
+  metrics.storeAnswered('read', 'ok', 2)
 
   const text = await registry.metrics()
 
@@ -54,7 +75,10 @@ test('durations come in milliseconds and are shown in seconds', async () => {
     sampleValue(text, 'bff_upstream_request_duration_seconds_sum', { upstream: '/api', status: '404' }),
     0.25,
   )
-  assert.equal(sampleValue(text, 'bff_store_duration_seconds_sum', { operation: 'read' }), 0.002)
+  assert.equal(
+    sampleValue(text, 'bff_store_duration_seconds_sum', { operation: 'read', outcome: 'ok' }),
+    0.002,
+  )
 })
 
 test('whoever waits is counted while waiting, and sessions that end together all count', async () => {
