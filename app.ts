@@ -135,11 +135,11 @@ async function frontendPages(app: FastifyInstance, options: GatewayOptions): Pro
 /** What gateways of one process can have in common. @param several of them there are */
 export function shared(
   app: FastifyInstance,
-  { host, metricsPort, redisUrl }: GatewayOptions,
+  { metricsHost, metricsPort, redisUrl }: GatewayOptions,
   extras: AppExtras,
   several = false,
 ): void {
-  app.register(observability, { host, metricsPort, several })
+  app.register(observability, { host: metricsHost, metricsPort, several })
   app.register(sessionStore, { redisUrl, clock: extras.clock ?? systemClock })
 }
 

@@ -39,6 +39,8 @@ export interface BffConfiguration {
   csrfHeader?: string
   /** Port of `/metrics`, which is not for the public. Default: nothing is counted. */
   metricsPort?: number
+  /** Address on which `/metrics` listens. Default `0.0.0.0`. */
+  metricsHost?: string
 }
 
 export interface BffOidcConfiguration {

@@ -1,12 +1,19 @@
 import { type Files, readingFault } from './files.ts'
 import { looksLikeContent } from './mask.ts'
 import { nearest, simplify } from './nearest.ts'
-import { type SettingName, settingNames, settingOf } from './settings.ts'
+import { fileVariable, type SettingName, secretNames, settingNames, settingOf } from './settings.ts'
+
+export interface FileValue {
+  text: string
+  label: string
+  /** `text` is the path of a file that holds the value. */
+  isFile?: true
+}
 
 export interface ConfigFile {
   path: string
   /** What the file says of each variable, as text, and where. */
-  values: Map<SettingName, { text: string; label: string }>
+  values: Map<SettingName, FileValue>
   /** As they stand in the file, not yet checked. */
   upstreams: unknown
   /** Likewise, if there are several. */
@@ -64,27 +71,36 @@ function readTree(tree: Record<string, unknown>, parents: string[], file: Config
 function readValue(path: string[], value: unknown, { path: file, values, faults }: ConfigFile): void {
   const key = keyPath(path)
   const label = `${key} in ${file}`
-  const name = settingNames.find((known) => simplify(known) === simplify(path.join('')))
+  const spells = (known: string) => simplify(known) === simplify(path.join(''))
+  const secret = secretNames.find((known) => spells(fileVariable(known)))
+  const name = secret ?? settingNames.find(spells)
+  const variable = secret ? fileVariable(secret) : name
   const given = name && values.get(name)
 
   if (!name) faults.push(unknownOption(path, label))
   else if (name === 'CONFIG_FILE')
     faults.push(`${label} has no meaning: a file can't name another one, remove it`)
-  else if (given) faults.push(`${label} says ${name} once more, after ${given.label}: keep one of the two`)
+  else if (given)
+    faults.push(`${label} says ${variable} once more, after ${given.label}: keep one of the two`)
   else {
     const text = asText(value, settingOf(name).separator)
     if (text === undefined) faults.push(`${label} ${expected(settingOf(name).separator)}`)
-    else if (text !== '')
-      values.set(name, { text, label: key === name ? label : `${key} (${name}) in ${file}` })
+    else if (text !== '') {
+      const named = key === variable ? label : `${key} (${variable}) in ${file}`
+      values.set(name, { text, label: named, ...(secret && { isFile: true }) })
+    }
   }
 }
 
 function beginsOption(path: string[]): boolean {
-  return settingNames.some((known) => simplify(known).startsWith(simplify(path.join(''))))
+  return [...settingNames, ...secretNames.map(fileVariable)].some((known) =>
+    simplify(known).startsWith(simplify(path.join(''))),
+  )
 }
 
 function unknownOption(path: string[], label: string): string {
-  const guess = nearest(path.join('_'), [...settingNames, 'upstreams', 'frontends'])
+  const known = [...settingNames, ...secretNames.map(fileVariable), 'upstreams', 'frontends']
+  const guess = nearest(path.join('_'), known)
   return `${label} is no option: ${guess ? `did you mean ${guess}?` : 'remove it, or look at the list of options in the README'}`
 }
 

@@ -1,6 +1,6 @@
 import { nearest } from './nearest.ts'
 import type { ReadSettings } from './read-settings.ts'
-import { type Environment, settingNames, type Values } from './settings.ts'
+import { type Environment, fileVariable, secretNames, settingNames, type Values } from './settings.ts'
 import { isPlainHttp } from './urls.ts'
 
 /** Rules between variables, each told once both are right by themselves. */
@@ -96,15 +96,16 @@ export function doubts(
   return [...warnings, ...likelySlips(environment)]
 }
 
-const ourPrefixes = /^(OIDC|SESSION|COOKIE|REDIS|SHUTDOWN|REFRESH|CORS|CSRF|STATIC|FRONTEND|REQUIRE|TLS)_/
+const ourPrefixes =
+  /^(OIDC|SESSION|COOKIE|REDIS|SHUTDOWN|REFRESH|CORS|CSRF|STATIC|FRONTEND|REQUIRE|TLS|KEEP_ALIVE|METRICS)_/
 
 function likelySlips(environment: Environment): string[] {
+  const known = [...settingNames, ...secretNames.map(fileVariable)]
   const unknown = Object.keys(environment).filter(
-    (name) =>
-      environment[name]?.trim() && ourPrefixes.test(name) && !settingNames.some((known) => known === name),
+    (name) => environment[name]?.trim() && ourPrefixes.test(name) && !known.includes(name),
   )
   return unknown.flatMap((name) => {
-    const guess = nearest(name, settingNames)
+    const guess = nearest(name, known)
     return guess ? [`${name} is not known and does nothing: did you mean ${guess}?`] : []
   })
 }

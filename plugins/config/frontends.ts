@@ -5,7 +5,7 @@ import { serverSettings } from './server-settings.ts'
 import type { SettingName } from './settings.ts'
 
 /** What all frontends of a process share, beside those of its server. */
-const sharedSettings: SettingName[] = [...serverSettings, 'REDIS_URL', 'METRICS_PORT']
+const sharedSettings: SettingName[] = [...serverSettings, 'REDIS_URL', 'METRICS_PORT', 'METRICS_HOST']
 
 /** One entry of `frontends`, as if a file of its own had said it. */
 export interface FrontendFile {
@@ -38,8 +38,8 @@ function frontendFile(entry: unknown, name: string, common: ConfigFile): Fronten
   const faults = own.faults.map((fault) => `${name}.${fault}`)
   if (own.frontends !== undefined) faults.push(`${name}.frontends in ${path} has no meaning: remove it`)
   const values = new Map(common.values)
-  for (const [setting, { text, label }] of own.values) {
-    values.set(setting, { text, label: `${name}.${label}` })
+  for (const [setting, { label, ...value }] of own.values) {
+    values.set(setting, { ...value, label: `${name}.${label}` })
     if (sharedSettings.includes(setting))
       faults.push(`${name}.${label} is for all frontends together: put it beside them`)
   }

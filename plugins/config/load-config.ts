@@ -4,7 +4,7 @@ import { type Files, systemFiles } from './files.ts'
 import { type FrontendFile, frontendFaults, frontendFiles } from './frontends.ts'
 import { type LoadedOptions, loadOptions } from './load-options.ts'
 import type { GatewayOptions } from './options.ts'
-import type { Environment } from './settings.ts'
+import { type Environment, fileVariable } from './settings.ts'
 
 export interface LoadedConfig extends LoadedOptions {
   /** Where there are several frontends, each with what they have in common; `options` are those of the first. */
@@ -57,7 +57,7 @@ function loadFrontends(environment: Environment, file: ConfigFile, files: Files,
 
 /** What an entry says itself is more specific than the environment. */
 function without(environment: Environment, { ownSettings }: FrontendFile): Environment {
-  const own = new Set<string>(ownSettings)
+  const own = new Set<string>(ownSettings.flatMap((name) => [name, fileVariable(name)]))
   return Object.fromEntries(Object.entries(environment).filter(([name]) => !own.has(name)))
 }
 

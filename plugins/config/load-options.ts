@@ -6,6 +6,7 @@ import { checkFiles } from './file-checks.ts'
 import type { Files } from './files.ts'
 import type { GatewayOptions, UpstreamOptions } from './options.ts'
 import { readSettings } from './read-settings.ts'
+import { securityWarnings } from './security-warnings.ts'
 import type { Environment, Values } from './settings.ts'
 import { checkTlsFiles } from './tls-files.ts'
 import { upstreamChecks } from './upstream-checks.ts'
@@ -31,7 +32,7 @@ export function loadOptions(
   now = Date.now(),
 ): LoadedOptions {
   const production = environment['NODE_ENV'] === 'production'
-  const settings = readSettings(environment, file)
+  const settings = readSettings(environment, file, files)
   const defaults = dependentDefaults(settings, production && !file?.unusable)
   const { values } = defaults
   const inFile = file && parseUpstreams(file.upstreams, file.path, files)
@@ -53,7 +54,8 @@ export function loadOptions(
     ...tls.warnings,
     ...doubts(complete, { production, environment }),
   ]
-  return { options: { ...toOptions(complete, merged.upstreams), diagnostics: !production }, warnings }
+  const options = { ...toOptions(complete, merged.upstreams), diagnostics: !production }
+  return { options, warnings: [...warnings, ...securityWarnings(options)] }
 }
 
 /** Where nothing is wrong, whatever has a default is there. */
@@ -101,6 +103,8 @@ function toOptions(
     corsOrigins: values.CORS_ORIGINS ?? [],
     csrfHeader: values.CSRF_HEADER,
     ...(values.METRICS_PORT !== undefined && { metricsPort: values.METRICS_PORT }),
+    metricsHost: values.METRICS_HOST ?? values.HOST,
+    keepAliveTimeoutMs: values.KEEP_ALIVE_TIMEOUT,
     shutdown: { delayMs: values.SHUTDOWN_DELAY, timeoutMs: values.SHUTDOWN_TIMEOUT },
   }
 }

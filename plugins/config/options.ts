@@ -27,6 +27,10 @@ export interface GatewayOptions {
   /** Lower-case name of the header that `/api` and the session endpoints demand with the value `1`. */
   csrfHeader: string
   metricsPort?: number
+  /** Where `/metrics` listens. */
+  metricsHost: string
+  /** How long an idle client connection is kept. */
+  keepAliveTimeoutMs: number
   /** `/bff/diagnostics`, for developers: outside production. */
   diagnostics: boolean
   shutdown: { delayMs: number; timeoutMs: number }

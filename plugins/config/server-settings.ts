@@ -8,6 +8,7 @@ export const serverSettings: readonly SettingName[] = [
   'TLS_KEY_FILE',
   'TRUST_PROXY',
   'LOG_LEVEL',
+  'KEEP_ALIVE_TIMEOUT',
   'CONFIG_FILE',
   'SHUTDOWN_DELAY',
   'SHUTDOWN_TIMEOUT',

@@ -218,6 +218,19 @@ export const settings = {
     meaning: 'Port of `/metrics`; unset: none',
     show: ({ metricsPort }) => metricsPort?.toString(),
   },
+  METRICS_HOST: {
+    parse: parse.host,
+    defaultText: '`HOST`',
+    meaning: 'Address on which `/metrics` listens',
+    show: ({ metricsHost }) => metricsHost,
+  },
+  KEEP_ALIVE_TIMEOUT: {
+    parse: duration('1s', '1h'),
+    default: '75s',
+    meaning:
+      'How long an idle client connection is kept; longer than a load balancer in front keeps its own, or it would send a request on one that is just closing',
+    show: ({ keepAliveTimeoutMs }) => formatDuration(keepAliveTimeoutMs),
+  },
   SHUTDOWN_DELAY: {
     parse: duration('0s', '10m'),
     default: '5s',
@@ -246,6 +259,14 @@ export type Values = {
 
 /** In the order of the documents. */
 export const settingNames = Object.keys(settings) as SettingName[]
+
+/** Settings whose value can also be read from the file that `NAME_FILE` names. */
+export const secretNames = settingNames.filter((name) => settingOf(name).secret)
+
+/** The variable that names the file with a secret, as Kubernetes and Docker mount them. */
+export function fileVariable(name: SettingName): string {
+  return `${name}_FILE`
+}
 
 export function settingOf(name: SettingName): Setting {
   return settings[name]

@@ -22,7 +22,12 @@ export function baseUrl(example: string, { insecure = false } = {}): Parser<URL>
 
 /** True for http to a host that is not this machine. */
 export function isPlainHttp({ protocol, hostname }: URL): boolean {
-  return protocol === 'http:' && !/^(localhost|.+\.localhost|127(\.\d+){3}|\[::1\])$/.test(hostname)
+  return protocol === 'http:' && !isLoopback(hostname)
+}
+
+/** @param hostname as a URL has it, an IPv6 address in brackets */
+export function isLoopback(hostname: string): boolean {
+  return /^(localhost|.+\.localhost|127(\.\d+){3}|\[::1\])$/i.test(hostname)
 }
 
 /** Without the slash that URL adds to a bare origin. */

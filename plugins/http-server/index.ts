@@ -4,7 +4,7 @@ import { type FastifyHttpOptions, type FastifyInstance, LogController } from 'fa
 import { basePath } from '../../routes/bff/paths.ts'
 import type { GatewayOptions } from '../config/options.ts'
 import { answerBadUrl, answerMalformed } from '../errors/index.ts'
-import { keepAliveTimeoutMs, type Limits, maxBodyBytes, maxHeaderBytes } from '../limits/limits.ts'
+import { type Limits, maxBodyBytes, maxHeaderBytes } from '../limits/limits.ts'
 import { loggerOptions } from '../logging/logger-options.ts'
 import { isWebSocketUpgrade } from '../request-guard/origin.ts'
 import { createTlsServer, type Http1Options } from './tls-server.ts'
@@ -22,7 +22,7 @@ export interface LogStream {
 
 /** What the gateway's own server needs of Fastify and of Node, before any plugin is there. */
 export function serverOptions(
-  { publicUrl, trustProxy, logLevel, tls }: GatewayOptions,
+  { publicUrl, trustProxy, logLevel, tls, keepAliveTimeoutMs }: GatewayOptions,
   loginUrl: string,
   { headersTimeoutMs }: Limits,
   logStream?: LogStream,
@@ -56,7 +56,10 @@ export function serverOptions(
     bodyLimit: maxBodyBytes,
     http,
     // `https` is for its log line alone.
-    ...(tls && { https: {}, serverFactory: (listener: RequestListener) => createTlsServer(listener, http) }),
+    ...(tls && {
+      https: {},
+      serverFactory: (listener: RequestListener) => createTlsServer(listener, http, keepAliveTimeoutMs),
+    }),
   }
 }
 

@@ -1,6 +1,5 @@
 import type { IncomingMessage, RequestListener, Server } from 'node:http'
 import { createSecureServer } from 'node:http2'
-import { keepAliveTimeoutMs } from '../limits/limits.ts'
 import { GatewayRequest, GatewayResponse } from './http2-messages.ts'
 import { withKnownMethod } from './known-method.ts'
 
@@ -20,7 +19,11 @@ export interface Http1Options {
  * A server for TLS that speaks HTTP/2 with those who can and HTTP/1.1 with the others, WebSockets among them. It has
  * no certificate yet: that comes, and is replaced, by `setSecureContext`.
  */
-export function createTlsServer(listener: RequestListener, http1: Http1Options): Server {
+export function createTlsServer(
+  listener: RequestListener,
+  http1: Http1Options,
+  keepAliveTimeoutMs: number,
+): Server {
   const server = createSecureServer(
     {
       allowHTTP1: true,

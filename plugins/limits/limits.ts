@@ -15,9 +15,6 @@ export const defaultLimits: Limits = {
   requestsPerMinute: 6000,
 }
 
-/** Longer than load balancers keep a connection open, or they would send a request on one that is just closing. */
-export const keepAliveTimeoutMs = 75_000
-
 /** For the request line and all headers together. Node's own default can be changed by a flag. */
 export const maxHeaderBytes = 16 * 1024
 

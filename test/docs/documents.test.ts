@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { test } from 'node:test'
-import { settingNames } from '../../plugins/config/settings.ts'
+import { fileVariable, secretNames, settingNames } from '../../plugins/config/settings.ts'
 import { anchors, codeBlocks, codeSpans, links } from './markdown.ts'
 
 const root = resolve(import.meta.dirname, '../..')
@@ -60,7 +60,7 @@ test('every file of the repository that the documents name exists', () => {
 })
 
 test('every variable that the documents name is one', () => {
-  const known = new Set<string>([...settingNames, ...otherVariables])
+  const known = new Set<string>([...settingNames, ...secretNames.map(fileVariable), ...otherVariables])
   for (const { name, text } of documents) {
     const variables = codeSpans(text).filter((span) => /^[A-Z]+(_[A-Z]+)+$/.test(span))
     assert.deepEqual(

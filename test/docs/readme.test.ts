@@ -44,7 +44,7 @@ test('the example of a configuration file is accepted and means what is said of 
     example,
     {
       NODE_ENV: 'production',
-      REDIS_URL: 'redis://redis',
+      REDIS_URL: 'rediss://redis',
       OIDC_ISSUER: '',
       OIDC_CLIENT_ID: '',
       OIDC_CLIENT_SECRET: 'hunter2',

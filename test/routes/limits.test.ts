@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { Limits } from '../../plugins/limits/limits.ts'
 import {
@@ -13,6 +16,7 @@ import {
   startUpstream,
 } from '../proxy/support.ts'
 import { assertError } from '../support/assert-error.ts'
+import { selfSignedCertificate } from '../support/certificate.ts'
 import { startInjectGateway } from '../support/inject-gateway.ts'
 
 const csrf = { 'x-csrf': '1' }
@@ -175,6 +179,18 @@ test('an endpoint of the gateway reads no more than 64 KiB, a proxied body may b
 test('a connection is kept open for longer than load balancers keep theirs', async (t) => {
   const { app } = await startInjectGateway(t)
   assert.equal(app.server.keepAliveTimeout, 75_000)
+})
+
+test('KEEP_ALIVE_TIMEOUT says how long an idle connection of a client is kept, with TLS and without', async (t) => {
+  const { cert, key } = selfSignedCertificate()
+  const folder = await mkdtemp(join(tmpdir(), 'fastify-bff-'))
+  t.after(() => rm(folder, { recursive: true }))
+  const tls = { TLS_CERT_FILE: join(folder, 'tls.crt'), TLS_KEY_FILE: join(folder, 'tls.key') }
+  await Promise.all([writeFile(tls.TLS_CERT_FILE, cert), writeFile(tls.TLS_KEY_FILE, key)])
+  for (const env of [{}, tls]) {
+    const { app } = await startInjectGateway(t, { env: { ...env, KEEP_ALIVE_TIMEOUT: '10m' } })
+    assert.equal(app.server.keepAliveTimeout, 600_000)
+  }
 })
 
 test('a client that calls the open endpoints too often waits, all others do not', async (t) => {

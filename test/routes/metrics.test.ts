@@ -68,6 +68,14 @@ test('metrics are served on a port of their own, as Prometheus reads them, and n
     assert.equal((await fetch(new URL(path, url))).status, 404, path)
 })
 
+test('METRICS_HOST keeps metrics off the address that browsers reach', async (t) => {
+  const gateway = await startGateway(t, [], { env: { ...env, METRICS_HOST: '127.0.0.2' } })
+  const url = metricsUrl(gateway)
+  assert.equal(new URL(url).hostname, '127.0.0.2')
+  assert.equal((await fetch(url)).status, 200)
+  await assert.rejects(fetch(url.replace('127.0.0.2', '127.0.0.1')))
+})
+
 test('a scrape leaves no line in the log', async (t) => {
   const gateway = await startGateway(t, [], { env: { ...env, LOG_LEVEL: 'trace' } })
   const url = metricsUrl(gateway)

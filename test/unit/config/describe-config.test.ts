@@ -37,6 +37,8 @@ REQUIRE_LOGIN=false
 CORS_ORIGINS=
 CSRF_HEADER=x-csrf
 METRICS_PORT=
+METRICS_HOST=0.0.0.0
+KEEP_ALIVE_TIMEOUT=75s
 SHUTDOWN_DELAY=5s
 SHUTDOWN_TIMEOUT=30s`,
   )
@@ -69,6 +71,8 @@ const full = {
   CORS_ORIGINS: 'https://a.example.com,https://b.example.com',
   CSRF_HEADER: 'x-requested-by',
   METRICS_PORT: '9090',
+  METRICS_HOST: '10.0.0.1',
+  KEEP_ALIVE_TIMEOUT: '2m',
   SHUTDOWN_DELAY: '0s',
   SHUTDOWN_TIMEOUT: '10s',
 }

@@ -65,8 +65,11 @@ test('what the process has once stands beside the frontends', () => {
     [{ port: 3001 }, 'port'],
     [{ redisUrl: 'redis://x' }, 'redisUrl'],
     [{ metricsPort: 9090 }, 'metricsPort'],
+    [{ metricsHost: '::1' }, 'metricsHost'],
+    [{ redisUrlFile: '/run/secrets/redis' }, 'redisUrlFile'],
   ] as const) {
-    const load = () => loadFile({ frontends: [{ publicUrl: shop, ...own }] })
+    const load = () =>
+      loadFile({ frontends: [{ publicUrl: shop, ...own }] }, {}, { '/run/secrets/redis': 'rediss://x' })
     assertFault(load, new RegExp(`^frontends\\[0\\]\\.${label} .* is for all frontends together`))
   }
 })

@@ -9,7 +9,7 @@ import { assertFault, fakeFiles, faultsOf, key, load, minimal } from './support.
 const production = {
   NODE_ENV: 'production',
   PUBLIC_URL: 'https://app.example.com',
-  REDIS_URL: 'redis://redis',
+  REDIS_URL: 'rediss://redis',
   OIDC_CLIENT_SECRET: 'hunter2',
 }
 
@@ -36,6 +36,8 @@ test('the least configuration gives the documented defaults', () => {
     requireLogin: false,
     corsOrigins: [],
     csrfHeader: 'x-csrf',
+    metricsHost: '0.0.0.0',
+    keepAliveTimeoutMs: 75_000,
     shutdown: { delayMs: 5000, timeoutMs: 30_000 },
     diagnostics: true,
   })

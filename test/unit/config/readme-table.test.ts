@@ -14,11 +14,16 @@ test("the README's configuration table is the one that the settings give", async
 })
 
 test('every variable has a row of three columns', () => {
-  const rows = configurationTable().split('\n').slice(2)
+  const rows = configurationTable().split('\n').slice(2, -1)
   assert.equal(rows.length, settingNames.length)
   for (const [index, row] of rows.entries()) {
     assert.match(row, new RegExp(`^\\| \`${settingNames[index]}\` \\| [^|]+ \\| [^|]+ \\|$`))
   }
+})
+
+test('the last row of the table names the files of all secrets', () => {
+  const row = configurationTable().split('\n').at(-1)
+  assert.match(row ?? '', /^\| `OIDC_CLIENT_SECRET_FILE`, `SESSION_KEYS_FILE`, `REDIS_URL_FILE`/)
 })
 
 test('every default in the table can be given as a value and changes nothing', () => {

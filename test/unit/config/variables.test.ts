@@ -308,6 +308,19 @@ const cases: Record<Exclude<SettingName, 'CONFIG_FILE'>, Cases> = {
     bad: [['metrics', /from 0 to 65535/]],
     read: ({ metricsPort }) => metricsPort,
   },
+  METRICS_HOST: {
+    good: [
+      ['127.0.0.1', '127.0.0.1'],
+      ['::1', '::1'],
+    ],
+    bad: [['127.0.0.1:9090', /must be an IP address or host name by itself/]],
+    read: ({ metricsHost }) => metricsHost,
+  },
+  KEEP_ALIVE_TIMEOUT: {
+    good: [['2m', 120_000]],
+    bad: [...durations, ['0s', /must be from 1s to 1h/]],
+    read: ({ keepAliveTimeoutMs }) => keepAliveTimeoutMs,
+  },
   SHUTDOWN_DELAY: {
     good: [
       ['0s', 0],
