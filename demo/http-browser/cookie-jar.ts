@@ -1,47 +1,35 @@
-/** A cookie as the server set it. */
+import { Cookie as ToughCookie, CookieJar as ToughCookieJar } from 'tough-cookie'
+
+/** A cookie as it is kept now. */
 export interface Cookie {
   name: string
   value: string
-  /** Without a leading dot. */
   domain: string
-  /** Sent to that very host only. */
-  hostOnly: boolean
   path: string
   secure: boolean
   httpOnly: boolean
-  sameSite?: string
-  /** Milliseconds since the epoch; undefined: until the browser is closed. */
-  expiresAt?: number
+  /** Lower case. */
+  sameSite: string | undefined
 }
 
-/**
- * Cookies as browsers keep them: by host, whatever the port.
- * @see https://www.rfc-editor.org/rfc/rfc6265#section-5
- */
+/** Cookies as browsers keep them, without what tests don't look at: by host, whatever the port. */
 export class CookieJar {
-  readonly #cookies = new Map<string, Cookie>()
+  // Hosts such as localhost are not on the list of public suffixes.
+  readonly #jar = new ToughCookieJar(undefined, { rejectPublicSuffixes: false, prefixSecurity: 'strict' })
 
-  /** @param setCookies the values of an answer's `Set-Cookie` headers */
+  /** Takes those that a browser takes. @param setCookies the values of an answer's `Set-Cookie` headers */
   store(url: URL, setCookies: string[]): void {
-    for (const header of setCookies) {
-      const cookie = parse(header, url)
-      if (!isAcceptable(cookie, url)) continue
-      const key = `${cookie.domain} ${cookie.path} ${cookie.name}`
-      // An older cookie keeps its place in the order.
-      if (isExpired(cookie)) this.#cookies.delete(key)
-      else this.#cookies.set(key, cookie)
-    }
+    for (const header of setCookies) this.#jar.setCookieSync(header, url.href, { ignoreError: true })
   }
 
   /** The `Cookie` header, longest path first; undefined when there is nothing to send. */
   headerFor(url: URL): string | undefined {
-    const cookies = this.all().filter((cookie) => isSentTo(cookie, url))
-    cookies.sort((a, b) => b.path.length - a.path.length)
-    return cookies.length > 0 ? cookies.map(({ name, value }) => `${name}=${value}`).join('; ') : undefined
+    return this.#jar.getCookieStringSync(url.href) || undefined
   }
 
   all(): Cookie[] {
-    return [...this.#cookies.values()].filter((cookie) => !isExpired(cookie))
+    const kept = this.#jar.serializeSync()?.cookies ?? []
+    return kept.flatMap((cookie) => snapshot(ToughCookie.fromJSON(cookie)) ?? [])
   }
 
   get(name: string): Cookie | undefined {
@@ -49,74 +37,13 @@ export class CookieJar {
   }
 
   clear(): void {
-    this.#cookies.clear()
+    this.#jar.removeAllCookiesSync()
   }
 }
 
-function parse(header: string, url: URL): Cookie {
-  const [pair = '', ...attributeParts] = header.split(';')
-  const attributes = new Map(attributeParts.map((part) => nameAndValue(part, (name) => name.toLowerCase())))
-  const [name, value] = nameAndValue(pair, (it) => it)
-  const domain = attributes.get('domain')?.replace(/^\./, '').toLowerCase()
-  const path = attributes.get('path')
-  const sameSite = attributes.get('samesite')
-  const expiresAt = expiry(attributes)
-  return {
-    name,
-    value,
-    domain: domain || url.hostname,
-    hostOnly: !domain,
-    path: path?.startsWith('/') ? path : defaultPath(url),
-    secure: attributes.has('secure'),
-    httpOnly: attributes.has('httponly'),
-    ...(sameSite !== undefined && { sameSite }),
-    ...(expiresAt !== undefined && { expiresAt }),
-  }
-}
-
-function nameAndValue(part: string, rename: (name: string) => string): [name: string, value: string] {
-  const [name = '', ...value] = part.split('=')
-  return [rename(name.trim()), value.join('=').trim()]
-}
-
-function expiry(attributes: Map<string, string>): number | undefined {
-  const maxAge = attributes.get('max-age')
-  if (maxAge !== undefined && /^-?\d+$/.test(maxAge)) return Date.now() + Number(maxAge) * 1000
-  const date = Date.parse(attributes.get('expires') ?? '')
-  return Number.isNaN(date) ? undefined : date
-}
-
-function defaultPath({ pathname }: URL): string {
-  return pathname.slice(0, pathname.lastIndexOf('/')) || '/'
-}
-
-function isAcceptable(cookie: Cookie, url: URL): boolean {
-  const { name, secure, hostOnly, path } = cookie
-  if (name === '') return false
-  if (!hostOnly && !matchesDomain(cookie.domain, url.hostname)) return false
-  if (secure && !isTrustworthy(url)) return false
-  if (name.startsWith('__Secure-') && !secure) return false
-  return !name.startsWith('__Host-') || (secure && hostOnly && path === '/')
-}
-
-function isSentTo({ domain, hostOnly, path, secure }: Cookie, url: URL): boolean {
-  const toHost = hostOnly ? domain === url.hostname : matchesDomain(domain, url.hostname)
-  return toHost && matchesPath(path, url.pathname) && (!secure || isTrustworthy(url))
-}
-
-function matchesDomain(domain: string, hostname: string): boolean {
-  return hostname === domain || hostname.endsWith(`.${domain}`)
-}
-
-function matchesPath(path: string, pathname: string): boolean {
-  return pathname === path || pathname.startsWith(path.endsWith('/') ? path : `${path}/`)
-}
-
-/** Browsers take Secure cookies from plain http on this very machine. */
-function isTrustworthy({ protocol, hostname }: URL): boolean {
-  return protocol === 'https:' || hostname === 'localhost' || hostname.endsWith('.localhost')
-}
-
-function isExpired({ expiresAt }: Cookie): boolean {
-  return expiresAt !== undefined && expiresAt <= Date.now()
+/** @returns nothing for one that has expired, which the jar forgets when it is asked for next */
+function snapshot(cookie: ToughCookie | undefined): Cookie | undefined {
+  if (!cookie || (cookie.expiryTime() ?? Number.POSITIVE_INFINITY) <= Date.now()) return undefined
+  const { key, value, domain, path, secure, httpOnly, sameSite } = cookie
+  return { name: key, value, domain: domain ?? '', path: path ?? '', secure, httpOnly, sameSite }
 }
