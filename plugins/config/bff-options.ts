@@ -70,6 +70,8 @@ export interface BffSessionConfiguration {
   idleTimeout?: Duration
   /** How long a session lives at the most. Default `7d`. */
   lifetime?: Duration
+  /** The most sessions that one user has at a time; with one more, the oldest ends. Default 100. */
+  maxPerUser?: number
 }
 
 export interface BffCookieConfiguration {

@@ -92,6 +92,7 @@ function toOptions(
       keys: values.SESSION_KEYS,
       idleTimeoutMs: values.SESSION_IDLE_TIMEOUT,
       lifetimeMs: values.SESSION_LIFETIME,
+      maxPerUser: values.SESSION_MAX_PER_USER,
     },
     cookie: { name: values.COOKIE_NAME, sameSite: values.COOKIE_SAMESITE },
     ...(values.REDIS_URL !== undefined && { redisUrl: values.REDIS_URL }),

@@ -64,6 +64,8 @@ export interface SessionOptions {
   idleTimeoutMs: number
   /** Absolute. */
   lifetimeMs: number
+  /** The most sessions that one user has at a time. */
+  maxPerUser: number
 }
 
 export interface CookieOptions {

@@ -20,6 +20,15 @@ export function flag(text: string): boolean {
   return oneOf('true', 'false')(text) === 'true'
 }
 
+export function wholeNumber(least: number, most: number): Parser<number> {
+  return (text) => {
+    const number = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN
+    if (!(number >= least && number <= most))
+      throw new TypeError(`must be a whole number from ${least} to ${most}`)
+    return number
+  }
+}
+
 /** 0 lets the system choose. */
 export function port(text: string): number {
   const number = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN

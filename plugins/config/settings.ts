@@ -141,6 +141,12 @@ export const settings = {
     meaning: 'How long a session lives at the most (absolute)',
     show: ({ session }) => formatDuration(session.lifetimeMs),
   },
+  SESSION_MAX_PER_USER: {
+    parse: parse.wholeNumber(1, 10_000),
+    default: '100',
+    meaning: 'The most sessions that one user has at a time; with one more, the oldest ends',
+    show: ({ session }) => String(session.maxPerUser),
+  },
   COOKIE_NAME: {
     parse: parse.cookieName,
     defaultText: '`__Host-bff` on https, `bff` on http',

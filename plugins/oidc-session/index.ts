@@ -25,6 +25,8 @@ export interface OidcSessionOptions {
   idleTimeoutMs: number
   /** Absolute. */
   lifetimeMs: number
+  /** The most sessions that one user has. */
+  maxPerUser: number
   clock: Clock
 }
 

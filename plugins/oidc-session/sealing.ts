@@ -1,46 +1,76 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
-import type { SessionRecord } from './session-record.ts'
+import { pack, unpack } from './packing.ts'
+
+/** What else must be the same for a record to open. */
+export interface SealedFor {
+  /** 32 bytes. */
+  key: Buffer
+  /** Under which the store keeps the record. */
+  id: string
+  /** Under which the store keeps it: an old record does not open as a newer version. */
+  version: number
+}
+
+/** 1: JSON, sealed without its version, base64 text. 2: packed, sealed with its version, bytes. */
+export type SealFormat = 1 | 2
+
+/** In which new records are sealed. */
+export const newestFormat: SealFormat = 2
 
 const algorithm = 'aes-256-gcm'
-const formatVersion = 1
 const nonceBytes = 12
 const tagBytes = 16
 const headerBytes = 1 + nonceBytes + tagBytes
 
 /**
- * Seals a session's record with the key that only its cookie carries, so that a stolen store opens nothing.
- * The identifier is bound in: a sealed record moved under another identifier does not open.
+ * Seals a record with the key that only its cookie carries, so that a stolen store opens nothing. Identifier, version
+ * and format are bound in.
  *
- * Layout: format version (1 byte), nonce (12), tag (16), ciphertext; in base64.
+ * Layout: format (1 byte), nonce (12), tag (16), ciphertext.
  */
-export function seal(record: object, key: Buffer, id: string): string {
+export function seal(record: object, sealedFor: SealedFor, format: SealFormat = newestFormat): Buffer {
   const nonce = randomBytes(nonceBytes)
-  const cipher = createCipheriv(algorithm, key, nonce).setAAD(associatedData(id))
-  const ciphertext = Buffer.concat([cipher.update(JSON.stringify(record), 'utf8'), cipher.final()])
-  return Buffer.concat([Buffer.of(formatVersion), nonce, cipher.getAuthTag(), ciphertext]).toString('base64')
+  const cipher = createCipheriv(algorithm, sealedFor.key, nonce).setAAD(associatedData(format, sealedFor))
+  const plaintext = format === 1 ? Buffer.from(JSON.stringify(record)) : pack(record)
+  const ciphertext = Buffer.concat([cipher.update(plaintext), cipher.final()])
+  const parts = [Buffer.of(format), nonce, cipher.getAuthTag(), ciphertext]
+  return format === 1 ? Buffer.from(Buffer.concat(parts).toString('base64')) : joined(parts)
 }
 
-/** @returns nothing when the record was not sealed with this key for this identifier, or was tampered with */
-export function unseal<T extends object = SessionRecord>(
-  sealed: string,
-  key: Buffer,
-  id: string,
-): T | undefined {
-  const bytes = Buffer.from(sealed, 'base64')
-  if (bytes.length <= headerBytes || bytes[0] !== formatVersion) return undefined
+/** @returns nothing when it was not sealed with this key for this identifier and version, or was tampered with */
+export function unseal(sealed: Buffer, sealedFor: SealedFor): unknown {
+  const format = formatOf(sealed)
+  const bytes = format === 1 ? Buffer.from(sealed.toString('latin1'), 'base64') : sealed
+  if (format === undefined || bytes.length <= headerBytes || bytes[0] !== format) return undefined
   const nonce = bytes.subarray(1, 1 + nonceBytes)
   const tag = bytes.subarray(1 + nonceBytes, headerBytes)
   try {
-    const decipher = createDecipheriv(algorithm, key, nonce, { authTagLength: tagBytes })
-      .setAAD(associatedData(id))
+    const decipher = createDecipheriv(algorithm, sealedFor.key, nonce, { authTagLength: tagBytes })
+      .setAAD(associatedData(format, sealedFor))
       .setAuthTag(tag)
     const plaintext = Buffer.concat([decipher.update(bytes.subarray(headerBytes)), decipher.final()])
-    return JSON.parse(plaintext.toString('utf8'))
+    return format === 1 ? JSON.parse(plaintext.toString()) : unpack(plaintext)
   } catch {
     return undefined
   }
 }
 
-function associatedData(id: string): Buffer {
-  return Buffer.from(`fastify-bff session record ${formatVersion} ${id}`)
+/** @returns nothing for one that we don't know */
+export function formatOf(sealed: Buffer): SealFormat | undefined {
+  // A byte of 1 at the beginning of base64 text.
+  if (sealed[0] === 'A'.charCodeAt(0)) return 1
+  return sealed[0] === 2 ? 2 : undefined
+}
+
+function associatedData(format: SealFormat, { id, version }: SealedFor): Buffer {
+  const name = `fastify-bff session record ${format} ${id}`
+  return Buffer.from(format === 1 ? name : `${name} ${version}`)
+}
+
+/** In memory of its own: a small buffer otherwise keeps the 64 KiB alive that Node took it from. */
+function joined(parts: Buffer[]): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(parts.reduce((length, part) => length + part.length, 0))
+  let position = 0
+  for (const part of parts) position += part.copy(bytes, position)
+  return bytes
 }

@@ -1,13 +1,19 @@
+import { isNumber, isObject, isString, isUnsetOr } from './kept-values.ts'
 import {
   type AccessToken,
   accessTokenFrom,
   type GrantedTokens,
+  isAccessToken,
+  isTokenSet,
   type TokenSet,
   tokenSetFrom,
 } from './token-set.ts'
 import type { TokenTarget } from './token-target.ts'
 
-/** What is kept of a signed-in user, sealed in the store. Times are milliseconds since the epoch. */
+/**
+ * What is kept of a signed-in user, sealed in the store. Times are milliseconds since the epoch. Fields that a newer
+ * gateway has added stay where they are.
+ */
 export interface SessionRecord {
   issuer: string
   /** The issuer's `sub`. */
@@ -30,6 +36,30 @@ export interface ApiToken extends AccessToken {
   /** How often it was granted. */
   renewals: number
   renewedAt: number
+}
+
+/** What was unsealed, when it is a record: an older or newer gateway, or a fault of ours, may have sealed something else. */
+export function sessionRecord(value: unknown): SessionRecord | undefined {
+  return isSessionRecord(value) ? value : undefined
+}
+
+function isSessionRecord(value: unknown): value is SessionRecord {
+  if (!isObject(value)) return false
+  const { issuer, subject, sid, claims, sessionState, createdAt, tokenSet, renewals, renewedAt, apiTokens } =
+    value
+  return (
+    [issuer, subject, sid].every(isString) &&
+    isObject(claims) &&
+    isUnsetOr(isString, sessionState) &&
+    [createdAt, renewals].every(isNumber) &&
+    isUnsetOr(isNumber, renewedAt) &&
+    isTokenSet(tokenSet) &&
+    (apiTokens === undefined || (isObject(apiTokens) && Object.values(apiTokens).every(isApiToken)))
+  )
+}
+
+function isApiToken(value: unknown): value is ApiToken {
+  return isAccessToken(value) && [value['renewals'], value['renewedAt']].every(isNumber)
 }
 
 /**

@@ -2,9 +2,9 @@ import { hash as digest, randomBytes } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import type { SessionStore } from '../session-store/store.ts'
 import { createLatestUnsealer } from './latest-unsealer.ts'
-import { seal, unseal } from './sealing.ts'
+import { formatOf, newestFormat, type SealFormat, seal, unseal } from './sealing.ts'
 import { sessionInfo } from './session-info.ts'
-import type { SessionRecord } from './session-record.ts'
+import { type SessionRecord, sessionRecord } from './session-record.ts'
 
 /** What the cookie holds: enough to find a session and to open it. Unchanged for the session's whole life. */
 export interface SessionReference {
@@ -24,6 +24,8 @@ export interface Session {
   readonly version: number
   /** When it ends unless it is used, in milliseconds since the epoch. */
   readonly expiresAt: number
+  /** In which its record is sealed. A renewal keeps it: gateways of an earlier release may be running beside this one. */
+  readonly format: SealFormat
 }
 
 export type StoreTokensOutcome =
@@ -33,8 +35,8 @@ export type StoreTokensOutcome =
   | { outcome: 'gone' }
 
 export interface Sessions {
-  /** Starts a session under a new identifier. */
-  begin(login: NewSession): Promise<{ reference: SessionReference; session: Session }>
+  /** Starts a session under a new identifier. A user who has too many loses the oldest. */
+  begin(login: NewSession): Promise<BegunSession>
   /** Opens the session that a cookie refers to, and slides its idle timeout unless told not to. */
   open(reference: SessionReference, options?: { slide?: boolean }): Promise<Session | undefined>
   /** The same session as it is stored now, or nothing when it has ended. */
@@ -53,6 +55,13 @@ export interface Sessions {
   ended(session: Session, signal: AbortSignal): Promise<void>
 }
 
+export interface BegunSession {
+  reference: SessionReference
+  session: Session
+  /** The user's sessions that made room. Without their cookies all that is known of them are these identifiers. */
+  evicted: Pick<Session, 'id'>[]
+}
+
 export type NewSession = Pick<
   SessionRecord,
   'issuer' | 'subject' | 'sid' | 'claims' | 'sessionState' | 'tokenSet'
@@ -65,13 +74,15 @@ export interface SessionsOptions {
   clientId: string
   idleTimeoutMs: number
   lifetimeMs: number
+  /** The most sessions that one user has. Unset: any number. */
+  maxPerUser?: number
 }
 
 /** How often a session that somebody watches is looked at without news. */
 const lookAgainMs = 5000
 
 export function createSessions(options: SessionsOptions): Sessions {
-  const { store, clock, clientId, idleTimeoutMs, lifetimeMs } = options
+  const { store, clock, clientId, idleTimeoutMs, lifetimeMs, maxPerUser } = options
   // Sliding writes at most once a minute, and for short idle timeouts still often enough to be felt.
   const slideEveryMs = Math.min(60_000, idleTimeoutMs / 4)
   const unsealLatest = createLatestUnsealer()
@@ -83,16 +94,15 @@ export function createSessions(options: SessionsOptions): Sessions {
       const key = Buffer.from(reference.key, 'base64url')
       const record: SessionRecord = { ...login, createdAt: clock.now(), renewals: 0 }
       const ttlMs = timeToLive(record)
-      await store.create(id, {
-        sealed: seal(record, key, id),
+      const ofUser = subjectIndex(login.issuer, clientId, login.subject)
+      const evicted = await store.create(id, {
+        sealed: seal(record, { key, id, version: 1 }),
         ttlMs,
-        indexes: [
-          subjectIndex(login.issuer, clientId, login.subject),
-          sidIndex(login.issuer, clientId, login.sid),
-        ],
-        indexTtlMs: lifetimeMs,
+        indexes: [ofUser, sidIndex(login.issuer, clientId, login.sid)],
+        ...(maxPerUser !== undefined && { limit: { index: ofUser, max: maxPerUser } }),
       })
-      return { reference, session: discreet({ id, key, record, version: 1, expiresAt: clock.now() + ttlMs }) }
+      const session = { id, key, record, version: 1, expiresAt: clock.now() + ttlMs, format: newestFormat }
+      return { reference, session: discreet(session), evicted: evicted.map((each) => ({ id: each })) }
     },
 
     async open(reference, { slide = true } = {}) {
@@ -104,8 +114,8 @@ export function createSessions(options: SessionsOptions): Sessions {
     reload: ({ id, key }) => load(id, key),
 
     renewal(session, record) {
-      const { id, key, version } = session
-      const sealed = seal(record, key, id)
+      const { id, key, version, format } = session
+      const sealed = seal(record, { key, id, version: version + 1 }, format)
       return async () => {
         const result = await store.replace(id, sealed, version)
         return result.outcome === 'replaced'
@@ -115,8 +125,8 @@ export function createSessions(options: SessionsOptions): Sessions {
     },
 
     async end({ id, key, version }, { onlyThisVersion = false } = {}) {
-      const sealed = await store.destroy(id, onlyThisVersion ? version : undefined)
-      return sealed === undefined ? undefined : unseal(sealed, key, id)
+      const last = await store.destroy(id, onlyThisVersion ? version : undefined)
+      return last && sessionRecord(unseal(last.sealed, { key, id, version: last.version }))
     },
 
     async ended(session, signal) {
@@ -142,12 +152,14 @@ export function createSessions(options: SessionsOptions): Sessions {
 
   async function load(id: string, key: Buffer): Promise<Session | undefined> {
     const stored = await store.read(id)
-    const record = stored && unsealLatest(stored.sealed, key, id)
-    if (!record) return undefined
+    const unsealed = stored && unsealLatest(stored, key, id)
+    if (!unsealed) return undefined
+    const { record } = unsealed
     const lifetimeLeftMs = record.createdAt + lifetimeMs - clock.now()
     if (lifetimeLeftMs <= 0) return undefined
     const expiresAt = clock.now() + Math.min(stored.ttlMs, lifetimeLeftMs)
-    return discreet({ id, key, record, version: stored.version, expiresAt })
+    const format = formatOf(stored.sealed) ?? newestFormat
+    return discreet({ id, key: unsealed.key, record, version: stored.version, expiresAt, format })
   }
 
   async function keepAlive(session: Session): Promise<Session> {
@@ -174,7 +186,7 @@ export function readReference({ id, key }: Record<string, unknown>): SessionRefe
 }
 
 /** A name for a session in logs, from which neither cookie nor store key follow. First 16 bytes of the hash. */
-export function sessionHash({ id }: Session): string {
+export function sessionHash({ id }: Pick<Session, 'id'>): string {
   return Buffer.from(id, 'base64url').subarray(0, 16).toString('base64url')
 }
 

@@ -1,4 +1,5 @@
 import { decodeJwt } from 'jose'
+import { isNumber, isObject, isString, isUnsetOr } from './kept-values.ts'
 
 /** An access token, as it is kept. Times are milliseconds since the epoch. */
 export interface AccessToken {
@@ -24,6 +25,26 @@ export interface GrantedTokens {
   refreshToken?: string
   idToken?: string
   scope?: string
+}
+
+/** Whether something that was kept is an access token, perhaps with more. */
+export function isAccessToken(value: unknown): value is AccessToken & Record<string, unknown> {
+  if (!isObject(value)) return false
+  const { accessToken, tokenType, expiresAt, obtainedAt, scope } = value
+  return (
+    [accessToken, tokenType].every(isString) &&
+    isNumber(obtainedAt) &&
+    isUnsetOr(isNumber, expiresAt) &&
+    isUnsetOr(isString, scope)
+  )
+}
+
+/** Whether something that was kept is a session's tokens. */
+export function isTokenSet(value: unknown): value is TokenSet {
+  return (
+    isAccessToken(value) &&
+    [value['refreshToken'], value['idToken']].every((token) => isUnsetOr(isString, token))
+  )
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { createChangeNotifier } from './change-notifier.ts'
 import { createExpiringMap } from './expiring-map.ts'
-import type { Lock, SessionStore } from './store.ts'
+import type { Lock, NewRecord, SealedRecord, SessionStore } from './store.ts'
 
 export interface MemoryStoreOptions {
   clock: Clock
@@ -9,9 +9,7 @@ export interface MemoryStoreOptions {
   maxSessions?: number
 }
 
-interface MemoryRecord {
-  sealed: string
-  version: number
+interface MemoryRecord extends SealedRecord {
   indexes: string[]
 }
 
@@ -32,10 +30,11 @@ export function createMemoryStore({ clock, maxSessions = 50_000 }: MemoryStoreOp
   const changes = createChangeNotifier()
 
   return {
-    async create(id, { sealed, ttlMs, indexes: names }) {
+    async create(id, { sealed, ttlMs, indexes: names, limit }) {
       records.delete(id)
       records.set(id, { sealed, version: 1, indexes: names }, ttlMs)
       for (const name of names) indexes.set(name, (indexes.get(name) ?? new Set()).add(id))
+      return limit ? makeRoom(limit) : []
     },
 
     async read(id) {
@@ -52,7 +51,7 @@ export function createMemoryStore({ clock, maxSessions = 50_000 }: MemoryStoreOp
         changes.notify(id)
         return { outcome: 'replaced', version: record.version }
       }
-      const mineAlready = record.version === derivedFrom + 1 && record.sealed === sealed
+      const mineAlready = record.version === derivedFrom + 1 && record.sealed.equals(sealed)
       return mineAlready ? { outcome: 'replaced', version: record.version } : { outcome: 'conflict' }
     },
 
@@ -97,12 +96,20 @@ export function createMemoryStore({ clock, maxSessions = 50_000 }: MemoryStoreOp
     },
   }
 
-  function destroy(id: string, onlyVersion?: number): string | undefined {
+  function destroy(id: string, onlyVersion?: number): SealedRecord | undefined {
     const record = records.get(id)
     if (!record || (onlyVersion ?? record.version) !== record.version) return undefined
     records.delete(id)
     changes.notify(id)
-    return record.sealed
+    return { sealed: record.sealed, version: record.version }
+  }
+
+  function makeRoom({ index, max }: NonNullable<NewRecord['limit']>): string[] {
+    // In the order in which they were created.
+    const living = [...(indexes.get(index) ?? [])].filter((id) => records.remainingMs(id) > 0)
+    const oldest = living.slice(0, Math.max(0, living.length - max))
+    for (const id of oldest) destroy(id)
+    return oldest
   }
 
   function lockOf(id: string, owner: symbol): Lock {

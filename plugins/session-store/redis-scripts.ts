@@ -6,6 +6,17 @@ export const CHANGED_CHANNEL = 'bff:changed'
 /** Stands in a lock where its owner's token would. */
 const BACKING_OFF = 'backing-off'
 
+/** An entry's score is when it lapses. */
+const pruned = `
+      local time = redis.call('TIME')
+      local now = time[1] * 1000 + math.floor(time[2] / 1000)
+      redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)`
+
+/** An index lapses with its last entry. */
+const expiring = `
+      local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
+      if last[2] then redis.call('PEXPIREAT', KEYS[1], last[2]) end`
+
 /**
  * What Redis must do in one step. Each script touches keys of one slot only, so that all of them work on a
  * Cluster: those of one session, which share a hash tag, or one index. Keys and arguments stand above each.
@@ -15,8 +26,10 @@ export const redisScripts = {
   bffCreate: {
     numberOfKeys: 1,
     lua: `
+      local time = redis.call('TIME')
+      local now = time[1] * 1000 + math.floor(time[2] / 1000)
       redis.call('DEL', KEYS[1])
-      redis.call('HSET', KEYS[1], 'sealed', ARGV[1], 'version', 1, 'indexes', ARGV[3])
+      redis.call('HSET', KEYS[1], 'sealed', ARGV[1], 'version', 1, 'indexes', ARGV[3], 'created', now)
       redis.call('PEXPIRE', KEYS[1], ARGV[2])`,
   },
 
@@ -46,28 +59,40 @@ export const redisScripts = {
       return 0`,
   },
 
-  /** record · id, the only version to destroy or '' → sealed, indexes */
+  /** record · id, the only version to destroy or '' → sealed, version, indexes */
   bffDestroy: {
     numberOfKeys: 1,
     lua: `
-      local record = redis.call('HMGET', KEYS[1], 'sealed', 'indexes', 'version')
+      local record = redis.call('HMGET', KEYS[1], 'sealed', 'version', 'indexes')
       if not record[1] then return false end
-      if ARGV[2] ~= '' and ARGV[2] ~= record[3] then return false end
+      if ARGV[2] ~= '' and ARGV[2] ~= record[2] then return false end
       redis.call('DEL', KEYS[1])
       redis.call('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1])
-      return { record[1], record[2] }`,
+      return { record[1], tonumber(record[2]), record[3] }`,
   },
 
-  /** index · id, ttlMs. By Redis's own clock, so that gateways need not agree on the time. */
+  /**
+   * index · id, ttlMs → how many are in it. By Redis's own clock, so that gateways need not agree on the time.
+   * Never takes time away: of two that slide a session at once, the later may have asked first.
+   */
   bffEnterIndex: {
     numberOfKeys: 1,
     lua: `
-      local time = redis.call('TIME')
-      local now = time[1] * 1000 + math.floor(time[2] / 1000)
-      local ttl = tonumber(ARGV[2])
-      redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-      redis.call('ZADD', KEYS[1], now + ttl, ARGV[1])
-      if redis.call('PTTL', KEYS[1]) < ttl then redis.call('PEXPIRE', KEYS[1], ttl) end`,
+      ${pruned}
+      local expiry = now + tonumber(ARGV[2])
+      local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
+      if not score or tonumber(score) < expiry then redis.call('ZADD', KEYS[1], expiry, ARGV[1]) end
+      ${expiring}
+      return redis.call('ZCARD', KEYS[1])`,
+  },
+
+  /** index · id */
+  bffLeaveIndex: {
+    numberOfKeys: 1,
+    lua: `
+      ${pruned}
+      redis.call('ZREM', KEYS[1], ARGV[1])
+      ${expiring}`,
   },
 
   /** lock, failures · owner, ttlMs → outcome, how many failures or how many milliseconds are left */
@@ -109,15 +134,16 @@ type Locks = [lock: string, failures: string]
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    bffCreate(record: string, sealed: string, ttlMs: number, indexes: string): Result<unknown, Context>
-    bffRead(record: string): Result<[sealed: string, version: number, ttlMs: number] | null, Context>
-    bffReplace(record: string, id: string, sealed: string, derivedFrom: number): Result<number, Context>
-    bffDestroy(
+    bffCreate(record: string, sealed: Buffer, ttlMs: number, indexes: string): Result<unknown, Context>
+    bffReadBuffer(record: string): Result<[sealed: Buffer, version: number, ttlMs: number] | null, Context>
+    bffReplace(record: string, id: string, sealed: Buffer, derivedFrom: number): Result<number, Context>
+    bffDestroyBuffer(
       record: string,
       id: string,
       onlyVersion: number | '',
-    ): Result<[sealed: string, indexes: string] | null, Context>
-    bffEnterIndex(index: string, id: string, ttlMs: number): Result<unknown, Context>
+    ): Result<[sealed: Buffer, version: number, indexes: Buffer] | null, Context>
+    bffEnterIndex(index: string, id: string, ttlMs: number): Result<number, Context>
+    bffLeaveIndex(index: string, id: string): Result<unknown, Context>
     bffLock(
       ...args: [...Locks, owner: string, ttlMs: number]
     ): Result<['acquired' | 'held' | 'backing-off', number], Context>

@@ -2,7 +2,13 @@ import { randomBytes } from 'node:crypto'
 import { createChangeNotifier } from './change-notifier.ts'
 import type { RedisClient, RedisConnection } from './redis-connection.ts'
 import { CHANGED_CHANNEL } from './redis-scripts.ts'
-import { type Lock, type SessionStore, StoreUnavailableError } from './store.ts'
+import {
+  type Lock,
+  type NewRecord,
+  type SealedRecord,
+  type SessionStore,
+  StoreUnavailableError,
+} from './store.ts'
 
 export interface RedisStoreOptions {
   /** Closed with the store. */
@@ -18,6 +24,8 @@ const FAILURES_OUTLIVE_BACK_OFF_MS = 60_000
  * given no lock. It is what two gateways' connections can be apart in coming back, and a holder's next try.
  */
 const HEAD_START_MS = 3_000
+
+const ENTRY_OUTLIVES_RECORD_MS = 60_000
 
 /** How many sessions of an index are destroyed at a time. */
 const DESTROY_BATCH = 100
@@ -35,17 +43,18 @@ export function createRedisStore({ connection }: RedisStoreOptions): SessionStor
   })
 
   return {
-    async create(id, { sealed, ttlMs, indexes, indexTtlMs }) {
+    async create(id, { sealed, ttlMs, indexes, limit }) {
       // Entries first: a session that is in no index would outlive a logout from outside, while an entry
       // without a session is harmless.
-      await run((redis) =>
-        Promise.all(indexes.map((name) => redis.bffEnterIndex(indexKey(name), id, wholeMs(indexTtlMs)))),
-      )
+      const counts = await enterIndexes(id, indexes, ttlMs)
       await run((redis) => redis.bffCreate(recordKey(id), sealed, wholeMs(ttlMs), JSON.stringify(indexes)))
+      const isFull = limit && (counts[indexes.indexOf(limit.index)] ?? 0) > limit.max
+      // A session that could not be ended now is at the next login.
+      return isFull ? makeRoom(id, limit).catch(() => []) : []
     },
 
     async read(id) {
-      const found = await run((redis) => redis.bffRead(recordKey(id)))
+      const found = await run((redis) => redis.bffReadBuffer(recordKey(id)))
       if (!found) return undefined
       const [sealed, version, ttlMs] = found
       return { sealed, version, ttlMs }
@@ -58,20 +67,20 @@ export function createRedisStore({ connection }: RedisStoreOptions): SessionStor
     },
 
     async touch(id, ttlMs) {
-      await run((redis) => redis.pexpire(recordKey(id), wholeMs(ttlMs)))
+      const stored = await run((redis) => redis.hget(recordKey(id), 'indexes'))
+      if (stored === null) return
+      const indexes = JSON.parse(stored)
+      await enterIndexes(id, indexes, ttlMs)
+      const isAlive = await run((redis) => redis.pexpire(recordKey(id), wholeMs(ttlMs)))
+      // It has ended meanwhile, and left them before it was entered again.
+      if (isAlive === 0) await leaveIndexes(id, indexes)
     },
 
     destroy,
 
     async destroyBy(index) {
-      const ids = await run((redis) => redis.zrange(indexKey(index), 0, '-1'))
-      let destroyed = 0
-      for (let i = 0; i < ids.length; i += DESTROY_BATCH) {
-        const sealed = await Promise.all(ids.slice(i, i + DESTROY_BATCH).map((id) => destroy(id)))
-        destroyed += sealed.filter((record) => record !== undefined).length
-      }
       // Entries that had no session stay until they lapse: one may belong to a session that is just being created.
-      return destroyed
+      return (await destroyAll(await idsIn(index))).length
     },
 
     async lock(id, ttlMs) {
@@ -113,15 +122,59 @@ export function createRedisStore({ connection }: RedisStoreOptions): SessionStor
     },
   }
 
-  async function destroy(id: string, onlyVersion?: number): Promise<string | undefined> {
-    const destroyed = await run((redis) => redis.bffDestroy(recordKey(id), id, onlyVersion ?? ''))
+  async function destroy(id: string, onlyVersion?: number): Promise<SealedRecord | undefined> {
+    const destroyed = await run((redis) => redis.bffDestroyBuffer(recordKey(id), id, onlyVersion ?? ''))
     if (!destroyed) return undefined
-    const [sealed, indexes] = destroyed
-    // The session has ended, whatever becomes of its entries: its caller needs `sealed` to revoke the tokens.
-    await Promise.allSettled(
-      (JSON.parse(indexes) as string[]).map((name) => run((redis) => redis.zrem(indexKey(name), id))),
+    const [sealed, version, indexes] = destroyed
+    await leaveIndexes(id, JSON.parse(indexes.toString()))
+    return { sealed, version }
+  }
+
+  /** @returns those that there were */
+  async function destroyAll(ids: string[]): Promise<string[]> {
+    const destroyed: string[] = []
+    for (let i = 0; i < ids.length; i += DESTROY_BATCH) {
+      const batch = ids.slice(i, i + DESTROY_BATCH)
+      const records = await Promise.all(batch.map((id) => destroy(id)))
+      destroyed.push(...batch.filter((_id, at) => records[at] !== undefined))
+    }
+    return destroyed
+  }
+
+  /** Ends the oldest sessions in an index in which there are too many since `newest` was created. */
+  async function makeRoom(
+    newest: string,
+    { index, max }: NonNullable<NewRecord['limit']>,
+  ): Promise<string[]> {
+    const ids = await idsIn(index)
+    const ages = await run((redis) =>
+      Promise.all(ids.map((id) => redis.hmget(recordKey(id), 'version', 'created'))),
     )
-    return sealed
+    // One that has an entry but no record is just being created, or gone. Earlier releases didn't note when.
+    const living = ids.flatMap((id, at) => {
+      const [version, created] = ages[at] ?? []
+      return version ? [{ id, created: Number(created ?? 0) }] : []
+    })
+    living.sort((a, b) => a.created - b.created || (a.id < b.id ? -1 : 1))
+    const oldest = living.slice(0, Math.max(0, living.length - max)).map(({ id }) => id)
+    return destroyAll(oldest.filter((id) => id !== newest))
+  }
+
+  async function idsIn(index: string): Promise<string[]> {
+    return run((redis) => redis.zrange(indexKey(index), 0, '-1'))
+  }
+
+  /** An entry lasts a little longer than its session, whose record is written a little later. */
+  async function enterIndexes(id: string, indexes: string[], ttlMs: number): Promise<number[]> {
+    const entryTtlMs = wholeMs(ttlMs + Math.min(ENTRY_OUTLIVES_RECORD_MS, ttlMs / 10))
+    return run((redis) =>
+      Promise.all(indexes.map((name) => redis.bffEnterIndex(indexKey(name), id, entryTtlMs))),
+    )
+  }
+
+  /** The session has ended, whatever becomes of its entries: its caller has tokens to revoke. They lapse by themselves. */
+  async function leaveIndexes(id: string, indexes: string[]): Promise<void> {
+    await Promise.allSettled(indexes.map((name) => run((redis) => redis.bffLeaveIndex(indexKey(name), id))))
   }
 
   /** A Redis that was frozen may yet give the lock to its caller, who has given up: what is sent behind undoes it. */

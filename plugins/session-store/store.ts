@@ -1,13 +1,16 @@
 /**
- * Where session records live. The store sees no plaintext: a record is an opaque sealed string under the hash
- * of its session identifier.
+ * Where session records live. The store sees no plaintext: a record is sealed bytes under the hash of its session
+ * identifier. Bytes that it gives out may be part of a larger buffer, so whoever keeps them for long copies them.
  *
  * Every method throws {@link StoreUnavailableError} when the store can't answer in time. A write that failed so
  * is unknown, not undone: it may have got through.
  */
 export interface SessionStore {
-  /** Stores a new record with version 1 and enters it into its indexes, through which `destroyBy` finds it. */
-  create(id: string, record: NewRecord): Promise<void>
+  /**
+   * Stores a new record with version 1 and enters it into its indexes, through which `destroyBy` finds it.
+   * @returns the sessions that `limit` has ended. Of two created at once, one may end the other, never both
+   */
+  create(id: string, record: NewRecord): Promise<string[]>
 
   /** The record as it is now, or nothing when it never was, has ended or has run out of time. */
   read(id: string): Promise<StoredRecord | undefined>
@@ -16,16 +19,16 @@ export interface SessionStore {
    * Compare-and-set: writes `sealed` only over the version it derives from, and keeps the time to live.
    * Never creates, so that a session that ended stays dead.
    */
-  replace(id: string, sealed: string, derivedFrom: number): Promise<ReplaceOutcome>
+  replace(id: string, sealed: Buffer, derivedFrom: number): Promise<ReplaceOutcome>
 
-  /** Makes the record live `ttlMs` from now. Does nothing when it is gone. Never rewrites it. */
+  /** Makes the record and its index entries live `ttlMs` from now. Does nothing when it is gone. Never rewrites it. */
   touch(id: string, ttlMs: number): Promise<void>
 
   /**
    * Ends a session and takes it out of its indexes. With `onlyVersion`, only while it still has that version.
    * @returns the last sealed record, so that its newest refresh token can be revoked; nothing when there was none to end
    */
-  destroy(id: string, onlyVersion?: number): Promise<string | undefined>
+  destroy(id: string, onlyVersion?: number): Promise<SealedRecord | undefined>
 
   /** Ends every session in an index. @returns how many there were */
   destroyBy(index: string): Promise<number>
@@ -55,19 +58,22 @@ export interface SessionStore {
 }
 
 export interface NewRecord {
-  sealed: string
+  sealed: Buffer
   /** How long it lives unless touched, in milliseconds. */
   ttlMs: number
-  /** Hashed names of what the session belongs to, such as its subject. */
+  /** Hashed names of what the session belongs to, such as its subject. An entry leaves with its session. */
   indexes: string[]
-  /** How long its entries in the indexes are kept: the most that it can live, in milliseconds. */
-  indexTtlMs: number
+  /** The most sessions that one of the indexes may have. The oldest end. Unset: any number. */
+  limit?: { index: string; max: number }
 }
 
-export interface StoredRecord {
-  sealed: string
+export interface SealedRecord {
+  sealed: Buffer
   /** 1 when created, one more with every replacement. */
   version: number
+}
+
+export interface StoredRecord extends SealedRecord {
   /** Milliseconds until it runs out of time unless touched. */
   ttlMs: number
 }

@@ -3,7 +3,7 @@ import { GatewayError } from '../errors/catalogue.ts'
 import type { Issuer } from '../issuer/issuer.ts'
 import { type Metrics, noMetrics } from '../observability/metrics.ts'
 import { seal, unseal } from '../oidc-session/sealing.ts'
-import { type AccessToken, accessTokenFrom } from '../oidc-session/token-set.ts'
+import { type AccessToken, accessTokenFrom, isAccessToken } from '../oidc-session/token-set.ts'
 import { type TokenParameters, tokenParameters } from '../oidc-session/token-target.ts'
 import { type SessionStore, StoreUnavailableError } from '../session-store/store.ts'
 import { backOffMs } from '../token-renewal/back-off.ts'
@@ -173,8 +173,8 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
   /** A token that can't be shared is as good: other processes ask for their own. */
   async function share(id: string, token: AccessToken, log: RenewalLog): Promise<void> {
     const ttlMs = token.expiresAt === undefined ? unknownLifetimeMs : token.expiresAt - clock.now()
-    const sealed = seal(token, keys[0], id)
-    await store.create(id, { sealed, ttlMs, indexes: [], indexTtlMs: ttlMs }).catch((err: unknown) => {
+    const sealed = seal(token, { key: keys[0], id, version: 1 })
+    await store.create(id, { sealed, ttlMs, indexes: [] }).catch((err: unknown) => {
       log.warn({ event: 'token.sharing.failed', err })
     })
   }
@@ -183,8 +183,8 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
     const stored = await store.read(id)
     if (!stored) return undefined
     for (const key of keys) {
-      const token = unseal<AccessToken>(stored.sealed, key, id)
-      if (token) return token
+      const token = unseal(stored.sealed, { key, id, version: stored.version })
+      if (isAccessToken(token)) return token
     }
     return undefined
   }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import Fastify from 'fastify'
 import type { HttpBrowser } from '../../demo/http-browser.ts'
 import { seal, unseal } from '../../plugins/oidc-session/sealing.ts'
-import type { SessionRecord } from '../../plugins/oidc-session/session-record.ts'
+import { type SessionRecord, sessionRecord } from '../../plugins/oidc-session/session-record.ts'
 import type { SessionReference } from '../../plugins/oidc-session/sessions.ts'
 import sessionCookie from '../../plugins/session-cookie/index.ts'
 import { createRedisStore } from '../../plugins/session-store/redis.ts'
@@ -39,7 +39,7 @@ export async function openStore(redisUrl: string) {
       const key = Buffer.from(reference.key, 'base64url')
       const load = async () => {
         const stored = await store.read(id)
-        const record = stored && unseal(stored.sealed, key, id)
+        const record = stored && sessionRecord(unseal(stored.sealed, { key, id, version: stored.version }))
         return stored && record && { version: stored.version, record }
       }
       return {
@@ -52,7 +52,7 @@ export async function openStore(redisUrl: string) {
           const expiresAt = Date.now() + ms
           const tokenSet = { ...record.tokenSet, expiresAt, obtainedAt: expiresAt - lifetimeMs }
           const renewals = record.renewals + (asRenewed ? 1 : 0)
-          const sealed = seal({ ...record, tokenSet, renewals }, key, id)
+          const sealed = seal({ ...record, tokenSet, renewals }, { key, id, version: version + 1 })
           const { outcome } = await store.replace(id, sealed, version)
           if (outcome !== 'replaced') throw new Error(`The session could not be wound: ${outcome}`)
         },

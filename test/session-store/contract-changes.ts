@@ -1,13 +1,21 @@
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
-import { acquire, assertHeard, create, MINUTE, type PromiseOf, untilHeard } from './contract-support.ts'
+import {
+  acquire,
+  assertHeard,
+  create,
+  MINUTE,
+  type PromiseOf,
+  sealedAs,
+  untilHeard,
+} from './contract-support.ts'
 
 export function tellsOfChanges(promise: PromiseOf): void {
   promise('whoever waits hears of a replacement by another gateway', async ({ store, other, id }) => {
     await create(store, id)
     await untilHeard(store, other, id)
     const heard = other.changed(id, AbortSignal.timeout(5_000))
-    await store.replace(id, 'second', 1)
+    await store.replace(id, sealedAs('second'), 1)
     await heard
     assert.equal((await other.read(id))?.version, 2)
   })
@@ -42,7 +50,7 @@ export function tellsOfChanges(promise: PromiseOf): void {
     await untilHeard(other, store, id)
     const signal = AbortSignal.timeout(5_000)
     const waiters = [store, store, other, other].map((gateway) => gateway.changed(id, signal))
-    await store.replace(id, 'second', 1)
+    await store.replace(id, sealedAs('second'), 1)
     await Promise.all(waiters)
     assert.equal(signal.aborted, false)
   })

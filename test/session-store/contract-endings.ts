@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
-import { create, HOUR, MINUTE, type PromiseOf } from './contract-support.ts'
+import { create, HOUR, MINUTE, type PromiseOf, sealedAs } from './contract-support.ts'
 
 export function endsSessions(promise: PromiseOf): void {
   promise(
     'it ends the session and gives the newest sealed record back, once',
     async ({ store, other, id }) => {
       await create(store, id)
-      await other.replace(id, 'newest', 1)
+      await other.replace(id, sealedAs('newest'), 1)
 
-      assert.equal(await store.destroy(id), 'newest')
+      assert.deepEqual(await store.destroy(id), { sealed: sealedAs('newest'), version: 2 })
 
       assert.equal(await other.read(id), undefined)
       assert.equal(await other.destroy(id), undefined)
@@ -17,11 +17,11 @@ export function endsSessions(promise: PromiseOf): void {
 
   promise('only that version is ended, when one is named', async ({ store, id }) => {
     await create(store, id)
-    await store.replace(id, 'second', 1)
+    await store.replace(id, sealedAs('second'), 1)
 
     assert.equal(await store.destroy(id, 1), undefined)
     assert.equal((await store.read(id))?.version, 2)
-    assert.equal(await store.destroy(id, 2), 'second')
+    assert.deepEqual(await store.destroy(id, 2), { sealed: sealedAs('second'), version: 2 })
     assert.equal(await store.read(id), undefined)
   })
 
@@ -47,7 +47,7 @@ export function endsSessions(promise: PromiseOf): void {
 
   promise('an index finds a session for as long as it lives, however often it is touched', async (world) => {
     const { store, id, advance } = world
-    await create(store, id, { indexes: [`${id}-subject`], ttlMs: HOUR, indexTtlMs: 10 * HOUR })
+    await create(store, id, { indexes: [`${id}-subject`], ttlMs: HOUR })
     for (let hour = 0; hour < 9; hour++) {
       await advance(50 * MINUTE)
       await store.touch(id, HOUR)
@@ -59,10 +59,10 @@ export function endsSessions(promise: PromiseOf): void {
     'a short session in an index does not take a long one out of it',
     async ({ store, id, advance }) => {
       const index = `${id}-subject`
-      await create(store, `${id}-long`, { indexes: [index], ttlMs: 5 * HOUR, indexTtlMs: 5 * HOUR })
-      await create(store, `${id}-short`, { indexes: [index], ttlMs: MINUTE, indexTtlMs: MINUTE })
+      await create(store, `${id}-long`, { indexes: [index], ttlMs: 5 * HOUR })
+      await create(store, `${id}-short`, { indexes: [index], ttlMs: MINUTE })
       await advance(HOUR)
-      await create(store, `${id}-new`, { indexes: [index], ttlMs: MINUTE, indexTtlMs: MINUTE })
+      await create(store, `${id}-new`, { indexes: [index], ttlMs: MINUTE })
       assert.equal(await store.destroyBy(index), 2)
     },
   )

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import type { TestContext } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import type { Lock, SessionStore } from '../../plugins/session-store/store.ts'
+import type { Lock, NewRecord, SessionStore } from '../../plugins/session-store/store.ts'
 
 export interface StoreUnderTest {
   store: SessionStore
@@ -26,9 +26,14 @@ export const HOUR = 60 * MINUTE
 export function create(
   store: SessionStore,
   id: string,
-  { sealed = 'sealed', ttlMs = HOUR, indexes = [] as string[], indexTtlMs = 10 * HOUR } = {},
-): Promise<void> {
-  return store.create(id, { sealed, ttlMs, indexes, indexTtlMs })
+  { sealed = sealedAs('sealed'), ttlMs = HOUR, ...others }: Partial<NewRecord> = {},
+): Promise<string[]> {
+  return store.create(id, { sealed, ttlMs, indexes: [], ...others })
+}
+
+/** What no store looks into. */
+export function sealedAs(text: string): Buffer {
+  return Buffer.from(text)
 }
 
 export async function acquire(store: SessionStore, id: string, ttlMs = HOUR): Promise<Lock> {

@@ -5,7 +5,7 @@ import { createMemoryStore } from '../../plugins/session-store/memory.ts'
 import { StoreUnavailableError } from '../../plugins/session-store/store.ts'
 import { createFakeClock } from '../support/fake-clock.ts'
 import { storeContract } from './contract.ts'
-import { acquire, create, HOUR } from './contract-support.ts'
+import { acquire, create, HOUR, sealedAs } from './contract-support.ts'
 
 storeContract('measured', async () => {
   const clock = createFakeClock()
@@ -21,7 +21,7 @@ test('each operation is reported once, with how long it took', async () => {
 
   await create(store, 'a', { indexes: ['i'] })
   await store.read('a')
-  await store.replace('a', 'newer', 1)
+  await store.replace('a', sealedAs('newer'), 1)
   await store.touch('a', HOUR)
   await acquire(store, 'a')
   await store.claim('name', HOUR)

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { createMemoryStore } from '../../plugins/session-store/memory.ts'
 import { createFakeClock } from '../support/fake-clock.ts'
 import { storeContract } from './contract.ts'
+import { sealedAs } from './contract-support.ts'
 
 storeContract('memory', async () => {
   const clock = createFakeClock()
@@ -12,7 +13,7 @@ storeContract('memory', async () => {
 
 test('the least recently used session makes room for one more than fit', async () => {
   const store = createMemoryStore({ clock: createFakeClock(), maxSessions: 2 })
-  const record = { sealed: 'sealed', ttlMs: 1_000, indexes: ['subject'], indexTtlMs: 1_000 }
+  const record = { sealed: sealedAs('sealed'), ttlMs: 1_000, indexes: ['subject'] }
   await store.create('a', record)
   await store.create('b', record)
   await store.read('a')
@@ -38,7 +39,7 @@ test('locks and claims are bounded like sessions', async () => {
 test('a session used in the last moment of its time to live is gone', async () => {
   const clock = createFakeClock()
   const store = createMemoryStore({ clock })
-  await store.create('a', { sealed: 'sealed', ttlMs: 100, indexes: [], indexTtlMs: 100 })
+  await store.create('a', { sealed: sealedAs('sealed'), ttlMs: 100, indexes: [] })
   await clock.advance(99)
   assert.equal((await store.read('a'))?.ttlMs, 1)
   await clock.advance(1)

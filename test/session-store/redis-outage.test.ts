@@ -10,7 +10,7 @@ import { type SessionStore, StoreUnavailableError } from '../../plugins/session-
 import { freePort } from '../support/free-port.ts'
 import { startRedis } from '../support/redis.ts'
 import { until } from '../support/until.ts'
-import { acquire, create, HOUR, untilHeard } from './contract-support.ts'
+import { acquire, create, HOUR, sealedAs, untilHeard } from './contract-support.ts'
 import { openStore } from './redis-support.ts'
 
 /** The time-out of a command, plus what a busy machine may add. */
@@ -24,7 +24,7 @@ test('without Redis every operation fails soon, and all is well once it is back'
   await assertUnavailable([
     () => create(store, 'a', { indexes: ['subject'] }),
     () => store.read('a'),
-    () => store.replace('a', 'sealed', 1),
+    () => store.replace('a', sealedAs('sealed'), 1),
     () => store.touch('a', HOUR),
     () => store.destroy('a'),
     () => store.destroyBy('subject'),
@@ -188,7 +188,7 @@ test('a password is used, and a refusal shows neither it nor what was to be stor
 
   await right.ping()
 
-  const error = await create(wrong, 'a', { sealed: 'sealed-record' }).catch((error) => error)
+  const error = await create(wrong, 'a', { sealed: sealedAs('sealed-record') }).catch((error) => error)
   assert.ok(error instanceof StoreUnavailableError)
   assert.match(String(error.cause), /WRONGPASS/)
   assert.doesNotMatch(inspect(error, { depth: 10, showHidden: true }), /wr0ng-one|sealed-record/)
@@ -198,7 +198,7 @@ test('an error of a command shows no arguments', async (t) => {
   const { redis, store } = await setUp(t)
   await create(store, 'a')
   redis.pause()
-  const error = await store.replace('a', 'sealed-record', 1).catch((error) => error)
+  const error = await store.replace('a', sealedAs('sealed-record'), 1).catch((error) => error)
   redis.resume()
   assert.ok(error instanceof StoreUnavailableError)
   assert.doesNotMatch(inspect(error, { depth: 10, showHidden: true }), /sealed-record/)

@@ -5,7 +5,7 @@ import { connectRedis } from '../../plugins/session-store/redis-connection.ts'
 import { parseRedisUrl } from '../../plugins/session-store/redis-url.ts'
 import { redisUrl } from '../support/redis.ts'
 import { storeContract } from './contract.ts'
-import { acquire, create, HOUR, MINUTE } from './contract-support.ts'
+import { acquire, create, HOUR, MINUTE, sealedAs } from './contract-support.ts'
 import { keysOf, openStore, redisUnderTest } from './redis-support.ts'
 
 let redis: Awaited<ReturnType<typeof redisUrl>>
@@ -24,9 +24,9 @@ test('every key has a time to live, and the kind of session it belongs to in its
   const store = openStore(redis.url)
   const connection = connectRedis(parseRedisUrl(redis.url))
   t.after(() => Promise.all([store.close(), connection.close()]))
-  await create(store, id, { ttlMs: HOUR, indexes: [`${id}-subject`], indexTtlMs: 10 * HOUR })
-  await create(store, `${id}-short`, { indexes: [`${id}-subject`], indexTtlMs: MINUTE })
-  await store.replace(id, 'second', 1)
+  await create(store, id, { ttlMs: HOUR, indexes: [`${id}-subject`] })
+  await create(store, `${id}-short`, { indexes: [`${id}-subject`] })
+  await store.replace(id, sealedAs('second'), 1)
   await store.touch(id, 2 * HOUR)
   const lock = await acquire(store, id)
   await lock.backOff(10 * MINUTE)
@@ -42,7 +42,7 @@ test('every key has a time to live, and the kind of session it belongs to in its
     'bff:{x}:failures': 11,
     'bff:{x-short}:record': 60,
     'bff:{x-locked}:lock': 1,
-    'bff:index:x-subject': 600,
+    'bff:index:x-subject': 121,
     'bff:claim:x': 1,
   })
 })
@@ -66,11 +66,11 @@ test('entries of sessions that ran out of time leave the index at the next sign-
   const { store, advance } = await redisUnderTest(() => redis.url)(t, id)
   const connection = connectRedis(parseRedisUrl(redis.url))
   t.after(() => connection.close())
-  await create(store, `${id}-1`, { indexes: [id], ttlMs: MINUTE, indexTtlMs: MINUTE })
-  await create(store, `${id}-2`, { indexes: [id], ttlMs: HOUR, indexTtlMs: HOUR })
+  await create(store, `${id}-1`, { indexes: [id], ttlMs: MINUTE })
+  await create(store, `${id}-2`, { indexes: [id], ttlMs: HOUR })
   await advance(2 * MINUTE)
 
-  await create(store, `${id}-3`, { indexes: [id], ttlMs: HOUR, indexTtlMs: HOUR })
+  await create(store, `${id}-3`, { indexes: [id], ttlMs: HOUR })
 
   await connection.ready()
   assert.deepEqual(await connection.client.zrange(`bff:index:${id}`, 0, '-1'), [`${id}-2`, `${id}-3`])

@@ -1,5 +1,11 @@
 import { unseal } from '../../plugins/oidc-session/sealing.ts'
-import { type Lock, type SessionStore, StoreUnavailableError } from '../../plugins/session-store/store.ts'
+import { sessionRecord } from '../../plugins/oidc-session/session-record.ts'
+import {
+  type Lock,
+  type SealedRecord,
+  type SessionStore,
+  StoreUnavailableError,
+} from '../../plugins/session-store/store.ts'
 import type { History } from './history.ts'
 import type { Operation } from './plan.ts'
 import type { GatewayProcess } from './process.ts'
@@ -64,46 +70,48 @@ export function watchedStore(
     ...store,
 
     async create(id, record) {
-      await store.create(id, record)
-      noteStored(id, record.sealed, 1)
+      const evicted = await store.create(id, record)
+      noteStored(id, { sealed: record.sealed, version: 1 })
+      return evicted
     },
 
     async replace(id, sealed, derivedFrom) {
       const before = await store.read(id)
       const result = await store.replace(id, sealed, derivedFrom)
       if (result.outcome === 'replaced' && before?.version !== result.version)
-        noteStored(id, sealed, result.version)
+        noteStored(id, { sealed, version: result.version })
       return result
     },
 
     async destroy(id, onlyVersion) {
-      const sealed = await store.destroy(id, onlyVersion)
-      if (sealed !== undefined) noteEnded(id, sealed)
-      return sealed
+      const last = await store.destroy(id, onlyVersion)
+      if (last) noteEnded(id, last)
+      return last
     },
 
     async destroyBy(index) {
-      const alive = new Map<string, string>()
+      const alive = new Map<string, SealedRecord>()
       for (const id of sessions.keys()) {
         const record = await store.read(id)
-        if (record) alive.set(id, record.sealed)
+        if (record) alive.set(id, record)
       }
       const destroyed = await store.destroyBy(index)
-      for (const [id, sealed] of alive) if (!(await store.read(id))) noteEnded(id, sealed)
+      for (const [id, last] of alive) if (!(await store.read(id))) noteEnded(id, last)
       return destroyed
     },
   }
 
-  function noteEnded(id: string, sealed: string): void {
-    const opened = open(id, sealed)
+  function noteEnded(id: string, last: SealedRecord): void {
+    const opened = open(id, last)
     if (!opened) return
     const { session, record } = opened
     history.endings.push({ at: time.now(), session, refreshToken: record.tokenSet.refreshToken })
     history.tell('store', `session ${session} ended`)
   }
 
-  function noteStored(id: string, sealed: string, version: number): void {
-    const opened = open(id, sealed)
+  function noteStored(id: string, stored: SealedRecord): void {
+    const { version } = stored
+    const opened = open(id, stored)
     if (!opened) return
     history.stored.push({ at: time.now(), version, ...opened })
     history.tell(
@@ -112,9 +120,9 @@ export function watchedStore(
     )
   }
 
-  function open(id: string, sealed: string) {
+  function open(id: string, { sealed, version }: SealedRecord) {
     const known = sessions.get(id)
-    const record = known && unseal(sealed, known.key, id)
+    const record = known && sessionRecord(unseal(sealed, { key: known.key, id, version }))
     return record && { session: known.session, record }
   }
 }

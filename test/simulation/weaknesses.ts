@@ -39,7 +39,7 @@ export const weaknesses: Record<string, Weakness> = {
       async replace(id, sealed, derivedFrom) {
         const record = await store.read(id)
         if (record) return store.replace(id, sealed, record.version)
-        await store.create(id, { sealed, ttlMs: 3_600_000, indexes: [], indexTtlMs: 3_600_000 })
+        await store.create(id, { sealed, ttlMs: 3_600_000, indexes: [] })
         return { outcome: 'replaced', version: derivedFrom + 1 }
       },
     }),

@@ -1,4 +1,5 @@
 import { unseal } from '../../plugins/oidc-session/sealing.ts'
+import { sessionRecord } from '../../plugins/oidc-session/session-record.ts'
 import { createSessions, type SessionReference, subjectIndex } from '../../plugins/oidc-session/sessions.ts'
 import { createMemoryStore } from '../../plugins/session-store/memory.ts'
 import type { SessionStore } from '../../plugins/session-store/store.ts'
@@ -209,8 +210,8 @@ export async function runPlan(plan: Plan, weakness: Weakness = {}): Promise<Run>
     const [id, { key } = { key: Buffer.alloc(0) }] =
       [...opened].find(([, each]) => each.session === session) ?? []
     if (id === undefined) return undefined
-    const record = await watched.read(id)
-    return record && unseal(record.sealed, key, id)
+    const found = await watched.read(id)
+    return found && sessionRecord(unseal(found.sealed, { key, id, version: found.version }))
   }
 
   async function busyGateways(): Promise<number[]> {

@@ -25,6 +25,7 @@ OIDC_TIMEOUT=5s
 SESSION_KEYS=********
 SESSION_IDLE_TIMEOUT=8h
 SESSION_LIFETIME=7d
+SESSION_MAX_PER_USER=100
 COOKIE_NAME=bff
 COOKIE_SAMESITE=strict
 REDIS_URL=
@@ -59,6 +60,7 @@ const full = {
   SESSION_KEYS: `${key},${Buffer.alloc(32, 2).toString('base64')}`,
   SESSION_IDLE_TIMEOUT: '90m',
   SESSION_LIFETIME: '36h',
+  SESSION_MAX_PER_USER: '20',
   COOKIE_NAME: '__Host-shop',
   COOKIE_SAMESITE: 'lax',
   REDIS_URL: 'rediss://shop:hunter2@redis.example.com/2',

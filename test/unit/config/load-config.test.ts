@@ -29,7 +29,12 @@ test('the least configuration gives the documented defaults', () => {
       authorizationParams: new URLSearchParams(),
       timeoutMs: 5000,
     },
-    session: { keys: [Buffer.from(key, 'base64')], idleTimeoutMs: 28_800_000, lifetimeMs: 604_800_000 },
+    session: {
+      keys: [Buffer.from(key, 'base64')],
+      idleTimeoutMs: 28_800_000,
+      lifetimeMs: 604_800_000,
+      maxPerUser: 100,
+    },
     cookie: { name: 'bff', sameSite: 'strict' },
     refreshBeforeExpirationMs: 60_000,
     upstreams: [],

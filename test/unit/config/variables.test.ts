@@ -202,6 +202,14 @@ const cases: Record<Exclude<SettingName, 'CONFIG_FILE'>, Cases> = {
     bad: durations,
     read: ({ session }) => session.lifetimeMs,
   },
+  SESSION_MAX_PER_USER: {
+    good: [
+      ['1', 1],
+      ['10000', 10_000],
+    ],
+    bad: ['0', '-1', '1.5', '10001', 'many', '1e3'].map((text) => [text, /whole number from 1 to 10000/]),
+    read: ({ session }) => session.maxPerUser,
+  },
   COOKIE_NAME: {
     with: { PUBLIC_URL: 'https://app.example.com' },
     good: ['__Host-shop', '__Secure-shop', 'shop_1'].map((name) => [name, name]),
