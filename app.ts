@@ -135,12 +135,12 @@ async function frontendPages(app: FastifyInstance, options: GatewayOptions): Pro
 /** What gateways of one process can have in common. @param several of them there are */
 export function shared(
   app: FastifyInstance,
-  { metricsHost, metricsPort, redisUrl }: GatewayOptions,
+  { metricsHost, metricsPort, redisUrl, redisAccess }: GatewayOptions,
   extras: AppExtras,
   several = false,
 ): void {
   app.register(observability, { host: metricsHost, metricsPort, several })
-  app.register(sessionStore, { redisUrl, clock: extras.clock ?? systemClock })
+  app.register(sessionStore, { redisUrl, redisAccess, clock: extras.clock ?? systemClock })
 }
 
 /** The gateway in a scope of its own, with its errors and log lines; `app` gets of it what an application needs. */

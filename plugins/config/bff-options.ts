@@ -17,10 +17,18 @@ export interface BffConfiguration {
   session: BffSessionConfiguration
   cookie?: BffCookieConfiguration
   /**
-   * Where sessions are kept: `redis://`, `rediss://`, `sentinel://host:port,…/master-name` or `cluster://host:port,…`.
-   * Default: the memory of this one process.
+   * Where sessions are kept: `redis://host:port`, `sentinel://host:port,…/master-name` or `cluster://host:port,…`;
+   * `rediss://`, `sentinels://` and `clusters://` over TLS. Default: the memory of this one process.
    */
   redisUrl?: string
+  /** Path of a PEM file with the certificates to trust for Redis and Sentinels over TLS. Default: the system's. */
+  redisCaFile?: string
+  /** Path of a PEM file with the client certificate towards Redis and Sentinels. Default: none is sent. */
+  redisCertFile?: string
+  /** Path of a PEM file with its private key, not encrypted. */
+  redisKeyFile?: string
+  /** Of the Sentinels. Default: the password in `redisUrl`. */
+  redisSentinelPassword?: string
   /** How long before its expiry an access token is renewed, at most half its lifetime. Default `60s`. */
   refreshBeforeExpiration?: Duration
   /** Shorthand for one upstream: `/api/*` goes to `API_URL/*` with the user's token. */

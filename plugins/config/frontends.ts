@@ -5,7 +5,16 @@ import { serverSettings } from './server-settings.ts'
 import type { SettingName } from './settings.ts'
 
 /** What all frontends of a process share, beside those of its server. */
-const sharedSettings: SettingName[] = [...serverSettings, 'REDIS_URL', 'METRICS_PORT', 'METRICS_HOST']
+const sharedSettings: SettingName[] = [
+  ...serverSettings,
+  'REDIS_URL',
+  'REDIS_CA_FILE',
+  'REDIS_CERT_FILE',
+  'REDIS_KEY_FILE',
+  'REDIS_SENTINEL_PASSWORD',
+  'METRICS_PORT',
+  'METRICS_HOST',
+]
 
 /** One entry of `frontends`, as if a file of its own had said it. */
 export interface FrontendFile {

@@ -6,6 +6,7 @@ import { checkFiles } from './file-checks.ts'
 import type { Files } from './files.ts'
 import type { GatewayOptions, UpstreamOptions } from './options.ts'
 import { readSettings } from './read-settings.ts'
+import { checkRedisFiles } from './redis-files.ts'
 import { securityWarnings } from './security-warnings.ts'
 import type { Environment, Values } from './settings.ts'
 import { checkTlsFiles } from './tls-files.ts'
@@ -39,8 +40,9 @@ export function loadOptions(
   const merged = mergeUpstreams(inFile?.upstreams ?? [], values.API_URL, settings.label('API_URL'))
   const checked = checkFiles(settings, files)
   const tls = checkTlsFiles(settings, files, now)
+  const redis = checkRedisFiles(settings, files, now)
 
-  const faults = [file, settings, defaults, inFile, merged, checked, tls].flatMap(
+  const faults = [file, settings, defaults, inFile, merged, checked, tls, redis].flatMap(
     (step) => step?.faults ?? [],
   )
   faults.push(...crossChecks({ values, label: settings.label }))
@@ -52,6 +54,7 @@ export function loadOptions(
     ...defaults.warnings,
     ...checked.warnings,
     ...tls.warnings,
+    ...redis.warnings,
     ...doubts(complete, { production, environment }),
   ]
   const options = { ...toOptions(complete, merged.upstreams), diagnostics: !production }
@@ -95,7 +98,17 @@ function toOptions(
       maxPerUser: values.SESSION_MAX_PER_USER,
     },
     cookie: { name: values.COOKIE_NAME, sameSite: values.COOKIE_SAMESITE },
-    ...(values.REDIS_URL !== undefined && { redisUrl: values.REDIS_URL }),
+    ...(values.REDIS_URL !== undefined && {
+      redisUrl: values.REDIS_URL,
+      redisAccess: {
+        ...(values.REDIS_CA_FILE !== undefined && { caFile: values.REDIS_CA_FILE }),
+        ...(values.REDIS_CERT_FILE !== undefined && { certFile: values.REDIS_CERT_FILE }),
+        ...(values.REDIS_KEY_FILE !== undefined && { keyFile: values.REDIS_KEY_FILE }),
+        ...(values.REDIS_SENTINEL_PASSWORD !== undefined && {
+          sentinelPassword: values.REDIS_SENTINEL_PASSWORD,
+        }),
+      },
+    }),
     refreshBeforeExpirationMs: values.REFRESH_BEFORE_EXPIRATION,
     upstreams,
     ...(values.STATIC_DIR !== undefined && { staticDir: values.STATIC_DIR }),

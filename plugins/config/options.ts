@@ -14,6 +14,8 @@ export interface GatewayOptions {
   cookie: CookieOptions
   /** Unset: sessions live in the memory of this one process. */
   redisUrl?: string
+  /** What it takes to be let in there, besides the URL. */
+  redisAccess?: RedisAccessOptions
   refreshBeforeExpirationMs: number
   upstreams: UpstreamOptions[]
   /** Folder with the built frontend. */
@@ -41,6 +43,15 @@ export interface TlsOptions {
   /** The certificate, and after it those that lead to a root. */
   certFile: string
   keyFile: string
+}
+
+export interface RedisAccessOptions {
+  /** PEM files for TLS: certificates to trust, client certificate and its key. */
+  caFile?: string
+  certFile?: string
+  keyFile?: string
+  /** Of the Sentinels. Unset: that of the URL. */
+  sentinelPassword?: string
 }
 
 export interface OidcOptions {

@@ -163,8 +163,34 @@ export const settings = {
     parse: urls.redisUrl,
     secret: true,
     meaning:
-      'Where sessions are kept: `redis://`, `rediss://` (TLS), `sentinel://host:port,…/master-name` or `cluster://host:port,…`. Unset: in the memory of this one process',
+      'Where sessions are kept: `redis://host:port`, `sentinel://host:port,…/master-name` or `cluster://host:port,…`; `rediss://`, `sentinels://` and `clusters://` over TLS ([Redis](docs/redis.md)). Unset: in the memory of this one process',
     show: ({ redisUrl }) => redisUrl && maskPassword(redisUrl),
+  },
+  REDIS_CA_FILE: {
+    parse: parse.path,
+    isPath: true,
+    meaning:
+      "PEM file with the certificates to trust instead of the system's, for Redis and Sentinels over TLS. These three files are read again for each new connection",
+    show: ({ redisAccess }) => redisAccess?.caFile,
+  },
+  REDIS_CERT_FILE: {
+    parse: parse.path,
+    isPath: true,
+    meaning: 'PEM file with the client certificate towards Redis and Sentinels',
+    show: ({ redisAccess }) => redisAccess?.certFile,
+  },
+  REDIS_KEY_FILE: {
+    parse: parse.path,
+    isPath: true,
+    meaning: "PEM file with the client certificate's private key, not encrypted",
+    show: ({ redisAccess }) => redisAccess?.keyFile,
+  },
+  REDIS_SENTINEL_PASSWORD: {
+    parse: parse.line,
+    secret: true,
+    defaultText: 'the password in `REDIS_URL`',
+    meaning: 'Password of the Sentinels, where it is not that of Redis',
+    show: ({ redisAccess }) => redisAccess?.sentinelPassword && mask,
   },
   REFRESH_BEFORE_EXPIRATION: {
     parse: duration('100ms', '1d'),

@@ -2,20 +2,37 @@ import { type Files, readingFault } from './files.ts'
 import { type KeyPair, type KeyPairFault, keyPairFaults, validityDoubt } from './key-pair.ts'
 import type { ReadSettings } from './read-settings.ts'
 
-const variables = { cert: 'TLS_CERT_FILE', key: 'TLS_KEY_FILE' } as const
-
 /** Looks at the certificate and the key that the gateway's own TLS is to use. @param now milliseconds */
-export function checkTlsFiles(
+export function checkTlsFiles(settings: ReadSettings, files: Files, now: number): Checked {
+  const why = 'TLS needs both, and plain HTTP neither'
+  return checkKeyPair({ cert: 'TLS_CERT_FILE', key: 'TLS_KEY_FILE' }, why, settings, files, now)
+}
+
+export interface Checked {
+  faults: string[]
+  warnings: string[]
+}
+
+/**
+ * Looks at a certificate and its key.
+ * @param variables that name the two files
+ * @param why both must be set
+ * @param now milliseconds since the epoch
+ */
+export function checkKeyPair(
+  variables: { cert: PathSetting; key: PathSetting },
+  why: string,
   { values, isSet, label }: ReadSettings,
   files: Files,
   now: number,
-): { faults: string[]; warnings: string[] } {
-  const { TLS_CERT_FILE: cert, TLS_KEY_FILE: key } = values
-  if (isSet('TLS_CERT_FILE') !== isSet('TLS_KEY_FILE')) {
-    const [set, missing] = isSet('TLS_CERT_FILE') ? (['cert', 'key'] as const) : (['key', 'cert'] as const)
-    const fault = `${label(variables[set])} is set without ${variables[missing]}: TLS needs both, and plain HTTP neither`
-    return { faults: [fault], warnings: [] }
+): Checked {
+  if (isSet(variables.cert) !== isSet(variables.key)) {
+    const [set, missing] = isSet(variables.cert)
+      ? [variables.cert, variables.key]
+      : [variables.key, variables.cert]
+    return { faults: [`${label(set)} is set without ${missing}: ${why}`], warnings: [] }
   }
+  const [cert, key] = [values[variables.cert], values[variables.key]]
   if (cert === undefined || key === undefined) return { faults: [], warnings: [] }
 
   const { faults, doubt } = checkFiles({ cert, key }, files, now)
@@ -23,9 +40,11 @@ export function checkTlsFiles(
     faults: faults.map(
       ({ file, message }) => `${label(variables[file])} ${message} (it is ${values[variables[file]]})`,
     ),
-    warnings: doubt ? [`The certificate of ${label('TLS_CERT_FILE')} ${doubt}: renew it`] : [],
+    warnings: doubt ? [`The certificate of ${label(variables.cert)} ${doubt}: renew it`] : [],
   }
 }
+
+type PathSetting = 'TLS_CERT_FILE' | 'TLS_KEY_FILE' | 'REDIS_CERT_FILE' | 'REDIS_KEY_FILE'
 
 function checkFiles(paths: KeyPair, files: Files, now: number): { faults: KeyPairFault[]; doubt?: string } {
   const [cert, key] = [read('cert', paths.cert, files), read('key', paths.key, files)]

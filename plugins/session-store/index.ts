@@ -1,9 +1,8 @@
 import fp from 'fastify-plugin'
-import type { Clock } from '../clock.ts'
 import { noMetrics } from '../observability/metrics.ts'
-import { createStore } from './create-store.ts'
+import { type CreateStoreOptions, createStore } from './create-store.ts'
 import { measured } from './measured.ts'
-import type { RedisClient } from './redis-connection.ts'
+import type { RedisClient } from './redis-client.ts'
 import type { SessionStore } from './store.ts'
 
 declare module 'fastify' {
@@ -14,13 +13,7 @@ declare module 'fastify' {
   }
 }
 
-export interface SessionStoreOptions {
-  /** Unset: in the memory of this process. */
-  redisUrl?: string | undefined
-  clock: Clock
-}
-
-export default fp<SessionStoreOptions>(
+export default fp<CreateStoreOptions>(
   async (app, options) => {
     const { store: plain, redis } = createStore(options)
     const store = app.metrics === noMetrics ? plain : measured(plain, app.metrics.storeAnswered)

@@ -1,3 +1,5 @@
+import { isIPv6 } from 'node:net'
+
 export interface RedisAddress {
   host: string
   port: number
@@ -8,50 +10,61 @@ export interface RedisCredentials {
   password?: string
 }
 
-/** Where and how to reach Redis. */
-export type RedisTarget = { credentials: RedisCredentials } & (
-  | { kind: 'single'; node: RedisAddress; db: number; tls: boolean }
-  | { kind: 'sentinel'; sentinels: RedisAddress[]; masterName: string }
+/** Where Redis is, which of its topologies it has, and whether it is reached over TLS. */
+export type RedisTarget = { credentials: RedisCredentials; tls: boolean } & (
+  | { kind: 'single'; node: RedisAddress; db: number }
+  | { kind: 'sentinel'; sentinels: RedisAddress[]; masterName: string; db: number }
   | { kind: 'cluster'; nodes: RedisAddress[] }
 )
 
 const FORMS =
-  'redis://[user:password@]host[:port][/db], rediss://…, sentinel://[user:password@]host[:port],…/master-name ' +
-  'or cluster://[user:password@]host[:port],…'
+  'redis://[user:password@]host[:port][/db], sentinel://[user:password@]host[:port],…/master-name[/db], ' +
+  'cluster://[user:password@]host[:port],…, and the same over TLS: rediss://, sentinels://, clusters://'
 
 /**
- * Understands the address of a single Redis (`redis://`, `rediss://` for TLS), of one watched by Sentinels
- * (`sentinel://`) or of a Cluster (`cluster://`).
+ * Parses the address of a single Redis (`redis://`), of one that Sentinels watch (`sentinel://`) or of a Cluster
+ * (`cluster://`). `rediss://`, `sentinels://` and `clusters://` are the same over TLS.
  * @throws TypeError that says what is wrong and repeats nothing of the URL, which may hold a password
  */
 export function parseRedisUrl(url: string): RedisTarget {
-  const [, scheme, rest = ''] = /^(redis|rediss|sentinel|cluster):\/\/(.*)$/s.exec(url.trim()) ?? []
+  const [, scheme, s, rest = ''] = /^(redis|sentinel|cluster)(s?):\/\/(.*)$/is.exec(url.trim()) ?? []
   if (!scheme) throw fault('has none of the known forms')
   if (/[?#]/.test(rest))
     throw fault('has a query or fragment, which means nothing here (encode ? and # in a password)')
 
   // The last @ divides, so that a password with an unencoded @ or / doesn't end up in a host name.
   const at = rest.lastIndexOf('@')
-  const credentials = at < 0 ? {} : parseCredentials(rest.slice(0, at))
+  const common = { credentials: at < 0 ? {} : parseCredentials(rest.slice(0, at)), tls: s !== '' }
   const [hosts = '', ...path] = rest.slice(at + 1).split('/')
-  const name = path.join('/')
   const addresses = (defaultPort: number) => hosts.split(',').map((host) => parseAddress(host, defaultPort))
 
-  switch (scheme) {
-    case 'sentinel':
-      if (!/^[\w.-]+$/.test(name))
+  switch (scheme.toLowerCase()) {
+    case 'sentinel': {
+      const [masterName = '', ...db] = path
+      if (!/^[\w.-]+$/.test(masterName))
         throw fault("lacks the master's name, as in sentinel://host:port/master-name")
-      return { kind: 'sentinel', sentinels: addresses(26379), masterName: name, credentials }
+      return {
+        kind: 'sentinel',
+        sentinels: addresses(26379),
+        masterName,
+        db: parseDatabase(db.join('/')),
+        ...common,
+      }
+    }
     case 'cluster':
-      if (name) throw fault('has a path, but a Cluster has only database 0')
-      return { kind: 'cluster', nodes: addresses(6379), credentials }
+      if (path.join('/')) throw fault('has a path, but a Cluster has only database 0')
+      return { kind: 'cluster', nodes: addresses(6379), ...common }
     default: {
       const [node, ...others] = addresses(6379)
       if (!node || others.length > 0) throw fault('names several hosts: use sentinel:// or cluster://')
-      if (!/^\d{0,4}$/.test(name)) throw fault('has a database that is not a number')
-      return { kind: 'single', node, db: Number(name), tls: scheme === 'rediss', credentials }
+      return { kind: 'single', node, db: parseDatabase(path.join('/')), ...common }
     }
   }
+}
+
+function parseDatabase(text: string): number {
+  if (!/^\d{0,4}$/.test(text)) throw fault('has a database that is not a number')
+  return Number(text)
 }
 
 function parseCredentials(text: string): RedisCredentials {
@@ -68,7 +81,9 @@ function parseAddress(text: string, defaultPort: number): RedisAddress {
     /^(?:\[([\da-f:.]+)\]|([^\s:[\]]+))(?::(\d{1,5}))?$/i.exec(text.trim()) ?? []
   const host = bracketed ?? plain
   const port = digits ? Number(digits) : defaultPort
-  if (!host || port < 1 || port > 65_535) throw fault('has a host or port that is missing or malformed')
+  const known = bracketed === undefined ? plain !== undefined : isIPv6(bracketed)
+  if (!host || !known || port < 1 || port > 65_535)
+    throw fault('has a host or port that is missing or malformed')
   return { host, port }
 }
 

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { createChangeNotifier } from './change-notifier.ts'
-import type { RedisClient, RedisConnection } from './redis-connection.ts'
+import type { RedisClient } from './redis-client.ts'
+import type { RedisConnection } from './redis-connection.ts'
 import { CHANGED_CHANNEL } from './redis-scripts.ts'
 import {
   type Lock,

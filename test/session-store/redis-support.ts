@@ -1,6 +1,7 @@
 import { Cluster } from 'ioredis'
 import { systemClock } from '../../plugins/clock.ts'
 import { createStore } from '../../plugins/session-store/create-store.ts'
+import type { RedisAccess } from '../../plugins/session-store/redis-client.ts'
 import { connectRedis, type RedisConnection } from '../../plugins/session-store/redis-connection.ts'
 import { parseRedisUrl } from '../../plugins/session-store/redis-url.ts'
 import type { SetUpStore } from './contract-support.ts'
@@ -15,8 +16,8 @@ export function redisUnderTest(url: () => string): SetUpStore {
   }
 }
 
-export function openStore(redisUrl: string) {
-  return createStore({ redisUrl, clock: systemClock }).store
+export function openStore(redisUrl: string, redisAccess?: RedisAccess) {
+  return createStore({ redisUrl, redisAccess, clock: systemClock }).store
 }
 
 /** Every key whose name contains `name`, with its time to live. */

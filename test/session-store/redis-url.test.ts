@@ -31,6 +31,8 @@ const understood: Record<string, RedisTarget> = {
       { host: 'b', port: 26380 },
     ],
     masterName: 'my-master',
+    db: 0,
+    tls: false,
     credentials: {},
   },
   'cluster://user:secret@a:7000,b:7001, c': {
@@ -40,7 +42,29 @@ const understood: Record<string, RedisTarget> = {
       { host: 'b', port: 7001 },
       { host: 'c', port: 6379 },
     ],
+    tls: false,
     credentials: { username: 'user', password: 'secret' },
+  },
+  'sentinels://user:secret@a/my-master/3': {
+    kind: 'sentinel',
+    sentinels: [{ host: 'a', port: 26379 }],
+    masterName: 'my-master',
+    db: 3,
+    tls: true,
+    credentials: { username: 'user', password: 'secret' },
+  },
+  'clusters://[::1]:7000': {
+    kind: 'cluster',
+    nodes: [{ host: '::1', port: 7000 }],
+    tls: true,
+    credentials: {},
+  },
+  'REDISS://localhost': {
+    kind: 'single',
+    node: { host: 'localhost', port: 6379 },
+    db: 0,
+    tls: true,
+    credentials: {},
   },
 }
 
@@ -64,7 +88,12 @@ const refused = {
   'redis://:hunter2%@localhost': /percent-encoded/,
   'redis://:hunter2@localhost?tls=true': /query/,
   'redis://:hunter2#@localhost': /query or fragment/,
+  'redis://:hunter2@[1234]': /host or port/,
+  'redis+sentinel://:hunter2@a/sessions': /known forms/,
   'sentinel://:hunter2@a:26379': /master's name/,
+  'sentinel://:hunter2@a/sessions/first': /database/,
+  'sentinels://:hunter2@a/sessions/1/2': /database/,
+  'clusters://:hunter2@a/0': /only database 0/,
   'cluster://:hunter2@a,b/1': /only database 0/,
   'cluster://:hunter2@a,,b': /host or port/,
 }

@@ -1,76 +1,106 @@
-import { once } from 'node:events'
-import { connect } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import { freePort } from './free-port.ts'
-import { type RedisServer, startRedis } from './redis.ts'
+import { type RedisServer, type RedisTls, startRedis } from './redis.ts'
 
 export interface RedisTopology {
   /** As `REDIS_URL` takes it. */
   url: string
+  /** Of what stores something. */
   servers: RedisServer[]
   close(): Promise<void>
 }
 
-/** A master without a replica, and a Sentinel that names it `sessions`. */
-export async function startSentinel(): Promise<RedisTopology> {
-  const master = await startRedis()
+export interface TopologyOptions {
+  tls?: RedisTls
+  /** Of the default user where something is stored. */
+  password?: string
+  /** More lines for the configuration of what stores something. */
+  config?: string[]
+  /** More lines for the configuration of the Sentinel. */
+  sentinelConfig?: string[]
+  /** What stands before the @ of the URL. */
+  login?: string
+  /** What the URL calls a host instead of 127.0.0.1. */
+  host?: string
+  /** Behind the Sentinel or on a single server. */
+  database?: number
+}
+
+export async function startSingle(options: TopologyOptions = {}): Promise<RedisTopology> {
+  const { database } = options
+  const server = await startRedis(serverOptions(options))
+  const path = database === undefined ? '' : `/${database}`
+  return topology(`redis${urlFrom(options, [server.port])}${path}`, [server])
+}
+
+/** A master without a replica, and a Sentinel that calls it `sessions`. */
+export async function startSentinel(options: TopologyOptions = {}): Promise<RedisTopology> {
+  const { tls, password, sentinelConfig = [], database } = options
+  const auth = password === undefined ? [] : [`sentinel auth-pass sessions ${password}`]
+  const master = await startRedis(serverOptions(options))
   const sentinel = await startRedis({
     sentinel: true,
-    config: [`sentinel monitor sessions 127.0.0.1 ${master.port} 1`],
+    config: [`sentinel monitor sessions 127.0.0.1 ${master.port} 1`, ...auth, ...sentinelConfig],
+    ...(tls && { tls }),
   })
-  return topology(`sentinel://127.0.0.1:${sentinel.port}/sessions`, [master, sentinel])
+  const path = database === undefined ? '' : `/${database}`
+  const url = `sentinel${urlFrom(options, [sentinel.port])}/sessions${path}`
+  return topology(url, [master], [sentinel])
 }
 
 /** Three masters that share the slots. */
-export async function startCluster(): Promise<RedisTopology> {
-  const servers = await Promise.all([startNode(), startNode(), startNode()])
-  const [first] = servers
-  const share = Math.ceil(16_384 / servers.length)
+export async function startCluster(options: TopologyOptions = {}): Promise<RedisTopology> {
+  const nodes = await Promise.all([startNode(options), startNode(options), startNode(options)])
+  const [first] = nodes
+  const share = Math.ceil(16_384 / nodes.length)
   await Promise.all(
-    servers.map(async ({ server }, i) => {
-      await send(server.port, `CLUSTER SET-CONFIG-EPOCH ${i + 1}`)
-      await send(server.port, `CLUSTER ADDSLOTSRANGE ${i * share} ${Math.min((i + 1) * share, 16_384) - 1}`)
+    nodes.map(async ({ server }, i) => {
+      await server.send(`CLUSTER SET-CONFIG-EPOCH ${i + 1}`)
+      await server.send(`CLUSTER ADDSLOTSRANGE ${i * share} ${Math.min((i + 1) * share, 16_384) - 1}`)
     }),
   )
-  for (const { server, busPort } of servers.slice(1)) {
-    await send(first.server.port, `CLUSTER MEET 127.0.0.1 ${server.port} ${busPort}`)
+  for (const { server, busPort } of nodes.slice(1)) {
+    await first.server.send(`CLUSTER MEET 127.0.0.1 ${server.port} ${busPort}`)
   }
-  await Promise.all(servers.map(({ server }) => untilAgreed(server.port)))
-  const nodes = servers.map(({ server }) => `127.0.0.1:${server.port}`).join(',')
-  return topology(
-    `cluster://${nodes}`,
-    servers.map(({ server }) => server),
-  )
+  const servers = nodes.map(({ server }) => server)
+  await Promise.all(servers.map(untilAgreed))
+  const ports = servers.map(({ port }) => port)
+  return topology(`cluster${urlFrom(options, ports)}`, servers)
 }
 
-async function startNode(): Promise<{ server: RedisServer; busPort: number }> {
+async function startNode(options: TopologyOptions) {
   const busPort = await freePort()
-  const server = await startRedis({
-    config: ['cluster-enabled yes', `cluster-port ${busPort}`, 'cluster-node-timeout 2000'],
-  })
+  const cluster = ['cluster-enabled yes', `cluster-port ${busPort}`, 'cluster-node-timeout 2000']
+  if (options.tls) cluster.push('tls-cluster yes')
+  const server = await startRedis(serverOptions(options, cluster))
   return { server, busPort }
 }
 
-function topology(url: string, servers: RedisServer[]): RedisTopology {
+function serverOptions({ tls, password, config = [] }: TopologyOptions, more: string[] = []) {
+  return {
+    config: [...config, ...more],
+    ...(tls && { tls }),
+    ...(password !== undefined && { password }),
+  }
+}
+
+/** From the scheme's end to the last port. */
+function urlFrom({ tls, login, host = '127.0.0.1' }: TopologyOptions, ports: number[]): string {
+  const hosts = ports.map((port) => `${host}:${port}`).join(',')
+  return `${tls ? 's' : ''}://${login ? `${login}@` : ''}${hosts}`
+}
+
+function topology(url: string, servers: RedisServer[], others: RedisServer[] = []): RedisTopology {
   return {
     url,
     servers,
     async close() {
-      await Promise.all(servers.map((server) => server.close()))
+      await Promise.all([...servers, ...others].map((server) => server.close()))
     },
   }
 }
 
 /** Cluster nodes gossip, and tell nobody when they are done. */
-async function untilAgreed(port: number): Promise<void> {
-  while (!/cluster_state:ok.*cluster_known_nodes:3/s.test(await send(port, 'CLUSTER INFO'))) await wait(20)
-}
-
-async function send(port: number, command: string): Promise<string> {
-  const socket = connect(port, '127.0.0.1').setEncoding('utf8')
-  socket.write(`${command}\r\n`)
-  const [answer] = (await once(socket, 'data')) as [string]
-  socket.destroy()
-  if (answer.startsWith('-')) throw new Error(`${command}: ${answer}`)
-  return answer
+async function untilAgreed(server: RedisServer): Promise<void> {
+  while (!/cluster_state:ok.*cluster_known_nodes:3/s.test(await server.send('CLUSTER INFO'))) await wait(20)
 }

@@ -1,8 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { connect as connectTls } from 'node:tls'
 import { findExecutable } from './executables.ts'
 import { freePort } from './free-port.ts'
 
@@ -10,6 +12,8 @@ import { freePort } from './free-port.ts'
 export interface RedisServer {
   url: string
   port: number
+  /** What it answers to a command in one line. @throws when that is an error */
+  send(command: string): Promise<string>
   /** Lets it shut down by itself. */
   stop(): Promise<void>
   /** As a crash does: nothing is said to anybody. */
@@ -30,6 +34,19 @@ export interface RedisServerOptions {
   config?: string[]
   /** Watches others instead of storing anything. */
   sentinel?: boolean
+  /** Speaks TLS only. */
+  tls?: RedisTls
+  /** Of the default user, who needs none otherwise. */
+  password?: string
+}
+
+/** PEM. */
+export interface RedisTls {
+  ca: string
+  cert: string
+  key: string
+  /** Clients must have a certificate of the authority, too. */
+  clientCertificates?: boolean
 }
 
 /** Resolves when it answers. */
@@ -46,8 +63,9 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
   }
 
   return {
-    url: `redis://127.0.0.1:${port}`,
+    url: `redis${options.tls ? 's' : ''}://127.0.0.1:${port}`,
     port,
+    send: (command) => send(port, options, command),
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL'),
     pause: () => void server.kill('SIGSTOP'),
@@ -77,11 +95,13 @@ export async function redisUrl(): Promise<{ url: string; close(): Promise<void> 
 async function spawnServer(
   port: number,
   folder: string,
-  { config = [], sentinel = false }: RedisServerOptions,
+  { config = [], sentinel = false, tls, password }: RedisServerOptions,
 ): Promise<ChildProcess> {
   const file = join(folder, 'redis.conf')
   const storage = sentinel ? [] : ['save ""', 'appendonly no']
-  writeFileSync(file, [`port ${port}`, 'bind 127.0.0.1', `dir ${folder}`, ...storage, ...config].join('\n'))
+  const listener = tls ? tlsListener(port, folder, tls) : [`port ${port}`]
+  if (password !== undefined) listener.push(`requirepass ${password}`)
+  writeFileSync(file, [...listener, 'bind 127.0.0.1', `dir ${folder}`, ...storage, ...config].join('\n'))
   const server = spawn(findServer(), [file, ...(sentinel ? ['--sentinel'] : [])], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -91,6 +111,32 @@ async function spawnServer(
 
   await printed(server, sentinel ? /Sentinel ID is/ : /Ready to accept connections/)
   return server
+}
+
+function tlsListener(port: number, folder: string, tls: RedisTls): string[] {
+  const lines = Object.entries({ 'ca-cert': tls.ca, cert: tls.cert, key: tls.key }).map(([name, pem]) => {
+    const file = join(folder, `${name}.pem`)
+    writeFileSync(file, pem)
+    return `tls-${name}-file ${file}`
+  })
+  const clients = `tls-auth-clients ${tls.clientCertificates ? 'yes' : 'no'}`
+  return ['port 0', `tls-port ${port}`, 'tls-replication yes', clients, ...lines]
+}
+
+async function send(port: number, { tls, password }: RedisServerOptions, command: string): Promise<string> {
+  const address = { port, host: '127.0.0.1' }
+  const socket = tls
+    ? connectTls({ ...address, ...tls, checkServerIdentity: () => undefined })
+    : connect(address)
+  socket.setEncoding('utf8')
+  let answer = ''
+  for (const each of [...(password === undefined ? [] : [`AUTH ${password}`]), command]) {
+    socket.write(`${each}\r\n`)
+    answer = String((await once(socket, 'data'))[0])
+  }
+  socket.destroy()
+  if (answer.startsWith('-')) throw new Error(`${command}: ${answer}`)
+  return answer
 }
 
 function printed(server: ChildProcess, what: RegExp): Promise<void> {

@@ -29,6 +29,10 @@ SESSION_MAX_PER_USER=100
 COOKIE_NAME=bff
 COOKIE_SAMESITE=strict
 REDIS_URL=
+REDIS_CA_FILE=
+REDIS_CERT_FILE=
+REDIS_KEY_FILE=
+REDIS_SENTINEL_PASSWORD=
 REFRESH_BEFORE_EXPIRATION=1m
 API_URL=
 CONFIG_FILE=
@@ -63,7 +67,11 @@ const full = {
   SESSION_MAX_PER_USER: '20',
   COOKIE_NAME: '__Host-shop',
   COOKIE_SAMESITE: 'lax',
-  REDIS_URL: 'rediss://shop:hunter2@redis.example.com/2',
+  REDIS_URL: 'sentinels://shop:hunter2@redis.example.com/main/2',
+  REDIS_CA_FILE: '/srv/tls.crt',
+  REDIS_CERT_FILE: '/srv/tls.crt',
+  REDIS_KEY_FILE: '/srv/tls.key',
+  REDIS_SENTINEL_PASSWORD: 'hunter3',
   REFRESH_BEFORE_EXPIRATION: '15s',
   API_URL: 'https://api.example.com/v1',
   TLS_CERT_FILE: '/srv/tls.crt',
@@ -93,7 +101,8 @@ test('what is described can be loaded again, but for the secrets', () => {
     OIDC_CLIENT_PRIVATE_KEY_FILE: '',
     SESSION_KEYS: '********,********',
     FRONTEND_URL: '',
-    REDIS_URL: 'rediss://shop:********@redis.example.com/2',
+    REDIS_URL: 'sentinels://shop:********@redis.example.com/main/2',
+    REDIS_SENTINEL_PASSWORD: '********',
     CONFIG_FILE: '',
   })
   assert.deepEqual(Object.keys(variables), settingNames)

@@ -9,6 +9,7 @@ const secrets = {
   OIDC_CLIENT_SECRET: 'hunter2',
   SESSION_KEYS: key,
   REDIS_URL: 'rediss://:hunter2@redis.example.com',
+  REDIS_SENTINEL_PASSWORD: 'hunter2',
 }
 
 test('every secret has a value in these tests', () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { GatewayOptions } from '../../../plugins/config/options.ts'
 import { type SettingName, settingNames } from '../../../plugins/config/settings.ts'
+import { selfSignedCertificate } from '../../support/certificate.ts'
 import { assertFault, key, load } from './support.ts'
 
 interface Cases {
@@ -244,6 +245,33 @@ const cases: Record<Exclude<SettingName, 'CONFIG_FILE'>, Cases> = {
     ],
     read: ({ redisUrl }) => redisUrl,
   },
+  REDIS_CA_FILE: {
+    with: { REDIS_URL: 'rediss://redis' },
+    good: [['/srv/tls.crt', '/srv/tls.crt']],
+    bad: [
+      ['/srv/nowhere', /names a file that does not exist \(it is \/srv\/nowhere\)/],
+      ['/srv/tls.key', /names a file without certificates: it must be PEM/],
+    ],
+    read: ({ redisAccess }) => redisAccess?.caFile,
+  },
+  REDIS_CERT_FILE: {
+    with: { REDIS_URL: 'rediss://redis', REDIS_KEY_FILE: '/srv/tls.key' },
+    good: [['/srv/tls.crt', '/srv/tls.crt']],
+    bad: [['/srv/tls.key', /names a file without a certificate/]],
+    read: ({ redisAccess }) => redisAccess?.certFile,
+  },
+  REDIS_KEY_FILE: {
+    with: { REDIS_URL: 'rediss://redis', REDIS_CERT_FILE: '/srv/tls.crt' },
+    good: [['/srv/tls.key', '/srv/tls.key']],
+    bad: [['/srv/tls.crt', /names a file without a private key/]],
+    read: ({ redisAccess }) => redisAccess?.keyFile,
+  },
+  REDIS_SENTINEL_PASSWORD: {
+    with: { REDIS_URL: 'sentinel://sentinel/sessions' },
+    good: [['a pass: word', 'a pass: word']],
+    bad: [['hunter2\nhunter2', /line break or another control character/]],
+    read: ({ redisAccess }) => redisAccess?.sentinelPassword,
+  },
   REFRESH_BEFORE_EXPIRATION: {
     good: [['15s', 15_000]],
     bad: [...durations, ['0s', /must be from 100ms to 1d/]],
@@ -344,7 +372,8 @@ const cases: Record<Exclude<SettingName, 'CONFIG_FILE'>, Cases> = {
   },
 }
 
-const texts = { '/srv/app/index.html': '<!doctype html>' }
+const { cert, key: tlsKey } = selfSignedCertificate()
+const texts = { '/srv/app/index.html': '<!doctype html>', '/srv/tls.crt': cert, '/srv/tls.key': tlsKey }
 
 for (const [name, { good, bad, read, with: others }] of Object.entries(cases)) {
   test(`${name} is understood in all its forms`, () => {

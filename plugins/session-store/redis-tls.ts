@@ -1,0 +1,64 @@
+import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import { type ConnectionOptions, checkServerIdentity, type PeerCertificate } from 'node:tls'
+
+/** PEM files, read again for each new connection, so that renewed certificates need no restart. */
+export interface RedisTlsFiles {
+  /** Certificates to trust instead of the system's. */
+  caFile?: string | undefined
+  /** Client certificate, and those that lead to its authority. With `keyFile`. */
+  certFile?: string | undefined
+  /** Private key of the client certificate, not encrypted. */
+  keyFile?: string | undefined
+}
+
+/**
+ * TLS options for connections to the hosts of one Redis.
+ *
+ * The certificate must be for the host that is connected to or for one that `REDIS_URL` names: nodes of a Cluster or
+ * of a Sentinel set are often announced by address, while their certificates are for the name of the service.
+ * @param namedHosts those of `REDIS_URL`
+ * @throws when a file can't be read now. Later the last content that could be read is used
+ */
+export function redisTls(files: RedisTlsFiles, namedHosts: string[]): (host?: string) => ConnectionOptions {
+  const ca = rereading(files.caFile)
+  const cert = rereading(files.certFile)
+  const key = rereading(files.keyFile)
+  const nameForAddresses = namedHosts.find((name) => !isIP(name))
+
+  return (host) => {
+    // Server Name Indication takes no address (RFC 6066 section 3). Without `host` it is known to Node only.
+    const servername = host !== undefined && isIP(host) ? nameForAddresses : host
+    return {
+      ...(servername !== undefined && { servername }),
+      checkServerIdentity: (asked, certificate) => identityFault(host ?? asked, namedHosts, certificate),
+      get ca() {
+        return ca()
+      },
+      get cert() {
+        return cert()
+      },
+      get key() {
+        return key()
+      },
+    }
+  }
+}
+
+function identityFault(host: string, namedHosts: string[], certificate: PeerCertificate): Error | undefined {
+  const fault = checkServerIdentity(host, certificate)
+  return fault && namedHosts.some((name) => !checkServerIdentity(name, certificate)) ? undefined : fault
+}
+
+function rereading(path: string | undefined): () => string | undefined {
+  if (path === undefined) return () => undefined
+  let last = readFileSync(path, 'utf8')
+  return () => {
+    try {
+      last = readFileSync(path, 'utf8')
+    } catch {
+      // It may be just being replaced.
+    }
+    return last
+  }
+}
