@@ -17,10 +17,6 @@ export interface FrontendOptions extends PageHeadersOptions {
 /** Serves a built single-page application: its files, and for every other page its `index.html`. */
 const frontend: FastifyPluginAsync<FrontendOptions> = async (app, { staticDir, isPrivate, ...headers }) => {
   await app.register(helmet, pageHeaders(headers))
-  if (!isPrivate) {
-    // Or a shared cache would keep, with a file, the session cookie of whoever was the first to ask for it.
-    app.addHook('onRequest', async (request) => app.browserCookies.leaveSession(request))
-  }
   app.setErrorHandler((error, _request, reply) => {
     if (!isUnmetCondition(error)) throw error
     return reply

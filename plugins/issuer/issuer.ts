@@ -55,6 +55,8 @@ export interface Issuer {
   tokenEndpoint(): string | undefined
   /** Revokes a token where the issuer offers it, by default a refresh token. @see https://www.rfc-editor.org/rfc/rfc7009 */
   revoke(token: string, type?: RevocableType): Promise<void>
+  /** Whether it is known to have a revocation endpoint. */
+  offersRevocation(): boolean
   /**
    * Where the browser logs out, or nothing when the issuer has no such endpoint or was never reached. `state` comes
    * back with the browser, at `postLogoutRedirectUri`.
@@ -183,6 +185,8 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
       if (interactive.serverMetadata().revocation_endpoint === undefined) return
       await oidc.tokenRevocation(interactive, token, { token_type_hint: type })
     },
+
+    offersRevocation: () => metadata.known()?.interactive.serverMetadata().revocation_endpoint !== undefined,
 
     endSessionUrl({ idToken, postLogoutRedirectUri, state }) {
       const interactive = metadata.known()?.interactive

@@ -33,13 +33,14 @@ export type RenewalOutcome =
 export type SessionEndReason = (typeof sessionEndReasons)[number]
 
 /**
- * `refused`: the issuer refused the refresh token. `expired`: the access token ran out, and there was nothing to renew
+ * `replaced`: a new login in the same browser. `refused`: the issuer refused the refresh token. `expired`: the access token ran out, and there was nothing to renew
  * it with. `foreign_identity`: a renewal brought another user's tokens.
  */
 const sessionEndReasons = [
   'logout',
   'backchannel_logout',
   'frontchannel_logout',
+  'replaced',
   'refused',
   'expired',
   'foreign_identity',

@@ -1,7 +1,7 @@
 /** A claim as a frontend sees it. */
 export interface Claim {
   type: string
-  value: string | number | boolean
+  value: string
 }
 
 /** What an ID token says to the relying party about itself and not about the user. */
@@ -19,19 +19,65 @@ const protocolClaims = new Set([
   's_hash',
 ])
 
-export function withoutProtocolClaims(claims: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(claims).filter(([type]) => !protocolClaims.has(type)))
+/**
+ * Members that hold tokens, at any depth. Distributed claims come with an access token for where they are fetched.
+ * @see https://openid.net/specs/openid-connect-core-1_0.html#AggregatedDistributedClaims
+ */
+const tokenMembers = /^(_claim_(names|sources)|(access|refresh|id)_?token)$/i
+
+/** Claims of the gateway's own in `/bff/user`. */
+const ownPrefix = 'bff:'
+
+/**
+ * The issuer's claims as they are kept: what they say about the user, and no token.
+ * @param tokens of the same login. An issuer that repeats one of them in a claim has that claim dropped.
+ */
+export function userClaims(
+  claims: Record<string, unknown>,
+  tokens: readonly string[] = [],
+): Record<string, unknown> {
+  const kept = Object.entries(claims).filter(
+    ([type]) => !protocolClaims.has(type) && !type.startsWith(ownPrefix),
+  )
+  return withoutTokens(Object.fromEntries(kept), tokens) as Record<string, unknown>
 }
 
-/** One entry per value: a claim with several is repeated, one that is an object is given as JSON text. */
-export function claimList(claims: Record<string, unknown>): Claim[] {
-  return Object.entries(claims).flatMap(([type, value]) =>
-    (Array.isArray(value) ? value : [value])
-      .filter((item) => item !== null && item !== undefined)
-      .map((item) => ({ type, value: isPrimitive(item) ? item : JSON.stringify(item) })),
+/** Deeper ones are dropped: no user's claims are nested so, and a broken issuer's would overflow the stack. */
+const maxDepth = 20
+
+/** A copy of a JSON value without the members that hold tokens. */
+export function withoutTokens(value: unknown, tokens: readonly string[] = [], depth = 0): unknown {
+  if (typeof value === 'string') return tokens.some((token) => value.includes(token)) ? undefined : value
+  if (typeof value !== 'object' || value === null) return value
+  if (depth > maxDepth) return undefined
+  const cleaned = (member: unknown) => withoutTokens(member, tokens, depth + 1)
+  if (Array.isArray(value)) return value.map(cleaned).filter((item) => item !== undefined)
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([name]) => !tokenMembers.test(name))
+      .map(([name, member]) => [name, cleaned(member)])
+      .filter(([, member]) => member !== undefined),
   )
 }
 
-function isPrimitive(value: unknown): value is string | number | boolean {
-  return ['string', 'number', 'boolean'].includes(typeof value)
+/**
+ * The claims of a session as a list of strings, as Duende BFF sends them: a claim with several plain values is
+ * repeated; an object, and an array that holds one, is JSON text. Records of an older version are cleaned here.
+ */
+export function claimList(claims: Record<string, unknown>): Claim[] {
+  return Object.entries(userClaims(claims)).flatMap(([type, value]) =>
+    valuesOf(value).map((one) => ({ type, value: one })),
+  )
+}
+
+function valuesOf(value: unknown): string[] {
+  if (value === null || value === undefined) return []
+  if (!Array.isArray(value)) return [textOf(value)]
+  return value.some((item) => typeof item === 'object' && item !== null)
+    ? [JSON.stringify(value)]
+    : value.filter((item) => item !== null && item !== undefined).map(textOf)
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'object' ? JSON.stringify(value) : String(value)
 }

@@ -29,6 +29,31 @@ export async function hasEndedWithin(
   return lastsMs > 0 && transactionLifetimeMs - lastsMs < ms
 }
 
-function nameOf({ issuer, clientId, sid }: EndedSession): string {
-  return `ended-sid:${sidIndex(issuer, clientId, sid)}`
+/** How long the issuer's front-channel notice about a session that has ended already is still answered with 200. */
+const signedOutMemoryMs = 10 * 60_000
+
+/**
+ * Remembers that a session of ours has ended. Unlike {@link rememberEnd} it says nothing of the issuer's own session,
+ * so it keeps no login away.
+ */
+export async function rememberSignOut(
+  store: Pick<SessionStore, 'claim'>,
+  ended: EndedSession,
+): Promise<void> {
+  await store.claim(`signed-out:${indexOf(ended)}`, signedOutMemoryMs)
+}
+
+export async function hasSignedOut(
+  store: Pick<SessionStore, 'claimLastsMs'>,
+  session: EndedSession,
+): Promise<boolean> {
+  return (await store.claimLastsMs(`signed-out:${indexOf(session)}`)) > 0
+}
+
+function nameOf(session: EndedSession): string {
+  return `ended-sid:${indexOf(session)}`
+}
+
+function indexOf({ issuer, clientId, sid }: EndedSession): string {
+  return sidIndex(issuer, clientId, sid)
 }

@@ -3,16 +3,29 @@ import fp from 'fastify-plugin'
 import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import { addToLog } from '../logging/add-to-log.ts'
-import { displayName } from './session-record.ts'
-import { createSessions, type Session, type Sessions, sessionHash } from './sessions.ts'
+import { logName } from './session-record.ts'
+import {
+  createSessions,
+  type Session,
+  type SessionReference,
+  type Sessions,
+  sessionHash,
+} from './sessions.ts'
+import { mayBeSuperseded } from './superseded-session.ts'
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /**
+     * Which answers of the route may clear a cookie whose session has ended, or seal an outdated one anew. Unset: none,
+     * as for upstreams and an application's own routes, whose answers may take so long that they would touch the cookie
+     * of the browser's next session.
+     */
+    sessionCookie?: 'follows' | 'follows-on-navigation'
+  }
   interface FastifyInstance {
     sessions: Sessions
-    /** Opens the session of the request's cookie, and clears a cookie whose session has ended. */
+    /** Opens the session of the request's cookie. What becomes of the cookie is the route's `config.sessionCookie`. */
     openSession(request: FastifyRequest, options?: { slide?: boolean }): Promise<Session | null>
-    /** Lets the cookie follow what became of its session, then throws the error again. */
-    failSession(request: FastifyRequest, error: Error): never
     /** An onRequest hook: `request.session` is the session, or null. */
     loadSession(request: FastifyRequest): Promise<void>
     /** An onRequest hook: 401 without a session. */
@@ -35,7 +48,6 @@ export default fp<OidcSessionOptions>(
     const sessions = createSessions({ ...options, clientId: app.issuer.clientId, store: app.sessionStore })
     app.decorate('sessions', sessions)
     app.decorate('openSession', openSession)
-    app.decorate('failSession', failSession)
     app.decorate('loadSession', async (request: FastifyRequest) => {
       request.session ??= await openSession(request)
     })
@@ -47,20 +59,27 @@ export default fp<OidcSessionOptions>(
     async function openSession(request: FastifyRequest, options: { slide?: boolean } = {}) {
       const reference = app.browserCookies.sessionReference(request)
       if (!reference) return null
-      const session = await sessions.open(reference, options).catch((error) => failSession(request, error))
+      const session = await sessions.open(reference, options)
       if (!session) {
-        app.browserCookies.clearSession(request)
+        if (await cookieMayFollow(request, reference)) app.browserCookies.clearSession(request)
         return null
       }
-      addToLog(request, { user: displayName(session.record), sessionHash: sessionHash(session) })
+      if (app.browserCookies.isOutdated(request) && (await cookieMayFollow(request, reference)))
+        app.browserCookies.resealSession(request)
+      addToLog(request, { user: logName(session.record), sessionHash: sessionHash(session) })
       return session
     }
 
-    function failSession(request: FastifyRequest, error: Error): never {
-      if (error instanceof GatewayError && error.statusCode === 401) app.browserCookies.clearSession(request)
-      // Nobody is signed out and no cookie set while store or issuer can't be asked.
-      else app.browserCookies.leaveSession(request)
-      throw error
+    /** A dead cookie does no harm, so in doubt it stays. */
+    async function cookieMayFollow(request: FastifyRequest, reference: SessionReference): Promise<boolean> {
+      const { sessionCookie } = request.routeOptions.config
+      const { 'sec-fetch-mode': mode = 'navigate' } = request.headers
+      if (sessionCookie === undefined) return false
+      if (sessionCookie === 'follows-on-navigation' && mode !== 'navigate') return false
+      return mayBeSuperseded(app.sessionStore, reference).then(
+        (superseded) => !superseded,
+        () => false,
+      )
     }
   },
   {

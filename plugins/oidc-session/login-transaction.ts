@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { readReference, type SessionReference } from './sessions.ts'
 
 /** One login on its way, in a cookie of its own so that parallel tabs don't disturb each other. Single use. */
 export interface LoginTransaction {
@@ -16,6 +17,11 @@ export interface LoginTransaction {
   /** It runs in a frame, whose parent waits to be told. */
   inFrame?: boolean
   maxAgeSeconds?: number
+  /**
+   * The browser's session when the login began, which ends when the login succeeds. A Strict cookie does not come with
+   * the callback, which is a navigation from the issuer's site.
+   */
+  replaces?: SessionReference
 }
 
 /** How long a login may take. */
@@ -24,7 +30,7 @@ export const transactionLifetimeMs = 10 * 60_000
 export const maxOpenTransactions = 5
 
 export function beginTransaction(
-  login: Pick<LoginTransaction, 'issuer' | 'returnUrl' | 'silent' | 'inFrame' | 'maxAgeSeconds'>,
+  login: Pick<LoginTransaction, 'issuer' | 'returnUrl' | 'silent' | 'inFrame' | 'maxAgeSeconds' | 'replaces'>,
   now: number,
 ): LoginTransaction {
   const random = () => randomBytes(32).toString('base64url')
@@ -45,9 +51,10 @@ export function isTransactionCookie(sessionCookieName: string, name: string): bo
 
 /** The content of a sealed cookie as a transaction. It was sealed by us, so this guards against older versions. */
 export function readTransaction(content: Record<string, unknown>): LoginTransaction | undefined {
-  const { issuer, state, nonce, codeVerifier, returnUrl, startedAt } = content
+  const { issuer, state, nonce, codeVerifier, returnUrl, startedAt, replaces } = content
   const complete =
     [issuer, state, nonce, codeVerifier, returnUrl].every((text) => typeof text === 'string') &&
-    typeof startedAt === 'number'
+    typeof startedAt === 'number' &&
+    (replaces === undefined || readReference(Object(replaces)) !== undefined)
   return complete ? (content as unknown as LoginTransaction) : undefined
 }

@@ -1,3 +1,4 @@
+import { userClaims } from './claims.ts'
 import type { Session } from './sessions.ts'
 
 /** What anybody may know of a session: no token, and nothing that opens it. */
@@ -15,6 +16,7 @@ export interface SessionInfo {
 }
 
 export function sessionInfo({ record, expiresAt }: Pick<Session, 'record' | 'expiresAt'>): SessionInfo {
-  const { issuer, subject, sid, claims, createdAt } = record
-  return { issuer, subject, sid, claims, createdAt, expiresAt }
+  const { issuer, subject, sid, createdAt } = record
+  // Again, for records of an older version, which kept claims with tokens in them.
+  return { issuer, subject, sid, claims: userClaims(record.claims), createdAt, expiresAt }
 }

@@ -103,3 +103,12 @@ export function displayName({ claims, subject }: SessionRecord): string {
   const names = [claims['name'], claims['preferred_username'], claims['email']]
   return names.find((name): name is string => typeof name === 'string' && name !== '') ?? subject
 }
+
+/** At most so many characters of a name go into each log line of its session. */
+const maxLogName = 200
+
+/** As {@link displayName}, bounded: an issuer may send a name of a megabyte. */
+export function logName(record: SessionRecord): string {
+  const name = displayName(record)
+  return name.length > maxLogName ? `${name.slice(0, maxLogName - 1)}…` : name
+}

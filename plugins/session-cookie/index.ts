@@ -23,7 +23,9 @@ declare module 'fastify' {
     browserCookies: BrowserCookies
   }
   interface FastifyRequest {
-    sealedSession: SealedCookie
+    sealedSession: SealedCookie | null
+    /** Whether the answer may set or clear the session's cookie: only what {@link BrowserCookies} was asked for. */
+    changesSessionCookie: boolean
   }
 }
 
@@ -32,12 +34,21 @@ export interface BrowserCookies {
   sessionReference(request: FastifyRequest): SessionReference | undefined
   setSessionReference(request: FastifyRequest, reference: SessionReference): void
   clearSession(request: FastifyRequest): void
-  /** Sets no cookie with this answer, not even a newly sealed one. */
-  leaveSession(request: FastifyRequest): void
+  /** Whether the cookie was sealed with a key that is being rotated out. */
+  isOutdated(request: FastifyRequest): boolean
+  /** Seals an outdated cookie with the current key. */
+  resealSession(request: FastifyRequest): void
   transaction(request: FastifyRequest, state: string): LoginTransaction | undefined
   /** Also drops the oldest of too many. */
   setTransaction(request: FastifyRequest, reply: FastifyReply, transaction: LoginTransaction): void
   clearTransaction(reply: FastifyReply, transaction: LoginTransaction): void
+  /** Makes the other logins that this browser has begun replace this session when they succeed. */
+  replaceByOthers(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    transaction: LoginTransaction,
+    reference: SessionReference,
+  ): void
 }
 
 export interface SessionCookieOptions {
@@ -70,6 +81,14 @@ export default fp<SessionCookieOptions>(
         cookie: transactionCookie,
       },
     ]
+    app.decorateRequest('changesSessionCookie', false)
+    // Before secure-session's own hook, which would set a cookie that an older key has opened with any answer: with one
+    // of an upstream that took minutes, in place of the session that the browser has by then. Nor does an answer that
+    // says that store or issuer can't be asked touch a cookie.
+    app.addHook('onSend', async (request, { statusCode }) => {
+      if (request.sealedSession && !(request.changesSessionCookie && statusCode < 500))
+        request.sealedSession.changed = false
+    })
     // An application may have it already.
     if (!app.hasPlugin('@fastify/cookie')) await app.register(cookie)
     await app.register(secureSession, sealed)
@@ -79,18 +98,24 @@ export default fp<SessionCookieOptions>(
         const values = cookieValues(request.headers.cookie, name)
         return values.length > 1
           ? onlyReference(request, values)
-          : readReference(request.sealedSession.data())
+          : readReference(request.sealedSession?.data() ?? {})
       },
 
       setSessionReference(request, { id, key }) {
-        request.sealedSession.set('id', id)
-        request.sealedSession.set('key', key)
+        request.changesSessionCookie = true
+        request.sealedSession?.set('id', id)
+        request.sealedSession?.set('key', key)
       },
 
-      clearSession: (request) => request.sealedSession.delete(),
+      clearSession(request) {
+        request.changesSessionCookie = true
+        request.sealedSession?.delete()
+      },
 
-      leaveSession(request) {
-        request.sealedSession.changed = false
+      isOutdated: (request) => request.sealedSession?.changed === true,
+
+      resealSession(request) {
+        request.changesSessionCookie = true
       },
 
       transaction(request, state) {
@@ -101,20 +126,31 @@ export default fp<SessionCookieOptions>(
       setTransaction(request, reply, transaction) {
         for (const cookieName of surplusTransactions(request))
           reply.clearCookie(cookieName, transactionCookie)
-        const value = app.encodeSecureSession(
-          app.createSecureSession({ ...transaction }),
-          'sealedTransaction',
-        )
-        reply.setCookie(transactionCookieName(name, transaction.state), value, {
-          ...attributesOf(transaction),
-          maxAge: transactionLifetimeMs / 1000,
-        })
+        keepTransaction(reply, transaction)
       },
 
       clearTransaction(reply, transaction) {
         reply.clearCookie(transactionCookieName(name, transaction.state), attributesOf(transaction))
       },
+
+      replaceByOthers(request, reply, { state }, replaces) {
+        for (const { transaction } of transactions(request)) {
+          if (transaction && transaction.state !== state) keepTransaction(reply, { ...transaction, replaces })
+        }
+      },
     } satisfies BrowserCookies)
+
+    function keepTransaction(reply: FastifyReply, transaction: LoginTransaction): void {
+      const sealed = app.encodeSecureSession(
+        // secure-session counts the lifetime from `__ts`, in seconds: one that is sealed again lives no longer.
+        app.createSecureSession({ ...transaction, __ts: Math.round(transaction.startedAt / 1000) }),
+        'sealedTransaction',
+      )
+      reply.setCookie(transactionCookieName(name, transaction.state), sealed, {
+        ...attributesOf(transaction),
+        maxAge: transactionLifetimeMs / 1000,
+      })
+    }
 
     /** In a frame the way back from the issuer is no navigation of the page, which is all that Lax allows. */
     function attributesOf({ inFrame }: LoginTransaction): CookieSerializeOptions {
@@ -122,8 +158,8 @@ export default fp<SessionCookieOptions>(
     }
 
     /**
-     * A neighbour that can set cookies for our host can plant the session of somebody else before the browser's own.
-     * What opens nothing is no harm, but of two sessions nobody knows which one is meant.
+     * A sibling subdomain that can set cookies for our host can inject another user's session before the browser's
+     * own. A cookie that can't be opened does no harm, but with two sessions there is no telling which one is meant.
      */
     function onlyReference(request: FastifyRequest, values: string[]): SessionReference | undefined {
       const cookies = [...new Set(values)].map((value) =>
@@ -138,15 +174,17 @@ export default fp<SessionCookieOptions>(
       return cookie ? readTransaction(cookie.data()) : undefined
     }
 
-    /** Names of the oldest, so that one more fits; those that can't be opened go first. */
-    function surplusTransactions(request: FastifyRequest): string[] {
+    /** Those that the request brought, whether or not they can be opened. */
+    function transactions(request: FastifyRequest) {
       return Object.entries(request.cookies)
         .filter(([cookieName]) => isTransactionCookie(name, cookieName))
-        .map(([cookieName, value]) => ({
-          cookieName,
-          startedAt: (value && open(request, value)?.startedAt) || 0,
-        }))
-        .sort((a, b) => b.startedAt - a.startedAt)
+        .map(([cookieName, value]) => ({ cookieName, transaction: value ? open(request, value) : undefined }))
+    }
+
+    /** Names of the oldest, so that one more fits; those that can't be opened go first. */
+    function surplusTransactions(request: FastifyRequest): string[] {
+      return transactions(request)
+        .sort((a, b) => (b.transaction?.startedAt ?? 0) - (a.transaction?.startedAt ?? 0))
         .slice(maxOpenTransactions - 1)
         .map(({ cookieName }) => cookieName)
     }

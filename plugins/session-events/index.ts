@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { rememberSignOut } from '../oidc-session/ended-sid.ts'
 import { createSessionEvents, type SessionEvents, type SessionHooks } from './session-events.ts'
 
 declare module 'fastify' {
@@ -14,7 +15,16 @@ export default fp<SessionHooks<FastifyRequest>>(
     const events = createSessionEvents(hooks, (hook, err) => {
       app.log.error({ event: 'hook.failed', hook, err }, `${hook} of the application failed`)
     })
-    app.decorate('sessionEvents', events)
+    app.decorate('sessionEvents', {
+      ...events,
+      ended(session, reason) {
+        const { issuer, sid } = session
+        const { clientId } = app.issuer
+        // Not awaited: what has ended has ended. Without it a front-channel notice that comes later is 400.
+        if (sid !== undefined) rememberSignOut(app.sessionStore, { issuer, clientId, sid }).catch(() => {})
+        events.ended(session, reason)
+      },
+    } satisfies SessionEvents<FastifyRequest>)
   },
-  { name: 'session-events', fastify: '5.x' },
+  { name: 'session-events', fastify: '5.x', dependencies: ['session-store'] },
 )

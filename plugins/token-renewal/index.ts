@@ -59,18 +59,14 @@ export default fp<TokenRenewalOptions>(
     app.decorate('acquireUserToken', async (request: FastifyRequest, target: TokenTarget | undefined) => {
       if (!request.session) throw new GatewayError('BFF_SESSION_REQUIRED')
       request.log.trace({ event: 'token.acquire' })
-      const session = await renewer
-        .withUsableToken(request.session, request.log, target)
-        .catch((error) => app.failSession(request, error))
+      const session = await renewer.withUsableToken(request.session, request.log, target)
       request.log.trace({ event: 'token.acquired', renewed: session !== request.session })
       attach(request, session, target)
     })
     app.decorate('replaceRefusedToken', replaceRefusedToken)
     app.decorate('tokenFor', async (request: FastifyRequest, wanted: WantedToken) => {
       if (!request.session) throw new GatewayError('BFF_SESSION_REQUIRED')
-      const session = await withToken(request.session, wanted, request.log).catch((error) =>
-        app.failSession(request, error),
-      )
+      const session = await withToken(request.session, wanted, request.log)
       request.session = session
       return tokenOf(session, wanted.target)
     })
@@ -89,9 +85,7 @@ export default fp<TokenRenewalOptions>(
       target: TokenTarget | undefined,
     ): Promise<boolean> {
       if (!request.session) return false
-      const session = await renewer
-        .afterRefusal(request.session, upstream, request.log, target)
-        .catch((error) => app.failSession(request, error))
+      const session = await renewer.afterRefusal(request.session, upstream, request.log, target)
       if (session) attach(request, session, target)
       return session !== undefined
     }

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { LoginError } from '../../plugins/issuer/login-error.ts'
 import { authorizationParameters } from '../../plugins/oidc-session/authorization-parameters.ts'
 import { beginTransaction } from '../../plugins/oidc-session/login-transaction.ts'
+import { rememberLoginBegun } from '../../plugins/oidc-session/superseded-session.ts'
 import type { RouteOptions } from './options.ts'
 import { callbackUrl, silentLoginCallbackPath } from './paths.ts'
 import { rejectedLogin } from './rejected-login.ts'
@@ -29,6 +30,7 @@ export async function beginLogin(
   for (const [name, value] of authorizationParameters(query)) parameters.set(name, value)
   const silent = parameters.get('prompt') === 'none'
   const maxAge = parameters.get('max_age')
+  const replaces = app.browserCookies.sessionReference(request)
   const transaction = beginTransaction(
     {
       issuer: oidc.issuer.href,
@@ -36,6 +38,7 @@ export async function beginLogin(
       silent,
       inFrame: silent && returnUrl === silentLoginCallbackPath(publicUrl),
       ...(maxAge !== null && { maxAgeSeconds: Number(maxAge) }),
+      ...(replaces && { replaces }),
     },
     clock.now(),
   )
@@ -48,6 +51,8 @@ export async function beginLogin(
   const url = await app.issuer.authorizationUrl(authorizationRequest).catch((error: unknown) => {
     throw error instanceof LoginError ? rejectedLogin(request, error) : error
   })
+  // Not awaited: a login begins without the store.
+  if (replaces) rememberLoginBegun(app.sessionStore, replaces).catch(() => {})
   app.browserCookies.setTransaction(request, reply, transaction)
   return reply.header('cache-control', 'no-store').redirect(url.href)
 }

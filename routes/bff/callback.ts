@@ -1,19 +1,20 @@
 import { randomBytes } from 'node:crypto'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { asGatewayError } from '../../plugins/errors/as-gateway-error.ts'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import type { Login } from '../../plugins/issuer/issuer.ts'
 import { LoginError } from '../../plugins/issuer/login-error.ts'
-import { withoutProtocolClaims } from '../../plugins/oidc-session/claims.ts'
+import { userClaims } from '../../plugins/oidc-session/claims.ts'
 import { hasEndedWithin } from '../../plugins/oidc-session/ended-sid.ts'
 import { type LoginTransaction, transactionLifetimeMs } from '../../plugins/oidc-session/login-transaction.ts'
-import { displayName } from '../../plugins/oidc-session/session-record.ts'
+import { logName } from '../../plugins/oidc-session/session-record.ts'
 import { type NewSession, type Session, sessionHash } from '../../plugins/oidc-session/sessions.ts'
 import { tokenSetFrom } from '../../plugins/oidc-session/token-set.ts'
 import { revokeRefreshToken } from './end-session.ts'
 import type { RouteOptions } from './options.ts'
-import { callbackUrl } from './paths.ts'
+import { basePath, callbackUrl } from './paths.ts'
 import { rejectedLogin } from './rejected-login.ts'
+import { replaceSession } from './replace-session.ts'
 import { tellParent, tellParentOfFailure } from './tell-parent.ts'
 
 type CallbackRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
@@ -38,47 +39,63 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
       const transaction = openTransaction(request)
       const { returnUrl, inFrame } = transaction
       try {
-        const isLoggedIn = await finish(request, transaction)
-        app.metrics.loginDone(isLoggedIn ? 'succeeded' : 'silent_refused')
+        const outcome = await finish(request, reply, transaction)
+        const isLoggedIn = outcome === 'succeeded'
+        app.metrics.loginDone(outcome === 'revoked' ? 'failed' : outcome)
         app.browserCookies.clearTransaction(reply, transaction)
+        if (outcome === 'revoked') return reply.redirect(loginUrl(transaction))
         // A frame leads to no page that would begin another.
         if (requireLogin && !inFrame) app.loginGate.loginFinished(request, reply)
         return inFrame ? tellParent(reply, isLoggedIn) : reply.redirect(returnUrl)
       } catch (error) {
         app.metrics.loginDone(asGatewayError(error).statusCode < 500 ? 'rejected' : 'failed')
-        if (error instanceof GatewayError) app.browserCookies.clearTransaction(reply, transaction)
         // While the store can't be asked the browser keeps what it has.
-        else app.browserCookies.leaveSession(request)
+        if (error instanceof GatewayError) app.browserCookies.clearTransaction(reply, transaction)
         if (inFrame) return tellParentOfFailure(request, reply, error)
         throw error
       }
     },
   )
 
-  /** @returns whether there is a session now */
-  async function finish(request: CallbackRequest, transaction: LoginTransaction): Promise<boolean> {
+  /**
+   * @returns `revoked`: the issuer has taken the new tokens back with those of the session before, so the login begins
+   *   anew. That happens once: then there is no session before.
+   */
+  async function finish(
+    request: CallbackRequest,
+    reply: FastifyReply,
+    transaction: LoginTransaction,
+  ): Promise<'succeeded' | 'silent_refused' | 'revoked'> {
     await claim(transaction)
     const requestedAt = clock.now()
     const login = await redeem(request, transaction)
-    if (!login) return false
-    const { reference, session } = await begin(request, login, transaction, requestedAt).catch(
+    if (!login) return 'silent_refused'
+    const { reference, session: begun } = await begin(request, login, transaction, requestedAt).catch(
       async (error: unknown) => {
         // Nobody will ever use what the issuer has begun.
-        await revokeRefreshToken(app, request, login.tokens.refreshToken)
+        await revokeRefreshToken(app, request.log, login.tokens.refreshToken)
         throw error
       },
     )
+    const session = await replaceSession(app, request, transaction, begun)
+    if (!session) return 'revoked'
     request.session = session
     app.metrics.sessionStarted()
     request.log.info({
       event: 'session.started',
-      user: displayName(session.record),
+      user: logName(session.record),
       sessionHash: sessionHash(session),
     })
     await app.sessionEvents.begun(session, request)
-    // After the application's hook: a token that it could not have leaves a cookie alone, but this one is new.
+    app.browserCookies.replaceByOthers(request, reply, transaction, reference)
     app.browserCookies.setSessionReference(request, reference)
-    return true
+    return 'succeeded'
+  }
+
+  function loginUrl({ returnUrl, silent, inFrame }: LoginTransaction): string {
+    const path = `${basePath(publicUrl)}/bff/${inFrame ? 'silent-login' : 'login'}`
+    if (inFrame) return path
+    return `${path}?${new URLSearchParams({ returnUrl, ...(silent && { prompt: 'none' }) })}`
   }
 
   async function begin(
@@ -98,9 +115,11 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
   }
 
   /** As the application wants them kept. */
-  async function claimsOf({ log }: CallbackRequest, { claims }: Login) {
+  async function claimsOf({ log }: CallbackRequest, { claims, tokens }: Login) {
+    const { accessToken, refreshToken, idToken } = tokens
+    const ofLogin = [accessToken, refreshToken, idToken].filter((token) => token !== undefined)
     try {
-      return { ...(await app.sessionEvents.claims(withoutProtocolClaims(claims))), sid: claims['sid'] }
+      return { ...(await app.sessionEvents.claims(userClaims(claims, ofLogin))), sid: claims['sid'] }
     } catch (error) {
       log.warn({ event: 'login.rejected', reason: 'claims_hook', err: error })
       throw error

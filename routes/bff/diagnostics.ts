@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { decodeJwt } from 'jose'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
+import { userClaims, withoutTokens } from '../../plugins/oidc-session/claims.ts'
 import type { Session } from '../../plugins/oidc-session/sessions.ts'
 import { refreshTokenHash as hashOf } from '../../plugins/token-renewal/renewal-log.ts'
 import type { RouteOptions } from './options.ts'
@@ -36,7 +37,7 @@ function diagnosis({ record, expiresAt }: Session, lifetimeMs: number, now: numb
       issuer,
       subject,
       sid,
-      claims,
+      claims: userClaims(claims),
       createdUtc: isoTime(createdAt),
       expiresUtc: isoTime(expiresAt),
       expiresIn: secondsBetween(now, expiresAt),
@@ -65,7 +66,7 @@ function told(token: string) {
 
 function claimsOf(token: string) {
   try {
-    return decodeJwt(token)
+    return withoutTokens(decodeJwt(token))
   } catch {
     return null
   }

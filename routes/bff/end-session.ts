@@ -1,37 +1,45 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { sessionInfo } from '../../plugins/oidc-session/session-info.ts'
 import type { SessionRecord } from '../../plugins/oidc-session/session-record.ts'
 import type { Session } from '../../plugins/oidc-session/sessions.ts'
 
-/** Ends the session of a request for good: here, in the browser, and its refresh token at the issuer. */
+/**
+ * Ends a session here, and revokes its refresh token at the issuer.
+ *
+ * @param log whose lines name the session's user and hash
+ * @returns the last record, and whether its refresh token is revoked now
+ * @throws StoreUnavailableError
+ */
 export async function endSession(
   app: FastifyInstance,
-  request: FastifyRequest,
+  log: FastifyBaseLogger,
   session: Session,
-  reason: 'logout' | 'frontchannel_logout',
-): Promise<SessionRecord> {
+  reason: 'logout' | 'frontchannel_logout' | 'replaced',
+): Promise<{ record: SessionRecord; revoked: boolean }> {
   // The last record, not the one just read: a renewal may have come between.
-  const last = await app.sessions.end(session).catch((error) => app.failSession(request, error))
+  const last = await app.sessions.end(session)
   const record = last ?? session.record
-  app.browserCookies.clearSession(request)
-  // Or somebody else has just ended and counted it.
+  // Or another request has just ended and counted it.
   if (last) {
     app.metrics.sessionEnded(reason)
     app.sessionEvents.ended(sessionInfo({ ...session, record: last }), reason)
-    request.log.info({ event: 'session.ended', reason })
+    log.info({ event: 'session.ended', reason })
   }
-  await revokeRefreshToken(app, request, record.tokenSet.refreshToken)
-  return record
+  return { record, revoked: await revokeRefreshToken(app, log, record.tokenSet.refreshToken) }
 }
 
-/** Whether or not the issuer takes it back: what has ended here has ended. */
+/** Whether or not the issuer takes it back, what has ended here has ended. @returns whether the issuer did */
 export async function revokeRefreshToken(
   app: FastifyInstance,
-  request: FastifyRequest,
+  log: FastifyBaseLogger,
   refreshToken: string | undefined,
-): Promise<void> {
-  if (refreshToken === undefined) return
-  await app.issuer.revoke(refreshToken).catch((err: unknown) => {
-    request.log.warn({ event: 'token.revocation.failed', err })
-  })
+): Promise<boolean> {
+  if (refreshToken === undefined) return false
+  try {
+    await app.issuer.revoke(refreshToken)
+    return app.issuer.offersRevocation()
+  } catch (err) {
+    log.warn({ event: 'token.revocation.failed', err })
+    return false
+  }
 }

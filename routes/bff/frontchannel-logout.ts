@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
+import { hasSignedOut } from '../../plugins/oidc-session/ended-sid.ts'
 import { sidIndex } from '../../plugins/oidc-session/sessions.ts'
 import { forFramesOf } from './answer-headers.ts'
 import { endSession } from './end-session.ts'
@@ -9,7 +10,8 @@ type Notice = FastifyRequest<{ Querystring: Record<string, unknown> }>
 
 /**
  * The issuer's page asks, in a frame, to end a session. A Strict cookie doesn't come along into a frame on another
- * site, so the session is found by what only the issuer, we and its own page know: its `sid`.
+ * site, so the session is found by what only the issuer, we and its own page know: its `sid`. A session that a logout
+ * here has ended is answered in the same way, since the issuer's page asks then too.
  *
  * @see https://openid.net/specs/openid-connect-frontchannel-1_0.html
  */
@@ -18,12 +20,15 @@ export async function frontchannelLogout(app: FastifyInstance, { oidc }: RouteOp
 
   app.get('/bff/frontchannel-logout', { helmet }, async (request: Notice, reply) => {
     reply.header('cache-control', 'no-store')
-    const { iss, sid } = request.query
-    if (typeof sid !== 'string' || sid === '' || iss !== (await app.issuer.identifier())) throw mismatch()
+    const issuer = await app.issuer.identifier()
+    const { iss = issuer, sid } = request.query
+    if (typeof sid !== 'string' || sid === '' || iss !== issuer) throw mismatch()
 
-    const own = await endOwn(request, iss, sid)
-    const others = await endOthers(request, iss, sid)
-    if (own + others === 0) throw mismatch()
+    const hasEnded = await hasSignedOut(app.sessionStore, { issuer, clientId: app.issuer.clientId, sid })
+    const own = await endOwn(request, issuer, sid)
+    const others = await endOthers(request, issuer, sid)
+    if (own + others === 0 && !hasEnded) throw mismatch()
+    if (own > 0) app.browserCookies.clearSession(request)
     return reply.type('text/html; charset=utf-8').send('<!doctype html><title>Signed out</title>')
   })
 
@@ -31,14 +36,12 @@ export async function frontchannelLogout(app: FastifyInstance, { oidc }: RouteOp
   async function endOwn(request: Notice, issuer: string, sid: string): Promise<number> {
     const session = await app.openSession(request, { slide: false })
     if (session?.record.issuer !== issuer || session.record.sid !== sid) return 0
-    await endSession(app, request, session, 'frontchannel_logout')
+    await endSession(app, request.log, session, 'frontchannel_logout')
     return 1
   }
 
   async function endOthers(request: Notice, issuer: string, sid: string): Promise<number> {
-    const sessions = await app.sessionStore
-      .destroyBy(sidIndex(issuer, app.issuer.clientId, sid))
-      .catch((error) => app.failSession(request, error))
+    const sessions = await app.sessionStore.destroyBy(sidIndex(issuer, app.issuer.clientId, sid))
     if (sessions === 0) return 0
     app.metrics.sessionEnded('frontchannel_logout', sessions)
     app.sessionEvents.ended({ issuer, sid }, 'frontchannel_logout')
@@ -48,5 +51,7 @@ export async function frontchannelLogout(app: FastifyInstance, { oidc }: RouteOp
 }
 
 function mismatch(): GatewayError {
-  return new GatewayError('BFF_LOGOUT_REJECTED', { details: 'iss and sid must be those of a session' })
+  return new GatewayError('BFF_LOGOUT_REJECTED', {
+    details: 'iss and sid must be those of a session, or of one that has just ended',
+  })
 }

@@ -16,6 +16,7 @@ import { user } from './user.ts'
 
 /** Where browsers navigate to, from other sites too: each of these checks for itself who sent them. */
 export async function navigations(app: FastifyInstance, options: RouteOptions): Promise<void> {
+  sessionCookieFollows(app)
   await answerHeaders(app, options)
   await rateLimit(app, 'navigations', options)
   await login(app, options)
@@ -38,11 +39,18 @@ export async function logoutNotices(app: FastifyInstance, options: RouteOptions)
 /** What scripts of the frontend call, below `/bff`. What the guard refuses has the headers too: they come first. */
 export async function sessionEndpoints(app: FastifyInstance, options: RouteOptions): Promise<void> {
   const { csrfHeader, publicUrl, corsOrigins } = options
+  sessionCookieFollows(app)
   await answerHeaders(app, options)
   await app.register(requestGuard, { csrfHeader, publicUrl, corsOrigins })
   await user(app, options)
   await session(app, options)
   if (options.diagnostics) await diagnostics(app, options)
+}
+
+function sessionCookieFollows(app: FastifyInstance): void {
+  app.addHook('onRoute', (route) => {
+    route.config = { ...route.config, sessionCookie: 'follows' }
+  })
 }
 
 /** In the gateway's words, in an application with words of its own too. */

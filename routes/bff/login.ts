@@ -3,6 +3,7 @@ import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { localPath } from '../../plugins/oidc-session/return-url.ts'
 import { beginLogin } from './begin-login.ts'
 import { beginSilentLogin } from './begin-silent-login.ts'
+import { rejectUnlessNavigation } from './navigation.ts'
 import type { RouteOptions } from './options.ts'
 import { homePath } from './paths.ts'
 
@@ -16,6 +17,7 @@ export async function login(app: FastifyInstance, options: RouteOptions): Promis
     '/bff/login',
     { config: { navigation: true }, exposeHeadRoute: false },
     async (request: LoginRequest, reply) => {
+      rejectUnlessNavigation(request.headers)
       if (isSilentInFrame(request)) return beginSilentLogin(app, options, request, reply)
       const { returnUrl: wanted = homePath(publicUrl), ...query } = request.query
       const returnUrl = localPath(wanted, publicUrl.origin)

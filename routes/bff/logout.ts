@@ -4,6 +4,7 @@ import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { localPath } from '../../plugins/oidc-session/return-url.ts'
 import type { Session } from '../../plugins/oidc-session/sessions.ts'
 import { endSession } from './end-session.ts'
+import { isPersonsNavigation } from './navigation.ts'
 import type { RouteOptions } from './options.ts'
 import { homePath } from './paths.ts'
 
@@ -20,14 +21,21 @@ export async function logout(app: FastifyInstance, { publicUrl }: RouteOptions):
     { config: { navigation: true }, exposeHeadRoute: false },
     async (request: LogoutRequest, reply) => {
       reply.header('cache-control', 'no-store')
+      if (!isPersonsNavigation(request.headers)) {
+        throw new GatewayError('BFF_LOGOUT_REJECTED', { details: 'Only a navigation to this page logs out' })
+      }
       const returnUrl = localPath(request.query['returnUrl'] ?? homePath(publicUrl), publicUrl.origin)
       if (returnUrl === undefined) throw new GatewayError('BFF_INVALID_RETURN_URL')
 
       const session = await app.openSession(request, { slide: false })
       if (session && !isWanted(request, session)) throw new GatewayError('BFF_LOGOUT_REJECTED')
-      const ended = session ? await endSession(app, request, session, 'logout') : undefined
+      const ended = session ? await endSession(app, request.log, session, 'logout') : undefined
+      if (session) app.browserCookies.clearSession(request)
+      // What the browser's cache keeps of the API's answers is the user's. Another site's link must not empty it.
+      if (session || request.headers['sec-fetch-site'] !== 'cross-site')
+        reply.header('clear-site-data', '"cache"')
 
-      const idToken = ended?.tokenSet.idToken
+      const idToken = ended?.record.tokenSet.idToken
       const url = app.issuer.endSessionUrl({
         postLogoutRedirectUri: new URL(returnUrl, publicUrl),
         state: randomBytes(16).toString('base64url'),
@@ -40,8 +48,6 @@ export async function logout(app: FastifyInstance, { publicUrl }: RouteOptions):
 
 /** Another site can link here, but it doesn't know the `sid`, and a browser tells where a navigation began. */
 function isWanted({ query, headers }: LogoutRequest, { record }: Session): boolean {
-  // Fetched in advance, in case the user might want it.
-  if (headers['sec-purpose'] !== undefined) return false
   const site = headers['sec-fetch-site']
   return query['sid'] === record.sid || site === 'same-origin' || site === 'none'
 }

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
-import { type Claim, claimList } from '../../plugins/oidc-session/claims.ts'
+import { claimList } from '../../plugins/oidc-session/claims.ts'
 import type { RouteOptions } from './options.ts'
 import { basePath } from './paths.ts'
 
@@ -8,7 +8,7 @@ type UserRequest = FastifyRequest<{ Querystring: { slide?: string } }>
 
 /** The user's claims, as Duende BFF gives them. */
 export async function user(app: FastifyInstance, { publicUrl, clock }: RouteOptions): Promise<void> {
-  app.get('/user', async (request: UserRequest, reply): Promise<Claim[]> => {
+  app.get('/user', async (request: UserRequest, reply) => {
     reply.header('cache-control', 'no-store')
     const session = await app.openSession(request, { slide: request.query.slide !== 'false' })
     if (!session) throw new GatewayError('BFF_SESSION_REQUIRED')

@@ -243,3 +243,20 @@ test('a login that takes longer than ten minutes has to be begun again', async (
   const response = await newBrowser().call(callback, { headers: { cookie } })
   assertError(response, 400, 'BFF_LOGIN_REJECTED', { loginUrl: '/bff/login' })
 })
+
+test('only a navigation begins a login', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  for (const path of ['/bff/login', '/bff/login?prompt=none', '/bff/silent-login']) {
+    for (const mode of ['cors', 'no-cors', 'same-origin', 'websocket', '']) {
+      const answer = await browser.open(path, { 'sec-fetch-mode': mode, accept: '*/*' })
+      assertError(answer, 400, 'BFF_LOGIN_REJECTED', { loginUrl: '/bff/login' })
+      assert.deepEqual(setCookies(answer), [])
+    }
+    assert.equal((await browser.open(path, { 'sec-fetch-mode': 'navigate' })).statusCode, 302)
+  }
+  // Node's fetch says so of everything, and smoke tests sign in with it. Browsers send a destination too.
+  const script = { 'sec-fetch-mode': 'cors', 'user-agent': 'node' }
+  assert.equal((await browser.open('/bff/login', script)).statusCode, 302)
+  assert.equal((await browser.open('/bff/login', { ...script, 'sec-fetch-dest': 'empty' })).statusCode, 400)
+})

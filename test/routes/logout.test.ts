@@ -204,17 +204,56 @@ test('two logouts at the same time both redirect', async (t) => {
   )
 })
 
-test('neither a prefetch nor a HEAD ends a session', async (t) => {
+const notOfAPerson: Record<string, string>[] = [
+  { 'sec-purpose': 'prefetch' },
+  { 'sec-purpose': 'prefetch;prerender' },
+  { 'sec-purpose': 'prefetch;anonymous-client-ip' },
+  { purpose: 'prefetch' },
+  { purpose: 'preview' },
+  { 'x-purpose': 'preview' },
+  { 'x-sec-purpose': 'prefetch' },
+  { 'x-moz': 'prefetch' },
+  { 'next-router-prefetch': '1' },
+  { 'next-router-segment-prefetch': '/_tree' },
+  { 'x-middleware-prefetch': '1' },
+  { 'hx-preloaded': 'true' },
+  { 'sec-speculation-tags': 'null' },
+  { 'sec-fetch-dest': 'empty', 'sec-fetch-mode': 'cors' },
+  { 'sec-fetch-dest': 'image', 'sec-fetch-mode': 'no-cors' },
+  { 'sec-fetch-dest': 'iframe', 'sec-fetch-mode': 'navigate' },
+  { 'sec-fetch-dest': 'embed', 'sec-fetch-mode': 'navigate' },
+  { 'sec-fetch-mode': 'same-origin' },
+]
+
+test('only a navigation of a person ends a session: no prefetch, prerender, script, element, frame or HEAD', async (t) => {
   const { app, newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   await browser.signIn()
   const url = `/bff/logout?sid=${await sidOf(browser)}`
 
-  const prefetch = await browser.open(url, { 'sec-fetch-site': 'same-origin', 'sec-purpose': 'prefetch' })
-  assert.equal(prefetch.statusCode, 400)
+  for (const headers of notOfAPerson) {
+    const answer = await browser.open(url, { 'sec-fetch-site': 'same-origin', accept: '*/*', ...headers })
+    assertError(answer, 400, 'BFF_LOGOUT_REJECTED')
+    assert.equal(answer.headers['clear-site-data'], undefined)
+    assert.deepEqual(setCookies(answer), [])
+  }
   const cookie = browser.cookies.headerFor(new URL('http://localhost:3000/')) ?? ''
   const head = await app.inject({ method: 'HEAD', url, headers: { cookie, 'sec-fetch-site': 'none' } })
   assert.equal(head.statusCode, 404)
-
   assert.equal((await browser.call('/bff/user')).statusCode, 200)
+
+  const person = { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document', 'sec-fetch-user': '?1' }
+  assert.equal((await browser.open(url, person)).statusCode, 302)
+})
+
+test("a logout empties the browser's cache, and another site's link without a session does not", async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  await browser.signIn()
+  const cacheCleared = async (headers: Record<string, string> = {}) =>
+    (await browser.open('/bff/logout', headers)).headers['clear-site-data']
+
+  assert.equal(await cacheCleared(), '"cache"')
+  assert.equal(await cacheCleared(), '"cache"')
+  assert.equal(await cacheCleared(elsewhere), undefined)
 })

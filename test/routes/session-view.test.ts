@@ -16,7 +16,7 @@ const alice = [
   { type: 'family_name', value: 'Example' },
   { type: 'preferred_username', value: 'alice' },
   { type: 'email', value: 'alice@example.test' },
-  { type: 'email_verified', value: true },
+  { type: 'email_verified', value: 'true' },
 ]
 
 test('the user is a list of claims, with where to log out and how long the session lasts', async (t) => {

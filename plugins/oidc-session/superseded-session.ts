@@ -1,0 +1,27 @@
+import { createHash } from 'node:crypto'
+import type { SessionStore } from '../session-store/store.ts'
+import { transactionLifetimeMs } from './login-transaction.ts'
+import type { SessionReference } from './sessions.ts'
+
+/** Remembers that the browser with this session has begun another login, for as long as that may take. */
+export async function rememberLoginBegun(
+  store: Pick<SessionStore, 'claim'>,
+  reference: SessionReference,
+): Promise<void> {
+  await store.claim(nameOf(reference), transactionLifetimeMs)
+}
+
+/**
+ * Whether the browser may have another session by now. An answer to a request with the old cookie must leave the
+ * cookie alone then: it may arrive after the answer that set the new one.
+ */
+export async function mayBeSuperseded(
+  store: Pick<SessionStore, 'claimLastsMs'>,
+  reference: SessionReference,
+): Promise<boolean> {
+  return (await store.claimLastsMs(nameOf(reference))) > 0
+}
+
+function nameOf({ id }: SessionReference): string {
+  return `login-begun:${createHash('sha256').update(id).digest('base64url')}`
+}

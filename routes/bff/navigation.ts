@@ -1,0 +1,50 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { GatewayError } from '../../plugins/errors/catalogue.ts'
+
+/**
+ * Headers of requests that a browser or a framework sends ahead of a click, or instead of one: `Sec-Purpose`,
+ * `Purpose`, `X-Purpose`, `X-Sec-Purpose` (Turbo), `Sec-Speculation-Tags`, `Next-Router-Prefetch`,
+ * `X-Middleware-Prefetch`, `HX-Preloaded` and their like.
+ */
+const speculativeName = /purpose|prefetch|prerender|preload|preview|speculation/i
+
+/** The same as a value: `X-Moz: prefetch`. */
+const speculativeValue = /^\s*(prefetch|prerender|preload|preview)\s*([;,].*)?$/i
+
+/**
+ * Whether a person goes to this page. Scripts, elements, frames and whatever is fetched in advance say otherwise;
+ * browsers without Fetch Metadata say nothing.
+ *
+ * @see https://www.w3.org/TR/fetch-metadata/ and https://wicg.github.io/nav-speculation/prefetch.html#sec-purpose-header
+ */
+export function isPersonsNavigation(headers: IncomingHttpHeaders): boolean {
+  const { 'sec-fetch-dest': destination = 'document' } = headers
+  return isNavigation(headers) && destination === 'document' && !isSpeculative(headers)
+}
+
+/** Scripts can't follow a login to the issuer's page. @throws GatewayError BFF_LOGIN_REJECTED */
+export function rejectUnlessNavigation(headers: IncomingHttpHeaders): void {
+  if (isNavigation(headers)) return
+  throw new GatewayError('BFF_LOGIN_REJECTED', { details: 'Only a navigation to this page logs in' })
+}
+
+/** In a frame too, of which early Chromium versions with Fetch Metadata said `nested-navigate`. */
+function isNavigation(headers: IncomingHttpHeaders): boolean {
+  const { 'sec-fetch-mode': mode = 'navigate' } = headers
+  return mode === 'navigate' || mode === 'nested-navigate' || isNodeFetch(headers)
+}
+
+/**
+ * Node's `fetch`, with which smoke tests sign in, says `cors` of everything and never a destination. Browsers that send
+ * a mode send a destination too, whatever their scripts set.
+ */
+function isNodeFetch({ 'sec-fetch-dest': destination, 'user-agent': agent }: IncomingHttpHeaders): boolean {
+  return destination === undefined && (agent === 'node' || agent === 'undici')
+}
+
+function isSpeculative(headers: IncomingHttpHeaders): boolean {
+  return Object.entries(headers).some(
+    ([name, value]) =>
+      speculativeName.test(name) || [value].flat().some((one) => speculativeValue.test(one ?? '')),
+  )
+}

@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { startIssuer } from '../../demo/issuer.ts'
+import { type InjectBrowser, setCookies } from '../support/inject-browser.ts'
+import { newKey, startInjectGateway } from '../support/inject-gateway.ts'
+import { type Answer, startUpstream } from './support.ts'
+
+const home = new URL('http://localhost:3000/')
+
+/** Two gateways of one store, the second with its keys rotated, in front of an API that answers when it is told to. */
+async function start(t: TestContext) {
+  const issuer = await startIssuer()
+  t.after(() => issuer.close())
+  const answers: (() => void)[] = []
+  const held: Answer = ({ url, response }) => {
+    response.statusCode = url.startsWith('/refused') ? 401 : 200
+    answers.push(() => void response.end(url))
+  }
+  const upstream = await startUpstream(t, held)
+  const [oldKey, freshKey] = [newKey(), newKey()]
+  const gateway = (keys: string) =>
+    startInjectGateway(t, {
+      issuer,
+      env: { SESSION_KEYS: keys, API_URL: upstream.url },
+      extras: {
+        async localRoutes(app) {
+          app.get('/local', { onRequest: app.bff.requireSession }, async (request, reply) => {
+            answers.push(() => void reply.send(request.session?.record.subject))
+            return reply
+          })
+        },
+      },
+    })
+  const before = await gateway(oldKey)
+  const after = await gateway(`${freshKey},${oldKey}`)
+  const { sessionStore: store } = before.app
+  for (const method of [
+    'read',
+    'touch',
+    'destroy',
+    'create',
+    'replace',
+    'lock',
+    'claim',
+    'claimLastsMs',
+  ] as const)
+    t.mock.method(after.app.sessionStore, method, store[method] as never)
+  return { before, after, issuer, upstream, answers }
+}
+
+/** The same browser, which has nothing but its cookies in common with the other. */
+function sameBrowser(browser: InjectBrowser, other: InjectBrowser): InjectBrowser {
+  const value = other.cookies.get('bff')?.value ?? assert.fail('no session')
+  browser.cookies.store(home, [`bff=${value}; Path=/`])
+  return browser
+}
+
+async function nameOf(browser: InjectBrowser): Promise<string | undefined> {
+  return (await browser.call('/bff/session')).json().identity?.name
+}
+
+for (const path of ['/api/slow', '/api/refused', '/local']) {
+  test(`a late answer (${path}) of an old session does not touch the new session's cookie`, async (t) => {
+    const { before, after, answers } = await start(t)
+    const alice = before.newBrowser()
+    await alice.signIn('alice')
+    // Its cookie is due to be sealed anew here.
+    const browser = sameBrowser(after.newBrowser(), alice)
+    const late = browser.call(path)
+    while (answers.length === 0) await new Promise(setImmediate)
+
+    await browser.signIn('bob')
+    answers[0]?.()
+
+    const answer = await late
+    assert.deepEqual(setCookies(answer), [])
+    assert.equal(await nameOf(browser), 'Bob Example')
+  })
+}
+
+for (const path of ['/bff/user', '/bff/session']) {
+  test(`nor does one of ${path}, which may otherwise clear a dead cookie and seal an outdated one anew`, async (t) => {
+    for (const dead of [false, true]) {
+      const { before, after } = await start(t)
+      const alice = before.newBrowser()
+      await alice.signIn('alice')
+      const browser = sameBrowser(after.newBrowser(), alice)
+      const slide = '?slide=false'
+      assert.equal(setCookies(await sameBrowser(after.newBrowser(), alice).call(path + slide)).length, 1)
+      const { read } = after.app.sessionStore
+      const slow = Promise.withResolvers<void>()
+      const asked = Promise.withResolvers<void>()
+      const reading = t.mock.method(after.app.sessionStore, 'read', async (id: string) => {
+        const record = dead ? undefined : await read(id)
+        asked.resolve()
+        await slow.promise
+        return record
+      })
+      const late = browser.call(path + slide)
+      await asked.promise
+      reading.mock.restore()
+
+      await browser.signIn('bob')
+      slow.resolve()
+
+      assert.deepEqual(setCookies(await late), [])
+      assert.equal(await nameOf(browser), 'Bob Example')
+    }
+  })
+}
+
+test('upstreams and routes of the application leave a dead or outdated cookie as it is', async (t) => {
+  const { before, after, answers } = await start(t)
+  const alice = before.newBrowser()
+  await alice.signIn('alice')
+  const browser = sameBrowser(after.newBrowser(), alice)
+  for (const path of ['/api/x', '/local']) {
+    const call = browser.call(path)
+    while (answers.length === 0) await new Promise(setImmediate)
+    answers.shift()?.()
+    assert.deepEqual(setCookies(await call), [])
+  }
+  await alice.open('/bff/logout')
+  for (const path of ['/api/x', '/local']) {
+    const ended = await browser.call(path)
+    assert.deepEqual([ended.statusCode, setCookies(ended)], [401, []])
+  }
+})

@@ -1,0 +1,198 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import type { AppExtras } from '../../app.ts'
+import { startIssuer } from '../../demo/issuer.ts'
+import { StoreUnavailableError } from '../../plugins/session-store/store.ts'
+import { startFaultyIssuer } from '../support/faulty-issuer.ts'
+import { type InjectBrowser, locationOf, setCookies } from '../support/inject-browser.ts'
+import { startInjectGateway } from '../support/inject-gateway.ts'
+
+const home = new URL('http://localhost:3000/')
+const strictCookieStaysBehind = { 'sec-fetch-site': 'cross-site' }
+
+async function isSignedIn(browser: InjectBrowser, cookie?: string): Promise<boolean> {
+  const headers = cookie === undefined ? {} : { cookie }
+  return (await browser.call('/bff/user', { headers })).statusCode === 200
+}
+
+function cookieOf(browser: InjectBrowser): string {
+  return `bff=${browser.cookies.get('bff')?.value ?? assert.fail('no session')}`
+}
+
+/** As browsers do with a Strict cookie, when the issuer's site leads back. */
+async function openFromIssuer(browser: InjectBrowser, callback: string) {
+  const all = browser.cookies.headerFor(home) ?? ''
+  const cookie = all
+    .split('; ')
+    .filter((pair) => !pair.startsWith('bff='))
+    .join('; ')
+  return browser.open(callback, { ...strictCookieStaysBehind, cookie })
+}
+
+async function signIn(browser: InjectBrowser, user = 'alice') {
+  const callback = await browser.authorize(await browser.beginLogin(), { username: user, password: user })
+  return openFromIssuer(browser, callback)
+}
+
+async function start(t: TestContext, extras: AppExtras = {}) {
+  const gateway = await startInjectGateway(t, { extras })
+  const browser = gateway.newBrowser()
+  await signIn(browser)
+  return { ...gateway, browser, old: cookieOf(browser) }
+}
+
+test('a login ends the session that its browser had and revokes its refresh token, though no Strict cookie comes to the callback', async (t) => {
+  const ended: unknown[] = []
+  const { browser, old, issuer, log, newBrowser } = await start(t, {
+    hooks: { onLogout: ({ subject }, reason) => void ended.push([subject, reason]) },
+  })
+  const elsewhere = newBrowser()
+  await signIn(elsewhere)
+
+  assert.equal((await signIn(browser)).statusCode, 302)
+
+  assert.equal(await isSignedIn(browser, old), false)
+  assert.ok(await isSignedIn(browser))
+  assert.ok(await isSignedIn(elsewhere))
+  const [first] = issuer.events.grants('authorization_code')
+  assert.deepEqual(
+    issuer.events.revocations().map(({ tokenHash, outcome }) => [tokenHash, outcome]),
+    [[first?.issuedRefreshTokenHash, 'success']],
+  )
+  assert.deepEqual(ended, [['alice', 'replaced']])
+  assert.match(
+    log(),
+    /"user":"Alice Example","sessionHash":"[\w-]{22}","event":"session\.ended","reason":"replaced"/,
+  )
+})
+
+test('another user who signs in at the same browser is left no session of the user before', async (t) => {
+  const { browser, old, newBrowser } = await start(t)
+  // The next user signs in at the issuer anew, and the browser brings its cookies.
+  const next = newBrowser()
+  next.cookies.store(home, [`${old}; Path=/`])
+
+  await signIn(next, 'bob')
+
+  assert.equal((await next.call('/bff/session')).json().identity.name, 'Bob Example')
+  assert.equal(await isSignedIn(browser, old), false)
+})
+
+test('a login that fails leaves the session before it', async (t) => {
+  const { browser, old } = await start(t)
+  const state = (await browser.beginLogin()).searchParams.get('state')
+  const answers = [
+    await openFromIssuer(browser, `/bff/callback?state=${state}&error=access_denied`),
+    await openFromIssuer(browser, `/bff/callback?state=${state}&code=made-up`),
+  ]
+  assert.deepEqual(
+    answers.map(({ statusCode }) => statusCode),
+    [400, 400],
+  )
+  assert.ok(await isSignedIn(browser, old))
+})
+
+test('of parallel tabs that each finish a login only the last session is left', async (t) => {
+  const { browser, old } = await start(t)
+  const callbacks: string[] = []
+  for (let tabs = 0; tabs < 4; tabs++) callbacks.push(await browser.authorize(await browser.beginLogin()))
+
+  const cookies = [old]
+  for (const callback of callbacks) {
+    assert.equal((await openFromIssuer(browser, callback)).statusCode, 302)
+    cookies.push(cookieOf(browser))
+  }
+
+  const alive = await Promise.all(cookies.map((cookie) => isSignedIn(browser, cookie)))
+  assert.deepEqual(alive, [false, false, false, false, true])
+  assert.deepEqual(
+    browser.cookies.all().map(({ name }) => name),
+    ['bff'],
+  )
+})
+
+test('a store that fails while the session before is ended costs no login', async (t) => {
+  for (const method of ['read', 'destroy'] as const) {
+    const { app, browser, log } = await start(t)
+    const callback = await browser.authorize(await browser.beginLogin())
+    const failing = t.mock.method(app.sessionStore, method, async () => {
+      throw new StoreUnavailableError(new Error('connect ECONNREFUSED'))
+    })
+
+    const answer = await openFromIssuer(browser, callback)
+
+    assert.equal(answer.statusCode, 302)
+    failing.mock.restore()
+    assert.ok(await isSignedIn(browser))
+    assert.match(log(), /"event":"session\.replacement\.failed"/)
+  }
+})
+
+test('a renewal of the session before that is under way does not bring it back, and its token is revoked', async (t) => {
+  const issuer = await startFaultyIssuer()
+  t.after(() => issuer.close())
+  const [asked, held] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  issuer.rewrite('/token', async (_answer, { oidc }) => {
+    if (oidc.params?.['grant_type'] !== 'refresh_token') return
+    asked.resolve()
+    await held.promise
+  })
+  const localRoutes: AppExtras['localRoutes'] = async (app) => {
+    app.get('/renew', async (request) => {
+      await request.accessToken({ forceRenewal: true })
+      return 'renewed'
+    })
+  }
+  const { newBrowser } = await startInjectGateway(t, { issuer, extras: { localRoutes } })
+  const browser = newBrowser()
+  await signIn(browser)
+  const old = cookieOf(browser)
+  const renewal = browser.call('/renew')
+  await asked.promise
+
+  // Another user, so that the issuer is not asked whether both logins are one grant.
+  const next = newBrowser()
+  next.cookies.store(home, [`${old}; Path=/`])
+  await signIn(next, 'bob')
+  held.resolve()
+
+  assert.equal((await renewal).statusCode, 401)
+  assert.equal(await isSignedIn(browser, old), false)
+  assert.ok(await isSignedIn(next))
+  const [renewed] = issuer.events.refreshGrants()
+  assert.ok(
+    issuer.events.revocations().some(({ tokenHash }) => tokenHash === renewed?.issuedRefreshTokenHash),
+  )
+})
+
+test('where the issuer takes the new tokens back with the old ones, the login begins anew and ends well', async (t) => {
+  const issuer = await startIssuer()
+  t.after(() => issuer.close())
+  // As issuers do that count all logins of a user as one grant.
+  const latest: string[] = []
+  issuer.provider.use(async (ctx, next) => {
+    await next()
+    const { refresh_token: token } = Object(ctx.body)
+    if (ctx.path === '/token' && typeof token === 'string') latest.push(token)
+    if (ctx.path !== '/token/revocation') return
+    for (const token of latest) await (await issuer.provider.RefreshToken.find(token))?.destroy()
+  })
+  const { newBrowser } = await startInjectGateway(t, { issuer })
+  const browser = newBrowser()
+  await signIn(browser)
+  const old = cookieOf(browser)
+  const begun = await browser.beginLogin({ returnUrl: '/start?x=1' })
+
+  const again = await openFromIssuer(browser, await browser.authorize(begun))
+
+  assert.equal(locationOf(again), `/bff/login?${new URLSearchParams({ returnUrl: '/start?x=1' })}`)
+  assert.equal(
+    setCookies(again).some((cookie) => cookie.startsWith('bff=')),
+    false,
+  )
+  const authorization = await browser.open(locationOf(again))
+  const end = await openFromIssuer(browser, await browser.authorize(new URL(locationOf(authorization))))
+  assert.deepEqual([end.statusCode, locationOf(end)], [302, '/start?x=1'])
+  assert.ok(await isSignedIn(browser))
+  assert.equal(await isSignedIn(browser, old), false)
+})
