@@ -29,6 +29,7 @@ test('with sessions in memory a restart signs everybody out, and clears the cook
   const after = await startGateway(t, { issuer, apiUrl, env: { PORT: new URL(before.url).port } })
 
   assert.equal(codeOf(await call(browser, after)), 'BFF_SESSION_REQUIRED')
+  assert.equal(codeOf(await call(browser, after, '/bff/user')), 'BFF_SESSION_REQUIRED')
   assert.equal(browser.cookies.get('bff'), undefined)
 })
 
@@ -53,6 +54,7 @@ test('keys are rotated process by process, and nobody notices', async (t) => {
 
   const moved = await withKeys(`${newKey},${sessionKey}`, old.url)
   assert.equal((await call(browser, moved)).status, 200)
+  await sessionOf(browser, moved)
   assert.equal((await call(browser, added)).status, 200, 'Sealed with the new key, which this one knows')
 
   assert.equal((await call(browser, moved)).status, 200)
