@@ -27,7 +27,7 @@ export function createGrants(
       )
       // Of the access token, not of the refresh token: that the session is over it doesn't say.
       if (result.outcome === 'refused')
-        return { outcome: 'failed', reason: 'invalid_grant', particular: true }
+        return { outcome: 'failed', reason: result.oauthError, particular: true }
       return result.outcome === 'granted' ? { ...result, tokens: accessTokenOnly(result.tokens) } : result
     },
 
@@ -42,7 +42,7 @@ export function createGrants(
       const answer = await grant(await configuration())
       return { outcome: 'granted', tokens: grantedTokens(answer, refreshedIdToken(answer)) }
     } catch (error) {
-      return grantFailure(error, clock.now())
+      return await grantFailure(error, clock.now())
     }
   }
 }

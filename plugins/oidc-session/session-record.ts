@@ -28,6 +28,8 @@ export interface SessionRecord {
   tokenSet: TokenSet
   renewals: number
   renewedAt?: number
+  /** How many grants in a row the issuer has refused without saying that the refresh token is dead. Unset: none. */
+  refusals?: number
   /** The user's tokens for single APIs, by {@link TokenTarget.key}. */
   apiTokens?: Record<string, ApiToken>
 }
@@ -67,7 +69,7 @@ function isApiToken(value: unknown): value is ApiToken {
  * @param target what the access token is for. Unset: it is the session's own.
  */
 export function recordAfter(
-  record: SessionRecord,
+  { refusals: _, ...record }: SessionRecord,
   granted: GrantedTokens,
   { requestedAt, now, target }: { requestedAt: number; now: number; target?: TokenTarget | undefined },
 ): SessionRecord {

@@ -20,7 +20,7 @@ export interface Session {
   readonly id: string
   readonly key: Buffer
   readonly record: SessionRecord
-  /** Of the stored record. It grows with each renewal, and with nothing else. */
+  /** Of the stored record. It grows with each renewal, and when refusals are counted, and with nothing else. */
   readonly version: number
   /** When it ends unless it is used, in milliseconds since the epoch. */
   readonly expiresAt: number

@@ -1,16 +1,18 @@
 import { GatewayError } from '../errors/catalogue.ts'
-import type { RenewalOutcome, SessionEndReason } from '../observability/metrics.ts'
+import type { RenewalOutcome } from '../observability/metrics.ts'
 import { recordAfter } from '../oidc-session/session-record.ts'
 import type { Session } from '../oidc-session/sessions.ts'
 import type { GrantedTokens } from '../oidc-session/token-set.ts'
 import type { TokenTarget } from '../oidc-session/token-target.ts'
+import type { ReportEnding } from '../session-events/report-ending.ts'
 import { StoreUnavailableError } from '../session-store/store.ts'
 import { isSameIdentity } from './identity.ts'
+import { atStore, type Progress } from './progress.ts'
 import type { RenewalOptions } from './renewal.ts'
 import { type RenewalLog, refreshTokenHash } from './renewal-log.ts'
 
 export type TokenKeeperOptions = Pick<RenewalOptions, 'sessions' | 'issuer' | 'clock'> & {
-  onEnded: (session: Session, reason: SessionEndReason) => void
+  reportEnding: ReportEnding
 }
 
 /** The grant that brought the tokens. */
@@ -20,6 +22,7 @@ export interface Grant {
   /** What its access token is for. Unset: it is the session's own. */
   target: TokenTarget | undefined
   log: RenewalLog
+  progress: Progress
   count: (outcome: RenewalOutcome) => void
 }
 
@@ -35,24 +38,21 @@ export type KeepTokens = (session: Session, granted: GrantedTokens, grant: Grant
 /** How long a store that fails is tried again with what a grant has led to. */
 const insistForMs = 60_000
 
-/** @param unstored takes the identifiers of sessions while the store can't be told what a grant has led to */
-export function createTokenKeeper(
-  { sessions, issuer, clock, onEnded }: TokenKeeperOptions,
-  unstored: Set<string>,
-): KeepTokens {
-  return async function keepTokens(session, granted, { requestedAt, target, log, count }) {
+export function createTokenKeeper({ sessions, issuer, clock, reportEnding }: TokenKeeperOptions): KeepTokens {
+  return async function keepTokens(session, granted, { requestedAt, target, log, progress, count }) {
+    const insist = <T>(write: () => Promise<T>) => atStore(progress, () => untilStored(write))
     const { idToken, refreshToken } = granted
     if (idToken !== undefined && !isSameIdentity(idToken, session.record, issuer.clientId)) {
       // Looked at before it is stored, so that another user's tokens never reach another instance.
       log.warn({ event: 'token.renewal.failed', reason: 'foreign_identity', final: true, retryInMs: null })
       count('foreign_identity')
-      onEnded(session, 'foreign_identity')
+      reportEnding(session, 'foreign_identity', log)
       // Whatever is stored by now comes from the same grants. One that did not rotate has only the old token.
       const newest = refreshToken ?? session.record.tokenSet.refreshToken
       await Promise.all([
         revoke(newest, log),
         revokeAccessToken(granted.accessToken, log),
-        insist(session.id, () => sessions.end(session)),
+        insist(() => sessions.end(session)),
       ])
       throw new GatewayError('BFF_SESSION_ENDED', { details: 'Token error: foreign identity' })
     }
@@ -60,10 +60,9 @@ export function createTokenKeeper(
     for (let over = session, tokens = granted; ; ) {
       // The tokens exist nowhere else, so a store that fails just now is tried again.
       const record = recordAfter(over.record, tokens, { requestedAt, now: clock.now(), target })
-      const result = await insist(session.id, sessions.renewal(over, record))
+      const result = await insist(sessions.renewal(over, record))
       if (result.outcome === 'stored') return result.session
-      const current =
-        result.outcome === 'gone' ? undefined : await insist(session.id, () => sessions.reload(session))
+      const current = result.outcome === 'gone' ? undefined : await insist(() => sessions.reload(session))
       if (!current) {
         // Logged out while the grant ran: it stays dead.
         count('gone')
@@ -82,20 +81,15 @@ export function createTokenKeeper(
   }
 
   /** Does what has to reach the store once the refresh token is spent. */
-  async function insist<T>(id: string, write: () => Promise<T>): Promise<T> {
+  async function untilStored<T>(write: () => Promise<T>): Promise<T> {
     const giveUpAt = clock.monotonic() + insistForMs
-    try {
-      for (let retryInMs = 50; ; retryInMs = Math.min(2 * retryInMs, 1000)) {
-        try {
-          return await write()
-        } catch (error) {
-          if (!(error instanceof StoreUnavailableError) || clock.monotonic() >= giveUpAt) throw error
-          unstored.add(id)
-          await clock.sleep(retryInMs)
-        }
+    for (let retryInMs = 50; ; retryInMs = Math.min(2 * retryInMs, 1000)) {
+      try {
+        return await write()
+      } catch (error) {
+        if (!(error instanceof StoreUnavailableError) || clock.monotonic() >= giveUpAt) throw error
+        await clock.sleep(retryInMs)
       }
-    } finally {
-      unstored.delete(id)
     }
   }
 

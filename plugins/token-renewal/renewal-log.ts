@@ -1,10 +1,13 @@
 import { createHash } from 'node:crypto'
+import type { IssuerRefusal } from '../issuer/grant-failure.ts'
+import type { SessionRecord } from '../oidc-session/session-record.ts'
 import type { TokenTarget } from '../oidc-session/token-target.ts'
 
 /** The part of a pino logger that a renewal writes to. It carries `reqId`, `user` and `sessionHash` by itself. */
 export interface RenewalLog {
   trace(fields: object): void
   debug(fields: object): void
+  info(fields: object): void
   warn(fields: object): void
 }
 
@@ -15,6 +18,7 @@ export function logAbout(target: TokenTarget | undefined, log: RenewalLog): Rene
   return {
     trace: (fields) => log.trace({ ...fields, ...about }),
     debug: (fields) => log.debug({ ...fields, ...about }),
+    info: (fields) => log.info({ ...fields, ...about }),
     warn: (fields) => log.warn({ ...fields, ...about }),
   }
 }
@@ -22,6 +26,17 @@ export function logAbout(target: TokenTarget | undefined, log: RenewalLog): Rene
 /** How a refresh token appears in logs: first 16 bytes of its SHA-256, base64url. */
 export function refreshTokenHash(refreshToken: string): string {
   return createHash('sha256').update(refreshToken).digest().subarray(0, 16).toString('base64url')
+}
+
+/** Some issuers quote the refresh token in what they write about it. */
+export function withoutToken(
+  { oauthError, errorDescription }: IssuerRefusal,
+  { tokenSet }: SessionRecord,
+): IssuerRefusal {
+  if (errorDescription === undefined) return { oauthError }
+  const { refreshToken = '' } = tokenSet
+  const safe = refreshToken === '' ? errorDescription : errorDescription.replaceAll(refreshToken, '…')
+  return { oauthError, errorDescription: safe }
 }
 
 export function isoTime(ms: number | undefined): string | undefined {

@@ -1,20 +1,18 @@
 import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
+import type { IssuerRefusal } from '../issuer/grant-failure.ts'
 import type { Issuer } from '../issuer/issuer.ts'
-import {
-  type Metrics,
-  noMetrics,
-  type RenewalOutcome,
-  type SessionEndReason,
-} from '../observability/metrics.ts'
-import { sessionInfo } from '../oidc-session/session-info.ts'
+import { type Metrics, noMetrics, type RenewalOutcome } from '../observability/metrics.ts'
 import type { Session, Sessions } from '../oidc-session/sessions.ts'
 import type { TokenTarget } from '../oidc-session/token-target.ts'
+import { createEndingReport } from '../session-events/report-ending.ts'
 import type { SessionEvents } from '../session-events/session-events.ts'
 import { backOffMs } from './back-off.ts'
 import { heldToken, isNewer, renewedWith } from './held-token.ts'
 import { createTokenKeeper } from './keep-tokens.ts'
-import { isoTime, type RenewalLog, refreshTokenHash } from './renewal-log.ts'
+import { atStore, type Progress } from './progress.ts'
+import { createRefusals } from './refusals.ts'
+import { isoTime, type RenewalLog, refreshTokenHash, withoutToken } from './renewal-log.ts'
 import { type Attempt, createTurns, type Holder, issuerUnavailable, type TurnOptions } from './take-turns.ts'
 
 export interface RenewalOptions extends TurnOptions {
@@ -43,21 +41,23 @@ export interface WantedRenewal {
   /** Unset: the session's own token. */
   target: TokenTarget | undefined
   log: RenewalLog
+  progress: Progress
   /** Asked under the lock, when a grant is all that helps. If it forbids one, nothing is what comes of it. */
   permit?: (() => Promise<boolean>) | undefined
 }
 
-/** @param unstored takes the identifiers of sessions that wait for the store alone, which can't be told new tokens */
-export function createRenewal(options: RenewalOptions, unstored: Set<string>): Renew {
+export function createRenewal(options: RenewalOptions): Renew {
   const { sessions, issuer, clock, random, metrics = noMetrics, events } = options
-  const onEnded = sessionEnding(metrics, events)
+  const reportEnding = createEndingReport({ metrics, events })
   const takeTurns = createTurns(options)
-  const keepTokens = createTokenKeeper({ sessions, issuer, clock, onEnded }, unstored)
+  const keepTokens = createTokenKeeper({ sessions, issuer, clock, reportEnding })
+  const refusals = createRefusals({ sessions, clock })
 
-  return async function renew({ seen, target, log, permit = async () => true }) {
+  return async function renew({ seen, target, log, progress, permit = async () => true }) {
     let permitted = false
     return takeTurns<Session>({
       id: seen.id,
+      progress,
       read: () => reload(seen),
       isRenewed: (current) => isNewer(current, seen, target),
       // Asked once: a permit that was given stays good for another round.
@@ -65,16 +65,12 @@ export function createRenewal(options: RenewalOptions, unstored: Set<string>): R
         permitted ||= await permit()
         return permitted
       },
-      grant: (current, holder) => grant(current, target, holder, log),
+      grant: (current, holder) => grant(current, holder, { target, log, progress }),
     })
   }
 
-  async function grant(
-    session: Session,
-    target: TokenTarget | undefined,
-    holder: Holder,
-    log: RenewalLog,
-  ): Promise<Attempt<Session>> {
+  async function grant(session: Session, holder: Holder, wanted: Wanted): Promise<Attempt<Session>> {
+    const { target, log, progress } = wanted
     const credential = renewedWith(session.record, target)
     if (credential === undefined) throw notRenewable(target, log)
 
@@ -82,31 +78,30 @@ export function createRenewal(options: RenewalOptions, unstored: Set<string>): R
     const requestedAt = clock.now()
     const count = (outcome: RenewalOutcome) => metrics.renewalDone(outcome, clock.monotonic() - startedAt)
     const answer = await ask(credential, target, log)
+    const isParticular = target !== undefined && 'particular' in answer
 
     switch (answer.outcome) {
       case 'refused': {
+        const { outcome: _, particular: __, ...refusal } = answer
+        if (isParticular) return decline(refusal.oauthError, log, count)
         count('refused')
-        // A holder whose lock has lapsed can't tell a dead session from one that the next holder is renewing.
-        if (holder.hasLapsed()) return { outcome: 'again' }
-        const newer = await endUnlessRenewed(sessions, session, () => onEnded(session, 'refused'))
-        if (newer) {
-          return isNewer(newer, session, target) ? { outcome: 'renewed', value: newer } : { outcome: 'again' }
-        }
-        log.warn({ event: 'token.renewal.failed', reason: 'invalid_grant', final: true, retryInMs: null })
-        throw new GatewayError('BFF_SESSION_ENDED')
+        return end(session, refusal, holder, wanted)
       }
       case 'failed': {
+        const { reason, refusal } = answer
+        if (isParticular) return decline(reason, log, count)
+        if (!target && refusal && refusals.isLast(session)) {
+          count('refused')
+          return end(session, refusal, holder, wanted)
+        }
         count('failed')
-        const isParticular = target !== undefined && answer.particular === true
-        // What the issuer declines is a matter of how it is set up, so there is no hurry.
-        const retryInMs = isParticular
-          ? declinedMs
-          : backOffMs(holder.failures, random(), answer.retryAfterMs)
-        log.warn({ event: 'token.renewal.failed', reason: answer.reason, final: false, retryInMs })
-        return { outcome: isParticular ? 'declined' : 'failed', retryInMs }
+        await atStore(progress, () => refusals.note(session, target ? undefined : refusal))
+        const retryInMs = backOffMs(holder.failures, random(), answer.retryAfterMs)
+        log.warn({ event: 'token.renewal.failed', reason, final: false, retryInMs })
+        return { outcome: 'failed', retryInMs }
       }
       case 'granted': {
-        const kept = await keepTokens(session, answer.tokens, { requestedAt, target, log, count })
+        const kept = await keepTokens(session, answer.tokens, { requestedAt, target, log, progress, count })
         count('renewed')
         events?.renewed(kept)
         const { tokenType, expiresAt } = heldToken(kept.record, target) ?? {}
@@ -115,6 +110,29 @@ export function createRenewal(options: RenewalOptions, unstored: Set<string>): R
         return { outcome: 'renewed', value: kept }
       }
     }
+  }
+
+  /** @throws GatewayError BFF_SESSION_ENDED */
+  async function end(
+    session: Session,
+    refusal: IssuerRefusal,
+    holder: Holder,
+    { target, log, progress }: Wanted,
+  ): Promise<Attempt<Session>> {
+    // A holder whose lock has lapsed can't tell a dead session from one that the next holder is renewing.
+    if (holder.hasLapsed()) return { outcome: 'again' }
+    let isEndedHere = false
+    const noteEnd = () => {
+      isEndedHere = true
+    }
+    const newer = await atStore(progress, () => endUnlessRenewed(sessions, session, noteEnd))
+    if (newer) {
+      return isNewer(newer, session, target) ? { outcome: 'renewed', value: newer } : { outcome: 'again' }
+    }
+    const { oauthError } = refusal
+    log.warn({ event: 'token.renewal.failed', reason: oauthError, final: true, retryInMs: null })
+    if (isEndedHere) reportEnding(session, 'refused', log, withoutToken(refusal, session.record))
+    throw new GatewayError('BFF_SESSION_ENDED', { details: `Token error: ${oauthError}` })
   }
 
   function ask(credential: string, target: TokenTarget | undefined, log: RenewalLog) {
@@ -135,8 +153,21 @@ export function createRenewal(options: RenewalOptions, unstored: Set<string>): R
   }
 }
 
-/** How long an API is done without whose token the issuer declines to give. */
+/** What is renewed, and on whose behalf. */
+type Wanted = Pick<WantedRenewal, 'target' | 'log' | 'progress'>
+
+/** How long an API is done without whose token the issuer declines to give: how it is set up there changes slowly. */
 const declinedMs = 30_000
+
+function decline(
+  reason: string,
+  log: RenewalLog,
+  count: (outcome: RenewalOutcome) => void,
+): Attempt<Session> {
+  count('failed')
+  log.warn({ event: 'token.renewal.failed', reason, final: false, retryInMs: declinedMs })
+  return { outcome: 'declined', retryInMs: declinedMs }
+}
 
 /** Without its own token a session is over; without one for some API it is not. */
 function notRenewable(target: TokenTarget | undefined, log: RenewalLog): GatewayError {
@@ -160,12 +191,4 @@ export async function endUnlessRenewed(
   if (!ended) return sessions.reload(session)
   onEnded()
   return undefined
-}
-
-/** Counts a session that has ended, and tells whoever wants to know. */
-export function sessionEnding(metrics: Pick<Metrics, 'sessionEnded'>, events: RenewalOptions['events']) {
-  return (session: Session, reason: SessionEndReason): void => {
-    metrics.sessionEnded(reason)
-    events?.ended(sessionInfo(session), reason)
-  }
 }

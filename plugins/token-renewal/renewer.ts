@@ -2,14 +2,16 @@ import { GatewayError } from '../errors/catalogue.ts'
 import { noMetrics } from '../observability/metrics.ts'
 import type { Session } from '../oidc-session/sessions.ts'
 import type { TokenTarget } from '../oidc-session/token-target.ts'
+import { createEndingReport } from '../session-events/report-ending.ts'
 import { createExpiringMap } from '../session-store/expiring-map.ts'
 import { type SessionStore, StoreUnavailableError } from '../session-store/store.ts'
 import { heldToken, isNewer, renewedWith } from './held-token.ts'
 import { createPatience } from './patience.ts'
 import { decideRenewal, type RenewalDecision } from './policy.ts'
-import { createRenewal, endUnlessRenewed, type RenewalOptions, sessionEnding } from './renewal.ts'
+import { atStore, createProgress, type Progress } from './progress.ts'
+import { createRenewal, endUnlessRenewed, type RenewalOptions } from './renewal.ts'
 import { isoTime, logAbout, type RenewalLog } from './renewal-log.ts'
-import { createSingleFlight } from './single-flight.ts'
+import { createSingleFlight, type Flight } from './single-flight.ts'
 import { issuerUnavailable } from './take-turns.ts'
 
 export interface Renewer {
@@ -47,8 +49,8 @@ export interface RenewerOptions extends RenewalOptions {
   maxResting?: number
 }
 
-/** A renewal under way in this process. */
-interface Flight {
+/** What a renewal is asked for. */
+interface Wanted {
   target: TokenTarget | undefined
   background?: boolean
   /** Renews although the token has time left, where this permits it. */
@@ -58,31 +60,41 @@ interface Flight {
 export function createRenewer(options: RenewerOptions): Renewer {
   const { sessions, store, clock, refreshBeforeExpirationMs, issuerTimeoutMs } = options
   const { metrics = noMetrics, maxResting = 10_000 } = options
-  /** Whoever waits for these waits for the store: the issuer has answered. */
-  const unstored = new Set<string>()
-  const renew = createRenewal(options, unstored)
-  const onEnded = sessionEnding(metrics, options.events)
+  const renew = createRenewal(options)
+  const reportEnding = createEndingReport({ metrics, events: options.events })
   const inTime = createPatience({ clock, issuerTimeoutMs, metrics })
   const flights = createSingleFlight<Session | undefined>()
   /** Failed just now: nothing to gain from asking in the background, not even the store. */
   const resting = createExpiringMap<{ failed: true }>({ clock, maxEntries: maxResting })
 
-  return { withUsableToken, afterRefusal, idle: flights.idle }
+  return {
+    withUsableToken: (session, log, target) => withUsableToken(session, log, target),
+    afterRefusal,
+    idle: flights.idle,
+  }
 
-  async function withUsableToken(session: Session, log: RenewalLog, target?: TokenTarget): Promise<Session> {
+  /** @param progress of what waits for the token */
+  async function withUsableToken(
+    session: Session,
+    log: RenewalLog,
+    target?: TokenTarget,
+    progress = createProgress(),
+  ): Promise<Session> {
     switch (decide(session, target)) {
       case 'use':
         return session
       case 'use-and-renew':
         // What becomes of it is logged, and the next request sees it.
         if (!resting.get(flightKey(session, target))) {
-          fly(session, log, { target, background: true }).catch(() => {})
+          fly(session, log, { target, background: true }).result.catch(() => {})
         }
         return session
       case 'wait':
-        return orEnded(await inTime(sendable(session, log, { target }), () => tooLate(session)))
-      case 'ended':
-        return orEnded(await endUnlessRenewed(sessions, session, () => noteExpiry(session, log)))
+        return orEnded(await inTime(sendable(session, log, { target }, progress), progress))
+      case 'ended': {
+        const end = () => endUnlessRenewed(sessions, session, () => noteExpiry(session, log))
+        return orEnded(await atStore(progress, end))
+      }
     }
   }
 
@@ -91,7 +103,8 @@ export function createRenewer(options: RenewerOptions): Renewer {
     const name = `forced-renewal:${flightKey(session, target)}:${upstream}`
     try {
       const forced = () => store.claim(name, refreshBeforeExpirationMs)
-      return await inTime(sendable(session, log, { target, forced }), () => tooLate(session))
+      const progress = createProgress()
+      return await inTime(sendable(session, log, { target, forced }, progress), progress)
     } catch (error) {
       // The browser gets the upstream's own answer then, which is true at least.
       if (error instanceof StoreUnavailableError) return undefined
@@ -113,11 +126,17 @@ export function createRenewer(options: RenewerOptions): Renewer {
    * Newer tokens that are still good when they have arrived.
    * @returns nothing when a forced renewal was not permitted
    */
-  async function sendable(session: Session, log: RenewalLog, flight: Flight): Promise<Session | undefined> {
-    const { target } = flight
+  async function sendable(
+    session: Session,
+    log: RenewalLog,
+    wanted: Wanted,
+    progress: Progress,
+  ): Promise<Session | undefined> {
+    const { target } = wanted
     const askedAt = clock.now()
-    let renewed = await newerThan(session, log, flight)
-    while (renewed && isPast(renewed, askedAt, target)) renewed = await newerThan(renewed, log, { target })
+    let renewed = await newerThan(session, log, wanted, progress)
+    while (renewed && isPast(renewed, askedAt, target))
+      renewed = await newerThan(renewed, log, { target }, progress)
     return renewed
   }
 
@@ -128,12 +147,19 @@ export function createRenewer(options: RenewerOptions): Renewer {
     return decide(session, target) === 'wait'
   }
 
-  async function newerThan(session: Session, log: RenewalLog, flight: Flight): Promise<Session | undefined> {
+  async function newerThan(
+    session: Session,
+    log: RenewalLog,
+    wanted: Wanted,
+    progress: Progress,
+  ): Promise<Session | undefined> {
     for (;;) {
-      const joined = flights.current(flightKey(session, flight.target))
-      const renewed = await (joined ?? fly(session, log, flight))
+      const joined = flights.current(flightKey(session, wanted.target))
+      const flight = joined ?? fly(session, log, wanted)
+      progress.waitsFor = flight.progress
+      const renewed = await flight.result
       // One that another request began may have ended with the very tokens that this one has found wanting.
-      if (!joined || (renewed && isNewer(renewed, session, flight.target))) return renewed
+      if (!joined || (renewed && isNewer(renewed, session, wanted.target))) return renewed
     }
   }
 
@@ -141,20 +167,20 @@ export function createRenewer(options: RenewerOptions): Renewer {
   function fly(
     session: Session,
     requestLog: RenewalLog,
-    { target, background = false, forced }: Flight,
-  ): Promise<Session | undefined> {
+    { target, background = false, forced }: Wanted,
+  ): Flight<Session | undefined> {
     const key = flightKey(session, target)
     const log = logAbout(target, requestLog)
-    return flights.run(key, async () => {
+    return flights.run(key, async (progress) => {
       const expiresAt = isoTime(heldToken(session.record, target)?.expiresAt)
       log.debug({ event: 'token.renewal.due', expiresAt, forced: forced !== undefined, background })
       try {
         // What is given in exchange must be good itself. And without a refresh token a session ends with its own token.
         const needsOwn = target?.grant === 'exchange' || session.record.tokenSet.refreshToken === undefined
-        if (target && needsOwn) await withUsableToken(session, requestLog)
+        if (target && needsOwn) await withUsableToken(session, requestLog, undefined, progress)
         const rested = resting.remainingMs(key)
         if (target && rested > 0) throw issuerUnavailable(rested)
-        return await renew({ seen: session, target, log, permit: forced })
+        return await renew({ seen: session, target, log, progress, permit: forced })
       } catch (error) {
         noteFailure(key, error, log)
         throw error
@@ -163,8 +189,8 @@ export function createRenewer(options: RenewerOptions): Renewer {
   }
 
   function noteExpiry(session: Session, log: RenewalLog): void {
-    onEnded(session, 'expired')
     log.warn({ event: 'token.renewal.failed', reason: 'no_refresh_token', final: true, retryInMs: null })
+    reportEnding(session, 'expired', log)
   }
 
   function noteFailure(key: string, error: unknown, log: RenewalLog): void {
@@ -175,13 +201,6 @@ export function createRenewer(options: RenewerOptions): Renewer {
     const reason = error instanceof StoreUnavailableError ? 'store_unavailable' : 'internal_error'
     // The next request tries again.
     log.warn({ event: 'token.renewal.failed', reason, final: false, retryInMs: 0, err: error })
-  }
-
-  /** Of a request that has waited for a session's tokens. */
-  function tooLate({ id }: Session): Error {
-    return unstored.has(id)
-      ? new StoreUnavailableError(new Error('New tokens could not be stored in time'))
-      : issuerUnavailable(1000)
   }
 }
 

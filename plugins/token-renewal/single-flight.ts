@@ -1,20 +1,29 @@
-/** Runs one task per key at a time in this process: who asks while one runs gets the same promise. */
+import { createProgress, type Progress } from './progress.ts'
+
+/** A task under way. */
+export interface Flight<T> {
+  result: Promise<T>
+  progress: Progress
+}
+
+/** Runs one task per key at a time in this process: a caller that asks while one runs gets the same one. */
 export interface SingleFlight<T> {
-  run(key: string, task: () => Promise<T>): Promise<T>
-  /** The one in flight, if any. */
-  current(key: string): Promise<T> | undefined
-  /** Resolves when none is in flight. */
+  run(key: string, task: (progress: Progress) => Promise<T>): Flight<T>
+  /** The one under way, if any. */
+  current(key: string): Flight<T> | undefined
+  /** Resolves when none is under way. */
   idle(): Promise<void>
 }
 
 export function createSingleFlight<T>(): SingleFlight<T> {
-  const flights = new Map<string, Promise<T>>()
+  const flights = new Map<string, Flight<T>>()
 
   return {
     run(key, task) {
-      const flying = flights.get(key)
-      if (flying) return flying
-      const flight = task().finally(() => flights.delete(key))
+      const underWay = flights.get(key)
+      if (underWay) return underWay
+      const progress = createProgress()
+      const flight = { result: task(progress).finally(() => flights.delete(key)), progress }
       flights.set(key, flight)
       return flight
     },
@@ -22,7 +31,7 @@ export function createSingleFlight<T>(): SingleFlight<T> {
     current: (key) => flights.get(key),
 
     async idle() {
-      while (flights.size > 0) await Promise.allSettled(flights.values())
+      while (flights.size > 0) await Promise.allSettled([...flights.values()].map(({ result }) => result))
     },
   }
 }

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import type { Lock, SessionStore } from '../session-store/store.ts'
+import { atStore, type Progress } from './progress.ts'
 
 export interface TurnOptions {
   store: Pick<SessionStore, 'lock' | 'changed'>
@@ -17,6 +18,8 @@ export interface Renewable<T> {
   read(): Promise<T>
   /** Whether what was read is as good as a grant: somebody else's, since. */
   isRenewed(current: T): boolean
+  /** Is told what a caller waits for. */
+  progress: Progress
   /** Asked under the lock, when a grant is all that helps. */
   permit(): Promise<boolean>
   grant(current: T, holder: Holder): Promise<Attempt<T>>
@@ -62,14 +65,14 @@ export function createTurns({ store, clock, issuerTimeoutMs }: TurnOptions) {
         // Before the lock is asked for, or its release could go unheard.
         const change = store.changed(renewable.id, waiting.signal)
         const lapsesAt = clock.monotonic() + lockMs
-        const result = await store.lock(renewable.id, lockMs)
+        const result = await atStore(renewable.progress, () => store.lock(renewable.id, lockMs))
         if (result.outcome === 'acquired') {
           const attempt = await underLock(renewable, result.lock, lapsesAt)
           if (attempt.outcome === 'again') continue
           if ('retryInMs' in attempt) throw issuerUnavailable(attempt.retryInMs)
           return attempt.outcome === 'renewed' ? attempt.value : undefined
         }
-        const current = await renewable.read()
+        const current = await atStore(renewable.progress, renewable.read)
         if (renewable.isRenewed(current)) return current
         if (result.outcome === 'backing-off') throw issuerUnavailable(result.retryInMs)
         await Promise.race([change, clock.sleep(Math.min(result.lapsesInMs, lookAgainMs), waiting.signal)])
@@ -87,19 +90,19 @@ export function createTurns({ store, clock, issuerTimeoutMs }: TurnOptions) {
     } finally {
       // A lock that can't be given back lapses. Until then it keeps everybody away, as the back-off would have.
       const givenBack = attempt?.outcome === 'failed' ? lock.backOff(attempt.retryInMs) : lock.release()
-      await givenBack.catch(() => {})
+      await atStore(renewable.progress, () => givenBack).catch(() => {})
     }
   }
 
   async function renewOrNot<T>(
-    { read, isRenewed, permit, grant }: Renewable<T>,
+    { read, isRenewed, progress, permit, grant }: Renewable<T>,
     { failures }: Lock,
     lapsesAt: number,
   ): Promise<Attempt<T>> {
     // Read under the lock, never before: what was seen earlier may have been spent by the last holder.
-    const current = await read()
+    const current = await atStore(progress, read)
     if (isRenewed(current)) return { outcome: 'renewed', value: current }
-    if (!(await permit())) return { outcome: 'forbidden' }
+    if (!(await atStore(progress, permit))) return { outcome: 'forbidden' }
     // This process may have been frozen: a grant that no longer fits under the lock is not begun.
     if (lapsesAt - clock.monotonic() < longestGrantMs) return { outcome: 'again' }
     return grant(current, { failures, hasLapsed: () => clock.monotonic() >= lapsesAt })

@@ -9,8 +9,9 @@ import { type SessionStore, StoreUnavailableError } from '../session-store/store
 import { backOffMs } from '../token-renewal/back-off.ts'
 import { createPatience } from '../token-renewal/patience.ts'
 import { decideRenewal } from '../token-renewal/policy.ts'
+import { atStore, createProgress, type Progress } from '../token-renewal/progress.ts'
 import { isoTime, type RenewalLog } from '../token-renewal/renewal-log.ts'
-import { createSingleFlight } from '../token-renewal/single-flight.ts'
+import { createSingleFlight, type Flight } from '../token-renewal/single-flight.ts'
 import {
   type Attempt,
   createTurns,
@@ -75,10 +76,10 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
     const token = held.get(idOf(parameters))
     switch (decide(token)) {
       case 'wait':
-        return granted(await inTime(needed({ seen: token, parameters, log })))
+        return granted(await needed({ seen: token, parameters, log }))
       case 'use-and-renew':
         // What becomes of it is logged, and the next request sees it.
-        renew({ seen: token, parameters, log }).catch(() => {})
+        renew({ seen: token, parameters, log }).result.catch(() => {})
     }
     return granted(token)
   }
@@ -90,7 +91,8 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
     // Replaced since the request was sent.
     if (seen && seen.accessToken !== accessToken) return seen
     try {
-      const token = await inTime(renew({ seen, parameters, log, permit }))
+      const { result, progress } = renew({ seen, parameters, log, permit })
+      const token = await inTime(result, progress)
       return token?.accessToken === accessToken ? undefined : token
     } catch (error) {
       // The browser gets the upstream's own answer then, which is true at least.
@@ -113,8 +115,17 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
   }
 
   /** A forced renewal that this one has joined may not have been permitted. */
-  async function needed(wanted: Wanted): Promise<AccessToken | undefined> {
-    return (await renew(wanted)) ?? renew(wanted)
+  function needed(wanted: Wanted): Promise<AccessToken | undefined> {
+    const progress = createProgress()
+    const once = () => {
+      const flight = renew(wanted)
+      progress.waitsFor = flight.progress
+      return flight.result
+    }
+    return inTime(
+      once().then((token) => token ?? once()),
+      progress,
+    )
   }
 
   /** Runs on nobody's request: a browser that goes away does not cancel it. */
@@ -123,15 +134,16 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
     parameters,
     log,
     permit = async () => true,
-  }: Wanted): Promise<AccessToken | undefined> {
+  }: Wanted): Flight<AccessToken | undefined> {
     const id = idOf(parameters)
-    return flights.run(id, async () => {
+    return flights.run(id, async (progress) => {
       const token = await takeTurns<AccessToken | undefined>({
         id,
+        progress,
         read: () => load(id),
         isRenewed: (current) => current?.accessToken !== seen?.accessToken && decide(current) !== 'wait',
         permit,
-        grant: (_current, holder) => grant(id, parameters, holder, log),
+        grant: (_current, holder) => grant(id, parameters, holder, { log, progress }),
       })
       if (token) held.set(id, token)
       return token
@@ -142,7 +154,7 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
     id: string,
     parameters: TokenParameters,
     { failures }: Holder,
-    log: RenewalLog,
+    { log, progress }: { log: RenewalLog; progress: Progress },
   ): Promise<Attempt<AccessToken>> {
     const startedAt = clock.monotonic()
     const requestedAt = clock.now()
@@ -156,7 +168,7 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
     if (answer.outcome !== 'granted') {
       metrics.renewalDone('failed', tookMs)
       const { reason, retryAfterMs } =
-        answer.outcome === 'failed' ? answer : { reason: 'invalid_grant', retryAfterMs: undefined }
+        answer.outcome === 'failed' ? answer : { reason: answer.oauthError, retryAfterMs: undefined }
       const retryInMs = backOffMs(failures, random(), retryAfterMs)
       log.warn({ event: 'token.renewal.failed', reason, final: false, retryInMs, client: issuer.clientId })
       return { outcome: 'failed', retryInMs }
@@ -166,7 +178,7 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
     const { tokenType, expiresAt } = token
     const fields = { tokenType, expiresAt: isoTime(expiresAt), durationMs: Math.round(tookMs) }
     log.debug({ event: 'token.renewal.done', ...fields, client: issuer.clientId })
-    await share(id, token, log)
+    await atStore(progress, () => share(id, token, log))
     return { outcome: 'renewed', value: token }
   }
 

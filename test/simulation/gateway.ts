@@ -56,7 +56,7 @@ export interface RenewalParts {
   issuer: RenewalOptions['issuer']
 }
 
-const log = { trace() {}, debug() {}, warn() {} }
+const log = { trace() {}, debug() {}, info() {}, warn() {} }
 
 export function createGateway({ process, store, issuer, history, isAlive, weaken }: GatewayOptions): Gateway {
   const { gateway, clock } = process

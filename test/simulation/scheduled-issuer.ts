@@ -92,7 +92,7 @@ export function scheduledIssuer(options: ScheduledIssuerOptions): RenewalOptions
     if (fault?.kind === 'answered 429')
       return { outcome: 'failed', reason: 'http_429', retryAfterMs: fault.ms }
     const issued = issuer.grant(refreshToken, { rotate: fault?.kind !== 'refresh token omitted', resource })
-    if (issued === 'refused') return { outcome: 'refused' }
+    if (issued === 'refused') return { outcome: 'refused', oauthError: 'invalid_grant' }
     return {
       outcome: 'granted',
       tokens: {

@@ -24,9 +24,92 @@ function oauthError(error: string, status = 400, headers = {}): Response {
 
 const json = { 'content-type': 'application/json' }
 
-test('only invalid_grant is final', async () => {
-  assert.deepEqual(await failureOf(() => oauthError('invalid_grant')), { outcome: 'refused' })
-  assert.deepEqual(await failureOf(() => oauthError('invalid_grant', 401)), { outcome: 'refused' })
+test('a dead refresh token is refused for good, by the standard code and those of issuers that ignore it', async () => {
+  const dead = [
+    'invalid_grant',
+    'invalid_token',
+    'invalid_refresh_token',
+    'bad_refresh_token',
+    'expired_token',
+  ]
+  for (const code of dead) {
+    for (const status of [400, 401, 403]) {
+      assert.deepEqual(await failureOf(() => oauthError(code, status)), {
+        outcome: 'refused',
+        oauthError: code,
+        errorDescription: secret,
+      })
+    }
+  }
+})
+
+test('an issuer that needs the user, or has taken access away, refuses for good', async () => {
+  const codes =
+    'interaction_required login_required consent_required account_selection_required mfa_required invalid_account access_denied user_disabled insufficient_user_authentication'
+  for (const code of codes.split(' ')) {
+    // Asked for one API's token, it means that API only.
+    const expected = { outcome: 'refused', oauthError: code, errorDescription: secret, particular: true }
+    for (const status of [400, 403])
+      assert.deepEqual(await failureOf(() => oauthError(code, status)), expected)
+  }
+})
+
+test('an error of the request could mean a dead token, and is kept apart from all that could not', async () => {
+  const isRefusal = async (code: string, status = 400) => {
+    const failure = await failureOf(() => oauthError(code, status))
+    return failure.outcome === 'failed' && failure.refusal !== undefined
+  }
+  for (const code of ['invalid_request', 'token_inactive', 'something_of_their_own', 'E42']) {
+    assert.equal(await isRefusal(code), true, code)
+    assert.equal(await isRefusal(code, 403), true, code)
+    for (const status of [401, 404, 408, 429, 500, 503])
+      assert.equal(await isRefusal(code, status), false, code)
+  }
+  const others =
+    'invalid_client unauthorized_client invalid_scope unsupported_grant_type server_error temporarily_unavailable slow_down use_dpop_nonce invalid_dpop_proof client_disabled invalid_client_metadata rate_limit_exceeded too_many_requests internal_error'
+  for (const code of others.split(' ')) {
+    for (const status of [400, 403]) assert.equal(await isRefusal(code, status), false, code)
+  }
+})
+
+test('an error is understood although a challenge to authenticate came with it', async () => {
+  const challenge = { 'www-authenticate': 'Bearer realm="x", error="invalid_token"' }
+  assert.deepEqual(await failureOf(() => oauthError('invalid_grant', 400, challenge)), {
+    outcome: 'refused',
+    oauthError: 'invalid_grant',
+    errorDescription: secret,
+  })
+  assert.partialDeepStrictEqual(await failureOf(() => oauthError('invalid_client', 401, challenge)), {
+    outcome: 'failed',
+    reason: 'client_authentication_rejected',
+  })
+  for (const body of [secret, 'null', '[]', '{"error":1}']) {
+    const answer = () => new Response(body, { status: 401, headers: { ...json, ...challenge } })
+    assert.deepEqual(await failureOf(answer), { outcome: 'failed', reason: 'client_authentication_rejected' })
+  }
+})
+
+test('what an issuer writes about a refusal is short, in one line, and holds nothing that could be a token', async () => {
+  const described = async (error: string, description: unknown) => {
+    const failure = await failureOf(() =>
+      Response.json({ error, error_description: description }, { status: 400 }),
+    )
+    return failure.outcome === 'refused' ? failure : failure.outcome === 'failed' && failure.refusal
+  }
+  const token = 'x'.repeat(10) + '_-.4'.repeat(10)
+  for (const [description, expected] of [
+    ['The token was revoked', 'The token was revoked'],
+    [`Token "${token}" of a\r\n\u0000 user`, 'Token "…" of a user'],
+    ['word '.repeat(1000), 'word '.repeat(40)],
+  ] as const) {
+    assert.deepEqual(await described('invalid_grant', description), {
+      outcome: 'refused',
+      oauthError: 'invalid_grant',
+      errorDescription: expected,
+    })
+  }
+  for (const code of [token, 'A code', '<script>', 'x'.repeat(65)])
+    assert.deepEqual(await described(code, 'why'), { oauthError: 'unknown_error', errorDescription: 'why' })
 })
 
 const failures: [what: string, answer: () => Response, reason: string][] = [
@@ -67,8 +150,9 @@ const failures: [what: string, answer: () => Response, reason: string][] = [
 for (const [what, answer, reason] of failures)
   test(`${what} is a failure that may pass, and its reason is a word for the log`, async () => {
     const failure = await failureOf(answer)
-    assert.partialDeepStrictEqual(failure, { outcome: 'failed', reason })
-    assert.ok(!JSON.stringify(failure).includes(secret))
+    assert.ok(failure.outcome === 'failed')
+    assert.equal(failure.reason, reason)
+    assert.notEqual(failure.refusal?.oauthError, secret)
   })
 
 test('no connection and no answer in time are failures that may pass', async () => {
@@ -85,8 +169,8 @@ test('no connection and no answer in time are failures that may pass', async () 
     }),
     { outcome: 'failed', reason: 'OAUTH_TIMEOUT' },
   )
-  assert.deepEqual(grantFailure(new Error(secret), now), { outcome: 'failed', reason: 'Error' })
-  assert.deepEqual(grantFailure(secret, now), { outcome: 'failed', reason: 'unknown' })
+  assert.deepEqual(await grantFailure(new Error(secret), now), { outcome: 'failed', reason: 'Error' })
+  assert.deepEqual(await grantFailure(secret, now), { outcome: 'failed', reason: 'unknown' })
 })
 
 const retryAfter: [header: string, ms: number | undefined][] = [
@@ -126,7 +210,7 @@ test('Retry-After is honoured whatever the status, and whether or not there is J
 test('an issuer that works but declines what was asked for is told apart from one that fails', async () => {
   const isParticular = async (answer: () => Response) => {
     const failure = await failureOf(answer)
-    return failure.outcome === 'failed' && failure.particular === true
+    return failure.particular === true
   }
   for (const error of ['invalid_target', 'invalid_scope', 'unauthorized_client', 'access_denied']) {
     assert.equal(await isParticular(() => oauthError(error)), true, error)

@@ -89,14 +89,16 @@ const failures = [
     what: 'invalid_grant',
     answer: refused,
     fields: { reason: 'invalid_grant', final: true, retryInMs: null },
+    ended: { reason: 'refused', oauthError: 'invalid_grant' },
   },
   {
     what: 'a foreign identity',
     answer: granted('foreign', { idToken: idToken({ sub: 'bob' }) }),
     fields: { reason: 'foreign_identity', final: true, retryInMs: null },
+    ended: { reason: 'foreign_identity' },
   },
 ]
-for (const { what, answer, fields } of failures) {
+for (const { what, answer, fields, ended } of failures) {
   test(`${what} is a warning that says what comes next`, async () => {
     const { startGateway, signIn, issuer, logger, log } = createWorld()
     issuer.answers.push(answer)
@@ -106,6 +108,7 @@ for (const { what, answer, fields } of failures) {
       grant,
       request,
       { level: 'warn', fields: { event: 'token.renewal.failed', ...fields } },
+      ...(ended ? [{ level: 'info', fields: { event: 'session.ended', ...ended } }] : []),
     ])
   })
 }

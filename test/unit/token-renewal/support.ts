@@ -49,6 +49,7 @@ export function createWorld({ random = 0 } = {}) {
     logger: {
       trace: (fields: object) => log.push({ level: 'trace', fields: { ...fields } }),
       debug: (fields: object) => log.push({ level: 'debug', fields: { ...fields } }),
+      info: (fields: object) => log.push({ level: 'info', fields: { ...fields } }),
       warn: (fields: object) => log.push({ level: 'warn', fields: { ...fields } }),
     },
     /** As seen by no gateway: it never fails. */
@@ -198,7 +199,7 @@ function exchanged(name: string): GrantOutcome {
   }
 }
 
-export const refused: GrantOutcome = { outcome: 'refused' }
+export const refused: GrantOutcome = { outcome: 'refused', oauthError: 'invalid_grant' }
 
 export function failed(reason: string, retryAfterMs?: number): GrantOutcome {
   return { outcome: 'failed', reason, ...(retryAfterMs !== undefined && { retryAfterMs }) }

@@ -10,7 +10,7 @@ import { failed, lifetimeMs, rejectsWith, settle } from '../token-renewal/suppor
 
 const first = Buffer.alloc(32, 1)
 const second = Buffer.alloc(32, 2)
-const log = { trace() {}, debug() {}, warn() {} }
+const log = { trace() {}, debug() {}, info() {}, warn() {} }
 
 /** Gateways that share a store and are one client of an issuer that answers as told. */
 function createWorld() {

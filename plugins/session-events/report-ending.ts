@@ -1,0 +1,34 @@
+import type { IssuerRefusal } from '../issuer/grant-failure.ts'
+import type { Metrics, SessionEndReason } from '../observability/metrics.ts'
+import { sessionInfo } from '../oidc-session/session-info.ts'
+import type { Session } from '../oidc-session/sessions.ts'
+import type { SessionEvents } from './session-events.ts'
+
+/** Tells metrics, the application and the log that this process has just ended a session. */
+export type ReportEnding = (
+  session: Pick<Session, 'record' | 'expiresAt'>,
+  reason: SessionEndReason,
+  log: EndingLog,
+  /** What the issuer said, when it was the issuer's refusal that ended it. */
+  refusal?: IssuerRefusal,
+) => void
+
+/** The part of a logger that is needed. Its lines name the session's user and hash by themselves. */
+export interface EndingLog {
+  info(fields: object): void
+}
+
+export interface EndingReportOptions {
+  metrics: Pick<Metrics, 'sessionEnded'>
+  /** Unset: the application is not told. */
+  events?: Pick<SessionEvents<never>, 'ended'> | undefined
+}
+
+/** For every cause of an end the same: metric, hook and log line. */
+export function createEndingReport({ metrics, events }: EndingReportOptions): ReportEnding {
+  return (session, reason, log, refusal) => {
+    metrics.sessionEnded(reason)
+    events?.ended(sessionInfo(session), reason)
+    log.info({ event: 'session.ended', reason, ...refusal })
+  }
+}

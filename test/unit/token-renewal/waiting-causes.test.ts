@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { TokenTarget } from '../../../plugins/oidc-session/token-target.ts'
+import { StoreUnavailableError } from '../../../plugins/session-store/store.ts'
+import { createWorld, granted, issuerTimeoutMs, rejectsWith, settle } from './support.ts'
+
+const unusable = 4_000
+const never = () => new Promise<never>(() => {})
+const exchange: TokenTarget = {
+  key: 'exchange audience=api',
+  grant: 'exchange',
+  parameters: { audience: 'api' },
+}
+
+/** What becomes of requests that all wait for one renewal until their time is over. */
+async function outcomes(world: ReturnType<typeof createWorld>, requests: Promise<unknown>[]) {
+  const settled = Promise.allSettled(requests)
+  await settle()
+  await world.clock.advance(issuerTimeoutMs)
+  return (await settled).map((result) =>
+    result.status === 'fulfilled'
+      ? 'token'
+      : result.reason instanceof StoreUnavailableError
+        ? 'store'
+        : result.reason.code,
+  )
+}
+
+for (const command of ['lock', 'read', 'replace', 'release']) {
+  test(`requests that a store kept waiting which does not answer to ${command} are told that it is the store`, async () => {
+    const world = createWorld()
+    const session = await world.signIn(unusable)
+    world.interceptStore(command, never)
+    const renewer = world.startGateway()
+
+    const requests = [0, 1, 2].map(() => renewer.withUsableToken(session, world.logger))
+    assert.deepEqual(await outcomes(world, requests), ['store', 'store', 'store'])
+  })
+}
+
+test('requests that the issuer kept waiting are told that it is the issuer', async () => {
+  const world = createWorld()
+  const session = await world.signIn(unusable)
+  world.issuer.hold()
+  const renewer = world.startGateway()
+
+  const requests = [0, 1].map(() => renewer.withUsableToken(session, world.logger))
+  const elsewhere = world.startGateway().withUsableToken(session, world.logger)
+  const unavailable = 'BFF_ISSUER_UNAVAILABLE'
+  assert.deepEqual(await outcomes(world, [...requests, elsewhere]), [unavailable, unavailable, unavailable])
+})
+
+test('what keeps the token waiting that another is given in exchange for keeps both waiting', async () => {
+  for (const [waitFor, expected] of [
+    ['store', 'store'],
+    ['issuer', 'BFF_ISSUER_UNAVAILABLE'],
+  ]) {
+    const world = createWorld()
+    const session = await world.signIn(unusable)
+    if (waitFor === 'store') world.interceptStore('lock', never)
+    else world.issuer.hold()
+    const renewer = world.startGateway()
+
+    const requests = [0, 1].map(() => renewer.withUsableToken(session, world.logger, exchange))
+    assert.deepEqual(await outcomes(world, requests), [expected, expected])
+  }
+})
+
+test('a store that was slow before the grant is not blamed for an issuer that does not answer', async () => {
+  const world = createWorld()
+  const session = await world.signIn(unusable)
+  const lock = Promise.withResolvers<void>()
+  world.interceptStore('lock', async (run) => {
+    await lock.promise
+    return run()
+  })
+  const answer = world.issuer.hold()
+  const renewer = world.startGateway()
+  const waiting = rejectsWith(renewer.withUsableToken(session, world.logger), 'BFF_ISSUER_UNAVAILABLE')
+  await settle()
+  await world.clock.advance(2_000)
+  lock.resolve()
+  await settle()
+  await world.clock.advance(issuerTimeoutMs - 2_000)
+  await waiting
+  answer(granted('late'))
+  await renewer.idle()
+})
+
+test('a gateway that closes waits for two renewals that are under way, whichever ends first', async () => {
+  const world = createWorld()
+  const [first, second] = [await world.signIn(unusable), await world.signIn(unusable)]
+  const answers = [world.issuer.hold(), world.issuer.hold()]
+  const renewer = world.startGateway()
+  const waiting = [first, second].map((session) => renewer.withUsableToken(session, world.logger))
+  await settle()
+  let isIdle = false
+  const idle = renewer.idle().then(() => {
+    isIdle = true
+  })
+
+  answers[1]?.(granted('second'))
+  await settle()
+  assert.equal(isIdle, false)
+  answers[0]?.(granted('first'))
+  await idle
+  await Promise.all(waiting)
+  for (const [session, token] of [
+    [first, 'access-first'],
+    [second, 'access-second'],
+  ] as const)
+    assert.equal((await world.sessions.reload(session))?.record.tokenSet.accessToken, token)
+})
