@@ -33,8 +33,9 @@ export type RenewalOutcome =
 export type SessionEndReason = (typeof sessionEndReasons)[number]
 
 /**
- * `replaced`: a new login in the same browser. `refused`: the issuer refused the refresh token. `expired`: the access token ran out, and there was nothing to renew
- * it with. `foreign_identity`: a renewal brought another user's tokens.
+ * `replaced`: a new login in the same browser. `refused`: the issuer refused the refresh token. `expired`: the access
+ * token ran out, and there was nothing to renew it with. `foreign_identity`: a renewal brought another user's tokens.
+ * `evicted_by_user_limit`: the user had too many. `evicted`: the memory of a gateway without Redis was full.
  */
 const sessionEndReasons = [
   'logout',
@@ -44,6 +45,8 @@ const sessionEndReasons = [
   'refused',
   'expired',
   'foreign_identity',
+  'evicted_by_user_limit',
+  'evicted',
 ] as const
 
 /** `unavailable`: it did not answer, or not in time. `error`: anything else went wrong. */

@@ -12,7 +12,7 @@ import type { TokenTarget } from './token-target.ts'
 
 /**
  * What is kept of a signed-in user, sealed in the store. Times are milliseconds since the epoch. Fields that a newer
- * gateway has added stay where they are.
+ * gateway has added to it stay.
  */
 export interface SessionRecord {
   issuer: string

@@ -35,8 +35,13 @@ export type StoreTokensOutcome =
   | { outcome: 'gone' }
 
 export interface Sessions {
-  /** Starts a session under a new identifier. A user who has too many loses the oldest. */
-  begin(login: NewSession): Promise<BegunSession>
+  /** Starts a session under a new identifier. */
+  begin(login: NewSession): Promise<{ reference: SessionReference; session: Session }>
+  /**
+   * Ends the oldest sessions of a user who has too many since `newest` began.
+   * @returns those that have ended. Without their cookies their identifiers are all that is known of them
+   */
+  limit(newest: Session): Promise<Pick<Session, 'id'>[]>
   /** Opens the session that a cookie refers to, and slides its idle timeout unless told not to. */
   open(reference: SessionReference, options?: { slide?: boolean }): Promise<Session | undefined>
   /** The same session as it is stored now, or nothing when it has ended. */
@@ -53,13 +58,6 @@ export interface Sessions {
   end(session: Session, options?: { onlyThisVersion?: boolean }): Promise<SessionRecord | undefined>
   /** Resolves when the session has ended, wherever that happens, or when `signal` aborts. */
   ended(session: Session, signal: AbortSignal): Promise<void>
-}
-
-export interface BegunSession {
-  reference: SessionReference
-  session: Session
-  /** The user's sessions that made room. Without their cookies all that is known of them are these identifiers. */
-  evicted: Pick<Session, 'id'>[]
 }
 
 export type NewSession = Pick<
@@ -94,15 +92,25 @@ export function createSessions(options: SessionsOptions): Sessions {
       const key = Buffer.from(reference.key, 'base64url')
       const record: SessionRecord = { ...login, createdAt: clock.now(), renewals: 0 }
       const ttlMs = timeToLive(record)
-      const ofUser = subjectIndex(login.issuer, clientId, login.subject)
-      const evicted = await store.create(id, {
+      await store.create(id, {
         sealed: seal(record, { key, id, version: 1 }),
         ttlMs,
-        indexes: [ofUser, sidIndex(login.issuer, clientId, login.sid)],
-        ...(maxPerUser !== undefined && { limit: { index: ofUser, max: maxPerUser } }),
+        indexes: [
+          subjectIndex(login.issuer, clientId, login.subject),
+          sidIndex(login.issuer, clientId, login.sid),
+        ],
       })
-      const session = { id, key, record, version: 1, expiresAt: clock.now() + ttlMs, format: newestFormat }
-      return { reference, session: discreet(session), evicted: evicted.map((each) => ({ id: each })) }
+      const expiresAt = clock.now() + ttlMs
+      return {
+        reference,
+        session: discreet({ id, key, record, version: 1, expiresAt, format: newestFormat }),
+      }
+    },
+
+    async limit({ id, record }) {
+      if (maxPerUser === undefined) return []
+      const ended = await store.trim(subjectIndex(record.issuer, clientId, record.subject), maxPerUser, id)
+      return ended.map((each) => ({ id: each }))
     },
 
     async open(reference, { slide = true } = {}) {

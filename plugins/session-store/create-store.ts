@@ -12,6 +12,8 @@ export interface CreateStoreOptions {
   /** Files and passwords, besides those in `redisUrl`. */
   redisAccess?: RedisAccess | undefined
   clock: Clock
+  /** A session in memory made room for another. */
+  onEvicted?: () => void
 }
 
 /**
@@ -19,11 +21,11 @@ export interface CreateStoreOptions {
  * @returns also the connection for commands, if there is one, for what else gateways share. It ends with the store
  * @throws TypeError when `redisUrl` can't be understood, or when a file of `redisAccess` can't be read
  */
-export function createStore({ redisUrl, redisAccess, clock }: CreateStoreOptions): {
+export function createStore({ redisUrl, redisAccess, ...options }: CreateStoreOptions): {
   store: SessionStore
   redis?: RedisClient
 } {
-  if (redisUrl === undefined) return { store: createMemoryStore({ clock }) }
+  if (redisUrl === undefined) return { store: createMemoryStore(options) }
   const connection = connectRedis(parseRedisUrl(redisUrl), redisAccess)
   return { store: createRedisStore({ connection }), redis: connection.client }
 }

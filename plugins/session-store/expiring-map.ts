@@ -13,8 +13,10 @@ export interface ExpiringMap<V extends object | string | number> {
 export interface ExpiringMapOptions<V> {
   clock: Clock
   maxEntries: number
-  /** An entry was deleted, ran out of time or made room. Comes late for one that nobody asked for since. */
-  onGone?: (value: V, key: string) => void
+  /**
+   * An entry was deleted, ran out of time or, with time left, made room. Comes late for one that nobody asked for since.
+   */
+  onGone?: (value: V, key: string, madeRoom: boolean) => void
 }
 
 /** How often a write throws out what has run out of time but nobody asks for any more. */
@@ -31,7 +33,9 @@ export function createExpiringMap<V extends object | string | number>({
     perf: { now: () => clock.monotonic() + 1 },
     ttlResolution: 0,
     noDisposeOnSet: true,
-    ...(onGone && { dispose: onGone }),
+    ...(onGone && {
+      dispose: (value, key, reason) => onGone(value, key, reason === 'evict' && remainingMs(key) > 0),
+    }),
   })
   let purgedAt = clock.monotonic()
 

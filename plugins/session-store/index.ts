@@ -2,24 +2,47 @@ import fp from 'fastify-plugin'
 import { noMetrics } from '../observability/metrics.ts'
 import { type CreateStoreOptions, createStore } from './create-store.ts'
 import { measured } from './measured.ts'
+import { createReadiness } from './readiness.ts'
 import type { RedisClient } from './redis-client.ts'
 import type { SessionStore } from './store.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     sessionStore: SessionStore
+    /** Whether sessions can be read and written now, for readiness probes. Answers within a second. */
+    storeIsReady(): Promise<boolean>
     /** For what else gateways share. Unset: there is no Redis. A command fails soon while it is down. */
     readonly sharedRedis: RedisClient | undefined
   }
 }
 
-export default fp<CreateStoreOptions>(
+const evictionLoggedEveryMs = 60_000
+
+export default fp<Omit<CreateStoreOptions, 'onEvicted'>>(
   async (app, options) => {
-    const { store: plain, redis } = createStore(options)
+    const { store: plain, redis } = createStore({ ...options, onEvicted: reportEviction })
     const store = app.metrics === noMetrics ? plain : measured(plain, app.metrics.storeAnswered)
     app.decorate('sessionStore', store)
+    app.decorate('storeIsReady', createReadiness(store, options.clock, reportReadiness))
     app.decorate('sharedRedis', { getter: () => redis })
     app.addHook('onClose', () => store.close())
+
+    let evictionLoggedAt = Number.NEGATIVE_INFINITY
+    function reportEviction(): void {
+      app.metrics.sessionEnded('evicted')
+      if (options.clock.monotonic() - evictionLoggedAt < evictionLoggedEveryMs) return
+      evictionLoggedAt = options.clock.monotonic()
+      app.log.warn(
+        { event: 'session.evicted' },
+        'The memory is full of sessions: the least recently used make room. REDIS_URL keeps more',
+      )
+    }
+
+    function reportReadiness(err?: unknown): void {
+      if (err === undefined)
+        app.log.info({ event: 'store.ready' }, 'The session store can be read and written')
+      else app.log.warn({ event: 'store.not_ready', err }, 'The session store can not be read and written')
+    }
   },
   { name: 'session-store', fastify: '5.x', dependencies: ['observability'] },
 )

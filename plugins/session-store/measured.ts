@@ -9,6 +9,7 @@ const operations = [
   'touch',
   'destroy',
   'destroyBy',
+  'trim',
   'lock',
   'claim',
   'claimLastsMs',

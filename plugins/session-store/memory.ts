@@ -1,12 +1,14 @@
 import type { Clock } from '../clock.ts'
 import { createChangeNotifier } from './change-notifier.ts'
 import { createExpiringMap } from './expiring-map.ts'
-import type { Lock, NewRecord, SealedRecord, SessionStore } from './store.ts'
+import type { Lock, SealedRecord, SessionStore } from './store.ts'
 
 export interface MemoryStoreOptions {
   clock: Clock
   /** The least recently used session makes room for one more. Default 50,000. */
   maxSessions?: number
+  /** A session that had time left made room for one more. */
+  onEvicted?: () => void
 }
 
 interface MemoryRecord extends SealedRecord {
@@ -20,7 +22,8 @@ const BACKING_OFF = Symbol('backing off')
 const FAILURES_OUTLIVE_BACK_OFF_MS = 60_000
 
 /** Sessions in the memory of this one process, gone when it ends. Its memory is bounded. */
-export function createMemoryStore({ clock, maxSessions = 50_000 }: MemoryStoreOptions): SessionStore {
+export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
+  const { clock, maxSessions = 50_000, onEvicted } = options
   const bounds = { clock, maxEntries: maxSessions }
   const indexes = new Map<string, Set<string>>()
   const records = createExpiringMap<MemoryRecord>({ ...bounds, onGone: leaveIndexes })
@@ -30,11 +33,10 @@ export function createMemoryStore({ clock, maxSessions = 50_000 }: MemoryStoreOp
   const changes = createChangeNotifier()
 
   return {
-    async create(id, { sealed, ttlMs, indexes: names, limit }) {
+    async create(id, { sealed, ttlMs, indexes: names }) {
       records.delete(id)
       records.set(id, { sealed, version: 1, indexes: names }, ttlMs)
       for (const name of names) indexes.set(name, (indexes.get(name) ?? new Set()).add(id))
-      return limit ? makeRoom(limit) : []
     },
 
     async read(id) {
@@ -67,6 +69,14 @@ export function createMemoryStore({ clock, maxSessions = 50_000 }: MemoryStoreOp
     async destroyBy(index) {
       const ids = [...(indexes.get(index) ?? [])]
       return ids.filter((id) => destroy(id) !== undefined).length
+    },
+
+    async trim(index, max, newest) {
+      // In the order in which they were created.
+      const living = [...(indexes.get(index) ?? [])].filter((id) => records.remainingMs(id) > 0)
+      const oldest = living.slice(0, Math.max(0, living.length - max)).filter((id) => id !== newest)
+      for (const id of oldest) destroy(id)
+      return oldest
     },
 
     async lock(id, ttlMs) {
@@ -104,14 +114,6 @@ export function createMemoryStore({ clock, maxSessions = 50_000 }: MemoryStoreOp
     return { sealed: record.sealed, version: record.version }
   }
 
-  function makeRoom({ index, max }: NonNullable<NewRecord['limit']>): string[] {
-    // In the order in which they were created.
-    const living = [...(indexes.get(index) ?? [])].filter((id) => records.remainingMs(id) > 0)
-    const oldest = living.slice(0, Math.max(0, living.length - max))
-    for (const id of oldest) destroy(id)
-    return oldest
-  }
-
   function lockOf(id: string, owner: symbol): Lock {
     return {
       failures: failures.get(id) ?? 0,
@@ -132,7 +134,8 @@ export function createMemoryStore({ clock, maxSessions = 50_000 }: MemoryStoreOp
     }
   }
 
-  function leaveIndexes(record: MemoryRecord, id: string): void {
+  function leaveIndexes(record: MemoryRecord, id: string, madeRoom: boolean): void {
+    if (madeRoom) onEvicted?.()
     for (const name of record.indexes) {
       const ids = indexes.get(name)
       ids?.delete(id)

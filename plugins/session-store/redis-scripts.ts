@@ -15,19 +15,19 @@ const pruned = `
 /** An index lapses with its last entry. */
 const expiring = `
       local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
-      if last[2] then redis.call('PEXPIREAT', KEYS[1], last[2]) end`
+      if last[2] then redis.call('PEXPIRE', KEYS[1], tonumber(last[2]) - now) end`
 
 /**
  * What Redis must do in one step. Each script touches keys of one slot only, so that all of them work on a
  * Cluster: those of one session, which share a hash tag, or one index. Keys and arguments stand above each.
  */
 export const redisScripts = {
-  /** record · sealed, ttlMs, indexes */
+  /** record · sealed, ttlMs, indexes. In microseconds, so that no two on a Redis are created at once. */
   bffCreate: {
     numberOfKeys: 1,
     lua: `
       local time = redis.call('TIME')
-      local now = time[1] * 1000 + math.floor(time[2] / 1000)
+      local now = time[1] * 1000000 + time[2]
       redis.call('DEL', KEYS[1])
       redis.call('HSET', KEYS[1], 'sealed', ARGV[1], 'version', 1, 'indexes', ARGV[3], 'created', now)
       redis.call('PEXPIRE', KEYS[1], ARGV[2])`,
@@ -71,19 +71,13 @@ export const redisScripts = {
       return { record[1], tonumber(record[2]), record[3] }`,
   },
 
-  /**
-   * index · id, ttlMs → how many are in it. By Redis's own clock, so that gateways need not agree on the time.
-   * Never takes time away: of two that slide a session at once, the later may have asked first.
-   */
+  /** index · id, ttlMs. By Redis's own clock, so that gateways need not agree on the time. */
   bffEnterIndex: {
     numberOfKeys: 1,
     lua: `
       ${pruned}
-      local expiry = now + tonumber(ARGV[2])
-      local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
-      if not score or tonumber(score) < expiry then redis.call('ZADD', KEYS[1], expiry, ARGV[1]) end
-      ${expiring}
-      return redis.call('ZCARD', KEYS[1])`,
+      redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1])
+      ${expiring}`,
   },
 
   /** index · id */
@@ -142,7 +136,7 @@ declare module 'ioredis' {
       id: string,
       onlyVersion: number | '',
     ): Result<[sealed: Buffer, version: number, indexes: Buffer] | null, Context>
-    bffEnterIndex(index: string, id: string, ttlMs: number): Result<number, Context>
+    bffEnterIndex(index: string, id: string, ttlMs: number): Result<unknown, Context>
     bffLeaveIndex(index: string, id: string): Result<unknown, Context>
     bffLock(
       ...args: [...Locks, owner: string, ttlMs: number]

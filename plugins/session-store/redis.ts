@@ -1,15 +1,12 @@
 import { randomBytes } from 'node:crypto'
+import { Cluster } from 'ioredis'
 import { createChangeNotifier } from './change-notifier.ts'
 import type { RedisClient } from './redis-client.ts'
 import type { RedisConnection } from './redis-connection.ts'
+import { createRedisIndexes } from './redis-indexes.ts'
+import { claimKey, lockKeys, pingKeys, recordKey, wholeMs } from './redis-keys.ts'
 import { CHANGED_CHANNEL } from './redis-scripts.ts'
-import {
-  type Lock,
-  type NewRecord,
-  type SealedRecord,
-  type SessionStore,
-  StoreUnavailableError,
-} from './store.ts'
+import { type Lock, type SealedRecord, type SessionStore, StoreUnavailableError } from './store.ts'
 
 export interface RedisStoreOptions {
   /** Closed with the store. */
@@ -26,14 +23,17 @@ const FAILURES_OUTLIVE_BACK_OFF_MS = 60_000
  */
 const HEAD_START_MS = 3_000
 
-const ENTRY_OUTLIVES_RECORD_MS = 60_000
+const WRITE_TRIED_EVERY_MS = 1_000
 
 /** How many sessions of an index are destroyed at a time. */
 const DESTROY_BATCH = 100
 
 /** Sessions in Redis, shared by all gateways that use it. Every key has a time to live. */
 export function createRedisStore({ connection }: RedisStoreOptions): SessionStore {
+  const indexes = createRedisIndexes(run)
   const changes = createChangeNotifier()
+  /** When a {@link SessionStore.ping} has last written. */
+  let writtenAt = Number.NEGATIVE_INFINITY
   /** Whether the last command failed. */
   let failing = false
   /** When the last outage ended. */
@@ -44,14 +44,11 @@ export function createRedisStore({ connection }: RedisStoreOptions): SessionStor
   })
 
   return {
-    async create(id, { sealed, ttlMs, indexes, limit }) {
+    async create(id, { sealed, ttlMs, indexes: names }) {
       // Entries first: a session that is in no index would outlive a logout from outside, while an entry
       // without a session is harmless.
-      const counts = await enterIndexes(id, indexes, ttlMs)
-      await run((redis) => redis.bffCreate(recordKey(id), sealed, wholeMs(ttlMs), JSON.stringify(indexes)))
-      const isFull = limit && (counts[indexes.indexOf(limit.index)] ?? 0) > limit.max
-      // A session that could not be ended now is at the next login.
-      return isFull ? makeRoom(id, limit).catch(() => []) : []
+      await indexes.enter(id, names, ttlMs)
+      await run((redis) => redis.bffCreate(recordKey(id), sealed, wholeMs(ttlMs), JSON.stringify(names)))
     },
 
     async read(id) {
@@ -70,18 +67,22 @@ export function createRedisStore({ connection }: RedisStoreOptions): SessionStor
     async touch(id, ttlMs) {
       const stored = await run((redis) => redis.hget(recordKey(id), 'indexes'))
       if (stored === null) return
-      const indexes = JSON.parse(stored)
-      await enterIndexes(id, indexes, ttlMs)
+      const names = JSON.parse(stored)
+      await indexes.enter(id, names, ttlMs)
       const isAlive = await run((redis) => redis.pexpire(recordKey(id), wholeMs(ttlMs)))
       // It has ended meanwhile, and left them before it was entered again.
-      if (isAlive === 0) await leaveIndexes(id, indexes)
+      if (isAlive === 0) await indexes.leave(id, names)
     },
 
     destroy,
 
     async destroyBy(index) {
       // Entries that had no session stay until they lapse: one may belong to a session that is just being created.
-      return (await destroyAll(await idsIn(index))).length
+      return (await destroyAll(await indexes.ids(index))).length
+    },
+
+    async trim(index, max, newest) {
+      return destroyAll(await indexes.surplus(index, max, newest))
     },
 
     async lock(id, ttlMs) {
@@ -114,7 +115,12 @@ export function createRedisStore({ connection }: RedisStoreOptions): SessionStor
     claimLastsMs: async (name) => Math.max(0, await run((redis) => redis.pttl(claimKey(name)))),
 
     async ping() {
-      await run((redis) => redis.ping())
+      if (performance.now() - writtenAt < WRITE_TRIED_EVERY_MS) {
+        await run((redis) => redis.ping())
+        return
+      }
+      await run(writeAndRead)
+      writtenAt = performance.now()
     },
 
     async close() {
@@ -126,8 +132,8 @@ export function createRedisStore({ connection }: RedisStoreOptions): SessionStor
   async function destroy(id: string, onlyVersion?: number): Promise<SealedRecord | undefined> {
     const destroyed = await run((redis) => redis.bffDestroyBuffer(recordKey(id), id, onlyVersion ?? ''))
     if (!destroyed) return undefined
-    const [sealed, version, indexes] = destroyed
-    await leaveIndexes(id, JSON.parse(indexes.toString()))
+    const [sealed, version, names] = destroyed
+    await indexes.leave(id, JSON.parse(names.toString()))
     return { sealed, version }
   }
 
@@ -140,42 +146,6 @@ export function createRedisStore({ connection }: RedisStoreOptions): SessionStor
       destroyed.push(...batch.filter((_id, at) => records[at] !== undefined))
     }
     return destroyed
-  }
-
-  /** Ends the oldest sessions in an index in which there are too many since `newest` was created. */
-  async function makeRoom(
-    newest: string,
-    { index, max }: NonNullable<NewRecord['limit']>,
-  ): Promise<string[]> {
-    const ids = await idsIn(index)
-    const ages = await run((redis) =>
-      Promise.all(ids.map((id) => redis.hmget(recordKey(id), 'version', 'created'))),
-    )
-    // One that has an entry but no record is just being created, or gone. Earlier releases didn't note when.
-    const living = ids.flatMap((id, at) => {
-      const [version, created] = ages[at] ?? []
-      return version ? [{ id, created: Number(created ?? 0) }] : []
-    })
-    living.sort((a, b) => a.created - b.created || (a.id < b.id ? -1 : 1))
-    const oldest = living.slice(0, Math.max(0, living.length - max)).map(({ id }) => id)
-    return destroyAll(oldest.filter((id) => id !== newest))
-  }
-
-  async function idsIn(index: string): Promise<string[]> {
-    return run((redis) => redis.zrange(indexKey(index), 0, '-1'))
-  }
-
-  /** An entry lasts a little longer than its session, whose record is written a little later. */
-  async function enterIndexes(id: string, indexes: string[], ttlMs: number): Promise<number[]> {
-    const entryTtlMs = wholeMs(ttlMs + Math.min(ENTRY_OUTLIVES_RECORD_MS, ttlMs / 10))
-    return run((redis) =>
-      Promise.all(indexes.map((name) => redis.bffEnterIndex(indexKey(name), id, entryTtlMs))),
-    )
-  }
-
-  /** The session has ended, whatever becomes of its entries: its caller has tokens to revoke. They lapse by themselves. */
-  async function leaveIndexes(id: string, indexes: string[]): Promise<void> {
-    await Promise.allSettled(indexes.map((name) => run((redis) => redis.bffLeaveIndex(indexKey(name), id))))
   }
 
   /** A Redis that was frozen may yet give the lock to its caller, who has given up: what is sent behind undoes it. */
@@ -213,18 +183,12 @@ export function createRedisStore({ connection }: RedisStoreOptions): SessionStor
   }
 }
 
-// Braces are Redis Cluster's hash tag: all keys of one session live in one slot.
-const recordKey = (id: string) => `bff:{${id}}:record`
-const lockKeys = (id: string): [lock: string, failures: string] => [
-  `bff:{${id}}:lock`,
-  `bff:{${id}}:failures`,
-]
-const indexKey = (name: string) => `bff:index:${name}`
-const claimKey = (name: string) => `bff:claim:${name}`
-
-/** Redis takes whole milliseconds only, and 0 would delete. Nor may anybody be told to wait for no time at all. */
-function wholeMs(ms: number): number {
-  return Math.max(1, Math.ceil(ms))
+async function writeAndRead(redis: RedisClient): Promise<void> {
+  const keys = redis instanceof Cluster ? pingKeys : pingKeys.slice(0, 1)
+  const tries = keys.map((key) => Promise.all([redis.set(key, '1', 'PX', 60_000), redis.get(key)]))
+  await Promise.any(tries).catch(({ errors }: AggregateError) => {
+    throw errors[0]
+  })
 }
 
 /** ioredis hangs a command with its arguments on its errors: sealed records, lock owners, a password. */

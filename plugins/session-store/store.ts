@@ -6,11 +6,8 @@
  * is unknown, not undone: it may have got through.
  */
 export interface SessionStore {
-  /**
-   * Stores a new record with version 1 and enters it into its indexes, through which `destroyBy` finds it.
-   * @returns the sessions that `limit` has ended. Of two created at once, one may end the other, never both
-   */
-  create(id: string, record: NewRecord): Promise<string[]>
+  /** Stores a new record with version 1 and enters it into its indexes, through which others find it. */
+  create(id: string, record: NewRecord): Promise<void>
 
   /** The record as it is now, or nothing when it never was, has ended or has run out of time. */
   read(id: string): Promise<StoredRecord | undefined>
@@ -29,6 +26,13 @@ export interface SessionStore {
    * @returns the last sealed record, so that its newest refresh token can be revoked; nothing when there was none to end
    */
   destroy(id: string, onlyVersion?: number): Promise<SealedRecord | undefined>
+
+  /**
+   * Ends the oldest sessions in an index until it has no more than `max`.
+   * @param newest is never ended. Of two created at once, one may end the other, but not both each other
+   * @returns those that have ended
+   */
+  trim(index: string, max: number, newest: string): Promise<string[]>
 
   /** Ends every session in an index. @returns how many there were */
   destroyBy(index: string): Promise<number>
@@ -51,7 +55,7 @@ export interface SessionStore {
   /** How long the claim on `name` still lasts, in milliseconds: 0 when there is none. Claims nothing. */
   claimLastsMs(name: string): Promise<number>
 
-  /** Resolves when the store answers. */
+  /** Resolves when the store can be read and written. Whether it can be written is tried once a second. */
   ping(): Promise<void>
 
   close(): Promise<void>
@@ -63,8 +67,6 @@ export interface NewRecord {
   ttlMs: number
   /** Hashed names of what the session belongs to, such as its subject. An entry leaves with its session. */
   indexes: string[]
-  /** The most sessions that one of the indexes may have. The oldest end. Unset: any number. */
-  limit?: { index: string; max: number }
 }
 
 export interface SealedRecord {

@@ -11,6 +11,7 @@ import { logName } from '../../plugins/oidc-session/session-record.ts'
 import { type NewSession, type Session, sessionHash } from '../../plugins/oidc-session/sessions.ts'
 import { tokenSetFrom } from '../../plugins/oidc-session/token-set.ts'
 import { revokeRefreshToken } from './end-session.ts'
+import { limitSessions } from './limit-sessions.ts'
 import type { RouteOptions } from './options.ts'
 import { basePath, callbackUrl } from './paths.ts'
 import { rejectedLogin } from './rejected-login.ts'
@@ -86,6 +87,7 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
       user: logName(session.record),
       sessionHash: sessionHash(session),
     })
+    await limitSessions(app, request, session)
     await app.sessionEvents.begun(session, request)
     app.browserCookies.replaceByOthers(request, reply, transaction, reference)
     app.browserCookies.setSessionReference(request, reference)

@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict'
-import { create, HOUR, MINUTE, type PromiseOf, sealedAs } from './contract-support.ts'
+import type { SessionStore } from '../../plugins/session-store/store.ts'
+import {
+  assertHeard,
+  create,
+  HOUR,
+  MINUTE,
+  type PromiseOf,
+  sealedAs,
+  untilHeard,
+} from './contract-support.ts'
 
 export function endsSessions(promise: PromiseOf): void {
   promise(
@@ -67,9 +76,97 @@ export function endsSessions(promise: PromiseOf): void {
     },
   )
 
+  promise('an index forgets a session that was ended in any way', async (world) => {
+    const { store, other, id, advance } = world
+    const index = `${id}-subject`
+    await create(store, `${id}-out`, { indexes: [index] })
+    await create(store, `${id}-idle`, { indexes: [index], ttlMs: MINUTE })
+    await store.destroy(`${id}-out`)
+    await advance(2 * MINUTE)
+    // Under the same identifiers, so that an entry that had stayed would find them.
+    await create(other, `${id}-out`)
+    await create(other, `${id}-idle`)
+    assert.equal(await store.destroyBy(index), 0)
+  })
+
+  promise('a session that ended while it was touched leaves its index', async ({ store, other, id }) => {
+    await create(store, id, { indexes: [`${id}-subject`] })
+    await Promise.all([store.touch(id, 5 * HOUR), other.destroy(id), store.touch(id, 5 * HOUR)])
+    await create(other, id)
+    assert.equal(await store.destroyBy(`${id}-subject`), 0)
+  })
+
   promise('an index of more sessions than fit into one batch is ended whole', async ({ store, id }) => {
     const ids = Array.from({ length: 230 }, (_, i) => `${id}-${i}`)
     await Promise.all(ids.map((one) => create(store, one, { indexes: [`${id}-subject`] })))
     assert.equal(await store.destroyBy(`${id}-subject`), 230)
   })
+}
+
+export function limitsSessions(promise: PromiseOf): void {
+  promise(
+    'trimmed to a limit, an index keeps the youngest, and those that ended are named',
+    async (world) => {
+      const { store, other, id } = world
+      const index = `${id}-subject`
+      await create(store, `${id}-1`, { indexes: [`${id}-sid`, index], ttlMs: 3 * HOUR })
+      await create(other, `${id}-2`, { indexes: [index] })
+      await create(store, `${id}-3`, { indexes: [index] })
+      // Used last, and yet the oldest.
+      await store.touch(`${id}-1`, 5 * HOUR)
+      await create(other, `${id}-4`, { indexes: [index] })
+
+      assert.deepEqual(await store.trim(index, 4, `${id}-4`), [])
+      assert.deepEqual((await other.trim(index, 2, `${id}-4`)).sort(), [`${id}-1`, `${id}-2`])
+
+      assert.equal(await store.read(`${id}-1`), undefined)
+      assert.ok((await store.read(`${id}-3`)) && (await store.read(`${id}-4`)))
+      assert.equal(await store.destroyBy(`${id}-sid`), 0)
+      assert.equal(await store.destroyBy(index), 2)
+    },
+  )
+
+  promise('whoever waits hears of a session that was trimmed', async ({ store, other, id }) => {
+    await create(store, id, { indexes: [`${id}-subject`] })
+    await create(store, `${id}-new`, { indexes: [`${id}-subject`] })
+    await untilHeard(store, other, id)
+    await assertHeard(other, id, () => store.trim(`${id}-subject`, 1, `${id}-new`))
+  })
+
+  promise('sessions that ended or ran out of time do not count', async ({ store, id, advance }) => {
+    const indexes = [`${id}-subject`]
+    await create(store, `${id}-idle`, { indexes, ttlMs: MINUTE })
+    await create(store, `${id}-out`, { indexes })
+    await create(store, `${id}-1`, { indexes })
+    await advance(MINUTE)
+    await store.destroy(`${id}-out`)
+    await create(store, `${id}-2`, { indexes })
+    assert.deepEqual(await store.trim(`${id}-subject`, 2, `${id}-2`), [])
+    assert.equal(await store.destroyBy(`${id}-subject`), 2)
+  })
+
+  promise('of many begun at once, as many stay as may, and each that ended is named once', async (world) => {
+    const { store, other, id } = world
+    const ids = Array.from({ length: 20 }, (_, i) => `${id}-${i}`)
+    const named = await Promise.all(
+      ids.map((one, i) => createLimited(i % 2 ? store : other, one, `${id}-subject`, 3)),
+    )
+    const living = await Promise.all(ids.map((one) => store.read(one)))
+    assert.equal(living.filter((record) => record).length, 3)
+    assert.deepEqual(named.flat().sort(), ids.filter((_one, i) => !living[i]).sort())
+  })
+
+  promise('of two begun at once, one stays even if only one may', async ({ store, other, id }) => {
+    for (let round = 0; round < 20; round++) {
+      const ids = [`${id}-${round}-a`, `${id}-${round}-b`]
+      await Promise.all(ids.map((one, i) => createLimited(i % 2 ? store : other, one, `${id}-${round}`, 1)))
+      const living = await Promise.all(ids.map((one) => store.read(one)))
+      assert.equal(living.filter((record) => record).length, 1, `round ${round}`)
+    }
+  })
+}
+
+async function createLimited(store: SessionStore, id: string, index: string, max: number): Promise<string[]> {
+  await create(store, id, { indexes: [index] })
+  return store.trim(index, max, id)
 }

@@ -27,7 +27,7 @@ export function create(
   store: SessionStore,
   id: string,
   { sealed = sealedAs('sealed'), ttlMs = HOUR, ...others }: Partial<NewRecord> = {},
-): Promise<string[]> {
+): Promise<void> {
   return store.create(id, { sealed, ttlMs, indexes: [], ...others })
 }
 

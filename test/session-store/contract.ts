@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { tellsOfChanges } from './contract-changes.ts'
-import { endsSessions } from './contract-endings.ts'
+import { endsSessions, limitsSessions } from './contract-endings.ts'
 import { locksSessions, takesClaims } from './contract-locks.ts'
 import { comparesAndSets, keepsRecords } from './contract-records.ts'
 import type { PromiseOf, SetUpStore } from './contract-support.ts'
@@ -18,6 +18,7 @@ export function storeContract(name: string, setUp: SetUpStore): void {
   describe(`${name}: records`, () => keepsRecords(promise))
   describe(`${name}: replacing`, () => comparesAndSets(promise))
   describe(`${name}: ending`, () => endsSessions(promise))
+  describe(`${name}: limits`, () => limitsSessions(promise))
   describe(`${name}: locks`, () => locksSessions(promise))
   describe(`${name}: claims`, () => takesClaims(promise))
   describe(`${name}: changes`, () => tellsOfChanges(promise))

@@ -28,12 +28,25 @@ test('each operation is reported once, with how long it took', async () => {
   await store.claimLastsMs('name')
   await store.destroy('a')
   await store.destroyBy('i')
+  await store.trim('i', 1, 'a')
   await store.ping()
   await store.close()
 
   assert.deepEqual(
     reports.map(([operation]) => operation),
-    ['create', 'read', 'replace', 'touch', 'lock', 'claim', 'claimLastsMs', 'destroy', 'destroyBy', 'ping'],
+    [
+      'create',
+      'read',
+      'replace',
+      'touch',
+      'lock',
+      'claim',
+      'claimLastsMs',
+      'destroy',
+      'destroyBy',
+      'trim',
+      'ping',
+    ],
   )
   assert.ok(reports.every(([, outcome]) => outcome === 'ok'))
   assert.ok(reports.every(([, , durationMs]) => durationMs >= 0 && durationMs < 10_000))

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { createExpiringMap } from '../../plugins/session-store/expiring-map.ts'
 import { createMemoryStore } from '../../plugins/session-store/memory.ts'
 import { createFakeClock } from '../support/fake-clock.ts'
 import { storeContract } from './contract.ts'
@@ -54,4 +55,38 @@ test('whoever sleeps for as long as a lock is held finds it free', async () => {
   assert.ok(held.outcome === 'held')
   await clock.advance(held.lapsesInMs)
   assert.equal((await store.lock('a', 100)).outcome, 'acquired')
+})
+
+test('a session that makes room is told, one that had run out of time or was ended is not', async () => {
+  const clock = createFakeClock()
+  let evicted = 0
+  const store = createMemoryStore({ clock, maxSessions: 2, onEvicted: () => evicted++ })
+  const record = { sealed: sealedAs('sealed'), ttlMs: 1_000, indexes: [] }
+  await store.create('a', record)
+  await store.create('b', { ...record, ttlMs: 5_000 })
+  await store.destroy('a')
+  await store.create('c', record)
+  await store.create('b', record)
+  await clock.advance(2_000)
+  await store.create('d', { ...record, ttlMs: 5_000 })
+  await store.create('e', { ...record, ttlMs: 5_000 })
+  assert.equal(evicted, 0)
+  await store.create('f', record)
+  assert.equal(evicted, 1)
+  assert.equal(await store.read('d'), undefined)
+})
+
+test('what has run out of time is thrown out a minute later, though nobody asks for it', async () => {
+  const clock = createFakeClock()
+  const gone: unknown[] = []
+  const map = createExpiringMap<string>({ clock, maxEntries: 10, onGone: (...args) => gone.push(args) })
+  map.set('a', 'lapsed', 1_000)
+  map.set('b', 'lives', 600_000)
+  await clock.advance(59_999)
+  map.set('c', 'lives', 600_000)
+  assert.deepEqual(gone, [])
+  await clock.advance(1)
+  map.set('d', 'lives', 600_000)
+  assert.deepEqual(gone, [['lapsed', 'a', false]])
+  assert.equal(map.get('b'), 'lives')
 })

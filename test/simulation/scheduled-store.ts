@@ -70,9 +70,8 @@ export function watchedStore(
     ...store,
 
     async create(id, record) {
-      const evicted = await store.create(id, record)
+      await store.create(id, record)
       noteStored(id, { sealed: record.sealed, version: 1 })
-      return evicted
     },
 
     async replace(id, sealed, derivedFrom) {

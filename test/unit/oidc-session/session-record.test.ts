@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { displayName, recordAfter, type SessionRecord } from '../../../plugins/oidc-session/session-record.ts'
+import {
+  displayName,
+  recordAfter,
+  type SessionRecord,
+  sessionRecord,
+} from '../../../plugins/oidc-session/session-record.ts'
 import { tokenTarget } from '../../../plugins/oidc-session/token-target.ts'
 
 function nameWith(claims: Record<string, unknown>): string {
@@ -43,4 +48,51 @@ test('tokens for single APIs are forgotten an hour after their expiry, so that a
   assert.deepEqual(names(later), ['token for a', 'token for of unknown lifetime', 'token for b'])
   const atLast = after(later, 'b', 60_000 + 3_600_000, 60_000)
   assert.deepEqual(names(atLast), ['token for of unknown lifetime', 'token for b'])
+})
+
+const whole = {
+  issuer: 'https://issuer.test',
+  subject: 'the-sub',
+  sid: 'the-sid',
+  claims: {},
+  sessionState: 'state',
+  createdAt: 0,
+  tokenSet: {
+    accessToken: 'own',
+    tokenType: 'Bearer',
+    obtainedAt: 0,
+    expiresAt: 1,
+    scope: 'openid',
+    refreshToken: 'refresh',
+    idToken: 'id',
+  },
+  renewals: 0,
+  renewedAt: 0,
+  apiTokens: { api: { accessToken: 'its', tokenType: 'Bearer', obtainedAt: 0, renewals: 1, renewedAt: 0 } },
+}
+
+test('what was kept is a record only if it has all that one has, in the right types', () => {
+  assert.equal(sessionRecord(whole), whole)
+  const { sessionState, renewedAt, apiTokens, ...least } = whole
+  const { accessToken, tokenType, obtainedAt } = whole.tokenSet
+  assert.ok(sessionRecord({ ...least, tokenSet: { accessToken, tokenType, obtainedAt } }))
+
+  for (const value of [undefined, null, 'text', 1, [], {}, [whole]])
+    assert.equal(sessionRecord(value), undefined)
+  for (const name of Object.keys(least))
+    assert.equal(sessionRecord({ ...whole, [name]: undefined }), undefined, name)
+  for (const name of Object.keys(whole))
+    assert.equal(sessionRecord({ ...whole, [name]: [] }), undefined, name)
+  for (const name of Object.keys(whole.tokenSet)) {
+    assert.equal(sessionRecord({ ...whole, tokenSet: { ...whole.tokenSet, [name]: null } }), undefined, name)
+  }
+  const { renewals, ...uncounted } = whole.apiTokens.api
+  assert.equal(sessionRecord({ ...whole, apiTokens: { api: uncounted } }), undefined)
+})
+
+test('fields of a newer gateway outlive a renewal by an older one', () => {
+  const record = sessionRecord({ ...whole, deviceKey: { kty: 'EC' } }) ?? assert.fail()
+  const granted = { accessToken: 'new', tokenType: 'Bearer' }
+  const renewed = recordAfter(record, granted, { requestedAt: 1, now: 1 })
+  assert.deepEqual({ ...renewed }['deviceKey' as keyof SessionRecord], { kty: 'EC' })
 })

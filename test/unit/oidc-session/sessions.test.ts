@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { hash } from 'node:crypto'
 import { test } from 'node:test'
+import { formatOf, seal } from '../../../plugins/oidc-session/sealing.ts'
 import {
   createSessions,
   readReference,
@@ -182,4 +184,53 @@ test('the content of a cookie is a reference only when both parts are', () => {
     assert.equal(readReference({ id: wrong, key: token }), undefined)
     assert.equal(readReference({ id: token, key: wrong }), undefined)
   }
+})
+
+test('a session that an earlier release began stays readable for it, and is renewed and ended all the same', async () => {
+  const { store, sessions, clock } = start()
+  const reference = { id: 'a'.repeat(43), key: `${'b'.repeat(42)}A` }
+  const id = hash('sha256', reference.id, 'base64url')
+  const key = Buffer.from(reference.key, 'base64url')
+  const record = { ...alice, createdAt: clock.now(), renewals: 0 }
+  const sealed = seal(record, { key, id, version: 1 }, 1)
+  await store.create(id, { sealed, ttlMs: 30 * minute, indexes: [] })
+
+  const session = (await sessions.open(reference)) ?? assert.fail()
+  const stored = await sessions.renewal(session, renewedRecord(session, newer, clock.now()))()
+
+  assert.equal(stored.outcome, 'stored')
+  assert.equal(formatOf((await store.read(id))?.sealed ?? assert.fail()), 1)
+  assert.equal((await sessions.open(reference))?.record.tokenSet.accessToken, 'second')
+  assert.equal((await sessions.end(session))?.tokenSet.accessToken, 'second')
+})
+
+test('what opens but is no record is no session', async () => {
+  const { store, sessions } = start()
+  const reference = { id: 'a'.repeat(43), key: `${'b'.repeat(42)}A` }
+  const id = hash('sha256', reference.id, 'base64url')
+  const sealedFor = { key: Buffer.from(reference.key, 'base64url'), id, version: 1 }
+  await store.create(id, { sealed: seal({ of: 'another kind' }, sealedFor), ttlMs: minute, indexes: [] })
+  assert.equal(await sessions.open(reference), undefined)
+})
+
+test('an open session keeps no larger buffer alive than its key', async () => {
+  const { sessions } = start()
+  const { reference } = await sessions.begin(alice)
+  for (let times = 0; times < 2; times++) {
+    assert.equal((await sessions.open(reference))?.key.buffer.byteLength, 32)
+  }
+})
+
+test('a user has no more sessions than the limit, over all devices, and of each that ended its hash is known', async () => {
+  const { clock, store, ...options } = { ...start(), clientId, idleTimeoutMs: minute, lifetimeMs: minute }
+  const sessions = createSessions({ ...options, store, clock, maxPerUser: 2 })
+  const first = await sessions.begin(alice)
+  const second = await sessions.begin({ ...alice, sid: 'sid-2' })
+  await sessions.begin({ ...alice, subject: 'bob' })
+  assert.deepEqual(await sessions.limit(second.session), [])
+  const third = await sessions.begin({ ...alice, sid: 'sid-3' })
+  assert.deepEqual((await sessions.limit(third.session)).map(sessionHash), [sessionHash(first.session)])
+  assert.deepEqual(await sessions.limit(third.session), [])
+  assert.equal(await sessions.open(first.reference), undefined)
+  assert.ok(await sessions.open(third.reference))
 })

@@ -1,0 +1,58 @@
+import type { RedisClient } from './redis-client.ts'
+import { indexKey, recordKey, wholeMs } from './redis-keys.ts'
+
+/** Which sessions belong together. On a Cluster, indexes and records live apart: no script can see both. */
+export interface RedisIndexes {
+  /** Enters a session, or gives its entries more time. */
+  enter(id: string, names: string[], ttlMs: number): Promise<void>
+  /** Never fails: entries that stay lapse by themselves. */
+  leave(id: string, names: string[]): Promise<void>
+  ids(name: string): Promise<string[]>
+  /** The oldest sessions of those that are too many since `newest` was created. */
+  surplus(name: string, max: number, newest: string): Promise<string[]>
+}
+
+/** An entry lasts a little longer than its session, whose record is written a little later. */
+const ENTRY_OUTLIVES_RECORD_MS = 60_000
+
+export function createRedisIndexes(
+  run: <T>(command: (redis: RedisClient) => Promise<T>) => Promise<T>,
+): RedisIndexes {
+  return {
+    async enter(id, names, ttlMs) {
+      const entryTtlMs = wholeMs(ttlMs + Math.min(ENTRY_OUTLIVES_RECORD_MS, ttlMs / 10))
+      await run((redis) =>
+        Promise.all(names.map((name) => redis.bffEnterIndex(indexKey(name), id, entryTtlMs))),
+      )
+    },
+
+    async leave(id, names) {
+      await Promise.allSettled(names.map((name) => run((redis) => redis.bffLeaveIndex(indexKey(name), id))))
+    },
+
+    ids,
+
+    async surplus(name, max, newest) {
+      const all = await ids(name)
+      if (all.length <= max) return []
+      const records = await run((redis) =>
+        Promise.all(all.map((id) => redis.hmget(recordKey(id), 'version', 'created'))),
+      )
+      const living = all.flatMap((id, at) => {
+        const [version, created] = records[at] ?? []
+        // An entry without a record: its session is just being created, or has ended.
+        if (!version) return []
+        // Earlier releases didn't note it.
+        return [{ id, created: Number(created ?? 0) }]
+      })
+      living.sort((a, b) => a.created - b.created || (a.id < b.id ? -1 : 1))
+      const oldest = living.slice(0, Math.max(0, living.length - max)).map(({ id }) => id)
+      // Of two created at once, the other's creation ends this one if it is the older.
+      return oldest.filter((id) => id !== newest)
+    },
+  }
+
+  async function ids(name: string): Promise<string[]> {
+    return run((redis) => redis.zrange(indexKey(name), 0, '-1'))
+  }
+}

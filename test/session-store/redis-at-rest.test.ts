@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict'
+import { randomBytes, randomUUID } from 'node:crypto'
+import { type TestContext, test } from 'node:test'
+import { systemClock } from '../../plugins/clock.ts'
+import { createSessions, type NewSession } from '../../plugins/oidc-session/sessions.ts'
+import { connectRedis } from '../../plugins/session-store/redis-connection.ts'
+import { parseRedisUrl } from '../../plugins/session-store/redis-url.ts'
+import { StoreUnavailableError } from '../../plugins/session-store/store.ts'
+import { startRedis } from '../support/redis.ts'
+import { acquire, create, HOUR, MINUTE } from './contract-support.ts'
+import { openStore } from './redis-support.ts'
+
+const bound = 2_500
+
+test(`a session with two JWTs of 1.2 KB takes at most ${bound} bytes of Redis, all keys counted`, async (t) => {
+  const { client, store } = await setUp(t)
+  const sessions = createSessions({
+    store,
+    clock: systemClock,
+    clientId: 'web-frontend',
+    idleTimeoutMs: 8 * HOUR,
+    lifetimeMs: 7 * 24 * HOUR,
+    maxPerUser: 100,
+  })
+  for (const refreshToken of [randomBytes(32).toString('base64url'), jwtRefreshToken()]) {
+    await client.flushall()
+    const login = realisticLogin(refreshToken)
+    await sessions.begin(login)
+
+    const sizes = new Map<string, number>()
+    for (const key of await client.keys('*')) sizes.set(key, Number(await client.memory('USAGE', key)))
+    const total = [...sizes.values()].reduce((sum, size) => sum + size, 0)
+    assert.equal(sizes.size, 3)
+    t.diagnostic(`refresh token of ${refreshToken.length} characters: ${total} bytes`)
+    assert.ok(total <= bound, `${total} bytes: ${JSON.stringify([...sizes])}`)
+  }
+})
+
+test('an index lapses with its last session', async (t) => {
+  const { client, store } = await setUp(t)
+  const ttlMinutes = async () => Math.ceil((await client.pttl('bff:index:subject')) / MINUTE)
+  await create(store, 'a', { indexes: ['subject'], ttlMs: HOUR })
+  assert.equal(await ttlMinutes(), 61)
+  await create(store, 'b', { indexes: ['subject'], ttlMs: 5 * HOUR })
+  assert.equal(await ttlMinutes(), 301)
+  await store.destroy('b')
+  assert.equal(await ttlMinutes(), 61)
+  await store.touch('a', 2 * HOUR)
+  assert.equal(await ttlMinutes(), 121)
+  await store.destroy('a')
+  assert.deepEqual(await client.keys('*'), [])
+})
+
+test('a session is in its indexes before its record is stored, so that no logout from outside misses it', async (t) => {
+  const { redis, client } = await setUp(t)
+  await client.acl('SETUSER', 'gateway', 'on', '>secret', '~bff:index:*', '&*', '+@all')
+  const store = openStore(redis.url.replace('//', '//gateway:secret@'))
+  t.after(() => store.close())
+
+  await assert.rejects(create(store, 'a', { indexes: ['subject', 'sid'] }), StoreUnavailableError)
+
+  for (const index of ['subject', 'sid']) {
+    assert.deepEqual(await client.zrange(`bff:index:${index}`, 0, '-1'), ['a'])
+  }
+  assert.equal(await client.exists('bff:{a}:record'), 0)
+})
+
+test('a lock that its owner asks for twice is its own, as a Cluster client may send a command twice', async (t) => {
+  const { client } = await setUp(t)
+  const keys = ['bff:{a}:lock', 'bff:{a}:failures'] as const
+  assert.deepEqual(await client.bffLock(...keys, 'me', HOUR), ['acquired', 0])
+  assert.deepEqual(await client.bffLock(...keys, 'me', HOUR), ['acquired', 0])
+  assert.equal((await client.bffLock(...keys, 'another', HOUR))[0], 'held')
+  await client.bffRelease(...keys, 'a', 'me')
+  assert.deepEqual(await client.bffLock(...keys, 'another', HOUR), ['acquired', 0])
+})
+
+for (const [trouble, setting, value] of [
+  ['that lacks its replicas', 'min-replicas-to-write', '1'],
+  ['that is full', 'maxmemory', '1'],
+] as const) {
+  test(`a Redis ${trouble} is not ready, until it takes writes again`, async (t) => {
+    const { client, store } = await setUp(t)
+    const isReady = () =>
+      store.ping().then(
+        () => true,
+        () => false,
+      )
+    assert.equal(await isReady(), true)
+    await client.config('SET', setting, value)
+    // Whether it can be written is tried once a second.
+    while (await isReady());
+    assert.equal(await isReady(), false)
+    await client.config('SET', setting, '0')
+    assert.equal(await isReady(), true)
+  })
+}
+
+test('everything that a store keeps has a time to live', async (t) => {
+  const { client, store } = await setUp(t)
+  await create(store, 'a', { indexes: ['subject', 'sid'] })
+  await create(store, 'b', { indexes: ['subject', 'sid'] })
+  await store.trim('subject', 1, 'b')
+  await store.touch('b', 2 * HOUR)
+  await acquire(store, 'b')
+  await (await acquire(store, 'c')).backOff(MINUTE)
+  await store.claim('name', MINUTE)
+  await store.ping()
+  const keys = await client.keys('*')
+  assert.equal(keys.length, 8, keys.join())
+  for (const key of keys) assert.ok((await client.pttl(key)) > 0, key)
+})
+
+async function setUp(t: TestContext) {
+  const redis = await startRedis()
+  const store = openStore(redis.url)
+  const connection = connectRedis(parseRedisUrl(redis.url))
+  t.after(async () => {
+    await Promise.all([store.close(), connection.close()])
+    await redis.close()
+  })
+  await connection.ready()
+  return { redis, store, client: connection.client }
+}
+
+/** As Keycloak gives it to a customer of a shop. */
+function realisticLogin(refreshToken: string): NewSession {
+  const [subject, sid] = [randomUUID(), randomUUID()]
+  const issuer = 'https://login.example.com/realms/customers'
+  const now = Math.floor(Date.now() / 1000)
+  const profile = {
+    email_verified: true,
+    name: 'Alice Example-Lovelace',
+    preferred_username: 'alice.example',
+    given_name: 'Alice',
+    family_name: 'Example-Lovelace',
+    email: 'alice.example@customers.example.com',
+  }
+  const common = {
+    exp: now + 300,
+    iat: now,
+    auth_time: now,
+    iss: issuer,
+    sub: subject,
+    azp: 'web-frontend',
+    sid,
+  }
+  const accessToken = jwt({
+    ...common,
+    jti: randomUUID(),
+    aud: ['account', 'orders-api'],
+    typ: 'Bearer',
+    acr: '1',
+    realm_access: { roles: ['offline_access', 'uma_authorization', 'customer'] },
+    'allowed-origins': ['https://shop.example.com'],
+    scope: 'openid profile email',
+    name: profile.name,
+    preferred_username: profile.preferred_username,
+    email: profile.email,
+  })
+  const idToken = jwt({
+    ...common,
+    ...profile,
+    jti: randomUUID(),
+    aud: 'web-frontend',
+    typ: 'ID',
+    nonce: randomBytes(32).toString('base64url'),
+    at_hash: randomBytes(16).toString('base64url'),
+  })
+  for (const token of [accessToken, idToken]) assert.ok(token.length >= 1_200, `${token.length}`)
+  const obtainedAt = Date.now()
+  return {
+    issuer,
+    subject,
+    sid,
+    claims: { sub: subject, sid, acr: '1', auth_time: now, typ: 'ID', ...profile },
+    sessionState: `${randomBytes(32).toString('base64url')}.${randomUUID()}`,
+    tokenSet: {
+      accessToken,
+      idToken,
+      refreshToken,
+      tokenType: 'bearer',
+      obtainedAt,
+      expiresAt: obtainedAt + 300_000,
+      scope: 'openid profile email',
+    },
+  }
+}
+
+function jwtRefreshToken(): string {
+  return jwt({ jti: randomUUID(), typ: 'Refresh', sub: randomUUID(), sid: randomUUID() }, 64)
+}
+
+/** Its signature is as long and as random as that of RS256. */
+function jwt(payload: object, signatureBytes = 256): string {
+  const kid = randomBytes(32).toString('base64url')
+  const parts = [{ alg: 'RS256', typ: 'JWT', kid }, payload].map((part) => Buffer.from(JSON.stringify(part)))
+  return [...parts, randomBytes(signatureBytes)].map((part) => part.toString('base64url')).join('.')
+}
