@@ -103,8 +103,9 @@ async function guarded(app: FastifyInstance, options: RouteOptions, extras: AppE
     app.register(upstreamProxy, {
       upstream,
       csrfHeader,
+      publicUrl,
       basePath: basePath(publicUrl),
-      sessionCookie: options.cookie.name,
+      sessionCookies: sessionCookies(options),
     })
   }
   if (extras.localRoutes) app.register(extras.localRoutes)
@@ -127,7 +128,12 @@ async function frontendPages(app: FastifyInstance, options: GatewayOptions): Pro
     })
   }
   if (frontendUrl !== undefined) {
-    const own = { publicUrl, basePath: basePath(publicUrl), csrfHeader, sessionCookie: options.cookie.name }
+    const own = {
+      publicUrl,
+      basePath: basePath(publicUrl),
+      csrfHeader,
+      sessionCookies: sessionCookies(options),
+    }
     app.register(devServer, { frontendUrl, ...own })
   }
 }
@@ -166,8 +172,13 @@ export async function mounted(
   app.decorate('bff', inner.bff)
 }
 
-function sessionCookieOptions({ cookie, session, publicUrl }: GatewayOptions) {
-  return { ...cookie, ...session, secure: publicUrl.protocol === 'https:' }
+/** Of all frontends in this process: one's upstream is no reader of another's sessions. */
+function sessionCookies({ cookie: { name, others = [] } }: GatewayOptions): string[] {
+  return [name, ...others]
+}
+
+function sessionCookieOptions({ cookie: { name, sameSite }, session, publicUrl }: GatewayOptions) {
+  return { name, sameSite, ...session, secure: publicUrl.protocol === 'https:' }
 }
 
 export function loginUrlOf({ publicUrl }: GatewayOptions): string {

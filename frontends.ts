@@ -42,7 +42,7 @@ export function buildFrontends(
     const frontendScope = async (scope: FastifyInstance) => {
       await scope.register(forHost, { host: options.publicUrl.hostname })
       scope.decorate('metrics', app.metrics.of(options.publicUrl.origin + basePath(options.publicUrl)))
-      await mounted(scope, withOwnKeys(options), extras)
+      await mounted(scope, withOwnKeys(options, all), extras)
       gateways.push(scope.bff)
       if (!servesFrontend(options)) scope.register(nothingElse)
     }

@@ -135,7 +135,7 @@ export interface BffUpstreamConfiguration {
   requestHeaders?: string[]
   /** Names of the browser's cookies that reach the API; never our own. Default: none. */
   requestCookies?: string[]
-  /** Names of the headers of an answer that reach the browser. Default: all. */
+  /** Names of headers of an answer that reach the browser besides the usual ones (docs/upstreams.md). Default: none. */
   responseHeaders?: string[]
   /** Names of upstream cookies passed on to the browser. Default: none. */
   responseCookies?: string[]

@@ -1,4 +1,5 @@
 import { basePath } from '../../routes/bff/paths.ts'
+import { isOwnCookie } from '../upstream-proxy/cookies.ts'
 import { type ConfigFile, readOptionTree } from './config-file.ts'
 import type { GatewayOptions } from './options.ts'
 import { serverSettings } from './server-settings.ts'
@@ -58,6 +59,23 @@ function frontendFile(entry: unknown, name: string, common: ConfigFile): Fronten
 
 /** Rules between frontends: each must be told from the others, by the gateway and by browsers. */
 export function frontendFaults(all: GatewayOptions[], path: string): string[] {
+  return [...faultsOfPairs(all, path), ...foreignCookies(all, path)]
+}
+
+/** No upstream of one frontend gets or sets a session or login cookie of another. */
+function foreignCookies(all: GatewayOptions[], path: string): string[] {
+  return all.flatMap(({ upstreams }, index) =>
+    upstreams.flatMap(({ prefix, requestCookies, responseCookies }) =>
+      [...new Set([...requestCookies, ...responseCookies])].flatMap((name) => {
+        const owner = all.findIndex(({ cookie }, other) => other !== index && isOwnCookie(name, cookie.name))
+        if (owner < 0) return []
+        return `The upstream at ${prefix} of frontends[${index}] in ${path} names the cookie ${name}, which belongs to the gateway at frontends[${owner}] and passes neither way: remove it, or choose another cookie.name there`
+      }),
+    ),
+  )
+}
+
+function faultsOfPairs(all: GatewayOptions[], path: string): string[] {
   return all.flatMap((one, index) =>
     all.slice(0, index).flatMap((other, before) => {
       const [names, place] = [`frontends[${index}]`, `in ${path}`]

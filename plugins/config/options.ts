@@ -82,6 +82,8 @@ export interface SessionOptions {
 export interface CookieOptions {
   name: string
   sameSite: 'strict' | 'lax' | 'none'
+  /** Names that other frontends of this process have for theirs. */
+  others?: string[]
 }
 
 /**
@@ -133,7 +135,7 @@ export interface UpstreamOptions {
   requestHeaders?: string[]
   /** Names of the browser's cookies passed on to the upstream. */
   requestCookies: string[]
-  /** Names of the answer's headers that are passed on, lower case. Unset: all that may be. */
+  /** Names of the answer's headers that are passed on besides those that always are, lower case. */
   responseHeaders?: string[]
   /** Names of upstream cookies passed on to the browser. */
   responseCookies: string[]

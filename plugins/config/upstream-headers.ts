@@ -1,5 +1,5 @@
 import { isOurs } from '../upstream-proxy/request-headers.ts'
-import { isUpstreamsOwn } from '../upstream-proxy/response-headers.ts'
+import { isUpstreamsOwn } from '../upstream-proxy/response-allow-list.ts'
 import { headerName, type Parser } from './parsers.ts'
 
 /** A request header that an upstream may get. Lower case. */
@@ -10,10 +10,14 @@ export const requestHeader: Parser<string> = (text) => {
   return name
 }
 
-/** A header of an answer that the browser may get. Lower case. */
+/** A header of an answer that the browser gets besides those that it gets anyway. Lower case. */
 export const responseHeader: Parser<string> = (text) => {
   const name = headerName(text)
   if (name === 'set-cookie') throw new TypeError('is given cookie by cookie: name them in responseCookies')
-  if (isUpstreamsOwn(name)) throw new TypeError('never reaches a browser: remove it')
+  if (isUpstreamsOwn(name)) {
+    throw new TypeError(
+      "never reaches a browser, since it speaks for the whole origin or to proxies, or is the gateway's own: remove it",
+    )
+  }
   return name
 }

@@ -13,8 +13,8 @@ export interface DevServerOptions {
   basePath: string
   /** Lower case. */
   csrfHeader: string
-  /** Name of the gateway's own cookie. */
-  sessionCookie: string
+  /** Names of the session cookies of all frontends in this process. */
+  sessionCookies: string[]
 }
 
 /** No OPTIONS: a preflight is for the gateway's own endpoints, where CORS is granted. */
@@ -24,7 +24,8 @@ const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']
  * Everything that is not the gateway's own comes from the frontend's development server, hot reload included. It gets
  * no token and no cookie, and says itself which security headers its pages can live with.
  */
-const devServer: FastifyPluginAsync<DevServerOptions> = async (app, { frontendUrl, publicUrl, ...rest }) => {
+const devServer: FastifyPluginAsync<DevServerOptions> = async (app, options) => {
+  const { frontendUrl, publicUrl, ...rest } = options
   app.addHook('onRequest', async ({ headers, host, raw }) => {
     if (!isOwnHost(host, publicUrl)) {
       throw new GatewayError('BFF_CSRF_REJECTED', {
@@ -43,6 +44,8 @@ const devServer: FastifyPluginAsync<DevServerOptions> = async (app, { frontendUr
     // Everything: a prefix would end in a slash too many.
     upstream: { ...upstreamDefaults(), prefix: '', target: frontendUrl, token: 'none' },
     methods,
+    publicUrl,
+    allHeaders: true,
     ...rest,
   })
 }

@@ -50,6 +50,11 @@ const catalogue = {
     error: 'Request timeout',
     details: 'The request did not arrive in time',
   },
+  BFF_WRONG_HOST: {
+    statusCode: 421,
+    error: 'Wrong host',
+    details: 'The request names another host than that of the public URL',
+  },
   BFF_URL_TOO_LONG: { statusCode: 414, error: 'URL too long', details: 'The URL of the request is too long' },
   BFF_RATE_LIMITED: {
     statusCode: 429,

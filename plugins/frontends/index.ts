@@ -24,10 +24,15 @@ export const nothingElse: FastifyPluginAsync = async (app) => {
   app.route({ method, url: '/*', handler })
 }
 
-/** With keys that no other frontend has, so that what is sealed for one opens at no other. */
-export function withOwnKeys(options: GatewayOptions): GatewayOptions {
+/** With keys that no other frontend has, so that what is sealed for one opens at no other, and the names of all cookies. */
+export function withOwnKeys(options: GatewayOptions, all: GatewayOptions[]): GatewayOptions {
   const [first, ...others] = options.session.keys
   const purpose = `frontend ${options.publicUrl.href}`
   const [own, ...older] = deriveKeys([first, ...others], purpose)
-  return own ? { ...options, session: { ...options.session, keys: [own, ...older] } } : options
+  const cookie = { ...options.cookie, others: all.map(({ cookie: { name } }) => name) }
+  return {
+    ...options,
+    cookie,
+    session: own ? { ...options.session, keys: [own, ...older] } : options.session,
+  }
 }

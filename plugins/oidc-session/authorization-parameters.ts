@@ -23,6 +23,11 @@ export function authorizationParameters(query: Record<string, unknown>): URLSear
   return valid
 }
 
+/** Whether a login takes this value for one of its parameters. */
+export function isAuthorizationParameter(name: string, value: string): boolean {
+  return Object.hasOwn(parameters, name) && parameters[name as keyof typeof parameters](value)
+}
+
 /** `none` stands alone. @see https://openid.net/specs/openid-connect-prompt-create-1_0.html for `create` */
 function isPrompt(value: string): boolean {
   const prompts = value.split(' ')

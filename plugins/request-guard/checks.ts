@@ -1,11 +1,14 @@
 import type { GatewayOptions } from '../config/options.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import { isForeign, isWebSocketUpgrade, type MaybeUpgrade } from './origin.ts'
+import { namesPublicHost } from './own-host.ts'
 
 export type RequestGuardOptions = Pick<GatewayOptions, 'csrfHeader' | 'publicUrl' | 'corsOrigins'>
 
-/** Checks that a request comes from the frontend. @throws GatewayError BFF_CSRF_REJECTED */
+/** Checks that a request comes from the frontend. @throws GatewayError BFF_CSRF_REJECTED, BFF_WRONG_HOST */
 export interface RequestChecks {
+  /** By the host that it names, as far as trusted proxies can tell: what no cookie guards, a foreign page could read. */
+  host(host: string): void
   /** By what the browser says of the page that sent it. */
   origin(request: MaybeUpgrade): void
   /** By a header that a page elsewhere can't set without a CORS preflight, which it doesn't get. */
@@ -15,6 +18,9 @@ export interface RequestChecks {
 export function requestChecks({ csrfHeader, publicUrl, corsOrigins }: RequestGuardOptions): RequestChecks {
   const others = new Set(corsOrigins)
   return {
+    host(host) {
+      if (!namesPublicHost(host, publicUrl)) throw new GatewayError('BFF_WRONG_HOST')
+    },
     origin(request) {
       const { headers } = request
       const secFetchSite = headers['sec-fetch-site']

@@ -7,6 +7,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** False: the CSRF header isn't demanded here, as for what a browser loads by itself. Foreign origins are refused. */
     csrf?: boolean
+    /** True: no session is needed here, so only requests that name the public URL's host are let through. */
+    ownHost?: boolean
   }
 }
 
@@ -19,7 +21,10 @@ export default fp<RequestGuardOptions>(
     const { corsOrigins } = options
     const checks = requestChecks(options)
 
-    app.addHook('onRequest', async ({ raw }) => checks.origin(raw))
+    app.addHook('onRequest', async (request) => {
+      if (request.routeOptions.config?.ownHost) checks.host(request.host)
+      checks.origin(request.raw)
+    })
     // Between the two: a preflight comes without the header, and asks whether it may be set. An application that
     // answers preflights itself has done so by now.
     if (corsOrigins.length > 0 && !app.hasPlugin('@fastify/cors')) {

@@ -29,6 +29,6 @@ export function sendTrailers(
   })
 }
 
-export function isEventStream({ headers }: UpstreamAnswer): boolean {
-  return String(headers['content-type']).startsWith('text/event-stream')
+export function isEventStream({ headers }: Pick<UpstreamAnswer, 'headers'>): boolean {
+  return /^\s*text\/event-stream\s*(;|,|$)/i.test(String(headers['content-type']))
 }

@@ -1,11 +1,10 @@
-import { roundsCookieName } from '../login-gate/login-rounds.ts'
 import { cookiePairs, nameOf } from '../session-cookie/cookie-pairs.ts'
 
 export interface CookieRules {
   /** Names that may pass. */
   names: readonly string[]
-  /** Name of the gateway's own cookie, with which its others begin. */
-  sessionCookie: string
+  /** Names of the session cookies of all frontends in the process, with which their other cookies begin. */
+  sessionCookies: readonly string[]
 }
 
 /** What of a `Cookie` header passes to the upstream, if anything. */
@@ -21,13 +20,21 @@ export function passedCookies(header: string | undefined, rules: CookieRules): s
  *
  * @param cookie begins with its name, as in `Cookie` and `Set-Cookie`
  */
-export function mayPass(cookie: string, { names, sessionCookie }: CookieRules): boolean {
+export function mayPass(cookie: string, { names, sessionCookies }: CookieRules): boolean {
   const name = nameOf(cookie)
-  return names.includes(name) && !isOwnCookie(name, sessionCookie)
+  return names.includes(name) && !sessionCookies.some((session) => isOwnCookie(name, session))
 }
 
-/** True for the session's cookie, those of login transactions and the count of logins. */
+/**
+ * True for the session's cookie and for all that begin with its name and a hyphen: those of login transactions, the
+ * count of logins, the proof of a device. Neither a `__Host-` or `__Secure-` before it nor the case makes another of it.
+ */
 export function isOwnCookie(name: string, sessionCookie: string): boolean {
-  const known = [sessionCookie, roundsCookieName(sessionCookie)]
-  return known.includes(name) || name.startsWith(`${sessionCookie}-tx`)
+  const [given, own] = [plainName(name), plainName(sessionCookie)]
+  return given === own || given.startsWith(`${own}-`)
+}
+
+/** Browsers heed these prefixes in any case. @see https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis-22#section-4.1.3 */
+function plainName(name: string): string {
+  return name.toLowerCase().replace(/^__(host-http|host|secure|http)-/, '')
 }

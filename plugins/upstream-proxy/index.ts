@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import httpProxy from '@fastify/http-proxy'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import type { UpstreamOptions } from '../config/options.ts'
+import { methods as allMethods, type UpstreamOptions } from '../config/options.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import { isWebSocketUpgrade } from '../request-guard/origin.ts'
 import { isEventStream, sendHeadersAtOnce, sendTrailers } from './answer.ts'
@@ -11,11 +11,12 @@ import { createForwarder, discard, drain, type UpstreamAnswer } from './forwarde
 import { type Body, isReplayable, replayableBody } from './replayable-body.ts'
 import { type Report, startReport } from './report.ts'
 import { type OutgoingHeaders, requestHeaders } from './request-headers.ts'
-import { mergedVary, responseHeaders } from './response-headers.ts'
+import { mergedVary, type ResponseHeaderRules, responseHeaders } from './response-headers.ts'
 import { fieldsFor } from './single-values.ts'
+import { stepUpUrl } from './step-up.ts'
 import { announcedTrailers, carriesTrailers, wantsTrailers } from './trailers.ts'
 import { upload } from './upload.ts'
-import { staysBelow } from './upstream-path.ts'
+import { pathOf, queryOf, staysBelow } from './upstream-path.ts'
 import {
   BrowserSocket,
   handshakeFault,
@@ -30,10 +31,13 @@ export interface UpstreamProxyOptions {
   upstream: UpstreamOptions
   /** Lower case. */
   csrfHeader: string
-  /** Path of the gateway's public URL, without a slash at its end: what the browser sees before the prefix. */
+  publicUrl: URL
+  /** Path of the public URL, without a slash at its end: what the browser sees before the prefix. */
   basePath: string
-  /** Name of the gateway's own cookie. */
-  sessionCookie: string
+  /** Names of the session cookies of all frontends in this process. */
+  sessionCookies: string[]
+  /** Lets every header of an answer pass that may. Default: those of the allow-list and of `responseHeaders`. */
+  allHeaders?: boolean
   /** Those that are passed on. Unset: all that browsers use. */
   methods?: string[]
 }
@@ -45,19 +49,25 @@ export interface UpstreamProxyOptions {
  * lets a request run on whose browser has gone, and can't be told which headers and which token a replay needs.
  */
 const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, options) => {
-  const { upstream, csrfHeader, basePath, sessionCookie, methods } = options
+  const { upstream, csrfHeader, publicUrl, basePath, sessionCookies, allHeaders = false, methods } = options
   const { prefix, target } = upstream
+  const perUser = upstream.token.startsWith('user')
   const requestRules = {
     csrfHeader,
     host: target.host,
+    publicUrl,
+    prefix: basePath + prefix,
+    limitsMethods: allMethods.some((method) => !upstream.methods.includes(method)),
     allowed: upstream.requestHeaders && new Set(upstream.requestHeaders),
-    cookies: { names: upstream.requestCookies, sessionCookie },
+    cookies: { names: upstream.requestCookies, sessionCookies },
   }
-  const responseRules = {
+  const responseRules: ResponseHeaderRules = {
     prefix: basePath + prefix,
     target,
-    allowed: upstream.responseHeaders && new Set(upstream.responseHeaders),
-    cookies: { names: upstream.responseCookies, sessionCookie },
+    publicOrigin: publicUrl.origin,
+    allowed: allHeaders ? 'all' : new Set(upstream.responseHeaders),
+    cookies: { names: upstream.responseCookies, sessionCookies },
+    perUser,
   }
   const forwarder = createForwarder(upstream)
   const tokenSource = app.tokenSource(upstream)
@@ -80,7 +90,8 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   app.addHook('onRequest', tokenSource.attach)
   // Bodies pass as they are, whatever their type.
   app.removeAllContentTypeParsers()
-  app.setErrorHandler((error) => {
+  app.setErrorHandler((error, _request, reply) => {
+    if (perUser) reply.header('vary', varying(reply))
     throw invalidDestination(error) ?? error
   })
   app.addHook('onRequest', async (request) => {
@@ -88,7 +99,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   })
   app.register(httpProxy, {
     prefix,
-    config: { csrf: upstream.csrf },
+    config: { csrf: upstream.csrf, ownHost: upstream.token !== 'user' },
     upstream: target.href,
     handler: forward as never,
     websocket: true,
@@ -120,8 +131,10 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   async function exchange(request: FastifyRequest, path: string, signal: AbortSignal) {
     const body = await bodyOf(request)
     const answer = await send(request, path, body, signal)
+    // Another token of the same login would be refused as well.
+    if (answer.statusCode !== 401 || stepUpOf(answer) !== undefined) return answer
     try {
-      const isReplaced = answer.statusCode === 401 && (await tokenSource.replaceRefused(request))
+      const isReplaced = await tokenSource.replaceRefused(request)
       signal.throwIfAborted()
       if (!isReplaced || !isReplayable(body)) return answer
     } catch (error) {
@@ -166,8 +179,10 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     const headers = responseHeaders(answer.headers, responseRules)
     // Without the CSRF header any page could show it, or run it as a script, that is of the same site.
     if (!upstream.csrf) headers['cross-origin-resource-policy'] ??= 'same-origin'
-    const ours = reply.getHeader('vary')
-    if (ours !== undefined) headers['vary'] = mergedVary(String(ours), headers['vary'])
+    if (isEventStream(answer)) headers['x-accel-buffering'] = 'no'
+    const stepUp = answer.statusCode === 401 && request.session ? stepUpOf(answer) : undefined
+    if (stepUp !== undefined) headers['bff-login-url'] = stepUp
+    if (reply.hasHeader('vary')) headers['vary'] = varying(reply, headers['vary'])
     if (carriesTrailers(request.raw, answer)) {
       const announced = announcedTrailers(answer.headers, responseRules)
       if (announced !== '') headers['trailer'] = announced
@@ -175,16 +190,33 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     }
     reply.code(answer.statusCode).headers(fieldsFor(reply.raw, headers))
     sendHeadersAtOnce(reply.raw, answer)
-    if (isEventStream(answer)) closeWithSession(request, reply.raw)
+    endWithSession(request, reply, answer)
     return reply.send(answer.body)
   }
 
   /** With the token that the request has now. */
   function outgoingHeaders(request: FastifyRequest, hasBody: boolean): OutgoingHeaders {
-    const { headers, ips, ip, host, protocol, bearer } = request
-    const client = { addresses: ips?.toReversed() ?? [ip], host, protocol }
-    const outgoing = requestHeaders(headers, requestRules, client, hasBody)
+    const { headers, ips, ip, bearer } = request
+    const outgoing = requestHeaders(headers, requestRules, ips?.toReversed() ?? [ip], hasBody)
     return bearer === null ? outgoing : { ...outgoing, authorization: `Bearer ${bearer}` }
+  }
+
+  function stepUpOf({ headers }: UpstreamAnswer): string | undefined {
+    return stepUpUrl(headers['www-authenticate'], `${basePath}/bff/login`)
+  }
+
+  /** An event stream at once, any other body if it is still open when the upstream's time is over. */
+  function endWithSession(request: FastifyRequest, { raw }: FastifyReply, answer: UpstreamAnswer): void {
+    if (isEventStream(answer)) closeWithSession(request, raw)
+    else if (request.session) {
+      const late = setTimeout(() => closeWithSession(request, raw), upstream.timeoutMs).unref()
+      raw.once('close', () => clearTimeout(late))
+    }
+  }
+
+  function varying(reply: FastifyReply, ...more: (string | string[] | undefined)[]): string {
+    const ours = reply.getHeader('vary')
+    return mergedVary(perUser ? 'Cookie' : undefined, ours === undefined ? undefined : String(ours), ...more)
   }
 
   /** What stays open for long must not outlive the session that it was opened for. */
@@ -219,14 +251,4 @@ function invalidDestination(error: unknown): GatewayError | undefined {
   if (!(error instanceof Error) || 'code' in error) return undefined
   const isFault = 'statusCode' in error && error.statusCode === 400
   return isFault ? new GatewayError('BFF_INVALID_PATH', { cause: error }) : undefined
-}
-
-function pathOf(url = ''): string {
-  return url.split('?', 1)[0] ?? ''
-}
-
-/** With its question mark. */
-function queryOf(url = ''): string {
-  const start = url.indexOf('?')
-  return start < 0 ? '' : url.slice(start)
 }

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import { isIP } from 'node:net'
 import { type CookieRules, passedCookies } from './cookies.ts'
 import { isHopByHop, namedBy } from './hop-by-hop.ts'
 
@@ -7,18 +8,16 @@ export interface RequestHeaderRules {
   csrfHeader: string
   /** Host and port of the target. */
   host: string
+  /** What the upstream is told of where the browser sees it, which no header of a request can change. */
+  publicUrl: Pick<URL, 'host' | 'protocol'>
+  /** Path below which the browser sees the upstream. */
+  prefix: string
+  /** Only some methods may be used, so a request must not be taken for one of another method. */
+  limitsMethods: boolean
   /** Names that may pass besides those that are needed to read the request right. Unset: all. */
   allowed?: ReadonlySet<string> | undefined
   /** What the upstream gets of the browser's cookies. */
   cookies: CookieRules
-}
-
-/** Who asks, as far as trusted proxies can tell. */
-export interface Client {
-  /** Addresses from the client's to the nearest proxy's. */
-  addresses: string[]
-  host: string
-  protocol: string
 }
 
 export type OutgoingHeaders = Record<string, string | string[]>
@@ -43,6 +42,9 @@ const replaced = new Set([
   'x-rewrite-url',
 ])
 
+/** What makes many frameworks take a POST for a request of another method. */
+const methodOverrides = new Set(['x-http-method-override', 'x-http-method', 'x-method-override'])
+
 /** What says how the body is to be read, and on what condition the request is to be carried out at all. */
 const needed = new Set([
   'content-type',
@@ -64,12 +66,13 @@ export function isOurs(name: string): boolean {
 /**
  * What the upstream gets to see of a request's headers.
  *
+ * @param clients what trusted proxies say of who asks, from the client to the nearest proxy. Only addresses pass
  * @param hasBody without one its length is none of the upstream's business
  */
 export function requestHeaders(
   incoming: IncomingHttpHeaders,
-  { csrfHeader, host, allowed, cookies }: RequestHeaderRules,
-  client: Client,
+  { csrfHeader, host, publicUrl, prefix, limitsMethods, allowed, cookies }: RequestHeaderRules,
+  clients: readonly (string | undefined)[],
   hasBody: boolean,
 ): OutgoingHeaders {
   const endsHere = namedBy(incoming.connection)
@@ -78,14 +81,25 @@ export function requestHeaders(
     const value = incoming[name]
     if (value === undefined || isOurs(name) || name === csrfHeader || endsHere(name)) continue
     if (name === 'content-length' && !hasBody) continue
+    if (limitsMethods && methodOverrides.has(name)) continue
     if (allowed && !allowed.has(name) && !needed.has(name)) continue
     headers[name] = value
   }
   const cookie = passedCookies(incoming.cookie, cookies)
   if (cookie !== undefined) headers['cookie'] = cookie
   headers['host'] = host
-  headers['x-forwarded-for'] = client.addresses.join(', ')
-  headers['x-forwarded-host'] = client.host
-  headers['x-forwarded-proto'] = client.protocol
+  const addresses = clients.flatMap((client) => addressIn(client) ?? [])
+  if (addresses.length > 0) headers['x-forwarded-for'] = addresses.join(', ')
+  headers['x-forwarded-host'] = publicUrl.host
+  headers['x-forwarded-proto'] = publicUrl.protocol.slice(0, -1)
+  if (prefix !== '') headers['x-forwarded-prefix'] = prefix
   return headers
+}
+
+/** Some proxies add a port, and then put an address of IPv6 in brackets. Others write words such as `unknown`. */
+function addressIn(client = ''): string | undefined {
+  if (isIP(client) !== 0) return client
+  const [, v6, v4] = /^(?:\[([^\]]+)\](?::\d+)?|([\d.]+):\d+)$/.exec(client) ?? []
+  const address = v6 ?? v4 ?? ''
+  return isIP(address) === (v6 === undefined ? 4 : 6) ? address : undefined
 }

@@ -1,74 +1,67 @@
 import { privateCacheControl } from './cache-rules.ts'
 import { type CookieRules, mayPass } from './cookies.ts'
-import { isHopByHop, namedBy } from './hop-by-hop.ts'
-import { browserLocation } from './location.ts'
+import { namedBy } from './hop-by-hop.ts'
+import { browserLinks, browserLocation, type Places } from './location.ts'
+import { isUpstreamsOwn, passesUnlisted } from './response-allow-list.ts'
 
-export interface ResponseHeaderRules {
-  /** Path below which the browser sees the upstream. */
-  prefix: string
-  target: URL
-  /** Names that may pass besides those that are needed to read the answer right. Unset: all. */
-  allowed?: ReadonlySet<string> | undefined
+export interface ResponseHeaderRules extends Places {
+  /** Names that may pass besides those that pass anyway, lower case, or `all` that may. */
+  allowed: ReadonlySet<string> | 'all'
   /** What the browser gets of the upstream's cookies. */
   cookies: CookieRules
+  /** Whether answers differ between users: no cache may give one to another, not even the browser's own. */
+  perUser: boolean
 }
 
 export type IncomingHeaders = Record<string, string | string[] | undefined>
 
-/**
- * Of the upstream's own origin, and harmful for ours: `Clear-Site-Data` would sign the user out, `X-Accel-*` (but for the
- * wish not to be buffered) and the CDN headers steer a proxy in front of us past the cache rules, and CORS is for us
- * to grant.
- */
-const upstreamOnly =
-  /^(alt-svc|clear-site-data|strict-transport-security|surrogate-.*|cdn-cache-control|.*-cdn-cache-control|x-accel-(?!buffering$).*|x-sendfile|access-control-.*)$/
-
-/**
- * What says how the answer is to be read and kept, how it may be used, and where it leads: without one of them it
- * would be another answer, or a less protected one.
- */
-const needed =
-  /^(content-.*|x-content-type-options|x-frame-options|cross-origin-.*|referrer-policy|permissions-policy|cache-control|expires|pragma|age|date|vary|location)$/
-
-/** True for what has to stand before the body. @param name lower case */
-export function isNeeded(name: string): boolean {
-  return needed.test(name)
-}
-
-/** True for what never reaches a browser as the upstream sent it. @param name lower case */
-export function isUpstreamsOwn(name: string): boolean {
-  return isHopByHop(name) || upstreamOnly.test(name)
-}
-
 /** What the browser gets to see of an answer's headers. */
 export function responseHeaders(incoming: IncomingHeaders, rules: ResponseHeaderRules) {
   const endsHere = namedBy(incoming['connection'])
-  const { allowed } = rules
   const headers: Record<string, string | string[]> = {}
   for (const name in incoming) {
     const value = incoming[name]
-    if (value === undefined || isUpstreamsOwn(name) || endsHere(name)) continue
+    if (value === undefined || name === 'content-length' || endsHere(name)) continue
     if (name === 'set-cookie') {
       const cookies = [value].flat().filter((cookie) => mayPass(cookie, rules.cookies))
       if (cookies.length > 0) headers[name] = cookies
-    } else if (!allowed || allowed.has(name) || needed.test(name)) {
+    } else if (mayReachBrowser(name, rules)) {
       headers[name] = value
     }
   }
-  const { location } = headers
-  if (typeof location === 'string') {
-    headers['location'] = browserLocation(location, rules.target, rules.prefix)
-  }
+  const { location, link } = headers
+  const contentLocation = headers['content-location']
+  if (location !== undefined) headers['location'] = each(location, browserLocation, rules)
+  if (contentLocation !== undefined)
+    headers['content-location'] = each(contentLocation, browserLocation, rules)
+  if (link !== undefined) headers['link'] = each(link, browserLinks, rules)
+  if (rules.perUser) headers['vary'] = mergedVary('Cookie', headers['vary'])
   const cacheControl = [incoming['cache-control'] ?? []].flat().join(', ')
   const saysOtherwise = incoming['expires'] !== undefined || incoming['pragma'] !== undefined
   headers['cache-control'] = privateCacheControl(cacheControl, saysOtherwise)
+  // At the end: once Node knows the length it takes the bytes of `Content-Disposition` for UTF-8.
+  const length = incoming['content-length']
+  if (length !== undefined && !endsHere('content-length')) headers['content-length'] = length
   return headers
 }
 
-/** What an answer varies by for the gateway as well as for the upstream. */
-export function mergedVary(ours: string, theirs: string | string[] = []): string {
-  const names = [ours, theirs].flat().flatMap((value) => value.split(','))
+/** @param name lower case */
+function mayReachBrowser(name: string, { allowed }: Pick<ResponseHeaderRules, 'allowed'>): boolean {
+  return passesUnlisted(name) || ((allowed === 'all' || allowed.has(name)) && !isUpstreamsOwn(name))
+}
+
+/** All names that an answer varies by, each once, as the last one spells it. */
+export function mergedVary(...values: (string | string[] | undefined)[]): string {
+  const names = values.flat().flatMap((value) => value?.split(',') ?? [])
   const distinct = new Map(names.map((name) => name.trim()).map((name) => [name.toLowerCase(), name]))
   distinct.delete('')
   return [...distinct.values()].join(', ')
+}
+
+function each(
+  value: string | string[],
+  map: (text: string, places: Places) => string,
+  places: Places,
+): string | string[] {
+  return typeof value === 'string' ? map(value, places) : value.map((text) => map(text, places))
 }

@@ -1,19 +1,14 @@
 import type { IncomingMessage } from 'node:http'
 import { listedNames } from './listed-names.ts'
-import {
-  type IncomingHeaders,
-  isNeeded,
-  type ResponseHeaderRules,
-  responseHeaders,
-} from './response-headers.ts'
+import { type IncomingHeaders, type ResponseHeaderRules, responseHeaders } from './response-headers.ts'
 
 /**
- * Besides what an answer can't be read without: cookies, credentials, what is about a request, and what asks for the
- * next one or says how it may be done. Behind a body they would come too late, or past who looks at headers alone.
+ * What an answer can't be read without, cookies, credentials, what is about a request, and what asks for the next one
+ * or says how the answer may be used. Behind a body they would come too late, or past who looks at headers alone.
  * @see https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1
  */
 const headerOnly =
-  /^(set-cookie|cookie|authorization|www-authenticate|host|expect|max-forwards|range|if-.*|retry-after|warning|refresh|nel|report-to|reporting-endpoints|document-policy|origin-agent-cluster|x-xss-protection|x-accel-.*)$/
+  /^(content-(?!digest$).*|accept-.*|cache-control|expires|pragma|age|date|vary|location|link|allow|x-content-type-options|x-frame-options|x-download-options|x-robots-tag|cross-origin-.*|referrer-policy|permissions-policy|document-policy|require-document-policy|set-cookie|cookie|authorization|www-authenticate|host|expect|max-forwards|range|if-.*|retry-after|warning|x-xss-protection)$/
 
 /**
  * What the browser gets to see of an answer's trailers: what it would see as a header, and may come after the body.
@@ -28,7 +23,7 @@ export function responseTrailers(
   if (Object.keys(trailers).length === 0) return {}
   const { connection } = headers
   const shown = Object.entries(responseHeaders({ ...trailers, connection }, rules))
-  return Object.fromEntries(shown.filter(([name]) => mayFollow(name)))
+  return Object.fromEntries(shown.filter(([name]) => !headerOnly.test(name)))
 }
 
 /** `Trailer` as the browser gets to see it: empty where nothing that it names will come. */
@@ -58,9 +53,4 @@ export function wantsTrailers({
   httpVersion,
 }: Pick<IncomingMessage, 'headers' | 'httpVersion'>): boolean {
   return httpVersion !== '1.0' && listedNames(headers['te']).includes('trailers')
-}
-
-/** Digests are made as the body is sent. @see https://www.rfc-editor.org/rfc/rfc9530#section-2 */
-function mayFollow(name: string): boolean {
-  return name === 'content-digest' || !(isNeeded(name) || headerOnly.test(name))
 }

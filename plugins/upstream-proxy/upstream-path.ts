@@ -25,3 +25,14 @@ function decode(path: string): string | undefined {
     return undefined
   }
 }
+
+/** Of the URL in a request line. */
+export function pathOf(url = ''): string {
+  return url.split('?', 1)[0] ?? ''
+}
+
+/** With its question mark. */
+export function queryOf(url = ''): string {
+  const start = url.indexOf('?')
+  return start < 0 ? '' : url.slice(start)
+}

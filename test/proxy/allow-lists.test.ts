@@ -3,7 +3,8 @@ import { test } from 'node:test'
 import { startIssuer } from '../../demo/issuer.ts'
 import { ok, signIn, startGateway, startUpstream } from './support.ts'
 
-const always = ['connection', 'host', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto']
+const forwarded = ['x-forwarded-for', 'x-forwarded-host', 'x-forwarded-prefix', 'x-forwarded-proto']
+const always = ['connection', 'host', ...forwarded]
 
 test('only request headers that are listed reach the upstream, besides those of the gateway', async (t) => {
   const upstream = await startUpstream(t)
@@ -55,20 +56,21 @@ test('cookies that are named reach the upstream, the session never', async (t) =
   )
 })
 
-test('only headers of an answer that are listed reach the browser, and caching stays private', async (t) => {
+test('headers of an answer that are listed reach the browser besides the usual ones, and caching stays private', async (t) => {
   const upstream = await startUpstream(t, (arrival) => {
     const { response } = arrival
-    response.setHeader('etag', '"a"').setHeader('x-internal', '1').setHeader('server', 'x')
+    response.setHeader('etag', '"a"').setHeader('x-internal', '1').setHeader('x-tenant', '7')
     response.setHeader('content-type', 'text/plain').setHeader('cache-control', 'public, max-age=60')
     response.setHeader('set-cookie', ['theme=dark', 'other=1'])
     ok(arrival)
   })
-  const wanted = { target: upstream.url, responseHeaders: ['etag'], responseCookies: ['theme'] }
+  const wanted = { target: upstream.url, responseHeaders: ['x-tenant'], responseCookies: ['theme'] }
   const gateway = await startGateway(t, [wanted])
   const { headers, text } = await gateway.call('/api/x')
   const { date, connection, 'content-length': _, 'keep-alive': __, ...rest } = headers
   assert.deepEqual(rest, {
     etag: '"a"',
+    'x-tenant': '7',
     'content-type': 'text/plain',
     'cache-control': 'private, max-age=60',
     'set-cookie': ['theme=dark'],

@@ -125,7 +125,7 @@ for (const framing of ['Content-Length: 33', 'Transfer-Encoding: chunked']) {
     const body = framing.startsWith('T')
       ? `${smuggled.length.toString(16)}\r\n${smuggled}\r\n0\r\n\r\n`
       : smuggled
-    const head = 'HTTP/1.1\r\nHost: a\r\nx-csrf: 1\r\n'
+    const head = 'HTTP/1.1\r\nHost: GATEWAY\r\nx-csrf: 1\r\n'
 
     const answers = await exchange(
       gateway.port,
@@ -154,7 +154,7 @@ test('what two readers could frame differently is refused', async (t) => {
     'x-a: b\r\n Content-Length: 1',
   ]
   for (const framing of faulty) {
-    const head = `POST /api/x HTTP/1.1\r\nHost: a\r\nx-csrf: 1\r\nConnection: close\r\n${framing}`
+    const head = `POST /api/x HTTP/1.1\r\nHost: GATEWAY\r\nx-csrf: 1\r\nConnection: close\r\n${framing}`
     assert.match(await exchange(gateway.port, `${head}\r\n\r\n0\r\n\r\n`), /^HTTP\/1.1 400 /, framing)
   }
   assert.equal(upstream.arrivals.length, 0)
@@ -236,7 +236,7 @@ const size = 3 * megabyte
 for (const framing of [`Content-Length: ${size}`, 'Transfer-Encoding: chunked']) {
   const body = 'x'.repeat(size)
   const framed = framing.startsWith('T') ? `${size.toString(16)}\r\n${body}\r\n0\r\n\r\n` : body
-  const head = 'HTTP/1.1\r\nHost: a\r\nx-csrf: 1'
+  const head = 'HTTP/1.1\r\nHost: GATEWAY\r\nx-csrf: 1'
   const bytes = `POST /api/x ${head}\r\n${framing}\r\n\r\n${framed}GET /good/x ${head}\r\nConnection: close\r\n\r\n`
 
   test(`an upstream that answers before it has read an upload is heard: ${framing}`, async (t) => {

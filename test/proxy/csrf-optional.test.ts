@@ -68,7 +68,7 @@ test('a foreign page is refused there as everywhere, whatever the method', async
 test('a WebSocket there still has to name the own origin', async (t) => {
   const { upstream, gateway } = await start(t)
   for (const headers of [{}, { origin: 'https://evil.example' }]) {
-    const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/files/x`, { headers })
+    const socket = new WebSocket(`ws://localhost:${gateway.port}/files/x`, { headers })
     socket.on('error', () => {})
     const [, response] = (await once(socket, 'unexpected-response')) as [unknown, IncomingMessage]
     response.resume()

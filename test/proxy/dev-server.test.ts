@@ -150,7 +150,7 @@ test('its WebSocket is for pages of our own origin, and for the signed in where 
     await issuer.close()
   })
   const open = (port: number, headers: Record<string, string>) => {
-    const socket = new WebSocket(`ws://127.0.0.1:${port}/?token=abc`, ['vite-hmr'], { headers })
+    const socket = new WebSocket(`ws://localhost:${port}/?token=abc`, ['vite-hmr'], { headers })
     socket.on('error', () => {})
     return socket
   }

@@ -35,7 +35,10 @@ async function everyLimitHasStruck({ port, call }: Gateway, upstream: Upstream):
   const { request } = await upstream.nextArrival()
   const [silent, noBody, , status] = await Promise.all([
     exchange(port, ''),
-    exchange(port, 'POST /api/silent HTTP/1.1\r\nHost: x\r\nx-csrf: 1\r\nContent-Length: 9\r\n\r\nhalf'),
+    exchange(
+      port,
+      'POST /api/silent HTTP/1.1\r\nHost: GATEWAY\r\nx-csrf: 1\r\nContent-Length: 9\r\n\r\nhalf',
+    ),
     Promise.all([idle, closed(request.socket)]),
     call('/api/silent').then(({ status }) => status),
   ])
@@ -78,7 +81,7 @@ test('a WebSocket may be silent for longer than any limit', async (t) => {
       extras: { limits },
     },
   )
-  const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/ws`, { headers: { origin: gateway.url } })
+  const socket = new WebSocket(`ws://localhost:${gateway.port}/ws`, { headers: { origin: gateway.url } })
   const [[ours]] = await Promise.all([once(sockets, 'connection'), once(socket, 'open')])
 
   await everyLimitHasStruck(gateway, upstream)

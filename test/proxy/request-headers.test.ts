@@ -15,7 +15,7 @@ async function start(t: TestContext, env: Record<string, string> = {}) {
 }
 
 test('the upstream gets these headers, and no other', async (t) => {
-  const { upstream, sent } = await start(t)
+  const { upstream, gateway, sent } = await start(t)
   const hostile = [
     'Accept: text/html',
     'Cookie: bff=secret; other=1',
@@ -54,7 +54,8 @@ test('the upstream gets these headers, and no other', async (t) => {
     'x-bytes': '\xc3\xa9\xe9',
     'x-empty': '',
     'x-forwarded-for': '127.0.0.1',
-    'x-forwarded-host': 'localhost',
+    'x-forwarded-host': `localhost:${gateway.port}`,
+    'x-forwarded-prefix': '/api',
     'x-forwarded-proto': 'http',
     'x-twice': 'a, b',
   })
@@ -64,8 +65,8 @@ test('what Connection names ends at the gateway', async (t) => {
   const { upstream, gateway } = await start(t)
   const answer = await exchange(
     gateway.port,
-    'GET /api/x HTTP/1.1\r\nHost: a\r\nx-csrf: 1\r\nConnection: keep-alive, X-Foo\r\nX-Foo: 1\r\nX-Bar: 2\r\n\r\n' +
-      'GET /api/y HTTP/1.1\r\nHost: a\r\nx-csrf: 1\r\nConnection: close, x-bar\r\nX-Foo: 1\r\nX-Bar: 2\r\n\r\n',
+    'GET /api/x HTTP/1.1\r\nHost: GATEWAY\r\nx-csrf: 1\r\nConnection: keep-alive, X-Foo\r\nX-Foo: 1\r\nX-Bar: 2\r\n\r\n' +
+      'GET /api/y HTTP/1.1\r\nHost: GATEWAY\r\nx-csrf: 1\r\nConnection: close, x-bar\r\nX-Foo: 1\r\nX-Bar: 2\r\n\r\n',
   )
   assert.equal(answer.match(/200 OK/g)?.length, 2)
   const [first, second] = upstream.arrivals
@@ -99,7 +100,7 @@ for (const header of aboutTheConnection) {
       `POST /api/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n`,
     ]) {
       const body = start.includes('chunked') ? '2\r\nhi\r\n0\r\n\r\n' : start.startsWith('P') ? 'hi' : ''
-      const head = `${start}Host: a\r\nx-csrf: 1\r\nConnection: close\r\n${header}`
+      const head = `${start}Host: GATEWAY\r\nx-csrf: 1\r\nConnection: close\r\n${header}`
       const answer = await exchange(gateway.port, `${head}\r\n\r\n${body}`)
       assert.match(answer, /^HTTP\/1.1 (100 Continue\r\n\r\nHTTP\/1.1 )?200 OK/)
     }
@@ -120,38 +121,63 @@ test('the upstream is called by the name in its URL', async (t) => {
   )
 })
 
-const claims = [
-  'X-Forwarded-For: 192.0.2.7, 198.51.100.7',
-  'X-Forwarded-Host: app.example.com',
-  'X-Forwarded-Proto: https',
-]
-const believed = {
-  'x-forwarded-host': 'app.example.com',
-  'x-forwarded-proto': 'https',
-}
-const seen = { 'x-forwarded-for': '127.0.0.1', 'x-forwarded-host': 'localhost', 'x-forwarded-proto': 'http' }
+const claims = ['X-Forwarded-For: 192.0.2.7, unknown, 198.51.100.7:4711', 'X-Forwarded-Proto: https']
 
-const trust: [setting: string, forwarded: Record<string, string>][] = [
-  ['false', seen],
-  ['true', { ...believed, 'x-forwarded-for': '192.0.2.7, 198.51.100.7, 127.0.0.1' }],
+const trust: [setting: string, clients: string][] = [
+  ['false', '127.0.0.1'],
+  ['true', '192.0.2.7, 198.51.100.7, 127.0.0.1'],
   // Whoever the nearest proxy names can have claimed anything of those before.
-  ['1', { ...believed, 'x-forwarded-for': '198.51.100.7, 127.0.0.1' }],
-  ['2', { ...believed, 'x-forwarded-for': '192.0.2.7, 198.51.100.7, 127.0.0.1' }],
-  ['127.0.0.0/8', { ...believed, 'x-forwarded-for': '198.51.100.7, 127.0.0.1' }],
-  ['127.0.0.1, 198.51.100.0/24', { ...believed, 'x-forwarded-for': '192.0.2.7, 198.51.100.7, 127.0.0.1' }],
-  ['10.0.0.0/8', seen],
+  ['1', '198.51.100.7, 127.0.0.1'],
+  ['3', '192.0.2.7, 198.51.100.7, 127.0.0.1'],
+  ['127.0.0.0/8', '198.51.100.7, 127.0.0.1'],
+  ['10.0.0.0/8', '127.0.0.1'],
 ]
 
-for (const [setting, forwarded] of trust) {
+for (const [setting, clients] of trust) {
   test(`what a proxy in front says of the client counts as TRUST_PROXY=${setting} has it`, async (t) => {
-    const { sent } = await start(t, { TRUST_PROXY: setting })
-    const headers = await sent([...claims, 'X-Forwarded-Port: 1', 'Forwarded: for=192.0.2.9'])
-    const { 'x-forwarded-for': f, 'x-forwarded-host': h, 'x-forwarded-proto': p } = headers
-    assert.deepEqual({ 'x-forwarded-for': f, 'x-forwarded-host': h, 'x-forwarded-proto': p }, forwarded)
-    assert.equal(headers['x-forwarded-port'], undefined)
-    assert.equal(headers['forwarded'], undefined)
+    const { gateway, sent } = await start(t, { TRUST_PROXY: setting })
+    const claimed = [
+      ...claims,
+      'X-Forwarded-Prefix: /evil',
+      'X-Forwarded-Port: 1',
+      'Forwarded: for=192.0.2.9',
+    ]
+    const headers = Object.entries(await sent(claimed)).filter(([name]) => name.includes('forwarded'))
+    assert.deepEqual(Object.fromEntries(headers), {
+      'x-forwarded-for': clients,
+      // What the public URL says, whatever a proxy has made of it.
+      'x-forwarded-host': `localhost:${gateway.port}`,
+      'x-forwarded-proto': 'http',
+      'x-forwarded-prefix': '/api',
+    })
   })
 }
+
+test('host, scheme and path that the upstream is told of are those of the public URL', async (t) => {
+  const env = { PUBLIC_URL: 'https://app.example.com/shop', TRUST_PROXY: 'true' }
+  const { sent } = await start(t, env)
+  const headers = await sent(['X-Forwarded-Host: app.example.com:443', 'X-Forwarded-Proto: http'])
+  assert.deepEqual(
+    ['host', 'proto', 'prefix'].map((name) => headers[`x-forwarded-${name}`]),
+    ['app.example.com', 'https', '/shop/api'],
+  )
+})
+
+test('where methods are limited, no header makes another method of a request', async (t) => {
+  const upstream = await startUpstream(t)
+  const free = { prefix: '/free', target: upstream.url }
+  const gateway = await startGateway(t, [{ target: upstream.url, methods: ['GET', 'POST'] }, free])
+  const names = ['x-http-method-override', 'x-http-method', 'x-method-override']
+  const headers = Object.fromEntries(names.map((name) => [name, 'DELETE']))
+  for (const path of ['/api/x', '/free/x']) await gateway.call(path, { method: 'POST', headers })
+  assert.deepEqual(
+    upstream.arrivals.map((arrival) => names.map((name) => arrival.headers[name])),
+    [
+      [undefined, undefined, undefined],
+      ['DELETE', 'DELETE', 'DELETE'],
+    ],
+  )
+})
 
 test('a CSRF header of another name stays here, and only that', async (t) => {
   const { upstream, gateway } = await start(t, { CSRF_HEADER: 'X-App' })

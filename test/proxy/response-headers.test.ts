@@ -27,17 +27,21 @@ async function shown(t: TestContext, lines: string[], { env = {}, status = '200 
 }
 
 test('headers pass with their bytes, and several values of one stay apart', async (t) => {
-  const { lines } = await shown(t, [
-    'X-Utf8: caf\xc3\xa9 \xe2\x82\xac',
-    'X-Latin1: caf\xe9',
-    'Content-Disposition: attachment; filename="\xc3\xa9.txt"',
-    'Link: <a>; rel=next',
-    'Link: <b>; rel=last',
-    'WWW-Authenticate: Bearer error="invalid_token"',
-    'WWW-Authenticate: DPoP',
-    'X-Empty:',
-    'Server: api',
-  ])
+  const { lines } = await shown(
+    t,
+    [
+      'X-Utf8: caf\xc3\xa9 \xe2\x82\xac',
+      'X-Latin1: caf\xe9',
+      'Content-Disposition: attachment; filename="\xc3\xa9.txt"',
+      'Link: <a>; rel=next',
+      'Link: <b>; rel=last',
+      'WWW-Authenticate: Bearer error="invalid_token"',
+      'WWW-Authenticate: DPoP',
+      'X-Empty:',
+      'Server: api',
+    ],
+    { responseHeaders: ['x-utf8', 'x-latin1', 'x-empty', 'server'] },
+  )
   assert.deepEqual(lines, [
     'x-utf8: caf\xc3\xa9 \xe2\x82\xac',
     'x-latin1: caf\xe9',
@@ -64,9 +68,9 @@ test('what is about the connection, another origin or a proxy in front stays beh
     'Access-Control-Allow-Origin: *',
     'X-Accel-Redirect: /secret',
     'Surrogate-Control: max-age=60',
-    'X-Kept: yes',
+    'X-Request-Id: kept',
   ])
-  assert.deepEqual(lines, ['x-kept: yes'])
+  assert.deepEqual(lines, ['x-request-id: kept'])
 })
 
 test('no cookie of the upstream passes', async (t) => {
@@ -147,7 +151,49 @@ for (const line of ['X-Bad: a\x01b', 'X-Bad: a\x7fb', 'X-Bad: a\x00b', 'X Bad: a
 
 test('early hints are left out, the answer after them is passed on', async (t) => {
   const status = '103 Early Hints\r\nLink: <a>\r\n\r\nHTTP/1.1 200 OK'
-  const { statusLine, lines } = await shown(t, ['X-Kept: yes'], { status })
+  const { statusLine, lines } = await shown(t, ['X-Request-Id: kept'], { status })
   assert.equal(statusLine, 'HTTP/1.1 200 OK')
-  assert.deepEqual(lines, ['x-kept: yes'])
+  assert.deepEqual(lines, ['x-request-id: kept'])
+})
+
+for (const value of [
+  'attachment; filename="\xc5\x81\xc3\xb3d\xc5\xba.pdf"',
+  'inline; filename="J\xf6rg.pdf"',
+]) {
+  for (const [what, before, after] of [
+    ['before', ['Content-Length: 2'], []],
+    ['behind', [], ['Content-Length: 2']],
+    ['not known,', [], ['Transfer-Encoding: chunked']],
+  ] as const) {
+    test(`a file name arrives byte for byte, its length ${what}: ${JSON.stringify(value)}`, async (t) => {
+      const upstream = await startTcpUpstream(t, (socket) => {
+        const lines = ['HTTP/1.1 200 OK', ...before, `Content-Disposition: ${value}`, ...after, '', '']
+        const body = what === 'not known,' ? '2\r\nok\r\n0\r\n\r\n' : 'ok'
+        socket.write(Buffer.from(lines.join('\r\n') + body, 'latin1'))
+      })
+      const gateway = await startGateway(t, [{ target: upstream.url }])
+      const { answer } = await rawGet(gateway.port, '/api/x')
+      assert.equal(/content-disposition: (.*)\r\n/i.exec(answer)?.[1], value)
+    })
+  }
+}
+
+for (const type of ['text/event-stream', 'Text/Event-Stream;charset=utf-8', 'text/event-stream ; x=y']) {
+  test(`a proxy in front is asked not to buffer an event stream: ${type}`, async (t) => {
+    const { lines } = await shown(t, [`Content-Type: ${type}`, 'X-Accel-Buffering: yes'])
+    assert.ok(lines.includes('x-accel-buffering: no'), lines.join('\n'))
+  })
+}
+
+test('links lead below the prefix, wherever the API says that it is', async (t) => {
+  const { lines } = await shown(t, [
+    'Link: </v1/x?page=2>; rel="next"',
+    'Link: <UPSTREAM/v1/x>; rel="first", <https://other.example/>; rel="author"',
+    'Content-Location: /api/v1/x',
+  ])
+  assert.deepEqual(lines, [
+    'link: </api/x?page=2>; rel="next"',
+    'link: </api/x>; rel="first", <https://other.example/>; rel="author"',
+    'content-location: /api/x',
+  ])
 })

@@ -105,7 +105,7 @@ test('requests pipelined on one connection get answers for their own user, in th
     gateway.port,
     order
       .map((cookie, index) => {
-        const lines = ['GET /api/x HTTP/1.1', 'Host: localhost', 'x-csrf: 1']
+        const lines = ['GET /api/x HTTP/1.1', 'Host: GATEWAY', 'x-csrf: 1']
         if (cookie !== undefined) lines.push(`Cookie: ${cookie}`)
         if (index === order.length - 1) lines.push('Connection: close')
         return `${lines.join('\r\n')}\r\n\r\n`

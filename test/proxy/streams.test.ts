@@ -10,6 +10,7 @@ import {
   closed,
   exchange,
   open,
+  publicHost,
   readUntil,
   signIn,
   startGateway,
@@ -99,7 +100,7 @@ test('a client that pipelines and goes leaves none of its requests behind', asyn
   })
   const gateway = await startGateway(t, [{ target: upstream.url }])
   const socket = connect(gateway.port, '127.0.0.1')
-  const head = 'HTTP/1.1\r\nHost: a\r\nx-csrf: 1\r\n\r\n'
+  const head = `HTTP/1.1\r\nHost: ${publicHost(gateway.port)}\r\nx-csrf: 1\r\n\r\n`
   socket.write(`GET /api/1 ${head}GET /api/2 ${head}`)
   await until(() => upstream.arrivals.length === 2)
   const allGone = Promise.all(upstream.arrivals.map(({ response }) => closed(response)))

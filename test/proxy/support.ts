@@ -125,6 +125,13 @@ export interface GatewayOptions {
   port?: number
 }
 
+/** What browsers call gateways, by port: some upstreams are for no other host. */
+const publicHosts = new Map<number, string>()
+
+export function publicHost(port: number): string {
+  return publicHosts.get(port) ?? `localhost:${port}`
+}
+
 /** The whole gateway on a port of its own. Upstreams are at `/api` and take no token unless they say otherwise. */
 export async function startGateway(
   t: TestContext,
@@ -160,6 +167,7 @@ export async function startGateway(
     { logStream, ...extras },
   )
   leakWatch.watchCookies(app)
+  publicHosts.set(port, options.publicUrl.host)
   const sockets: Socket[] = []
   app.server.on('connection', (socket) => sockets.push(socket))
   await app.listen({ host: '127.0.0.1', port })
@@ -213,14 +221,18 @@ export function open(port: number, path: string, { method, headers, body, chunke
     path,
     method: method ?? 'GET',
     agent: false,
-    headers: { 'x-csrf': '1', ...framing, ...headers },
+    headers: { host: publicHost(port), 'x-csrf': '1', ...framing, ...headers },
   })
 }
 
-/** Sends these bytes as they are, and gives what comes back until the gateway closes the connection. */
+/**
+ * Sends these bytes as they are, and gives what comes back until the gateway closes the connection.
+ * @param bytes with the gateway's own host for `Host: GATEWAY`
+ */
 export async function exchange(port: number, bytes: string): Promise<string> {
   const socket = tcpConnect(port, '127.0.0.1')
-  socket.write(Buffer.from(bytes, 'latin1'))
+  const sent = bytes.replaceAll('Host: GATEWAY\r\n', `Host: ${publicHost(port)}\r\n`)
+  socket.write(Buffer.from(sent, 'latin1'))
   const chunks: Buffer[] = []
   for await (const chunk of socket) chunks.push(chunk)
   return Buffer.concat(chunks).toString('latin1')
@@ -228,7 +240,7 @@ export async function exchange(port: number, bytes: string): Promise<string> {
 
 /** A GET whose request line nobody has tidied up. */
 export async function rawGet(port: number, target: string, headers: string[] = []) {
-  const lines = ['Host: localhost', 'x-csrf: 1', 'Connection: close', ...headers]
+  const lines = [`Host: ${publicHost(port)}`, 'x-csrf: 1', 'Connection: close', ...headers]
   const answer = await exchange(port, `GET ${target} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`)
   return { status: Number(answer.split(' ', 2)[1]), answer, body: answer.split('\r\n\r\n')[1] ?? '' }
 }

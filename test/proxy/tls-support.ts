@@ -53,7 +53,7 @@ export async function startTlsApi(t: TestContext, options: SecureServerOptions =
 export async function tellBySocket({ server }: { server: unknown }, { port, url }: Gateway): Promise<string> {
   const sockets = new WebSocketServer({ server: server as never })
   sockets.once('connection', (socket, { httpVersion }) => socket.send(httpVersion))
-  const socket = new WebSocket(`ws://127.0.0.1:${port}/api/x`, { headers: { origin: url } })
+  const socket = new WebSocket(`ws://localhost:${port}/api/x`, { headers: { origin: url } })
   const [text] = await once(socket, 'message')
   socket.terminate()
   return String(text)

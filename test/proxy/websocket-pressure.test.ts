@@ -14,7 +14,7 @@ async function connect(t: TestContext) {
   const target = `http://127.0.0.1:${await listen(api, 0)}`
   t.after(() => stop(api))
   const gateway = await startGateway(t, [{ target }])
-  const browser = new WebSocket(`ws://127.0.0.1:${gateway.port}/api`, { headers: { origin: gateway.url } })
+  const browser = new WebSocket(`ws://localhost:${gateway.port}/api`, { headers: { origin: gateway.url } })
   const [[upstream]] = (await Promise.all([once(sockets, 'connection'), once(browser, 'open')])) as [
     [WebSocket],
     unknown,
@@ -54,7 +54,7 @@ test('what is said before the upstream has opened arrives in its order', async (
   const target = `http://127.0.0.1:${await listen(api, 0)}`
   t.after(() => stop(api))
   const gateway = await startGateway(t, [{ target }])
-  const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/api`, { headers: { origin: gateway.url } })
+  const socket = new WebSocket(`ws://localhost:${gateway.port}/api`, { headers: { origin: gateway.url } })
   await once(socket, 'open')
   const messages = Array.from({ length: 100 }, (_, i) => String(i))
   for (const message of messages) socket.send(message)

@@ -47,7 +47,7 @@ async function startSocketApi(t: TestContext): Promise<SocketApi> {
 }
 
 function open({ port, url }: Gateway, headers: Record<string, string> = {}, protocols: string[] = []) {
-  const socket = new WebSocket(`ws://127.0.0.1:${port}/api/echo?a=1`, protocols, {
+  const socket = new WebSocket(`ws://localhost:${port}/api/echo?a=1`, protocols, {
     headers: { origin: url, ...headers },
   })
   socket.on('error', () => {})
@@ -100,7 +100,7 @@ test('a page of another origin gets no WebSocket, and neither does who names no 
   for (const origin of ['https://evil.example', 'null', `${gateway.url}.evil.example`]) {
     assert.equal(await refusal(open(gateway, { cookie, origin })), 403, origin)
   }
-  const nameless = new WebSocket(`ws://127.0.0.1:${gateway.port}/api/echo`, { headers: { cookie } })
+  const nameless = new WebSocket(`ws://localhost:${gateway.port}/api/echo`, { headers: { cookie } })
   nameless.on('error', () => {})
   assert.equal(await refusal(nameless), 403)
   const crossSite = open(gateway, { cookie, origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' })
@@ -152,7 +152,7 @@ test('without a session there is no WebSocket', async (t) => {
 
 test('a path that would leave the upstream is refused', async (t) => {
   const { api, gateway, cookie } = await start(t)
-  const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/api/%2e%2e%2fecho`, {
+  const socket = new WebSocket(`ws://localhost:${gateway.port}/api/%2e%2e%2fecho`, {
     headers: { cookie, origin: gateway.url },
   })
   socket.on('error', () => {})

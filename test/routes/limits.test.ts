@@ -61,7 +61,7 @@ test('a client that stops in the middle of a body is told so, and the upstream i
   const upstream = await startUpstream(t, ({ request }) => request.resume())
   const gateway = await start(t, upstream.url, { bodyIdleTimeoutMs: 100 })
   const arriving = upstream.nextArrival()
-  const head = 'POST /api/x HTTP/1.1\r\nHost: x\r\nx-csrf: 1\r\nContent-Length: 100000\r\n\r\n'
+  const head = 'POST /api/x HTTP/1.1\r\nHost: GATEWAY\r\nx-csrf: 1\r\nContent-Length: 100000\r\n\r\n'
 
   const answer = exchange(gateway.port, `${head}abc`)
 
@@ -82,7 +82,7 @@ test('the same for a body that an endpoint of the gateway wants to read', async 
 
 test('one that has been answered and still sends no more is cut off', async (t) => {
   const gateway = await start(t, 'http://127.0.0.1:9', { bodyIdleTimeoutMs: 100 })
-  const head = 'POST /api/x HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n'
+  const head = 'POST /api/x HTTP/1.1\r\nHost: GATEWAY\r\nContent-Length: 100000\r\n\r\n'
 
   const answer = await exchange(gateway.port, `${head}abc`)
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { type TestContext, test } from 'node:test'
-import { exchange, startGateway, startUpstream } from '../proxy/support.ts'
+import { exchange, publicHost, startGateway, startUpstream } from '../proxy/support.ts'
 
 const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
 
@@ -38,10 +38,11 @@ const malformed: Record<string, string> = {
   'has a bare line feed in a header': 'GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: a\nX-B: b\r\n\r\n',
   'has a header without a name': 'GET /healthz HTTP/1.1\r\nHost: x\r\n: b\r\n\r\n',
   'has blanks before the colon': 'GET /healthz HTTP/1.1\r\nHost : x\r\n\r\n',
-  'has two lengths': 'POST /api/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab',
-  'has a length that is none': 'POST /api/x HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n',
+  'has two lengths':
+    'POST /api/x HTTP/1.1\r\nHost: GATEWAY\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab',
+  'has a length that is none': 'POST /api/x HTTP/1.1\r\nHost: GATEWAY\r\nContent-Length: -1\r\n\r\n',
   'has a length and chunks':
-    'POST /api/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    'POST /api/x HTTP/1.1\r\nHost: GATEWAY\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
 }
 
 for (const [what, bytes] of Object.entries(malformed)) {
@@ -87,7 +88,7 @@ test('the log knows the reason under the identifier that the client was given, a
 test('a body whose framing breaks is refused, and what has come of it is not taken for the whole', async (t) => {
   const upstream = await startUpstream(t)
   const gateway = await start(t, upstream.url)
-  const head = 'POST /api/x HTTP/1.1\r\nHost: x\r\nx-csrf: 1\r\nTransfer-Encoding: chunked\r\n\r\n'
+  const head = 'POST /api/x HTTP/1.1\r\nHost: GATEWAY\r\nx-csrf: 1\r\nTransfer-Encoding: chunked\r\n\r\n'
 
   const answer = await exchange(gateway.port, `${head}3\r\nabc\r\nnonsense\r\n\r\n`)
 
@@ -101,7 +102,7 @@ test('nothing is written into an answer that is still being sent', async (t) => 
   const socket = connect(gateway.port, '127.0.0.1').setEncoding('latin1')
   let received = ''
   socket.on('data', (text) => (received += text))
-  socket.write('GET /api/stream HTTP/1.1\r\nHost: x\r\nx-csrf: 1\r\n\r\n')
+  socket.write(`GET /api/stream HTTP/1.1\r\nHost: ${publicHost(gateway.port)}\r\nx-csrf: 1\r\n\r\n`)
   while (!received.includes('one')) await once(socket, 'data')
 
   socket.write('nonsense\r\n\r\n')
@@ -118,7 +119,7 @@ test('nor instead of the answer that an earlier request waits for', async (t) =>
   const socket = connect(gateway.port, '127.0.0.1').setEncoding('latin1')
   let received = ''
   socket.on('data', (text) => (received += text))
-  socket.write('GET /api/x HTTP/1.1\r\nHost: x\r\nx-csrf: 1\r\n\r\n')
+  socket.write(`GET /api/x HTTP/1.1\r\nHost: ${publicHost(gateway.port)}\r\nx-csrf: 1\r\n\r\n`)
   await arrived
 
   socket.write('nonsense\r\n\r\n')

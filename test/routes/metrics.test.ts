@@ -183,7 +183,7 @@ test('WebSockets are measured by the status of their handshake', async (t) => {
   const upstreams = [{ target }, { prefix: '/down', target: await nobody() }]
   const gateway = await startGateway(t, upstreams, { env })
   for (const path of ['/api/echo', '/api/unknown', '/down/echo']) {
-    const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}${path}`, {
+    const socket = new WebSocket(`ws://localhost:${gateway.port}${path}`, {
       headers: { origin: gateway.url },
     })
     socket.on('open', () => socket.close())

@@ -75,7 +75,7 @@ test('HTTP/1.1 inside of TLS has the same answers and limits as outside', async 
   const gateway = await startTlsGateway(t, [{ target: upstream.url }], {
     extras: { limits: { headersTimeoutMs: 300, bodyIdleTimeoutMs: 100 } },
   })
-  const api = 'POST /api/x HTTP/1.1\r\nHost: localhost\r\nx-csrf: 1\r\n'
+  const api = `POST /api/x HTTP/1.1\r\nHost: localhost:${gateway.port}\r\nx-csrf: 1\r\n`
   const answers: [string, RegExp][] = [
     [`${api}Content-Length: 2\r\nConnection: close\r\n\r\nhi`, /^HTTP\/1\.1 200 OK.*ok$/s],
     ['nonsense\r\n\r\n', /^HTTP\/1\.1 400 .*BFF_MALFORMED_REQUEST/s],

@@ -102,3 +102,23 @@ test('frontends are a list with at least one, and have no frontends of their own
   assertFault(() => loadFile({ frontends: [] }), /^frontends in .* must be a list/)
   assertFault(() => loadFile({ frontends: [{ publicUrl: shop, frontends: [] }] }), /has no meaning/)
 })
+
+test('no upstream of one frontend may name a session or login cookie of another', () => {
+  for (const option of ['requestCookies', 'responseCookies']) {
+    for (const name of ['__Host-desk', 'desk', '__Host-desk-tx-0123456789abcdef', '__Secure-DESK-rounds']) {
+      const upstream = { prefix: '/api', target: 'https://api.example.com', [option]: ['theme', name] }
+      assertFault(
+        () =>
+          loadFile({
+            frontends: [
+              { publicUrl: shop, cookie: { name: '__Host-shop' }, upstreams: [upstream] },
+              { publicUrl: desk, cookie: { name: '__Host-desk' } },
+            ],
+          }),
+        new RegExp(
+          `^The upstream at /api of frontends\\[0\\] in .* names the cookie ${name}, .* frontends\\[1\\]`,
+        ),
+      )
+    }
+  }
+})

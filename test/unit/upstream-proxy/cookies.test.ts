@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { passedCookies } from '../../../plugins/upstream-proxy/cookies.ts'
 
 function passed(header: string | undefined, ...names: string[]) {
-  return passedCookies(header, { names, sessionCookie: 'bff' })
+  return passedCookies(header, { names, sessionCookies: ['bff', '__Host-shop'] })
 }
 
 test('cookies pass by name, in their order and as they are', () => {
@@ -35,8 +35,28 @@ test('the header is left out where no cookie passes', () => {
 })
 
 test("the gateway's own cookies never pass, not even when they are named", () => {
-  const names = ['bff', 'bff-tx', 'bff-tx-0123456789abcdef', 'bff-rounds']
+  const names = ['bff', 'bff-tx', 'bff-tx-0123456789abcdef', 'bff-rounds', 'bff-bound']
   const header = names.map((name) => `${name}=secret`).join('; ')
   assert.equal(passed(header, ...names), undefined)
   assert.equal(passed(`theme="; ${header}; x=" ; bff =secret`, ...names, 'theme'), 'theme="')
+})
+
+test("neither another frontend's cookies pass, nor those that a prefix or the case makes look different", () => {
+  const names = [
+    '__Host-shop',
+    '__Host-shop-tx-0123456789abcdef',
+    'shop',
+    '__Secure-shop',
+    '__host-SHOP-rounds',
+  ]
+  names.push('__Host-bff', '__Secure-bff', '__Http-bff', '__Host-Http-bff', 'BFF', 'Bff-TX-1')
+  const header = names.map((name) => `${name}=secret`).join('; ')
+  assert.equal(passed(header, ...names), undefined)
+})
+
+test('a name that only begins alike is no cookie of the gateway', () => {
+  assert.equal(
+    passed('bffx=1; shopping=2; x-bff=3', 'bffx', 'shopping', 'x-bff'),
+    'bffx=1; shopping=2; x-bff=3',
+  )
 })

@@ -6,15 +6,19 @@ import { requestHeaders } from '../../../plugins/upstream-proxy/request-headers.
 const rules = {
   csrfHeader: 'x-csrf',
   host: 'api.example.com:8443',
-  cookies: { names: [] as string[], sessionCookie: '__Host-bff' },
+  publicUrl: new URL('https://app.example.com/base'),
+  prefix: '/base/api',
+  limitsMethods: false,
+  cookies: { names: [] as string[], sessionCookies: ['__Host-bff'] },
 }
-const client = { addresses: ['192.0.2.1', '198.51.100.2'], host: 'app.example.com', protocol: 'https' }
+const client = ['192.0.2.1', '198.51.100.2']
 
 const ours = {
   host: 'api.example.com:8443',
   'x-forwarded-for': '192.0.2.1, 198.51.100.2',
   'x-forwarded-host': 'app.example.com',
   'x-forwarded-proto': 'https',
+  'x-forwarded-prefix': '/base/api',
 }
 
 function sent(incoming: IncomingHttpHeaders, hasBody = true) {
@@ -28,6 +32,7 @@ function kept(incoming: IncomingHttpHeaders, hasBody?: boolean) {
     'x-forwarded-for': _,
     'x-forwarded-host': __,
     'x-forwarded-proto': ___,
+    'x-forwarded-prefix': ____,
     ...rest
   } = sent(incoming, hasBody)
   return rest
@@ -73,7 +78,6 @@ const removed: Record<string, string[]> = {
   'what the client says of itself': [
     'forwarded',
     'x-forwarded-port',
-    'x-forwarded-prefix',
     'x-forwarded-server',
     'x-forwarded-client-cert',
     'x-forwarded-user',
@@ -99,7 +103,13 @@ for (const [what, names] of Object.entries(removed)) {
   }
 }
 
-for (const name of ['x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'host']) {
+for (const name of [
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-forwarded-prefix',
+  'host',
+]) {
   test(`what the client says of itself gives way to what is known: ${name}`, () => {
     assert.deepEqual(sent({ [name]: 'evil' }), ours)
   })
@@ -122,7 +132,7 @@ test('what Connection names ends here, in any case and with any space', () => {
 })
 
 test('Connection can name nothing that the gateway says by itself', () => {
-  const connection = 'host, x-forwarded-for, x-forwarded-host, x-forwarded-proto'
+  const connection = 'host, x-forwarded-for, x-forwarded-host, x-forwarded-proto, x-forwarded-prefix'
   assert.deepEqual(sent({ connection, host: 'evil' }), ours)
 })
 
@@ -167,4 +177,36 @@ test('cookies that are named pass', () => {
   const incoming = { cookie: '__Host-bff=secret; theme=dark; lang=de' }
   const { cookie } = requestHeaders(incoming, { ...rules, cookies }, client, true)
   assert.equal(cookie, 'theme=dark')
+})
+
+test('only what is an address is said to be one, without the port that some proxies add', () => {
+  const clients = [
+    'unknown',
+    '_hidden',
+    '192.0.2.1:4711',
+    '[2001:db8::1]:4711',
+    '[2001:db8::2]',
+    '2001:db8::3',
+    undefined,
+  ]
+  clients.push('', '192.0.2.256', '[192.0.2.1]', '1.2.3.4, evil', "<script>'", '192.0.2.9')
+  assert.equal(
+    requestHeaders({}, rules, clients, false)['x-forwarded-for'],
+    '192.0.2.1, 2001:db8::1, 2001:db8::2, 2001:db8::3, 192.0.2.9',
+  )
+})
+
+test('where there is no address, as on a UNIX socket, none is named', () => {
+  assert.equal('x-forwarded-for' in requestHeaders({}, rules, [undefined], false), false)
+})
+
+test('where methods are limited, a request cannot be made one of another method', () => {
+  const overrides = {
+    'x-http-method-override': 'DELETE',
+    'x-http-method': 'PUT',
+    'x-method-override': 'PATCH',
+  }
+  assert.deepEqual(kept(overrides), overrides)
+  const limited = { ...rules, limitsMethods: true, allowed: new Set(Object.keys(overrides)) }
+  assert.deepEqual(requestHeaders(overrides, limited, client, false), ours)
 })
