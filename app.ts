@@ -15,6 +15,7 @@ import { serializers } from './plugins/logging/logger-options.ts'
 import loginGate from './plugins/login-gate/index.ts'
 import observability from './plugins/observability/index.ts'
 import oidcSession from './plugins/oidc-session/index.ts'
+import overload from './plugins/overload/index.ts'
 import requestGuard from './plugins/request-guard/index.ts'
 import sessionCookie from './plugins/session-cookie/index.ts'
 import sessionEvents from './plugins/session-events/index.ts'
@@ -36,6 +37,8 @@ export interface AppExtras {
   clock?: Clock
   /** Others than the usual ones. */
   limits?: Partial<Limits>
+  /** Whether requests are to be refused. Unset: while the event loop is late. */
+  isOverloaded?: (() => boolean) | undefined
   /** Where log lines go. Unset: standard output. */
   logStream?: LogStream
 }
@@ -47,6 +50,7 @@ export function buildApp(options: GatewayOptions, extras: AppExtras = {}): Fasti
   const app = Fastify(serverOptions(options, loginUrl, limits, extras.logStream))
   routeEveryMethod(app)
 
+  refuseOverload(app, extras)
   app.register(errors, { loginUrl })
   app.register(limiting, limits)
   app.register(draining)
@@ -136,6 +140,11 @@ async function frontendPages(app: FastifyInstance, options: GatewayOptions): Pro
     }
     app.register(devServer, { frontendUrl, ...own })
   }
+}
+
+/** Before anything else that takes requests. */
+export function refuseOverload(app: FastifyInstance, { isOverloaded }: AppExtras): void {
+  app.register(overload, { onRefused: () => app.metrics.overloaded(), isOverloaded })
 }
 
 /** What gateways of one process can have in common. @param several of them there are */

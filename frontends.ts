@@ -1,5 +1,5 @@
 import Fastify, { type FastifyInstance } from 'fastify'
-import { type AppExtras, loginUrlOf, mounted, shared } from './app.ts'
+import { type AppExtras, loginUrlOf, mounted, refuseOverload, shared } from './app.ts'
 import { systemClock } from './plugins/clock.ts'
 import type { GatewayOptions } from './plugins/config/options.ts'
 import draining from './plugins/draining/index.ts'
@@ -32,6 +32,7 @@ export function buildFrontends(
   routeEveryMethod(app)
   const gateways: Bff[] = []
 
+  refuseOverload(app, extras)
   app.register(errors, { loginUrl: loginUrlOf(first) })
   app.register(limiting, limits)
   app.register(draining)

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
-import { mounted, shared } from './app.ts'
+import { mounted, refuseOverload, shared } from './app.ts'
 import type { BffConfiguration } from './plugins/config/bff-options.ts'
 import { resolveOptions, withoutRegisterOptions } from './plugins/config/resolve-options.ts'
 import type { BffHooks } from './plugins/local-routes/index.ts'
@@ -31,7 +31,10 @@ const bff: FastifyPluginAsync<BffOptions> = fp(
     for (const warning of warnings) app.log.warn(warning)
     const hooks = { onClaims, onLogin, onRenewed, onLogout } as BffHooks
 
-    await mounted(app, options, { hooks }, (scope) => shared(scope, options, {}))
+    await mounted(app, options, { hooks }, (scope) => {
+      refuseOverload(scope, {})
+      shared(scope, options, {})
+    })
   },
   { name: 'fastify-bff', fastify: '5.x' },
 )

@@ -5,15 +5,19 @@ export interface HealthOptions {
   missing(): Promise<string[]>
 }
 
-/** Liveness touches nothing else; readiness asks for what the gateway can't work without. */
+/**
+ * Liveness touches nothing else; readiness asks for what the gateway can't work without. Both answer during an overload:
+ * instances share their load, so they would all become unready one after the other.
+ */
 export async function health(app: FastifyInstance, { missing: missingParts }: HealthOptions): Promise<void> {
   app.addHook('onRequest', async (_request, reply) => {
     reply.header('cache-control', 'no-store')
   })
 
-  app.get('/healthz', async () => ({ status: 'ok' }))
+  const probe = { config: { answersWhenOverloaded: true } }
+  app.get('/healthz', probe, async () => ({ status: 'ok' }))
 
-  app.get('/readyz', async (_request, reply) => {
+  app.get('/readyz', probe, async (_request, reply) => {
     const missing = await missingParts()
     if (app.draining.isDraining()) missing.unshift('shutting down')
     if (missing.length === 0) return { status: 'ready' }

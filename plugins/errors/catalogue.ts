@@ -86,6 +86,11 @@ const catalogue = {
     error: 'Session store unavailable',
     details: 'The session store did not answer; the session stays',
   },
+  BFF_OVERLOADED: {
+    statusCode: 503,
+    error: 'Overloaded',
+    details: 'There are more requests than can be answered just now: try again',
+  },
   BFF_INTERNAL_ERROR: {
     statusCode: 500,
     error: 'Internal error',

@@ -16,6 +16,8 @@ export interface Metrics {
    */
   responseSent(route: string, code: string): void
   loginDone(outcome: LoginOutcome): void
+  /** A request was refused because the event loop was late. */
+  overloaded(): void
   /** The same for one of several frontends, by whose name its numbers are told apart. */
   of(frontend: string): Metrics
 }
@@ -78,6 +80,7 @@ export const noMetrics: Metrics = {
   storeAnswered() {},
   responseSent() {},
   loginDone() {},
+  overloaded() {},
   of: () => noMetrics,
 }
 
@@ -148,6 +151,11 @@ export function createMetrics({ several = false } = {}): { metrics: Metrics; reg
     labelNames: [...whose, 'outcome'],
     registers,
   })
+  const overloads = new Counter({
+    name: 'bff_event_loop_overloaded_total',
+    help: 'Requests that were refused because the event loop was late by more than a second',
+    registers,
+  })
 
   const metricsWith = (labels: { frontend?: string }): Metrics => {
     // A rate over a counter that first appears with its first event would miss that event.
@@ -171,6 +179,7 @@ export function createMetrics({ several = false } = {}): { metrics: Metrics; reg
       storeDuration.observe({ operation, outcome }, durationMs / 1000),
     responseSent: (route, code) => responses.inc({ ...labels, route, code }),
     loginDone: (outcome) => logins.inc({ ...labels, outcome }),
+    overloaded: () => overloads.inc(),
     of: (frontend) => metricsWith({ frontend }),
   })
   // With several frontends every sample carries its frontend.

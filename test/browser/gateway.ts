@@ -34,7 +34,7 @@ export async function startGateway(
     LOG_LEVEL: 'silent',
     ...env,
   })
-  const app = buildApp(options)
+  const app = buildApp(options, { isOverloaded: () => false })
   await app.listen({ host: '127.0.0.1', port })
   return {
     url,

@@ -13,6 +13,7 @@ test('metrics have the names, types and labels of the documents', async () => {
   metrics.storeAnswered('read', 'ok', 10)
   metrics.responseSent('/api/*', '2xx')
   metrics.loginDone('succeeded')
+  metrics.overloaded()
 
   const text = await registry.metrics()
 
@@ -26,6 +27,7 @@ test('metrics have the names, types and labels of the documents', async () => {
     bff_store_duration_seconds: 'histogram',
     bff_http_responses_total: 'counter',
     bff_logins_total: 'counter',
+    bff_event_loop_overloaded_total: 'counter',
   })
   const labels = new Map<string, string[]>()
   for (const sample of samplesOf(text).filter(({ name }) => name.startsWith('bff_'))) {
@@ -44,6 +46,7 @@ test('metrics have the names, types and labels of the documents', async () => {
     bff_store_duration_seconds: ['operation', 'outcome'],
     bff_http_responses_total: ['route', 'code'],
     bff_logins_total: ['outcome'],
+    bff_event_loop_overloaded_total: [],
   })
 })
 

@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
+import Fastify from 'fastify'
+import { startIssuer } from '../../demo/issuer.ts'
+import { buildFrontends } from '../../frontends.ts'
+import bff from '../../index.ts'
+import { loadConfig } from '../../plugins/config/load-config.ts'
+import { tickMs } from '../../plugins/overload/meter.ts'
+import { exchange, startGateway, startUpstream } from '../proxy/support.ts'
+import { assertError } from '../support/assert-error.ts'
+import { startGateway as startProcess } from '../support/gateway-process.ts'
+import { newKey, startInjectGateway } from '../support/inject-gateway.ts'
+import { sampleValue } from '../support/samples.ts'
+import { until } from '../support/until.ts'
+
+test('an overloaded gateway answers everything but its probes with 503, and does nothing for it', async (t) => {
+  const upstream = await startUpstream(t)
+  let isOverloaded = false
+  const { app, log, newBrowser } = await startInjectGateway(t, {
+    env: { API_URL: upstream.url },
+    extras: { isOverloaded: () => isOverloaded },
+  })
+  const browser = newBrowser()
+  await browser.signIn()
+  const linesBefore = log().length
+  isOverloaded = true
+
+  for (const path of ['/api/x', '/bff/session', '/bff/login', '/bff/user', '/nowhere']) {
+    const answer = await browser.call(path)
+    assertError(answer, 503, 'BFF_OVERLOADED')
+    assert.equal(answer.headers['retry-after'], '1')
+    assert.equal(answer.headers['set-cookie'], undefined)
+  }
+  assert.equal(upstream.arrivals.length, 0)
+  for (const probe of ['/healthz', '/readyz']) assert.equal((await app.inject(probe)).statusCode, 200)
+  const lines = log().slice(linesBefore).trim().split('\n')
+  assert.equal(lines.filter((line) => line.includes('event_loop.overloaded')).length, 1, lines.join('\n'))
+  assert.ok(!lines.some((line) => JSON.parse(line).level >= 50), lines.join('\n'))
+
+  isOverloaded = false
+  assert.equal((await browser.call('/bff/user')).statusCode, 200)
+})
+
+test('an opening handshake of a WebSocket is refused by an overloaded gateway, too', async (t) => {
+  const upstream = await startUpstream(t)
+  const gateway = await startGateway(t, [{ target: upstream.url }], { extras: { isOverloaded: () => true } })
+  const answer = await exchange(
+    gateway.port,
+    [
+      'GET /api/socket HTTP/1.1',
+      `Host: localhost:${gateway.port}`,
+      `Origin: ${gateway.url}`,
+      'Connection: Upgrade',
+      'Upgrade: websocket',
+      'Sec-WebSocket-Version: 13',
+      'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+      '\r\n',
+    ].join('\r\n'),
+  )
+  assert.match(answer, /^HTTP\/1\.1 503 /)
+  assert.match(answer, /"code":"BFF_OVERLOADED"/)
+  assert.equal(upstream.arrivals.length, 0)
+})
+
+test('refused requests are counted', async (t) => {
+  let isOverloaded = true
+  const env = { METRICS_PORT: '0', HOST: '127.0.0.1' }
+  const gateway = await startGateway(t, [], { env, extras: { isOverloaded: () => isOverloaded } })
+  for (let calls = 0; calls < 3; calls++) assert.equal((await gateway.call('/bff/session')).status, 503)
+  isOverloaded = false
+  await gateway.call('/bff/session')
+
+  const listening = gateway.logs.find(({ event }) => event === 'metrics.listening')
+  const url = /http:\S+/.exec(String(listening?.['msg']))?.[0] ?? ''
+  const text = await (await fetch(url)).text()
+  assert.equal(sampleValue(text, 'bff_event_loop_overloaded_total'), 3)
+})
+
+/** A connection that is open already, so that a request on it can be read in the next turn of the event loop. */
+async function openConnection(t: TestContext, port: number) {
+  const socket = connect(port, '127.0.0.1').setEncoding('utf8')
+  t.after(() => socket.destroy())
+  let received = ''
+  socket.on('data', (text) => {
+    received += text
+  })
+  const get = async (path: string) => {
+    received = ''
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nx-csrf: 1\r\n\r\n`)
+    return until(() => /^HTTP\/1\.1 (\d+) [\s\S]*\}$/.exec(received)?.[1])
+  }
+  await once(socket, 'connect')
+  await get('/healthz')
+  return { get }
+}
+
+/** Keeps the event loop busy so long that its next tick is too late. */
+function block(): void {
+  for (const until = performance.now() + tickMs + 1050; performance.now() < until; );
+}
+
+test('an event loop that is blocked again and again refuses requests, and takes them as soon as it is free', async (t) => {
+  const gateway = await startGateway(t, [], { extras: { isOverloaded: undefined } })
+  const [calls, probes] = [await openConnection(t, gateway.port), await openConnection(t, gateway.port)]
+  for (let rounds = 0; rounds < 2; rounds++) {
+    block()
+    await turn()
+    await turn()
+  }
+
+  const answers = [calls.get('/bff/session'), probes.get('/healthz')]
+  block()
+  assert.deepEqual(await Promise.all(answers), ['503', '200'])
+  assert.ok(
+    gateway.logs.some(({ event, lateMs }) => event === 'event_loop.overloaded' && Number(lateMs) > 1000),
+  )
+
+  await until(async () => (await calls.get('/bff/session')) === '200')
+})
+
+test('in an application of its own the gateway refuses its requests, and leaves the application alone', async (t) => {
+  const app = Fastify()
+  t.after(() => app.close())
+  app.get('/own', async () => ({ of: 'the application' }))
+  app.get('/healthz', async () => ({}))
+  await app.register(bff, {
+    publicUrl: 'http://localhost',
+    oidc: { issuer: 'http://localhost:9', clientId: 'app' },
+    session: { keys: newKey() },
+  })
+  const port = Number(new URL(await app.listen({ host: '127.0.0.1', port: 0 })).port)
+  const [ours, own] = [await openConnection(t, port), await openConnection(t, port)]
+  for (let rounds = 0; rounds < 2; rounds++) {
+    block()
+    await turn()
+    await turn()
+  }
+
+  const answers = [ours.get('/bff/session'), own.get('/own')]
+  block()
+  assert.deepEqual(await Promise.all(answers), ['503', '200'])
+})
+
+test('several frontends are refused together, and their probes answer', async (t) => {
+  const { options } = loadConfig({
+    OIDC_ISSUER: 'http://localhost:9',
+    OIDC_CLIENT_ID: 'gateway',
+    SESSION_KEYS: newKey(),
+    LOG_LEVEL: 'silent',
+  })
+  const desk = {
+    ...options,
+    publicUrl: new URL('http://localhost:3000/desk'),
+    cookie: { ...options.cookie, name: 'desk' },
+  }
+  const app = buildFrontends([options, desk], { isOverloaded: () => true })
+  t.after(() => app.close())
+  for (const url of ['/bff/session', '/desk/bff/session', '/nowhere'])
+    assertError(await app.inject({ url, headers: { host: 'localhost:3000' } }), 503, 'BFF_OVERLOADED')
+  assert.equal((await app.inject('/healthz')).statusCode, 200)
+})
+
+test('a gateway that was stopped once answers what came meanwhile, and refuses nothing', async (t) => {
+  const issuer = await startIssuer()
+  t.after(() => issuer.close())
+  const gateway = await startProcess(t, { issuer, apiUrl: 'http://localhost:9' })
+  const ask = async () => (await fetch(`${gateway.url}/bff/session`, { headers: { 'x-csrf': '1' } })).status
+  assert.equal(await ask(), 200)
+
+  for (const stopMs of [800, 2000]) {
+    gateway.pause()
+    const answers = Promise.all(Array.from({ length: 20 }, ask))
+    await new Promise((resolve) => setTimeout(resolve, stopMs))
+    gateway.resume()
+    assert.deepEqual(new Set(await answers), new Set([200]))
+    assert.equal(await ask(), 200)
+  }
+})
