@@ -55,7 +55,7 @@ export function buildApp(options: GatewayOptions, extras: AppExtras = {}): Fasti
   app.register(limiting, limits)
   app.register(draining)
   if (options.tls) app.register(tls, { ...options.tls, clock: extras.clock ?? systemClock })
-  app.register(health, { missing: () => app.bff.missing() })
+  app.register(health, { missing: () => app.bff.missing(), warnings: () => app.storeWarnings() })
   app.register(requestMembers)
   app.register(sessionCookie, sessionCookieOptions(options))
   shared(app, options, extras)

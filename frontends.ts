@@ -37,7 +37,10 @@ export function buildFrontends(
   app.register(limiting, limits)
   app.register(draining)
   if (first.tls) app.register(tls, { ...first.tls, clock: extras.clock ?? systemClock })
-  app.register(health, { missing: async () => missingAnywhere(gateways) })
+  app.register(health, {
+    missing: async () => missingAnywhere(gateways),
+    warnings: () => app.storeWarnings(),
+  })
   shared(app, first, extras, true)
   for (const options of all) {
     const frontendScope = async (scope: FastifyInstance) => {

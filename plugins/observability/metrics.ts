@@ -10,6 +10,8 @@ export interface Metrics {
   /** @param upstream its prefix */
   upstreamAnswered(upstream: string, status: number, durationMs: number): void
   storeAnswered(operation: string, outcome: StoreOutcome, durationMs: number): void
+  /** Whether there is a connection to Redis. Never called, there is no such metric: sessions are in memory. */
+  redisConnected(isConnected: boolean): void
   /**
    * @param route its pattern, so that there are no more series than routes
    * @param code the error's, or the status class: `2xx`
@@ -78,6 +80,7 @@ export const noMetrics: Metrics = {
   sessionEnded() {},
   upstreamAnswered() {},
   storeAnswered() {},
+  redisConnected() {},
   responseSent() {},
   loginDone() {},
   overloaded() {},
@@ -139,6 +142,15 @@ export function createMetrics({ several = false } = {}): { metrics: Metrics; reg
     buckets: [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10],
     registers,
   })
+  let redisGauge: Gauge | undefined
+  const redisConnection = () => {
+    redisGauge ??= new Gauge({
+      name: 'bff_redis_connected',
+      help: 'Whether there is a connection to Redis: 1 or 0',
+      registers,
+    })
+    return redisGauge
+  }
   const responses = new Counter({
     name: 'bff_http_responses_total',
     help: "Responses to browsers by route and by the error's code or the status class",
@@ -177,6 +189,7 @@ export function createMetrics({ several = false } = {}): { metrics: Metrics; reg
       upstreamDuration.observe({ ...labels, upstream, status }, durationMs / 1000),
     storeAnswered: (operation, outcome, durationMs) =>
       storeDuration.observe({ operation, outcome }, durationMs / 1000),
+    redisConnected: (isConnected) => redisConnection().set(isConnected ? 1 : 0),
     responseSent: (route, code) => responses.inc({ ...labels, route, code }),
     loginDone: (outcome) => logins.inc({ ...labels, outcome }),
     overloaded: () => overloads.inc(),

@@ -3,7 +3,8 @@ import { createMemoryStore } from './memory.ts'
 import { createRedisStore } from './redis.ts'
 import type { RedisAccess, RedisClient } from './redis-client.ts'
 import { connectRedis } from './redis-connection.ts'
-import { parseRedisUrl } from './redis-url.ts'
+import type { RedisReport } from './redis-state.ts'
+import { parseRedisUrl, type RedisTarget } from './redis-url.ts'
 import type { SessionStore } from './store.ts'
 
 export interface CreateStoreOptions {
@@ -16,16 +17,29 @@ export interface CreateStoreOptions {
   onEvicted?: () => void
 }
 
+export interface CreatedStore {
+  store: SessionStore
+  /** The connection for commands, for what else gateways share. It ends with the store. */
+  redis?: RedisClient
+  /** A sentence for each thing that works badly, though it works. */
+  warnings(): string[]
+}
+
 /**
  * A Redis that is down does not stop the start: the store connects later by itself.
- * @returns also the connection for commands, if there is one, for what else gateways share. It ends with the store
+ * @param reportTo gets told what becomes of the connection to Redis
  * @throws TypeError when `redisUrl` can't be understood, or when a file of `redisAccess` can't be read
  */
-export function createStore({ redisUrl, redisAccess, ...options }: CreateStoreOptions): {
-  store: SessionStore
-  redis?: RedisClient
-} {
-  if (redisUrl === undefined) return { store: createMemoryStore(options) }
-  const connection = connectRedis(parseRedisUrl(redisUrl), redisAccess)
-  return { store: createRedisStore({ connection }), redis: connection.client }
+export function createStore(
+  { redisUrl, redisAccess, ...options }: CreateStoreOptions,
+  reportTo?: (target: RedisTarget) => RedisReport,
+): CreatedStore {
+  if (redisUrl === undefined) return { store: createMemoryStore(options), warnings: () => [] }
+  const target = parseRedisUrl(redisUrl)
+  const connection = connectRedis(target, redisAccess, reportTo?.(target))
+  return {
+    store: createRedisStore({ connection }),
+    redis: connection.client,
+    warnings: connection.warnings,
+  }
 }

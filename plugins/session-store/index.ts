@@ -4,6 +4,7 @@ import { type CreateStoreOptions, createStore } from './create-store.ts'
 import { measured } from './measured.ts'
 import { createReadiness } from './readiness.ts'
 import type { RedisClient } from './redis-client.ts'
+import { createRedisLog } from './redis-log.ts'
 import type { SessionStore } from './store.ts'
 
 declare module 'fastify' {
@@ -13,6 +14,8 @@ declare module 'fastify' {
     storeIsReady(): Promise<boolean>
     /** For what else gateways share. Unset: there is no Redis. A command fails soon while it is down. */
     readonly sharedRedis: RedisClient | undefined
+    /** A sentence for each thing about the store that works badly, though it works. */
+    storeWarnings(): string[]
   }
 }
 
@@ -20,11 +23,18 @@ const evictionLoggedEveryMs = 60_000
 
 export default fp<Omit<CreateStoreOptions, 'onEvicted'>>(
   async (app, options) => {
-    const { store: plain, redis } = createStore({ ...options, onEvicted: reportEviction })
+    const {
+      store: plain,
+      redis,
+      warnings,
+    } = createStore({ ...options, onEvicted: reportEviction }, (target) =>
+      createRedisLog(app.log, target, app.metrics.redisConnected),
+    )
     const store = app.metrics === noMetrics ? plain : measured(plain, app.metrics.storeAnswered)
     app.decorate('sessionStore', store)
     app.decorate('storeIsReady', createReadiness(store, options.clock, reportReadiness))
     app.decorate('sharedRedis', { getter: () => redis })
+    app.decorate('storeWarnings', warnings)
     app.addHook('onClose', () => store.close())
 
     let evictionLoggedAt = Number.NEGATIVE_INFINITY

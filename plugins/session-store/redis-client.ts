@@ -1,7 +1,8 @@
+import type { ConnectionOptions } from 'node:tls'
 import { Cluster, type CommonRedisOptions, Redis, type StandaloneConnectionOptions } from 'ioredis'
 import { redisScripts } from './redis-scripts.ts'
 import { type RedisTlsFiles, redisTls } from './redis-tls.ts'
-import type { RedisTarget } from './redis-url.ts'
+import type { RedisAddress, RedisTarget } from './redis-url.ts'
 
 export type RedisClient = Redis | Cluster
 
@@ -11,13 +12,66 @@ export interface RedisAccess extends RedisTlsFiles {
   sentinelPassword?: string | undefined
 }
 
+/** Where a connection is tried when ioredis doesn't say why there is none. */
+export interface Probe {
+  address: RedisAddress
+  tls: ConnectionOptions | undefined
+}
+
 /** How long a command waits for its answer. */
 export const COMMAND_TIMEOUT_MS = 500
 
-/** Does not connect yet. @throws when a file of `access` can't be read */
-export function createClient(target: RedisTarget, access: RedisAccess): RedisClient {
-  const options = { ...COMMON_OPTIONS, ...target.credentials }
+/**
+ * Does not connect yet.
+ * @param onInfoRefused is called when the user may not use INFO
+ * @throws when a file of `access` can't be read
+ */
+export function createClient(
+  target: RedisTarget,
+  access: RedisAccess,
+  onInfoRefused: () => void = () => {},
+): RedisClient {
   const tls = target.tls ? redisTls(access, namedHosts(target)) : undefined
+  const client = newClient(target, access, tls)
+  if (client instanceof Redis) prepare(client, onInfoRefused)
+  else client.on('+node', (node: Redis) => prepare(node, onInfoRefused))
+  return client
+}
+
+/** How to connect to the first host that the URL names, for a look at what is wrong there. */
+export function firstHost(target: RedisTarget, access: RedisAccess): Probe {
+  const [address] = addressesOf(target)
+  if (!address) throw new RangeError('The URL names no host')
+  const tls = target.tls ? redisTls(access, namedHosts(target))(address.host) : undefined
+  return { address, tls }
+}
+
+/** What a connection to a single server needs beside its options. */
+export function prepare(redis: Redis, onInfoRefused: () => void): void {
+  const info = redis.info.bind(redis) as () => Promise<string>
+  // By INFO ioredis sees whether Redis is still loading. If that is refused it goes on, but not without writing to
+  // the console.
+  redis.info = ((callback: (error: unknown, text?: string) => void) =>
+    info().then(
+      (text) => callback(null, text),
+      (error: unknown) => {
+        if (!isNoPermission(error)) return callback(error)
+        onInfoRefused()
+        callback(null, '')
+      },
+    )) as unknown as typeof redis.info
+  redis.on('error', (error: Error & { command?: { name: string } }) => {
+    // It would go on with database 0, which is somebody else's.
+    if (error.command?.name === 'select') redis.stream.destroy()
+  })
+}
+
+function newClient(
+  target: RedisTarget,
+  access: RedisAccess,
+  tls: ReturnType<typeof redisTls> | undefined,
+): RedisClient {
+  const options = { ...COMMON_OPTIONS, ...target.credentials }
 
   switch (target.kind) {
     case 'single':
@@ -102,20 +156,29 @@ function retryDelayMs(attempt: number): number {
   return Math.min(50 * 2 ** Math.min(attempt - 1, 5), 1_000)
 }
 
-function namedHosts(target: RedisTarget): string[] {
+function addressesOf(target: RedisTarget): RedisAddress[] {
   switch (target.kind) {
     case 'single':
-      return [target.node.host]
+      return [target.node]
     case 'sentinel':
-      return target.sentinels.map(({ host }) => host)
+      return target.sentinels
     case 'cluster':
-      return target.nodes.map(({ host }) => host)
+      return target.nodes
   }
+}
+
+function namedHosts(target: RedisTarget): string[] {
+  return addressesOf(target).map(({ host }) => host)
 }
 
 function withTls(node: string, tls: ReturnType<typeof redisTls>) {
   const { host, port } = addressOf(node)
   return { ...tls(host), host, port }
+}
+
+/** Redis refuses a command, key or channel to the user by whom it is sent. */
+export function isNoPermission(error: unknown): boolean {
+  return error instanceof Error && /(?:^|\s)NOPERM\b/.test(error.message)
 }
 
 /** ioredis joins host and port by a colon, IPv6 addresses too. */

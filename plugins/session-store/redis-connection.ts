@@ -1,5 +1,20 @@
-import { Cluster } from 'ioredis'
-import { COMMAND_TIMEOUT_MS, createClient, type RedisAccess, type RedisClient } from './redis-client.ts'
+import { Cluster, type Redis } from 'ioredis'
+import {
+  COMMAND_TIMEOUT_MS,
+  createClient,
+  firstHost,
+  prepare,
+  type RedisAccess,
+  type RedisClient,
+} from './redis-client.ts'
+import { noReport, type RedisReport, reportState } from './redis-state.ts'
+import {
+  HEARTBEAT_MS,
+  listen,
+  type Subscription,
+  type SubscriptionListener,
+  toAnyNode,
+} from './redis-subscription.ts'
 import type { RedisTarget } from './redis-url.ts'
 
 /** A connection for commands, one to listen on, and what becomes of them. Both connect by themselves, again and again. */
@@ -10,59 +25,83 @@ export interface RedisConnection {
    * for it to come back; from then on it rejects at once.
    */
   ready(): Promise<void>
-  /** `onSubscribed` is called whenever listening begins (again): messages before that may have been missed. */
-  subscribe(channel: string, listener: { onMessage(message: string): void; onSubscribed(): void }): void
+  /** Listens to one channel, until the connection is closed. */
+  subscribe(channel: string, listener: SubscriptionListener): void
+  /** Whether messages are known to arrive: what was published in the last two seconds did. */
+  subscriptionHealthy(): boolean
+  /** A sentence for each thing that works badly, though it works. */
+  warnings(): string[]
   close(): Promise<void>
 }
-
-const HEARTBEAT_MS = 5_000
 
 /** ioredis gives up for good when a Sentinel announces the new master just while it is asked for one. */
 const RETRY_AFTER_END_MS = 100
 
 /** Starts to connect, and never throws for a Redis that is down. @throws when a file of `access` can't be read */
-export function connectRedis(target: RedisTarget, access: RedisAccess = {}): RedisConnection {
-  const client = createClient(target, access)
-  // A Cluster client keeps a connection of its own for subscriptions.
-  const subscriber = client instanceof Cluster ? client : createClient(target, access)
+export function connectRedis(
+  target: RedisTarget,
+  access: RedisAccess = {},
+  report: RedisReport = noReport,
+): RedisConnection {
+  const client = createClient(target, access, report.infoRefused)
   const ready = readiness(client)
+  reportState(client, firstHost(target, access), report)
+  let subscription: Subscription | undefined
+  let isChannelRefused: string | undefined
   let closing = false
-  for (const each of new Set([client, subscriber])) {
-    // Failures reach callers through `ready` and their commands; without a listener, ioredis prints them.
-    each.on('error', ignore)
-    each.on('end', () => {
-      if (!closing) setTimeout(() => each.connect().catch(ignore), RETRY_AFTER_END_MS).unref()
-    })
-    each.connect().catch(ignore)
-  }
+  client.on('error', ignore)
+  client.on('end', () => {
+    if (!closing) setTimeout(() => client.connect().catch(ignore), RETRY_AFTER_END_MS).unref()
+  })
+  client.connect().catch(ignore)
 
-  // A subscriber sends nothing, so that it would not notice for long that nobody is there any more. (That of a
-  // Cluster client can't be reached from here.)
+  // Something on its way that drops connections without a word would otherwise be noticed by the next request. One that
+  // does not answer within `socketTimeout` is closed by ioredis.
   const heartbeat = setInterval(() => {
-    if (subscriber !== client) subscriber.ping().catch(ignore)
+    for (const node of nodesOf(client)) if (node.status === 'ready') node.ping().catch(ignore)
   }, HEARTBEAT_MS).unref()
 
   return {
     client,
     ready,
 
-    subscribe(channel, { onMessage, onSubscribed }) {
-      subscriber.on('message', (on: string, message: string) => {
-        if (on === channel) onMessage(message)
+    subscribe(channel, listener) {
+      subscription = listen({
+        channel,
+        commands: client,
+        open: newSubscriber,
+        listener,
+        onRefused(isRefused) {
+          isChannelRefused = isRefused ? channel : undefined
+          report.channelRefused(isRefused)
+        },
       })
-      const listen = () => subscriber.subscribe(channel).then(onSubscribed, ignore)
-      subscriber.on('ready', listen)
-      if (subscriber.status === 'ready') listen()
     },
+
+    subscriptionHealthy: () => subscription?.isHealthy() ?? false,
+
+    warnings: () =>
+      isChannelRefused ? [`session store: the channel ${isChannelRefused} is refused to the user`] : [],
 
     async close() {
       closing = true
       clearInterval(heartbeat)
+      subscription?.close()
       if (client.status === 'ready') await client.quit().catch(ignore)
       client.disconnect()
-      subscriber.disconnect()
     },
   }
+
+  function newSubscriber(): Redis | undefined {
+    if (!(client instanceof Cluster)) return createClient(target, access) as Redis
+    const subscriber = toAnyNode(client)
+    if (subscriber) prepare(subscriber, ignore)
+    return subscriber
+  }
+}
+
+function nodesOf(client: RedisClient): Redis[] {
+  return client instanceof Cluster ? client.nodes() : [client]
 }
 
 /** One promise per outage, which all who wait share: it resolves when that ends, or rejects when it takes too long. */

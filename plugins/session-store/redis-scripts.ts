@@ -20,6 +20,7 @@ const expiring = `
 /**
  * What Redis must do in one step. Each script touches keys of one slot only, so that all of them work on a
  * Cluster: those of one session, which share a hash tag, or one index. Keys and arguments stand above each.
+ * A user who may not PUBLISH (`pcall`) has written all the same: others then notice by looking again.
  */
 export const redisScripts = {
   /** record · sealed, ttlMs, indexes. In microseconds, so that no two on a Redis are created at once. */
@@ -51,7 +52,7 @@ export const redisScripts = {
       local version, derivedFrom = tonumber(record[1]), tonumber(ARGV[3])
       if version == derivedFrom then
         redis.call('HSET', KEYS[1], 'sealed', ARGV[2], 'version', version + 1)
-        redis.call('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1])
+        redis.pcall('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1])
         return version + 1
       end
       -- The very same write got through before, but its answer was lost.
@@ -67,7 +68,7 @@ export const redisScripts = {
       if not record[1] then return false end
       if ARGV[2] ~= '' and ARGV[2] ~= record[2] then return false end
       redis.call('DEL', KEYS[1])
-      redis.call('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1])
+      redis.pcall('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1])
       return { record[1], tonumber(record[2]), record[3] }`,
   },
 
@@ -109,7 +110,7 @@ export const redisScripts = {
     lua: `
       if redis.call('GET', KEYS[1]) ~= ARGV[2] then return end
       redis.call('DEL', KEYS[1], KEYS[2])
-      redis.call('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1])`,
+      redis.pcall('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1])`,
   },
 
   /** lock, failures · id, owner, how long to stay away, how long to remember the failure */
@@ -120,7 +121,7 @@ export const redisScripts = {
       redis.call('SET', KEYS[1], '${BACKING_OFF}', 'PX', ARGV[3])
       redis.call('INCR', KEYS[2])
       redis.call('PEXPIRE', KEYS[2], ARGV[4])
-      redis.call('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1])`,
+      redis.pcall('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1])`,
   },
 }
 

@@ -1,0 +1,102 @@
+import { connect } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import type { Probe, RedisClient } from './redis-client.ts'
+
+/** What becomes of the connection to Redis, each told once. */
+export interface RedisReport {
+  connected(): void
+  /** A connection that stood was lost. */
+  lost(reason: string): void
+  /** No connection can be made. Told once for each reason until there is one. */
+  unreachable(reason: string): void
+  /** The user may not use the channel of changes, or may again. */
+  channelRefused(isRefused: boolean): void
+  /** The user may not use INFO. */
+  infoRefused(): void
+}
+
+export const noReport: RedisReport = {
+  connected() {},
+  lost() {},
+  unreachable() {},
+  channelRefused() {},
+  infoRefused() {},
+}
+
+const PROBE_MS = 2_000
+
+/** Reports the state of a client's connection. Never a password: errors of ioredis carry commands, but not in their text. */
+export function reportState(client: RedisClient, probe: Probe, report: RedisReport): void {
+  let isConnected = false
+  /** Of the outage that goes on, so that a reason is told once and not with every try. */
+  let told = new Set<string>()
+  let lastError: string | undefined
+  let sentinelError: string | undefined
+
+  client.on('ready', () => {
+    isConnected = true
+    told = new Set()
+    lastError = undefined
+    report.connected()
+  })
+  client.on('sentinelError', (error: Error) => {
+    sentinelError = error.message
+  })
+  client.on('error', (error: Error) => {
+    // Only follows from an earlier one.
+    if (/^Stream isn't writeable/.test(error.message)) return
+    lastError = reasonOf(error)
+    if (!isConnected) void tell(lastError)
+  })
+  client.on('close', () => {
+    if (isConnected) report.lost(lastError ?? 'the connection was closed')
+    else if (lastError === undefined) void tell(CLOSED)
+    isConnected = false
+    lastError = undefined
+  })
+
+  async function tell(reason: string): Promise<void> {
+    if (told.has(reason)) return
+    told.add(reason)
+    const known = reason === CLOSED ? await tryConnection(probe) : reason + hint(reason, probe)
+    if (isConnected || (known !== reason && told.has(known))) return
+    told.add(known)
+    report.unreachable(known)
+  }
+
+  function reasonOf(error: Error & { lastNodeError?: Error | null }): string {
+    // Of a Cluster whose nodes have all failed.
+    if (error.lastNodeError) return reasonOf(error.lastNodeError)
+    if (/^All sentinels are unreachable/.test(error.message)) {
+      const [, cause = ''] = /Last error: (.*)$/.exec(error.message) ?? []
+      if (cause) return cause
+      if (sentinelError?.endsWith('null')) return 'the Sentinels know no master of this name'
+    }
+    return error.message || error.name
+  }
+}
+
+/** A server that speaks no TLS waits for more of what it takes for a command. */
+function hint(reason: string, { tls }: Probe): string {
+  return tls && /timed ?out/i.test(reason) ? ' (does the server speak TLS?)' : ''
+}
+
+/** All that ioredis says of most failures of a connection to a Sentinel or a node. */
+const CLOSED = 'Connection is closed.'
+
+/** @returns why the server at this address can't be talked to */
+async function tryConnection({ address, tls }: Probe): Promise<string> {
+  const socket = tls ? connectTls({ ...tls, ...address }) : connect(address)
+  const { promise, resolve } = Promise.withResolvers<string>()
+  socket.once(tls ? 'secureConnect' : 'connect', () => socket.write('PING\r\n'))
+  socket.once('data', () => resolve('the connection was closed, though the server answers'))
+  socket.once('error', (error) => resolve(error.message))
+  socket.once('close', () =>
+    resolve(`the server closed the connection${tls ? '' : ' (does it expect TLS?)'}`),
+  )
+  const tooLong = setTimeout(() => resolve('no answer'), PROBE_MS)
+  const reason = await promise
+  clearTimeout(tooLong)
+  socket.destroy()
+  return reason
+}
