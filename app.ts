@@ -67,8 +67,7 @@ export function buildApp(options: GatewayOptions, extras: AppExtras = {}): Fasti
 async function gateway(app: FastifyInstance, options: GatewayOptions, extras: AppExtras): Promise<void> {
   const { publicUrl, oidc, session, cookie, csrfHeader, corsOrigins, upstreams } = options
   const { clock = systemClock } = extras
-  const { requestsPerMinute } = { ...defaultLimits, ...extras.limits }
-  const routeOptions: RouteOptions = { ...options, clock, requestsPerMinute }
+  const routeOptions: RouteOptions = { ...options, clock, ...defaultLimits, ...extras.limits }
   const guard = { csrfHeader, publicUrl, corsOrigins }
 
   app.register(sessionEvents, { ...extras.hooks })

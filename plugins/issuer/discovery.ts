@@ -1,4 +1,5 @@
 import * as oidc from 'openid-client'
+import { boundedFetch } from './bounded-fetch.ts'
 import { clientAuthentication } from './client-authentication.ts'
 import { endpoint } from './endpoint.ts'
 import type { IssuerOptions } from './issuer.ts'
@@ -28,6 +29,7 @@ export async function discover(options: IssuerOptions): Promise<Configurations> 
   const interactive = await oidc
     .discovery(options.issuer, options.clientId, {}, authentication, {
       timeout: options.timeoutMs / 1000,
+      [oidc.customFetch]: boundedFetch as oidc.CustomFetch,
       ...(insecure && { execute: [oidc.allowInsecureRequests] }),
     })
     .catch((error: unknown) => {

@@ -1,5 +1,6 @@
-import { compactVerify, createRemoteJWKSet, errors, type JWTVerifyGetKey } from 'jose'
+import { compactVerify, createRemoteJWKSet, customFetch, errors, type JWTVerifyGetKey } from 'jose'
 import type { ServerMetadata } from 'openid-client'
+import { boundedFetch } from './bounded-fetch.ts'
 import { endpoint } from './endpoint.ts'
 import type { IssuerOptions } from './issuer.ts'
 
@@ -31,7 +32,12 @@ export function createKeySet(
   function remoteKeys(uri: string | undefined): JWTVerifyGetKey {
     // By plain http, whoever sits between could hand out keys of his own.
     const url = endpoint(uri, issuer)
-    if (url) return createRemoteJWKSet(url, { timeoutDuration: timeoutMs, cooldownDuration: cooldownMs })
+    if (url)
+      return createRemoteJWKSet(url, {
+        timeoutDuration: timeoutMs,
+        cooldownDuration: cooldownMs,
+        [customFetch]: boundedFetch,
+      })
     return async () => {
       throw new errors.JWKSNoMatchingKey('The issuer has no keys to check with')
     }

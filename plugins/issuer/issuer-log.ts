@@ -1,3 +1,4 @@
+import { failureReason } from './grant-failure.ts'
 import type { IssuerEvents } from './issuer.ts'
 import type { PkceSupport } from './pkce-support.ts'
 
@@ -14,6 +15,11 @@ export function issuerLog(log: Log): IssuerEvents {
   return {
     unreachable(err, retryInMs) {
       log.warn({ event: 'issuer.unreachable', err, retryInMs }, 'Discovery of the issuer failed')
+    },
+
+    userInfoFailed(err) {
+      const reason = failureReason(err)
+      log.warn({ event: 'issuer.userinfo.failed', reason, err }, 'UserInfo could not be had for a login')
     },
 
     learned(pkce) {

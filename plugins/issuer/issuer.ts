@@ -112,6 +112,8 @@ export type RevocableType = 'refresh_token' | 'access_token'
 /** What is worth a line in the log. */
 export interface IssuerEvents {
   unreachable(error: unknown, retryInMs: number): void
+  /** A login goes on without UserInfo. */
+  userInfoFailed(error: unknown): void
   /** Its metadata were fetched, as they are now and then. */
   learned(pkce: PkceSupport): void
 }
@@ -163,7 +165,12 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
         if (!answer.id_token || !idToken?.sub)
           throw new TypeError('The issuer sent no ID token, or one about nobody')
         await checkSignature(answer.id_token, keysOfAnswers(redeeming.serverMetadata()))
-        const userInfo = await fetchUserInfo(interactive, answer.access_token, idToken.sub)
+        const userInfo = await fetchUserInfo(
+          interactive,
+          answer.access_token,
+          idToken.sub,
+          events.userInfoFailed,
+        )
         return {
           issuer: idToken.iss,
           subject: idToken.sub,

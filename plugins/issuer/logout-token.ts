@@ -28,6 +28,8 @@ const logoutEvent = 'http://schemas.openid.net/event/backchannel-logout'
 const clockToleranceSeconds = 30
 /** How old a notice may be, whatever it says of its own life. */
 const maxAgeSeconds = 10 * 60
+/** The same where it says nothing of it. Hydra, LemonLDAP and older versions of Keycloak and authentik send no `exp`. */
+const maxAgeWithoutExpirySeconds = 2 * 60
 
 /** How long a token must be remembered not to be good again, by the clock of any gateway, in milliseconds. */
 export const logoutTokenLifetimeMs = 15 * 60_000
@@ -45,7 +47,7 @@ export async function verifyLogoutToken(token: string, rules: LogoutTokenRules):
     issuer: rules.issuer,
     audience: rules.clientId,
     algorithms: rules.algorithms,
-    requiredClaims: ['iat', 'exp', 'jti', 'events'],
+    requiredClaims: ['iat', 'jti', 'events'],
     clockTolerance: clockToleranceSeconds,
     maxTokenAge: maxAgeSeconds,
     currentDate: new Date(rules.now),
@@ -56,7 +58,13 @@ export async function verifyLogoutToken(token: string, rules: LogoutTokenRules):
   // Not every issuer says what it is; one that says something else means something else.
   const { typ } = protectedHeader
   if (typ !== undefined && !/^(application\/)?(logout\+jwt|jwt)$/i.test(typ)) throw fault('has another type')
+  if (payload.exp === undefined && isOlderThan(maxAgeWithoutExpirySeconds, payload, rules.now))
+    throw fault('does not expire and is not new')
   return notice(payload, rules.issuer)
+}
+
+function isOlderThan(seconds: number, { iat = 0 }: JWTPayload, now: number): boolean {
+  return Math.floor(now / 1000) - iat > seconds
 }
 
 /** Unlike an error of the fetch itself, or jose's words for a key set that did not come or is none. */

@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { CustomFetch, TokenEndpointResponse } from 'openid-client'
+import { boundedFetch } from './bounded-fetch.ts'
 import { parseAnswer, withoutBlanks } from './token-answer.ts'
 
 /** Where the ID token of a refresh answer goes while openid-client looks at the answer. */
@@ -21,7 +22,7 @@ export function refreshAnswerFetch(timeoutMs: number): CustomFetch {
   return async (url, options) => {
     const deadline = deadlineSignal(timeoutMs)
     try {
-      const response = await fetch(url, { ...(options as RequestInit), signal: deadline.signal })
+      const response = await boundedFetch(url, { ...(options as RequestInit), signal: deadline.signal })
       const { status } = response
       const text = await response.text()
       const headers = new Headers(response.headers)

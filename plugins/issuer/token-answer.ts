@@ -1,4 +1,5 @@
 import type { CustomFetch } from 'openid-client'
+import { boundedFetch } from './bounded-fetch.ts'
 
 /** What issuers leave out of a token's answer, some send as `null` or as empty text: it counts as absent. */
 export function withoutBlanks(answer: object): Record<string, unknown> {
@@ -22,7 +23,7 @@ export function parseAnswer(text: string): object | undefined {
 export function loginAnswerFetch(tokenEndpoint: string | undefined): CustomFetch {
   const endpoint = URL.parse(tokenEndpoint ?? '')?.href
   return async (url, options) => {
-    const response = await fetch(url, options as RequestInit)
+    const response = await boundedFetch(url, options as RequestInit)
     if (url !== endpoint || response.status !== 200) return response
     const { status, headers } = response
     const text = await response.text()

@@ -6,6 +6,8 @@ export interface Limits {
   bodyIdleTimeoutMs: number
   /** Of one client to the endpoints that anybody may call: each sign-in takes two. */
   requestsPerMinute: number
+  /** Of one client: authorization codes that the issuer has refused, before it is sent no more of them. */
+  refusedCodesPerMinute: number
 }
 
 export const defaultLimits: Limits = {
@@ -13,6 +15,7 @@ export const defaultLimits: Limits = {
   bodyIdleTimeoutMs: 30_000,
   // An address can be that of a whole company.
   requestsPerMinute: 6000,
+  refusedCodesPerMinute: 30,
 }
 
 /** For the request line and all headers together. Node's own default can be changed by a flag. */

@@ -1,14 +1,21 @@
 import { createHash } from 'node:crypto'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
+import { clientKey } from '../../plugins/http-server/client-address.ts'
 import {
   type LogoutNotice,
   LogoutTokenError,
   logoutTokenLifetimeMs,
 } from '../../plugins/issuer/logout-token.ts'
+import { createTally } from '../../plugins/limits/tally.ts'
+import { hashForLog } from '../../plugins/logging/hash-for-log.ts'
 import { rememberEnd } from '../../plugins/oidc-session/ended-sid.ts'
 import { sidIndex, subjectIndex } from '../../plugins/oidc-session/sessions.ts'
 import type { EndedSession } from '../../plugins/session-events/session-events.ts'
+import type { RouteOptions } from './options.ts'
+
+/** Notices that are heeded at the same time, each with a few commands for the store: more would only queue there. */
+const maxUnderWay = 100
 
 type Notice = FastifyRequest<{ Body: URLSearchParams | undefined }>
 
@@ -16,10 +23,18 @@ type Notice = FastifyRequest<{ Body: URLSearchParams | undefined }>
  * The issuer asks, server to server, to end sessions. It comes without their cookies, so their refresh tokens can't
  * be read and revoked: the issuer that sent it does that.
  *
+ * Notices that verify are not limited: an administrator who signs all users out sends thousands at once, and issuers
+ * don't send one again. Others are, without asking the store.
+ *
  * @see https://openid.net/specs/openid-connect-backchannel-1_0.html
  */
-export async function backchannelLogout(app: FastifyInstance): Promise<void> {
+export async function backchannelLogout(
+  app: FastifyInstance,
+  { clock, requestsPerMinute }: RouteOptions,
+): Promise<void> {
   const { clientId } = app.issuer
+  const invalid = createTally(clock, requestsPerMinute)
+  const inTurn = createTurns(maxUnderWay)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser<string>(
     'application/x-www-form-urlencoded',
@@ -29,9 +44,14 @@ export async function backchannelLogout(app: FastifyInstance): Promise<void> {
   // Whatever else comes holds no token.
   app.addContentTypeParser('*', { parseAs: 'buffer' }, async () => undefined)
 
-  app.post('/bff/backchannel-logout', async (request: Notice, reply) => {
+  app.post('/bff/backchannel-logout', { config: { rateLimit: false } }, async (request: Notice, reply) => {
     reply.header('cache-control', 'no-store')
     const notice = await verify(request)
+    await inTurn(() => heed(notice, request.log))
+    return reply.send()
+  })
+
+  async function heed(notice: LogoutNotice, log: FastifyBaseLogger): Promise<void> {
     const { issuer } = notice
     const used = usedName(notice, clientId)
     if ((await app.sessionStore.claimLastsMs(used)) > 0) throw replayed()
@@ -44,26 +64,51 @@ export async function backchannelLogout(app: FastifyInstance): Promise<void> {
     const sessions = await app.sessionStore.destroyBy(index)
     app.metrics.sessionEnded('backchannel_logout', sessions)
     if (sessions > 0) app.sessionEvents.ended(endedBy(notice), 'backchannel_logout')
-    request.log.info({ event: 'session.ended', reason: 'backchannel_logout', sessions })
+    const whose = 'sid' in notice ? { sid: hashForLog(notice.sid) } : { sub: hashForLog(notice.subject) }
+    log.info({ event: 'session.ended', reason: 'backchannel_logout', sessions, ...whose })
     // Only now: if the store fails before, the issuer can send the same token again.
     if (!(await app.sessionStore.claim(used, logoutTokenLifetimeMs))) throw replayed()
-    return reply.send()
-  })
+  }
 
-  async function verify({ body, log }: Notice): Promise<LogoutNotice> {
+  async function verify(request: Notice): Promise<LogoutNotice> {
+    const { body, log } = request
+    const client = clientKey(request)
     const [token, ...others] = body?.getAll('logout_token') ?? []
-    if (token === undefined || others.length > 0) {
-      throw new GatewayError('BFF_LOGOUT_REJECTED', { details: 'One logout_token is needed, in a form' })
-    }
     try {
+      if (token === undefined || others.length > 0)
+        throw new GatewayError('BFF_LOGOUT_REJECTED', { details: 'One logout_token is needed, in a form' })
       return await app.issuer.verifyLogoutToken(token)
     } catch (error) {
-      if (!(error instanceof LogoutTokenError)) throw error
+      const isInvalid = error instanceof LogoutTokenError
+      if (!isInvalid && !(error instanceof GatewayError && error.statusCode === 400)) throw error
+      const waitMs = invalid.waitMs(client)
+      // Without a line of its own in the log, which a flood must not fill.
+      if (waitMs > 0) throw new GatewayError('BFF_RATE_LIMITED', { retryAfterMs: waitMs })
+      invalid.count(client)
+      if (!isInvalid) throw error
       log.warn({ event: 'logout.rejected', err: error })
       throw new GatewayError('BFF_LOGOUT_REJECTED', {
         details: 'The logout token is not valid',
         cause: error,
       })
+    }
+  }
+}
+
+/** Runs at most `max` at the same time, the others in their order. */
+function createTurns(max: number): <T>(act: () => Promise<T>) => Promise<T> {
+  let underWay = 0
+  const waiting: (() => void)[] = []
+  return async (act) => {
+    if (underWay < max) underWay++
+    else await new Promise<void>((resolve) => waiting.push(resolve))
+    try {
+      return await act()
+    } finally {
+      // Hands its turn on, or gives it back.
+      const next = waiting.shift()
+      if (next) next()
+      else underWay--
     }
   }
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { asGatewayError } from '../../plugins/errors/as-gateway-error.ts'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
+import { clientKey } from '../../plugins/http-server/client-address.ts'
 import type { Login } from '../../plugins/issuer/issuer.ts'
 import { LoginError } from '../../plugins/issuer/login-error.ts'
 import { userClaims } from '../../plugins/oidc-session/claims.ts'
@@ -14,6 +15,7 @@ import { revokeRefreshToken } from './end-session.ts'
 import { limitSessions } from './limit-sessions.ts'
 import type { RouteOptions } from './options.ts'
 import { basePath, callbackUrl } from './paths.ts'
+import { createRedemptionLimit } from './redemption-limit.ts'
 import { rejectedLogin } from './rejected-login.ts'
 import { replaceSession } from './replace-session.ts'
 import { tellParent, tellParentOfFailure } from './tell-parent.ts'
@@ -32,6 +34,7 @@ const silentRefusals = new Set([
 /** Finishes the login: everything that came back is checked before there is a session. */
 export async function callback(app: FastifyInstance, options: RouteOptions): Promise<void> {
   const { publicUrl, oidc, requireLogin, clock } = options
+  const limitRedemption = createRedemptionLimit(options)
   app.get(
     '/bff/callback',
     { config: { navigation: true }, exposeHeadRoute: false },
@@ -50,8 +53,9 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
         return inFrame ? tellParent(reply, isLoggedIn) : reply.redirect(returnUrl)
       } catch (error) {
         app.metrics.loginDone(asGatewayError(error).statusCode < 500 ? 'rejected' : 'failed')
-        // While the store can't be asked the browser keeps what it has.
-        if (error instanceof GatewayError) app.browserCookies.clearTransaction(reply, transaction)
+        // While the store can't be asked, or too many codes were refused, the browser keeps what it has.
+        if (error instanceof GatewayError && error.code !== 'BFF_RATE_LIMITED')
+          app.browserCookies.clearTransaction(reply, transaction)
         if (inFrame) return tellParentOfFailure(request, reply, error)
         throw error
       }
@@ -67,9 +71,13 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     reply: FastifyReply,
     transaction: LoginTransaction,
   ): Promise<'succeeded' | 'silent_refused' | 'revoked'> {
-    await claim(transaction)
     const requestedAt = clock.now()
-    const login = await redeem(request, transaction)
+    const login = await limitRedemption(clientKey(request), async () => {
+      await claim(transaction)
+      return redeem(request, transaction)
+    }).catch((error: unknown) => {
+      throw error instanceof LoginError ? rejectedLogin(request, error) : error
+    })
     if (!login) return 'silent_refused'
     const { reference, session: begun } = await begin(request, login, transaction, requestedAt).catch(
       async (error: unknown) => {
@@ -166,9 +174,9 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     try {
       return await app.issuer.redeemCode(url, transaction)
     } catch (error) {
-      if (!(error instanceof LoginError)) throw error
-      if (transaction.silent && silentRefusals.has(error.oauthError ?? '')) return undefined
-      throw rejectedLogin(request, error)
+      const { oauthError = '' } = error instanceof LoginError ? error : {}
+      if (transaction.silent && silentRefusals.has(oauthError)) return undefined
+      throw error
     }
   }
 }

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
+import { hashForLog } from '../../plugins/logging/hash-for-log.ts'
 import { hasSignedOut } from '../../plugins/oidc-session/ended-sid.ts'
 import { sidIndex } from '../../plugins/oidc-session/sessions.ts'
 import { forFramesOf } from './answer-headers.ts'
@@ -45,7 +46,12 @@ export async function frontchannelLogout(app: FastifyInstance, { oidc }: RouteOp
     if (sessions === 0) return 0
     app.metrics.sessionEnded('frontchannel_logout', sessions)
     app.sessionEvents.ended({ issuer, sid }, 'frontchannel_logout')
-    request.log.info({ event: 'session.ended', reason: 'frontchannel_logout', sessions })
+    request.log.info({
+      event: 'session.ended',
+      reason: 'frontchannel_logout',
+      sessions,
+      sid: hashForLog(sid),
+    })
     return sessions
   }
 }

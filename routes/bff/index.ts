@@ -32,7 +32,7 @@ export async function navigations(app: FastifyInstance, options: RouteOptions): 
 export async function logoutNotices(app: FastifyInstance, options: RouteOptions): Promise<void> {
   await answerHeaders(app, options)
   await rateLimit(app, 'logout-notices', options)
-  await backchannelLogout(app)
+  await backchannelLogout(app, options)
   await frontchannelLogout(app, options)
 }
 

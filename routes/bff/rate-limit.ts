@@ -1,11 +1,12 @@
 import rateLimits from '@fastify/rate-limit'
 import type { FastifyInstance } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
+import { clientKey } from '../../plugins/http-server/client-address.ts'
 import type { RouteOptions } from './options.ts'
 
 /**
  * Limits how often one client calls what stands in this scope, all of it together. With a Redis all gateways count
- * together there, under the client's address and for a minute. While it is down nobody counts: who may log in is not
+ * together there, under a hash of the client's address and for a minute. While it is down nobody counts: who may log in is not
  * this limit's to decide.
  *
  * @param scope a name for what is counted together
@@ -17,6 +18,7 @@ export async function rateLimit(
 ): Promise<void> {
   await app.register(rateLimits, {
     max: requestsPerMinute,
+    keyGenerator: clientKey,
     timeWindow: 60_000,
     ...(app.sharedRedis && {
       redis: app.sharedRedis,

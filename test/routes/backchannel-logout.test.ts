@@ -153,7 +153,7 @@ const badClaims: Record<string, () => Record<string, unknown>> = {
   'for another client': () => ({ aud: 'another' }),
   'for several clients, none of which we are': () => ({ aud: ['another', 'third'] }),
   'for nobody': () => ({ aud: undefined }),
-  'that never expires': () => ({ exp: undefined }),
+  'that never expires and is older than two minutes': () => ({ iat: now() - 123, exp: undefined }),
   'that expires at a word': () => ({ exp: 'tomorrow' }),
   'that has expired': () => ({ iat: now() - 120, exp: now() - 60 }),
   'of no known time': () => ({ iat: undefined }),
@@ -207,6 +207,14 @@ test('clocks may be half a minute apart', async (t) => {
   ]) {
     assertDone(await notify(world, await issuer.sign(logoutClaims(issuer, { sid: 'any', ...claims }))))
   }
+})
+
+test('a notice that never expires is heeded while it is new', async (t) => {
+  const world = await start(t)
+  const { issuer, browser, sid } = world
+  const claims = logoutClaims(issuer, { sid, iat: now() - 115, exp: undefined })
+  assertDone(await notify(world, await issuer.sign(claims)))
+  assert.equal(await isSignedIn(browser), false)
 })
 
 test('a notice says what it is, or nothing of it', async (t) => {

@@ -17,7 +17,11 @@ import {
 } from '../proxy/support.ts'
 import { assertError } from '../support/assert-error.ts'
 import { selfSignedCertificate } from '../support/certificate.ts'
+import { createFakeClock } from '../support/fake-clock.ts'
+import { startFaultyIssuer } from '../support/faulty-issuer.ts'
+import { locationOf } from '../support/inject-browser.ts'
 import { startInjectGateway } from '../support/inject-gateway.ts'
+import { logoutClaims } from '../support/logout-token.ts'
 
 const csrf = { 'x-csrf': '1' }
 
@@ -224,17 +228,132 @@ test('a client that calls the open endpoints too often waits, all others do not'
   assert.equal((await call('/api/x', '192.0.2.1', csrf)).statusCode, 404)
 })
 
-test("the issuer's notices are counted apart, so that logins never use up what they may", async (t) => {
-  const { app } = await startInjectGateway(t, { extras: { limits: { requestsPerMinute: 2 } } })
-  for (let times = 0; times < 3; times++) await app.inject('/bff/logout')
+test('notices that do not verify are limited, apart from logins; those of the issuer never are', async (t) => {
+  const issuer = await startFaultyIssuer()
+  t.after(() => issuer.close())
+  const { app, newBrowser, log } = await startInjectGateway(t, {
+    issuer,
+    extras: { limits: { requestsPerMinute: 3 } },
+  })
+  const browser = newBrowser()
+  await browser.signIn()
+  const { sid } = (await browser.call('/bff/session')).json()
+  await app.inject('/bff/logout')
   assertError(await app.inject('/bff/logout'), 429, 'BFF_RATE_LIMITED')
+  const send = (token: string) =>
+    app.inject({
+      method: 'POST',
+      url: '/bff/backchannel-logout',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      payload: new URLSearchParams({ logout_token: token }).toString(),
+    })
 
-  for (let times = 0; times < 2; times++) {
-    const notice = await app.inject({ method: 'POST', url: '/bff/backchannel-logout' })
-    assertError(notice, 400, 'BFF_LOGOUT_REJECTED')
+  const forged = `${(await issuer.sign(logoutClaims(issuer, { sid }))).slice(0, -4)}AAAA`
+  for (const token of ['x', forged, '']) assertError(await send(token), 400, 'BFF_LOGOUT_REJECTED')
+  const lines = log().length
+  for (const token of ['x', forged, '']) {
+    const refused = await send(token)
+    assertError(refused, 429, 'BFF_RATE_LIMITED')
+    assert.ok(Number(refused.headers['retry-after']) > 0)
   }
-  const notice = await app.inject({ method: 'POST', url: '/bff/backchannel-logout' })
-  assertError(notice, 429, 'BFF_RATE_LIMITED')
+  assert.doesNotMatch(log().slice(lines), /"event":"logout\.rejected"/)
+  for (let times = 0; times < 10; times++) {
+    const notice = await issuer.sign(logoutClaims(issuer, times === 9 ? { sid } : { sub: `user-${times}` }))
+    assert.equal((await send(notice)).statusCode, 200)
+  }
+  assert.equal((await browser.call('/bff/user')).statusCode, 401)
+})
+
+test('many hundreds of notices at once end as many sessions, and are far above the limit', async (t) => {
+  const issuer = await startFaultyIssuer()
+  t.after(() => issuer.close())
+  const { app } = await startInjectGateway(t, { issuer, extras: { limits: { requestsPerMinute: 50 } } })
+  const users = Array.from({ length: 400 }, (_, number) => `user-${number}`)
+  const begun = await Promise.all(
+    users.map((subject) =>
+      app.sessions.begin({
+        issuer: issuer.issuer,
+        subject,
+        sid: `sid of ${subject}`,
+        claims: { sub: subject },
+        tokenSet: { accessToken: 't', tokenType: 'Bearer', obtainedAt: Date.now() },
+      }),
+    ),
+  )
+  const tokens = await Promise.all(
+    users.map((subject) => issuer.sign(logoutClaims(issuer, { sid: `sid of ${subject}` }))),
+  )
+
+  const answers = await Promise.all(
+    tokens.map((token) =>
+      app.inject({
+        method: 'POST',
+        url: '/bff/backchannel-logout',
+        headers: { 'content-type': 'application/x-www-form-urlencoded' },
+        payload: new URLSearchParams({ logout_token: token }).toString(),
+      }),
+    ),
+  )
+
+  assert.deepEqual([...new Set(answers.map(({ statusCode }) => statusCode))], [200])
+  const left = await Promise.all(begun.map(({ reference }) => app.sessions.open(reference)))
+  assert.deepEqual(left.filter(Boolean), [])
+})
+
+test('codes that the issuer refuses are limited by client, and cost neither others nor the login that comes after', async (t) => {
+  const clock = createFakeClock(Date.now())
+  const { app, issuer, newBrowser } = await startInjectGateway(t, {
+    env: { TRUST_PROXY: '10.0.0.0/8' },
+    extras: { clock, limits: { refusedCodesPerMinute: 5 } },
+  })
+  const from = (client: string) => ({ 'x-forwarded-for': client })
+  const inject = app.inject.bind(app)
+  t.mock.method(app, 'inject', (options: object) => inject({ remoteAddress: '10.0.0.1', ...options }))
+  const attack = async (client: string) => {
+    const attacker = newBrowser()
+    const login = await attacker.open('/bff/login', from(client))
+    const state = new URL(locationOf(login)).searchParams.get('state')
+    const query = new URLSearchParams({ code: 'made-up', state: String(state), iss: issuer.issuer })
+    return attacker.open(`/bff/callback?${query}`, { accept: '*/*', ...from(client) })
+  }
+  const redemptions = () => issuer.events.grants('authorization_code').length
+
+  for (let times = 0; times < 5; times++)
+    assertError(await attack('192.0.2.1'), 400, 'BFF_LOGIN_REJECTED', { loginUrl: '/bff/login' })
+  const browser = newBrowser()
+  const callback = await browser.authorize(await browser.beginLogin())
+  for (let times = 0; times < 5; times++) assertError(await attack('192.0.2.1'), 429, 'BFF_RATE_LIMITED')
+  assert.equal(redemptions(), 5)
+  const waiting = await browser.open(callback, from('192.0.2.1'))
+  assert.equal(waiting.statusCode, 429)
+  assert.ok(Number(waiting.headers['retry-after']) > 0)
+  const other = newBrowser()
+  const itsCallback = await other.authorize(await other.beginLogin())
+  assert.equal((await other.open(itsCallback, from('192.0.2.2'))).statusCode, 302)
+
+  await clock.advance(60_000)
+  assert.equal((await browser.open(callback, from('192.0.2.1'))).statusCode, 302)
+  assert.equal((await browser.call('/bff/user')).statusCode, 200)
+})
+
+test('codes made up from many addresses are limited in all', async (t) => {
+  const { issuer, app, newBrowser } = await startInjectGateway(t, {
+    env: { TRUST_PROXY: '10.0.0.0/8' },
+    extras: { limits: { refusedCodesPerMinute: 2 } },
+  })
+  const inject = app.inject.bind(app)
+  t.mock.method(app, 'inject', (options: object) => inject({ remoteAddress: '10.0.0.1', ...options }))
+  const statuses = new Map<number, number>()
+  for (let client = 0; client < 25; client++) {
+    const headers = { 'x-forwarded-for': `192.0.2.${client}` }
+    const attacker = newBrowser()
+    const state = new URL(locationOf(await attacker.open('/bff/login', headers))).searchParams.get('state')
+    const query = new URLSearchParams({ code: 'x', state: String(state), iss: issuer.issuer })
+    const { statusCode } = await attacker.open(`/bff/callback?${query}`, headers)
+    statuses.set(statusCode, (statuses.get(statusCode) ?? 0) + 1)
+  }
+  assert.deepEqual(Object.fromEntries(statuses), { 400: 20, 429: 5 })
+  assert.equal(issuer.events.grants('authorization_code').length, 20)
 })
 
 test('hundreds of users behind one address sign in at once', async (t) => {

@@ -39,12 +39,14 @@ test('gateways that share a Redis count the requests of an address together', as
   assert.equal((await one('/bff/login', '192.0.2.2')).statusCode, 302)
 })
 
-test('what is counted in Redis is gone after a minute', async (t) => {
+test('what is counted in Redis is gone after a minute, and names no address', async (t) => {
   const { redis, one } = await start(t)
   await one('/bff/login')
   const client = new Redis(redis.url)
   t.after(() => client.quit())
-  const key = 'bff:rate-limit:navigations:192.0.2.1'
+  const [key = '', ...others] = await client.keys('bff:rate-limit:*')
+  assert.deepEqual(others, [])
+  assert.match(key, /^bff:rate-limit:navigations:[\w-]{22}$/)
   assert.equal(await client.get(key), '1')
   const ttlMs = await client.pttl(key)
   assert.ok(ttlMs > 0 && ttlMs <= 60_000, `${ttlMs}`)
@@ -57,4 +59,30 @@ test('while Redis is down nobody is counted, and nobody refused', async (t) => {
 
   await redis.kill()
   for (let times = 0; times < 6; times++) assert.equal((await one('/bff/login')).statusCode, 302)
+})
+
+test('a made-up X-Forwarded-For names no key: all such requests are those of their peer', async (t) => {
+  const [issuer, redis] = await Promise.all([startIssuer(), startRedis()])
+  t.after(() => Promise.all([issuer.close(), redis.close()]))
+  const env = { REDIS_URL: redis.url, TRUST_PROXY: 'true' }
+  const limits = { requestsPerMinute: 20 }
+  const { app } = await startInjectGateway(t, { issuer, env, extras: { limits } })
+  await app.sessionStore.ping()
+  const call = (name: string) =>
+    app.inject({ url: '/bff/logout', remoteAddress: '192.0.2.9', headers: { 'x-forwarded-for': name } })
+
+  for (let times = 0; times < 20; times++) {
+    const made = `${'x'.repeat(8000)}${times}`
+    assert.equal((await call(made)).statusCode, 302)
+  }
+  assertError(await call('another, 192.0.2.77'), 429, 'BFF_RATE_LIMITED')
+  // Addresses of one IPv6 network are one client too.
+  for (let times = 0; times < 20; times++) assert.equal((await call(`2001:db8::${times}`)).statusCode, 302)
+  assertError(await call('2001:db8::abc'), 429, 'BFF_RATE_LIMITED')
+
+  const client = new Redis(redis.url)
+  t.after(() => client.quit())
+  const keys = await client.keys('bff:rate-limit:*')
+  assert.equal(keys.length, 2)
+  assert.ok(keys.every((key) => key.length < 60))
 })

@@ -5,7 +5,7 @@ import { serializeError } from '../../../plugins/logging/serialize-error.ts'
 
 const secret = 'eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl'
 
-test('an error is told with its code and causes', () => {
+test('an error is told with its code and causes, each with its stack', () => {
   const cause = Object.assign(new TypeError('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
   const { type, message, stack, causes } = serializeError(new Error('outer', { cause })) as Record<
     string,
@@ -13,7 +13,27 @@ test('an error is told with its code and causes', () => {
   >
   assert.deepEqual({ type, message }, { type: 'Error', message: 'outer' })
   assert.match(String(stack), /serialize-error\.test/)
-  assert.deepEqual(causes, [{ type: 'TypeError', message: 'connect ECONNREFUSED', code: 'ECONNREFUSED' }])
+  const [{ stack: stackOfCause, ...told }, ...more] = causes as [Record<string, unknown>]
+  assert.deepEqual(told, { type: 'TypeError', message: 'connect ECONNREFUSED', code: 'ECONNREFUSED' })
+  assert.match(String(stackOfCause), /serialize-error\.test/)
+  assert.deepEqual(more, [])
+})
+
+test('of several errors in one the first is told', () => {
+  const refused = Object.assign(new Error('connect ECONNREFUSED ::1:80'), { code: 'ECONNREFUSED' })
+  const cause = new AggregateError([refused, new Error('another')])
+  const { causes = [] } = serializeError(new Error('outer', { cause })) as { causes?: { code?: string }[] }
+  assert.deepEqual(
+    causes.map(({ code }) => code),
+    [undefined, 'ECONNREFUSED'],
+  )
+})
+
+test('a message of a megabyte leaves a line that is short, and has its stack', () => {
+  const cause = new Error('x'.repeat(1_000_000))
+  const line = JSON.stringify(serializeError(new Error('y'.repeat(1_000_000), { cause })))
+  assert.ok(line.length < 15_000, `${line.length}`)
+  assert.equal(line.match(/serialize-error\.test/g)?.length, line.match(/"stack"/g)?.length)
 })
 
 test('what hangs on an error besides is not told', () => {
