@@ -7,6 +7,7 @@ import draining from './plugins/draining/index.ts'
 import errors, { answerError } from './plugins/errors/index.ts'
 import frontend from './plugins/frontend/index.ts'
 import { type LogStream, routeEveryMethod, serverOptions } from './plugins/http-server/index.ts'
+import { catchSocketErrors } from './plugins/http-server/sockets.ts'
 import issuer from './plugins/issuer/index.ts'
 import limiting from './plugins/limits/index.ts'
 import { defaultLimits, type Limits } from './plugins/limits/limits.ts'
@@ -15,6 +16,7 @@ import { serializers } from './plugins/logging/logger-options.ts'
 import loginGate from './plugins/login-gate/index.ts'
 import observability from './plugins/observability/index.ts'
 import oidcSession from './plugins/oidc-session/index.ts'
+import openStreams from './plugins/open-streams/index.ts'
 import overload from './plugins/overload/index.ts'
 import requestGuard from './plugins/request-guard/index.ts'
 import sessionCookie from './plugins/session-cookie/index.ts'
@@ -70,10 +72,12 @@ async function gateway(app: FastifyInstance, options: GatewayOptions, extras: Ap
   const routeOptions: RouteOptions = { ...options, clock, ...defaultLimits, ...extras.limits }
   const guard = { csrfHeader, publicUrl, corsOrigins }
 
+  catchSocketErrors(app.server)
   app.register(sessionEvents, { ...extras.hooks })
   app.register(issuer, { ...oidc, clock })
 
   app.register(oidcSession, { ...session, clock })
+  app.register(openStreams, { ...defaultLimits, ...extras.limits })
   const renewal = {
     refreshBeforeExpirationMs: options.refreshBeforeExpirationMs,
     issuerTimeoutMs: oidc.timeoutMs,

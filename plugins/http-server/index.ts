@@ -6,8 +6,8 @@ import type { GatewayOptions } from '../config/options.ts'
 import { answerBadUrl, answerMalformed } from '../errors/index.ts'
 import { type Limits, maxBodyBytes, maxHeaderBytes } from '../limits/limits.ts'
 import { loggerOptions } from '../logging/logger-options.ts'
-import { isWebSocketUpgrade } from '../request-guard/origin.ts'
 import { createTlsServer, type Http1Options } from './tls-server.ts'
+import { mayUpgrade } from './upgrade.ts'
 
 /** All that Node can parse: a method that nobody routes is 404, where it should be 405 as others that are not allowed. */
 export function routeEveryMethod(app: FastifyInstance): void {
@@ -34,8 +34,7 @@ export function serverOptions(
     maxHeaderSize: maxHeaderBytes,
     headersTimeout: headersTimeoutMs,
     connectionsCheckingInterval: Math.ceil(headersTimeoutMs / 6),
-    // Any other upgrade that a client offers, such as h2c, is declined by answering as if it had not.
-    shouldUpgradeCallback: isWebSocketUpgrade,
+    shouldUpgradeCallback: mayUpgrade,
   }
   return {
     logger: { ...loggerOptions(logLevel), ...(logStream && { stream: logStream }) },

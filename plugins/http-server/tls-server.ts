@@ -12,7 +12,7 @@ export interface Http1Options {
   maxHeaderSize: number
   headersTimeout: number
   connectionsCheckingInterval: number
-  shouldUpgradeCallback: (request: IncomingMessage) => boolean
+  shouldUpgradeCallback: (this: Server, request: IncomingMessage) => boolean
 }
 
 /**

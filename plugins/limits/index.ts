@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 import { GatewayError } from '../errors/catalogue.ts'
 import { refuse } from '../errors/index.ts'
 import { http2Stream } from '../http-server/http2-messages.ts'
+import { isCutShort } from '../http-server/upgrade.ts'
 import { headerSizeFault } from './header-size.ts'
 import { watchBody } from './idle-body.ts'
 import type { Limits } from './limits.ts'
@@ -19,6 +20,7 @@ export default fp<Pick<Limits, 'bodyIdleTimeoutMs'>>(
       const stream = http2Stream(raw)
       const fault = stream && headerSizeFault(rawHeaders, url)
       if (fault) throw fault
+      if (isCutShort(raw)) reply.raw.shouldKeepAlive = false
       if (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined) return
       // What Fastify's `inject` hands in comes over no connection, so none can be idle.
       if (!stream && !(socket instanceof Socket)) return

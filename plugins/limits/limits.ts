@@ -8,6 +8,8 @@ export interface Limits {
   requestsPerMinute: number
   /** Of one client: authorization codes that the issuer has refused, before it is sent no more of them. */
   refusedCodesPerMinute: number
+  /** Event streams and WebSockets that one session may have open, in each process. */
+  streamsPerSession: number
 }
 
 export const defaultLimits: Limits = {
@@ -16,6 +18,7 @@ export const defaultLimits: Limits = {
   // An address can be that of a whole company.
   requestsPerMinute: 6000,
   refusedCodesPerMinute: 30,
+  streamsPerSession: 50,
 }
 
 /** For the request line and all headers together. Node's own default can be changed by a flag. */

@@ -1,5 +1,3 @@
-import type { ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import httpProxy from '@fastify/http-proxy'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
@@ -13,19 +11,14 @@ import { type Report, startReport } from './report.ts'
 import { type OutgoingHeaders, requestHeaders } from './request-headers.ts'
 import { mergedVary, type ResponseHeaderRules, responseHeaders } from './response-headers.ts'
 import { fieldsFor } from './single-values.ts'
+import { endWithSession } from './stays-open.ts'
 import { stepUpUrl } from './step-up.ts'
 import { announcedTrailers, carriesTrailers, wantsTrailers } from './trailers.ts'
+import { headOf, takeUpgrades } from './upgrades.ts'
 import { upload } from './upload.ts'
 import { pathOf, queryOf, staysBelow } from './upstream-path.ts'
-import {
-  BrowserSocket,
-  handshakeFault,
-  webSocketClient,
-  webSocketTarget,
-  webSocketVersion,
-  withoutHandshake,
-} from './websocket.ts'
-import { pressureHooks } from './websocket-pressure.ts'
+import { askForWebSocket, endWebSocket } from './web-sockets.ts'
+import { handshakeFault, webSocketVersion } from './websocket.ts'
 
 export interface UpstreamProxyOptions {
   upstream: UpstreamOptions
@@ -94,32 +87,25 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     if (perUser) reply.header('vary', varying(reply))
     throw invalidDestination(error) ?? error
   })
-  app.addHook('onRequest', async (request) => {
-    if (isWebSocketUpgrade(request.raw)) closeWithSession(request, request.raw.socket)
-  })
+  takeUpgrades(app, app.prefix + prefix)
   app.register(httpProxy, {
     prefix,
     config: { csrf: upstream.csrf, ownHost: upstream.token !== 'user' },
     upstream: target.href,
     handler: forward as never,
-    websocket: true,
     // Those that are not allowed too, or a shorter prefix would take them.
     httpMethods: methods ?? app.supportedMethods,
-    wsUpstream: webSocketTarget(target),
-    wsHooks: pressureHooks as never,
-    wsServerOptions: { WebSocket: BrowserSocket as never },
-    wsClientOptions: webSocketClient(
-      upstream,
-      (request: FastifyRequest) => withoutHandshake(outgoingHeaders(request, false)),
-      reportHandshake,
-    ),
   })
 
   /** @param destination path of the target, as the browser sent it below the prefix */
   async function forward(request: FastifyRequest, reply: FastifyReply, destination: string) {
     const signal = goneSignal(reply)
     try {
-      return answerWith(await exchange(request, destination || '/', signal), request, reply)
+      if (isWebSocketUpgrade(request.raw))
+        return await openWebSocket(request, reply, destination || '/', signal)
+      const answer = await exchange(request, destination || '/', signal)
+      endWithSession(app.openStreams, request.session, answer, reply.raw, upstream.timeoutMs)
+      return answerWith(answer, request, reply)
     } catch (error) {
       // Nobody is left to be answered.
       if (signal.aborted) return reply.hijack()
@@ -132,7 +118,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     const body = await bodyOf(request)
     const answer = await send(request, path, body, signal)
     // Another token of the same login would be refused as well.
-    if (answer.statusCode !== 401 || stepUpOf(answer) !== undefined) return answer
+    if (answer.statusCode !== 401 || stepUpOf(answer.headers) !== undefined) return answer
     try {
       const isReplaced = await tokenSource.replaceRefused(request)
       signal.throwIfAborted()
@@ -165,14 +151,28 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     return startReport({ method, url: target.origin + path, upstream: prefix || '/' }, log, app.metrics)
   }
 
-  async function reportHandshake(request: FastifyRequest, path: string, status: Promise<number>) {
-    const report = reportOf(request, pathOf(path))
-    await status.then(report.answered, (error: GatewayError) => {
-      // Its browser has gone.
-      if (request.raw.socket.destroyed) return
-      report.failed(error)
-      request.log.error({ err: error }, error.message)
+  async function openWebSocket(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    path: string,
+    signal: AbortSignal,
+  ) {
+    const { raw, session } = request
+    const browser = raw.socket
+    app.openStreams.open(session, browser, () => endWebSocket(browser))
+    const answer = await askForWebSocket(upstream, {
+      raw,
+      head: headOf(raw),
+      path: path + queryOf(raw.url),
+      headers: () => outgoingHeaders(request, false),
+      replaceRefused: async ({ headers }) => !stepUpOf(headers) && tokenSource.replaceRefused(request),
+      report: () => reportOf(request, path),
+      signal,
     })
+    if ('refusal' in answer) return answerWith(answer.refusal, request, reply)
+    reply.hijack()
+    reply.raw.detachSocket(browser)
+    answer.open(responseHeaders(answer.response.headers, responseRules))
   }
 
   function answerWith(answer: UpstreamAnswer, request: FastifyRequest, reply: FastifyReply) {
@@ -180,7 +180,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     // Without the CSRF header any page could show it, or run it as a script, that is of the same site.
     if (!upstream.csrf) headers['cross-origin-resource-policy'] ??= 'same-origin'
     if (isEventStream(answer)) headers['x-accel-buffering'] = 'no'
-    const stepUp = answer.statusCode === 401 && request.session ? stepUpOf(answer) : undefined
+    const stepUp = answer.statusCode === 401 && request.session ? stepUpOf(answer.headers) : undefined
     if (stepUp !== undefined) headers['bff-login-url'] = stepUp
     if (reply.hasHeader('vary')) headers['vary'] = varying(reply, headers['vary'])
     if (carriesTrailers(request.raw, answer)) {
@@ -190,7 +190,6 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     }
     reply.code(answer.statusCode).headers(fieldsFor(reply.raw, headers))
     sendHeadersAtOnce(reply.raw, answer)
-    endWithSession(request, reply, answer)
     return reply.send(answer.body)
   }
 
@@ -201,30 +200,13 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     return bearer === null ? outgoing : { ...outgoing, authorization: `Bearer ${bearer}` }
   }
 
-  function stepUpOf({ headers }: UpstreamAnswer): string | undefined {
+  function stepUpOf(headers: UpstreamAnswer['headers']): string | undefined {
     return stepUpUrl(headers['www-authenticate'], `${basePath}/bff/login`)
-  }
-
-  /** An event stream at once, any other body if it is still open when the upstream's time is over. */
-  function endWithSession(request: FastifyRequest, { raw }: FastifyReply, answer: UpstreamAnswer): void {
-    if (isEventStream(answer)) closeWithSession(request, raw)
-    else if (request.session) {
-      const late = setTimeout(() => closeWithSession(request, raw), upstream.timeoutMs).unref()
-      raw.once('close', () => clearTimeout(late))
-    }
   }
 
   function varying(reply: FastifyReply, ...more: (string | string[] | undefined)[]): string {
     const ours = reply.getHeader('vary')
     return mergedVary(perUser ? 'Cookie' : undefined, ours === undefined ? undefined : String(ours), ...more)
-  }
-
-  /** What stays open for long must not outlive the session that it was opened for. */
-  function closeWithSession({ session }: FastifyRequest, stream: Socket | ServerResponse): void {
-    if (!session) return
-    const closed = new AbortController()
-    stream.once('close', () => closed.abort())
-    app.sessions.ended(session, closed.signal).then(() => stream.destroy())
   }
 
   async function bodyOf({ body, headers, bearer }: FastifyRequest): Promise<Body> {

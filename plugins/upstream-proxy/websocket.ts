@@ -1,69 +1,13 @@
-import type { ClientRequest, IncomingMessage } from 'node:http'
-import { WebSocket } from 'ws'
-import type { UpstreamOptions } from '../config/options.ts'
+import { createHash } from 'node:crypto'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import { listedNames } from './listed-names.ts'
 import type { OutgoingHeaders } from './request-headers.ts'
-import { tlsOptions } from './tls.ts'
-import { upstreamError } from './upstream-error.ts'
-
-/** Where an upstream's WebSockets are: the same address by `ws:` or `wss:`. */
-export function webSocketTarget(target: URL): string {
-  const url = new URL(target)
-  url.protocol = target.protocol === 'https:' ? 'wss:' : 'ws:'
-  return url.href
-}
-
-/**
- * Options of the client that connects to the upstream. The certificate is verified whatever the environment says.
- * @param headersOf what the upstream gets to see of a request's headers
- * @param opening hears of each handshake as it begins, and what status it comes to
- */
-export function webSocketClient<Request extends { raw: IncomingMessage }>(
-  upstream: UpstreamOptions,
-  headersOf: (request: Request) => OutgoingHeaders,
-  opening: (request: Request, path: string, status: Promise<number>) => void,
-) {
-  let next: Request
-  return {
-    ...tlsOptions(upstream),
-    handshakeTimeout: upstream.connectTimeoutMs,
-    // The gateway reads no message, and would keep those that wait to be compressed in memory.
-    perMessageDeflate: false,
-    // Unknown to the types of @fastify/http-proxy.
-    rewriteRequestHeaders(_headers: object, request: Request) {
-      next = request
-      return headersOf(request)
-    },
-    // Called right after, in the same turn, and not told by which request.
-    finishRequest(handshake: ClientRequest, socket: WebSocket) {
-      next.raw.socket.once('close', () => {
-        // What is open is closed by @fastify/http-proxy, with the browser's code.
-        if (socket.readyState === socket.CONNECTING) socket.terminate()
-      })
-      opening(next, handshake.path, statusOf(handshake, socket))
-      handshake.end()
-    },
-  }
-}
-
-/** @throws GatewayError BFF_UPSTREAM_UNREACHABLE, BFF_UPSTREAM_TIMEOUT */
-function statusOf(handshake: ClientRequest, socket: WebSocket): Promise<number> {
-  const { promise, resolve, reject } = Promise.withResolvers<number>()
-  const answered = ({ statusCode }: IncomingMessage) => resolve(statusCode ?? 0)
-  handshake.once('upgrade', answered).once('response', answered)
-  socket.once('error', (cause) => reject(upstreamError(cause)))
-  return promise
-}
-
-/** Without those of the opening handshake: the gateway has one of its own with the upstream. */
-export function withoutHandshake(headers: OutgoingHeaders): OutgoingHeaders {
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => !name.startsWith('sec-websocket-')))
-}
 
 /** The one that there is. @see https://www.rfc-editor.org/rfc/rfc6455#section-4.1 */
 export const webSocketVersion = '13'
 
 /**
- * What is wrong with an opening handshake, if anything. `ws` would refuse it too, but with an answer of its own.
+ * What is wrong with an opening handshake, if anything.
  * @see https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1
  */
 export function handshakeFault({
@@ -84,13 +28,32 @@ function isToken(text: string): boolean {
   return /^[\w!#$%&'*+.^`|~-]+$/.test(text)
 }
 
-/** An unexpected condition at the upstream. @see https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1 */
-const internalError = 1011
+/** The browser's own handshake, among the headers that the upstream gets in any case. */
+export function withHandshake(headers: OutgoingHeaders, incoming: IncomingHttpHeaders): OutgoingHeaders {
+  const handshake = { ...headers, connection: 'Upgrade', upgrade: 'websocket' }
+  return { ...handshake, ...pick(incoming, ['key', 'version', 'protocol', 'extensions']) }
+}
 
-/** The browser's end. Why the upstream failed names its address, so the browser isn't told. */
-export class BrowserSocket extends WebSocket {
-  override close(code?: number, reason?: string | Buffer): void {
-    if (code === internalError) super.close(code, 'The remote API could not be reached')
-    else super.close(code, reason)
-  }
+/** What the upstream agrees to, among the headers that the browser gets in any case. */
+export function withAgreement(headers: OutgoingHeaders, incoming: IncomingHttpHeaders): OutgoingHeaders {
+  const agreement = { ...headers, connection: 'Upgrade', upgrade: 'websocket' }
+  return { ...agreement, ...pick(incoming, ['accept', 'protocol', 'extensions']) }
+}
+
+function pick(headers: IncomingHttpHeaders, names: string[]): OutgoingHeaders {
+  const all = names.map((name) => [`sec-websocket-${name}`, headers[`sec-websocket-${name}`]])
+  return Object.fromEntries(all.filter(([, value]) => value !== undefined))
+}
+
+/**
+ * What is wrong with an upstream's 101, if anything: the browser would refuse it too, but tell its page nothing.
+ *
+ * @param key the browser's
+ * @see https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2
+ */
+export function agreementFault({ headers }: Pick<IncomingMessage, 'headers'>, key: string) {
+  if (headers.upgrade?.toLowerCase() !== 'websocket') return 'The upstream switched to another protocol'
+  if (!listedNames(headers.connection ?? '').includes('upgrade')) return 'Connection does not name Upgrade'
+  const expected = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
+  return headers['sec-websocket-accept'] === expected ? undefined : 'Sec-WebSocket-Accept is not valid'
 }

@@ -294,7 +294,8 @@ async function startApi(t: TestContext) {
   const sockets = new WebSocketServer({ noServer: true })
   server.on('upgrade', (request, socket, head) => {
     arrivals.push(request)
-    sockets.handleUpgrade(request, socket, head, () => {})
+    // What follows the handshake need not be frames.
+    sockets.handleUpgrade(request, socket, head, (opened) => opened.on('error', () => {}))
   })
   const url = `http://127.0.0.1:${await listen(server, 0)}`
   t.after(async () => {

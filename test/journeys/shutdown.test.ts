@@ -6,6 +6,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { WebSocket, WebSocketServer } from 'ws'
 import { listen, stop } from '../../demo/listen.ts'
 import { type Environment, type Gateway, runServer, startGateway } from '../support/gateway.ts'
 import { redisUrl } from '../support/redis.ts'
@@ -66,18 +67,40 @@ test('a second signal ends it at once', async (t) => {
   await answer
 })
 
-test('a stream without an end is cut off at SHUTDOWN_TIMEOUT, and the end is still a good one', async (t) => {
+test('a download without an end is cut off at SHUTDOWN_TIMEOUT, and the end is still a good one', async (t) => {
   const { gateway, upstreamRequest } = await startWithUpstream(t, { SHUTDOWN_TIMEOUT: '300ms' })
-  const streaming = fetch(`${gateway.url}/open/events`, { headers: { 'x-csrf': '1' } })
+  const streaming = fetch(`${gateway.url}/open/download`, { headers: { 'x-csrf': '1' } })
   const [, response] = await upstreamRequest
-  response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n')
-  const events = (await streaming).body?.getReader()
-  assert.match(new TextDecoder().decode((await events?.read())?.value), /data: 1/)
+  response.writeHead(200, { 'content-type': 'application/octet-stream' }).write('1')
+  const bytes = (await streaming).body?.getReader()
+  assert.equal(new TextDecoder().decode((await bytes?.read())?.value), '1')
 
   assert.deepEqual(await gateway.stop(), wellEnded)
   await assert.rejects(async () => {
-    while (!(await events?.read())?.done);
+    while (!(await bytes?.read())?.done);
   })
+})
+
+test('event streams and WebSockets end when closing begins, and hold up nothing', {
+  timeout: 20_000,
+}, async (t) => {
+  const { gateway, server, upstreamRequest } = await startWithUpstream(t, { SHUTDOWN_TIMEOUT: '1h' })
+  const streaming = fetch(`${gateway.url}/open/events`, { headers: { 'x-csrf': '1' } })
+  const [, response] = await upstreamRequest
+  response.writeHead(200, { 'content-type': 'Text/Event-Stream;charset=utf-8' }).write('data: 1\n\n')
+  const events = (await streaming).body?.getReader()
+  assert.match(new TextDecoder().decode((await events?.read())?.value), /data: 1/)
+  new WebSocketServer({ server })
+  const socket = new WebSocket(`${gateway.url}/open/socket`, { headers: { origin: gateway.url } })
+  await once(socket, 'open')
+  const closed = once(socket, 'close')
+
+  gateway.signal('SIGTERM')
+
+  // Whole, so that a browser opens another.
+  assert.deepEqual(await events?.read(), { done: true, value: undefined })
+  await closed
+  assert.deepEqual(await gateway.exited, wellEnded)
 })
 
 test('connections that browsers keep open or open in advance hold up nothing', {
@@ -180,7 +203,7 @@ async function startWithUpstream(t: TestContext, env: Environment = {}) {
   const { issuer, apiUrl } = await startWorld(t)
   const gateway = await startGateway(t, { issuer, apiUrl, env: { CONFIG_FILE: file, ...env } })
   const upstreamRequest = once(server, 'request') as Promise<[IncomingMessage, ServerResponse]>
-  return { gateway, upstreamRequest }
+  return { gateway, server, upstreamRequest }
 }
 
 function begun(gateway: Gateway) {

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { test } from 'node:test'
 import { WebSocket, WebSocketServer } from 'ws'
@@ -8,6 +7,7 @@ import { listen, stop } from '../../demo/listen.ts'
 import { noMetrics } from '../../plugins/observability/metrics.ts'
 import { StoreUnavailableError } from '../../plugins/session-store/store.ts'
 import {
+  closed,
   type Gateway,
   nobody,
   ok,
@@ -187,8 +187,8 @@ test('WebSockets are measured by the status of their handshake', async (t) => {
     const socket = new WebSocket(`ws://localhost:${gateway.port}${path}`, {
       headers: { origin: gateway.url },
     })
-    socket.on('open', () => socket.close())
-    await once(socket, 'close')
+    socket.on('open', () => socket.close()).on('error', () => {})
+    await closed(socket)
   }
   await until(async () => {
     const text = await scrape(gateway)

@@ -91,14 +91,28 @@ test('a handshake that is done only when the end has begun keeps nothing open', 
   assert.deepEqual(await gateway.exited, wellEnded)
 })
 
-test('a stream without an end is cut off at SHUTDOWN_TIMEOUT, and the end is still a good one', async (t) => {
+test('a download without an end is cut off at SHUTDOWN_TIMEOUT, and the end is still a good one', async (t) => {
   const { gateway, upstream, connect } = await start(t, { SHUTDOWN_TIMEOUT: '300ms' })
-  const stream = openStream(await connect(), '/open/events')
+  const stream = openStream(await connect(), '/open/download')
   const cutOff = assert.rejects(replyOf(stream))
   const { response } = await upstream.nextArrival()
-  response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n')
+  response.writeHead(200, { 'content-type': 'application/octet-stream' }).write('1')
   await once(stream, 'response')
 
   assert.deepEqual(await gateway.stop(), wellEnded)
   await cutOff
+})
+
+test('an event stream ends when closing begins, as if all had been said', { timeout: 20_000 }, async (t) => {
+  const { gateway, upstream, connect } = await start(t, { SHUTDOWN_TIMEOUT: '1h' })
+  const stream = openStream(await connect(), '/open/events')
+  const reply = replyOf(stream)
+  const { response } = await upstream.nextArrival()
+  response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n')
+  await once(stream, 'response')
+
+  gateway.signal('SIGTERM')
+
+  assert.equal((await reply).text, 'data: 1\n\n')
+  assert.deepEqual(await gateway.exited, wellEnded)
 })

@@ -1,0 +1,182 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type IncomingMessage, ServerResponse } from 'node:http'
+import { type AddressInfo, connect, type Socket } from 'node:net'
+import { test } from 'node:test'
+import { connect as connectTls } from 'node:tls'
+import type { FastifyInstance } from 'fastify'
+import { startApplication } from '../plugin/support.ts'
+import { startTlsGateway } from '../tls/support.ts'
+import { closed, exchange, startGateway, startUpstream } from './support.ts'
+
+const upgrade = ['Connection: Upgrade', 'Upgrade: websocket']
+
+function get(path: string, ...headers: string[]): string {
+  return `${[`GET ${path} HTTP/1.1`, 'Host: localhost', 'x-csrf: 1', ...headers].join('\r\n')}\r\n\r\n`
+}
+
+/** The statuses of all answers, until the connection closes. */
+function statuses(answers: string): number[] {
+  return [...answers.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => Number(status))
+}
+
+async function talkTls(port: number, bytes: string): Promise<string> {
+  const options = { port, host: '127.0.0.1', servername: 'localhost', ALPNProtocols: ['http/1.1'] }
+  const socket = connectTls({ ...options, rejectUnauthorized: false })
+  socket.write(bytes)
+  return Buffer.concat(await socket.toArray()).toString()
+}
+
+test('an upgrade behind a request that is not answered yet is answered as if it were none', async (t) => {
+  const upstream = await startUpstream(t)
+  const plain = await startGateway(t, [{ target: upstream.url }])
+  const tls = await startTlsGateway(t, [{ target: upstream.url }])
+  for (const path of ['/healthz', '/api/x', '/nothing']) {
+    // Node loses what comes in the same packet behind it, so that answer is the last.
+    const bytes = get(path) + get('/api/x', ...upgrade) + get('/healthz')
+    const expected = [path === '/nothing' ? 404 : 200, 200]
+    const answers = await exchange(plain.port, bytes)
+    assert.deepEqual(statuses(answers), expected, path)
+    assert.match(answers, /\r\nconnection: close\r\n/i)
+    assert.deepEqual(statuses(await talkTls(tls.port, bytes)), expected, path)
+  }
+})
+
+test('so is one with a body, by HTTP/1.0, or for another protocol', async (t) => {
+  const upstream = await startUpstream(t)
+  const { port } = await startGateway(t, [{ target: upstream.url }])
+  const http10 = get('/api/x', ...upgrade).replace('HTTP/1.1', 'HTTP/1.0')
+  const h2c = get('/api/x', 'Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAMA')
+  const withBody = `${get('/api/x', ...upgrade, 'Content-Length: 4')}body`
+  const chunked = `${get('/api/x', ...upgrade, 'Transfer-Encoding: chunked')}1\r\na\r\n0\r\n\r\n`
+  for (const bytes of [http10, withBody, chunked, h2c + get('/api/x')]) {
+    assert.deepEqual(statuses(await exchange(port, bytes)), [200], bytes)
+  }
+})
+
+test('a connection is kept after a request that offered h2c', async (t) => {
+  const { port } = await startGateway(t, [])
+  const socket = connect(port, '127.0.0.1')
+  socket.write(get('/healthz', 'Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAMA'))
+  const [first] = await once(socket, 'data')
+  assert.match(String(first), /^HTTP\/1\.1 200 /)
+  assert.doesNotMatch(String(first), /connection: close/i)
+  socket.write(get('/healthz', 'Connection: close'))
+  assert.deepEqual(statuses(Buffer.concat(await socket.toArray()).toString()), [200])
+})
+
+test('an upgrade to a path that takes none is answered, with what came behind it unread', async (t) => {
+  const { port } = await startGateway(t, [{ target: 'http://127.0.0.1:9' }])
+  for (const path of ['/healthz', '/nothing', '/bff/user']) {
+    const answer = await exchange(port, get(path, ...upgrade) + get('/healthz').repeat(100))
+    assert.equal(statuses(answer).length, 1, answer)
+    assert.match(answer, /\r\nconnection: close\r\n/i)
+  }
+})
+
+/** Resets the connections of upgrades while a hook holds them. Whatever is uncaught fails the test. */
+async function resetWhileHeld(
+  app: FastifyInstance,
+  port: number,
+  open: (port: number, bytes: string) => Socket,
+): Promise<void> {
+  for (const path of ['/api/x', '/nothing']) {
+    const served = once(app.server, 'upgrade') as Promise<[IncomingMessage, Socket]>
+    const client = open(port, get(path, ...upgrade))
+    client.on('error', () => {})
+    const [, socket] = await served
+    const gone = closed(socket)
+    client.resetAndDestroy()
+    await gone
+  }
+}
+
+test('in an application an upgrade that is reset while a hook holds it ends nothing but itself', async (t) => {
+  const { promise: held, resolve: release } = Promise.withResolvers<void>()
+  t.after(() => release())
+  const { app } = await startApplication(t, {
+    bff: { upstreams: [{ prefix: '/api', target: 'http://127.0.0.1:9', token: 'none' }] },
+    before: (app) => void app.addHook('onRequest', () => held),
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = app.server.address() as AddressInfo
+
+  await resetWhileHeld(app, port, (port, bytes) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.write(bytes)
+    return socket
+  })
+})
+
+test('in an application an upgrade behind an unanswered request leaves its answer alone, on every address', async (t) => {
+  const { promise: held, resolve: release } = Promise.withResolvers<void>()
+  const { app } = await startApplication(t, {
+    bff: { upstreams: [{ prefix: '/api', target: 'http://127.0.0.1:9', token: 'none' }] },
+    routes: (app) => void app.get('/slow', () => held.then(() => 'at last')),
+  })
+  // Fastify makes a server of its own for each address of it.
+  await app.listen({ port: 0, host: 'localhost' })
+  const answers = addressesOf(app).map(async ({ port, address }) => {
+    const socket = connect(port, address)
+    socket.write(get('/slow') + get('/api/x', ...upgrade))
+    let all = ''
+    socket.on('data', (chunk) => {
+      all += chunk
+      if (all.includes('at last')) socket.end()
+    })
+    await once(socket, 'close')
+    return all
+  })
+  // Behind what has been sent: by then it has been read.
+  for (const { port, address } of addressesOf(app)) await exchangeAt(port, address)
+  release()
+
+  for (const answer of await Promise.all(answers)) assert.match(answer, /^HTTP\/1\.1 200 .*at last/s)
+})
+
+function addressesOf(app: FastifyInstance): AddressInfo[] {
+  return app.addresses() as AddressInfo[]
+}
+
+async function exchangeAt(port: number, address: string): Promise<void> {
+  const socket = connect(port, address)
+  socket.write(get('/nothing', 'Connection: close'))
+  await socket.toArray()
+}
+
+test('an application keeps the upgrades of its own', async (t) => {
+  const { app } = await startApplication(t, {
+    bff: { upstreams: [{ prefix: '/api', target: 'http://127.0.0.1:9', token: 'none' }] },
+    before: (app) =>
+      void app.server.on('upgrade', (request: IncomingMessage, socket: Socket) => {
+        if (request.url === '/own') socket.end('HTTP/1.1 101 Switching Protocols\r\nX-Own: 1\r\n\r\n')
+      }),
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = app.server.address() as AddressInfo
+
+  assert.match(await exchange(port, get('/own', ...upgrade)), /^HTTP\/1\.1 101 .*X-Own: 1/s)
+  for (const path of ['/api/x', '/%61pi/x', '/api']) {
+    assert.match(await exchange(port, get(path, ...upgrade)), /^HTTP\/1\.1 403 .*BFF_CSRF_REJECTED/s)
+  }
+})
+
+test('an upgrade that another listener routes is left to it', async (t) => {
+  const upstream = await startUpstream(t)
+  const { app } = await startApplication(t, {
+    bff: { upstreams: [{ prefix: '/api', target: upstream.url, token: 'none' }] },
+    // As @fastify/websocket does.
+    before: (app) =>
+      void app.server.on('upgrade', (request: IncomingMessage, socket: Socket) => {
+        const response = new ServerResponse(request)
+        response.shouldKeepAlive = false
+        response.assignSocket(socket)
+        response.on('finish', () => socket.end())
+        app.routing(request, response)
+      }),
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = app.server.address() as AddressInfo
+  const answer = await exchange(port, get('/nothing', ...upgrade))
+  assert.deepEqual(statuses(answer), [404])
+})
