@@ -11,9 +11,15 @@ import { closed, exchange, startGateway, startUpstream } from './support.ts'
 
 const upgrade = ['Connection: Upgrade', 'Upgrade: websocket']
 
-function get(path: string, ...headers: string[]): string {
-  return `${[`GET ${path} HTTP/1.1`, 'Host: localhost', 'x-csrf: 1', ...headers].join('\r\n')}\r\n\r\n`
+/** Requests to this gateway, or to an application. */
+function requestsTo({ url }: { url: string }) {
+  const { host } = new URL(url)
+  return (path: string, ...headers: string[]) =>
+    `${[`GET ${path} HTTP/1.1`, `Host: ${host}`, 'x-csrf: 1', ...headers].join('\r\n')}\r\n\r\n`
 }
+
+/** To applications. */
+const get = requestsTo({ url: 'http://localhost:3000' })
 
 /** The statuses of all answers, until the connection closes. */
 function statuses(answers: string): number[] {
@@ -33,18 +39,23 @@ test('an upgrade behind a request that is not answered yet is answered as if it 
   const tls = await startTlsGateway(t, [{ target: upstream.url }])
   for (const path of ['/healthz', '/api/x', '/nothing']) {
     // Node loses what comes in the same packet behind it, so that answer is the last.
-    const bytes = get(path) + get('/api/x', ...upgrade) + get('/healthz')
+    const bytesFor = (gateway: { url: string }) => {
+      const get = requestsTo(gateway)
+      return get(path) + get('/api/x', ...upgrade) + get('/healthz')
+    }
     const expected = [path === '/nothing' ? 404 : 200, 200]
-    const answers = await exchange(plain.port, bytes)
+    const answers = await exchange(plain.port, bytesFor(plain))
     assert.deepEqual(statuses(answers), expected, path)
     assert.match(answers, /\r\nconnection: close\r\n/i)
-    assert.deepEqual(statuses(await talkTls(tls.port, bytes)), expected, path)
+    assert.deepEqual(statuses(await talkTls(tls.port, bytesFor(tls))), expected, path)
   }
 })
 
 test('so is one with a body, by HTTP/1.0, or for another protocol', async (t) => {
   const upstream = await startUpstream(t)
-  const { port } = await startGateway(t, [{ target: upstream.url }])
+  const gateway = await startGateway(t, [{ target: upstream.url }])
+  const { port } = gateway
+  const get = requestsTo(gateway)
   const http10 = get('/api/x', ...upgrade).replace('HTTP/1.1', 'HTTP/1.0')
   const h2c = get('/api/x', 'Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAMA')
   const withBody = `${get('/api/x', ...upgrade, 'Content-Length: 4')}body`

@@ -35,7 +35,7 @@ function lines(...all: string[]): string {
 /** The opening handshake of a page of the gateway's own. */
 function handshake({ url }: Gateway, ...further: string[]): string {
   return lines(
-    ...['GET /api/socket HTTP/1.1', 'Host: localhost', `Origin: ${url}`, 'Connection: Upgrade'],
+    ...['GET /api/socket HTTP/1.1', `Host: ${new URL(url).host}`, `Origin: ${url}`, 'Connection: Upgrade'],
     ...['Upgrade: websocket', `Sec-WebSocket-Key: ${key}`, 'Sec-WebSocket-Version: 13', ...further],
   )
 }
