@@ -32,9 +32,10 @@ export default fp<Omit<CreateStoreOptions, 'onEvicted'>>(
     )
     const store = app.metrics === noMetrics ? plain : measured(plain, app.metrics.storeAnswered)
     app.decorate('sessionStore', store)
-    app.decorate('storeIsReady', createReadiness(store, options.clock, reportReadiness))
+    const readiness = createReadiness(store, options.clock, reportReadiness)
+    app.decorate('storeIsReady', readiness.isReady)
     app.decorate('sharedRedis', { getter: () => redis })
-    app.decorate('storeWarnings', warnings)
+    app.decorate('storeWarnings', () => [...readiness.warnings(), ...warnings()])
     app.addHook('onClose', () => store.close())
 
     let evictionLoggedAt = Number.NEGATIVE_INFINITY

@@ -1,8 +1,14 @@
 import type { Clock } from '../clock.ts'
-import type { SessionStore } from './store.ts'
+import { type SessionStore, StoreUnavailableError } from './store.ts'
 
 /** How long a readiness probe waits for the store. */
 const patienceMs = 1_000
+
+export interface Readiness {
+  isReady(): Promise<boolean>
+  /** What the store last answered instead of working, in words that may be shown to anybody. */
+  warnings(): string[]
+}
 
 /**
  * Whether the store can be read and written now. All who ask at once share one try.
@@ -12,15 +18,20 @@ export function createReadiness(
   store: Pick<SessionStore, 'ping'>,
   clock: Clock,
   onChange: (error?: unknown) => void,
-): () => Promise<boolean> {
+): Readiness {
   let wasReady = true
+  let refusal: string | undefined
   let asked: Promise<boolean> | undefined
 
-  return async () => {
-    asked ??= ask().finally(() => {
-      asked = undefined
-    })
-    return asked
+  return {
+    async isReady() {
+      asked ??= ask().finally(() => {
+        asked = undefined
+      })
+      return asked
+    },
+
+    warnings: () => (refusal === undefined ? [] : [`the session store answers ${refusal}`]),
   }
 
   async function ask(): Promise<boolean> {
@@ -31,6 +42,7 @@ export function createReadiness(
     const isReady = error === undefined
     if (isReady !== wasReady) onChange(error)
     wasReady = isReady
+    refusal = refusalOf(error)
     return isReady
   }
 
@@ -42,4 +54,10 @@ export function createReadiness(
     }
     await Promise.race([answer, tooLate()]).finally(() => answered.abort())
   }
+}
+
+/** The code of Redis's error reply: `READONLY`, `NOREPLICAS`, `OOM`. The rest of it may name keys or addresses. */
+function refusalOf(error: unknown): string | undefined {
+  if (!(error instanceof StoreUnavailableError) || !(error.cause instanceof Error)) return undefined
+  return /^[A-Z]{2,}(?= )/.exec(error.cause.message)?.[0]
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import type { LightMyRequestResponse } from 'fastify'
+import { Redis } from 'ioredis'
 import { startIssuer } from '../../demo/issuer.ts'
 import type { SessionStore } from '../../plugins/session-store/store.ts'
 import { StoreUnavailableError } from '../../plugins/session-store/store.ts'
@@ -128,3 +129,28 @@ async function assertStays(browser: InjectBrowser, path: string): Promise<void> 
   assertUnavailable(response)
   assert.doesNotMatch(response.body, /10\.0\.0\.7|ECONNREFUSED/)
 }
+
+test('a Redis that is read but takes no writes makes the gateway unready, which says why', async (t) => {
+  const redis = await startRedis()
+  const { app, newBrowser } = await startInjectGateway(t, { env: { REDIS_URL: redis.url } })
+  const client = new Redis(redis.url)
+  t.after(async () => {
+    await client.quit()
+    await redis.close()
+  })
+  await newBrowser().signIn()
+  assert.equal((await app.inject('/readyz')).statusCode, 200)
+
+  await client.config('SET', 'min-replicas-to-write', '1')
+  // Whether it can be written is tried once a second.
+  while ((await app.inject('/readyz')).statusCode === 200);
+
+  assert.deepEqual((await app.inject('/readyz')).json(), {
+    status: 'not ready',
+    missing: ['session store'],
+    warnings: ['the session store answers NOREPLICAS'],
+  })
+  await client.config('SET', 'min-replicas-to-write', '0')
+  const ready = await app.inject('/readyz')
+  assert.deepEqual(ready.json(), { status: 'ready' })
+})
