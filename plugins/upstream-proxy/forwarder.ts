@@ -8,6 +8,7 @@ import { type Body, isReplayable } from './replayable-body.ts'
 import type { OutgoingHeaders } from './request-headers.ts'
 import { createSlots, type Slots } from './slots.ts'
 import { upstreamError } from './upstream-error.ts'
+import { isUnheard } from './watched-connection.ts'
 
 export interface UpstreamRequest {
   method: string
@@ -24,8 +25,8 @@ export type UpstreamAnswer = Dispatcher.ResponseData
 /** Connections to one upstream, kept open between requests. */
 export interface Forwarder {
   /**
-   * Sends a request once, and once more only if the upstream says that it did nothing about it. Resolves with the
-   * headers; the body streams, and keeps its connection until it was read, drained or discarded.
+   * Sends a request once, and once more only if the upstream says that it did nothing about it, or closed a connection
+   * that was used before without a word about a GET or HEAD. Resolves with the headers; the body streams, and keeps its connection until it was read, drained or discarded.
    * @throws GatewayError BFF_UPSTREAM_UNREACHABLE, BFF_UPSTREAM_TIMEOUT
    */
   send(request: UpstreamRequest): Promise<UpstreamAnswer>
@@ -35,14 +36,24 @@ export interface Forwarder {
 export function createForwarder(upstream: UpstreamOptions): Forwarder {
   const pool = createPool(upstream)
   const slots = upstream.connections === undefined ? undefined : createSlots(upstream.connections)
+  let http1Pool = upstream.http2 ? undefined : pool
+
+  function ask({ method, body, ...request }: UpstreamRequest) {
+    // By HTTP/2 undici sends no body with these.
+    const isSafe = method === 'GET' || method === 'HEAD'
+    if (isSafe && body !== null) http1Pool ??= createPool({ ...upstream, http2: false })
+    const suitable = isSafe && body !== null && http1Pool ? http1Pool : pool
+    // It would close the connection after each HEAD, lest the upstream sends a body.
+    const kept = method === 'HEAD' ? { reset: false } : {}
+    return suitable.request({ ...request, ...kept, method: method as Dispatcher.HttpMethod, body })
+  }
 
   return {
     async send(request) {
       const release = slots && (await takeTurn(slots, request.signal, upstream.timeoutMs))
-      const ask = () => pool.request({ ...request, method: request.method as Dispatcher.HttpMethod })
-      const answer = await ask()
+      const answer = await ask(request)
         .catch((error: unknown) => {
-          if (isUnprocessed(error) && isReplayable(request.body)) return ask()
+          if (mayRepeat(request, error)) return ask(request)
           throw error
         })
         .catch((error: unknown) => {
@@ -55,8 +66,16 @@ export function createForwarder(upstream: UpstreamOptions): Forwarder {
       discard(answer)
       throw upstreamError(new RangeError(`The upstream answered with status ${answer.statusCode}`))
     },
-    close: () => pool.destroy(),
+    async close() {
+      await Promise.all([pool.destroy(), http1Pool !== pool && http1Pool?.destroy()])
+    },
   }
+}
+
+function mayRepeat({ method, body, signal }: UpstreamRequest, error: unknown): boolean {
+  if (signal.aborted) return false
+  if (isUnprocessed(error)) return isReplayable(body)
+  return isUnheard(error) && body === null && (method === 'GET' || method === 'HEAD')
 }
 
 /** @throws GatewayError BFF_UPSTREAM_TIMEOUT when all connections are in use for too long */

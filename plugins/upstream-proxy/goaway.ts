@@ -1,4 +1,4 @@
-import type { ClientHttp2Stream, Http2Session } from 'node:http2'
+import { type ClientHttp2Stream, constants, type Http2Session } from 'node:http2'
 
 type Emit = (event: string | symbol, ...args: unknown[]) => boolean
 
@@ -39,7 +39,7 @@ export function outliveGoaway(stream: ClientHttp2Stream): void {
   connection.open++
   stream.emit = (event: string | symbol, ...args: unknown[]) => {
     const [error] = args
-    if (error instanceof Error && Number(stream.id) > connection.lastProcessed) ofUnprocessed.add(error)
+    if (error instanceof Error && wasUnprocessed(stream, connection)) ofUnprocessed.add(error)
     const isHeard = emit(event, ...args)
     if (event === 'end' || event === 'error' || event === 'close') ended()
     return isHeard
@@ -58,18 +58,30 @@ function connectionOf(session: Http2Session): Connection {
   connections.set(session, connection)
   const emit: Emit = session.emit.bind(session)
   let isLeaving = false
-  session.emit = (event: string | symbol, ...args: unknown[]) => {
-    if (event !== 'goaway') return emit(event, ...args)
-    connection.lastProcessed = Number(args[1])
-    // Of two, the first gives notice alone.
-    if (isLeaving) return true
+  const leave = (...args: unknown[]) => {
+    // Of two, the first only gives notice.
+    if (isLeaving) return
     isLeaving = true
     connection.close = () => {
       connection.close = () => {}
-      emit(event, ...args)
+      emit('goaway', ...args)
     }
     if (connection.open === 0) connection.close()
+  }
+  session.emit = (event: string | symbol, ...args: unknown[]) => {
+    if (event !== 'goaway') return emit(event, ...args)
+    connection.lastProcessed = Number(args[1])
+    leave(...args)
     return true
   }
+  // On a connection that allows no streams undici would go on to wait, even after another one allows some.
+  session.on('remoteSettings', ({ maxConcurrentStreams }) => {
+    if (maxConcurrentStreams === 0) leave(constants.NGHTTP2_NO_ERROR)
+  })
   return connection
+}
+
+/** @see https://www.rfc-editor.org/rfc/rfc9113#section-8.7 */
+function wasUnprocessed({ id, rstCode }: ClientHttp2Stream, { lastProcessed }: Connection): boolean {
+  return Number(id) > lastProcessed || rstCode === constants.NGHTTP2_REFUSED_STREAM
 }

@@ -3,6 +3,7 @@ import type { ClientHttp2Stream } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import { outliveGoaway } from './goaway.ts'
 import { translateEvents } from './http2-events.ts'
+import { answerBegins } from './watched-connection.ts'
 import { refuseCutOff } from './whole-answers.ts'
 
 const isOurs = Symbol('an upstream is asked on this connection')
@@ -17,8 +18,10 @@ export function mendStreams(connection: Duplex): void {
 
 subscribe('http2.client.stream.created', (message) => {
   const { stream } = message as { stream: ClientHttp2Stream }
-  const connection = stream.session?.socket as { [isOurs]?: true } | undefined
+  const connection = stream.session?.socket as (Duplex & { [isOurs]?: true }) | undefined
   if (!connection?.[isOurs]) return
+  const begin = () => answerBegins(connection)
+  stream.once('headers', begin).once('response', begin)
   refuseCutOff(stream)
   translateEvents(stream)
   outliveGoaway(stream)

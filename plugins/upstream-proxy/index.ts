@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream'
 import httpProxy from '@fastify/http-proxy'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { methods as allMethods, type UpstreamOptions } from '../config/options.ts'
@@ -6,7 +5,7 @@ import { GatewayError } from '../errors/catalogue.ts'
 import { isWebSocketUpgrade } from '../request-guard/origin.ts'
 import { isEventStream, sendHeadersAtOnce, sendTrailers } from './answer.ts'
 import { createForwarder, discard, drain, type UpstreamAnswer } from './forwarder.ts'
-import { type Body, isReplayable, replayableBody } from './replayable-body.ts'
+import { type Body, isReplayable, sentBody } from './replayable-body.ts'
 import { type Report, startReport } from './report.ts'
 import { type OutgoingHeaders, requestHeaders } from './request-headers.ts'
 import { mergedVary, type ResponseHeaderRules, responseHeaders } from './response-headers.ts'
@@ -15,7 +14,6 @@ import { endWithSession } from './stays-open.ts'
 import { stepUpUrl } from './step-up.ts'
 import { announcedTrailers, carriesTrailers, wantsTrailers } from './trailers.ts'
 import { headOf, takeUpgrades } from './upgrades.ts'
-import { upload } from './upload.ts'
 import { pathOf, queryOf, staysBelow } from './upstream-path.ts'
 import { askForWebSocket, endWebSocket } from './web-sockets.ts'
 import { handshakeFault, webSocketVersion } from './websocket.ts'
@@ -115,7 +113,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
 
   /** Asks the upstream, and once more where it refused a token that has a successor. */
   async function exchange(request: FastifyRequest, path: string, signal: AbortSignal) {
-    const body = await bodyOf(request)
+    const body = await sentBody(request, request.bearer !== null)
     const answer = await send(request, path, body, signal)
     // Another token of the same login would be refused as well.
     if (answer.statusCode !== 401 || stepUpOf(answer.headers) !== undefined) return answer
@@ -207,11 +205,6 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   function varying(reply: FastifyReply, ...more: (string | string[] | undefined)[]): string {
     const ours = reply.getHeader('vary')
     return mergedVary(perUser ? 'Cookie' : undefined, ours === undefined ? undefined : String(ours), ...more)
-  }
-
-  async function bodyOf({ body, headers, bearer }: FastifyRequest): Promise<Body> {
-    if (!(body instanceof Readable)) return null
-    return bearer === null ? upload(body) : replayableBody(body, headers['content-length'])
   }
 }
 

@@ -2,6 +2,7 @@ import { buildConnector, Pool } from 'undici'
 import type { UpstreamOptions } from '../config/options.ts'
 import { mendStreams } from './http2-streams.ts'
 import { tlsOptions } from './tls.ts'
+import { watchConnection } from './watched-connection.ts'
 
 /** Connections to an upstream, which close with the pool. */
 export function createPool(upstream: UpstreamOptions): Pool {
@@ -21,12 +22,13 @@ export function createPool(upstream: UpstreamOptions): Pool {
 }
 
 function connector(upstream: UpstreamOptions): buildConnector.connector {
-  const { connectTimeoutMs: timeout, http2: allowH2, serverName: servername } = upstream
+  const { connectTimeoutMs: timeout, timeoutMs, http2: allowH2, serverName: servername } = upstream
   const connect = buildConnector({ ...tlsOptions(upstream), timeout, allowH2 })
   return (options, callback) =>
     // undici would ask for the certificate of the request's host.
     connect({ ...options, ...(servername !== undefined && { servername }) }, (...[error, socket]) => {
       if (error) return callback(error, null)
+      watchConnection(socket, timeoutMs)
       if (allowH2) mendStreams(socket)
       callback(null, socket)
     })

@@ -1,10 +1,33 @@
-import type { Readable } from 'node:stream'
+import type { IncomingHttpHeaders } from 'node:http'
+import { Readable } from 'node:stream'
 import { upload } from './upload.ts'
 
 /** The most that is held back to be sent once more. */
 export const maxReplayableBytes = 64 * 1024
 
 export type Body = Readable | Buffer | null
+
+/** As Fastify has it. */
+interface IncomingRequest {
+  /** What was made of the body. Fastify makes nothing of that of a GET or HEAD. */
+  body: unknown
+  headers: IncomingHttpHeaders
+  raw: Readable
+}
+
+/**
+ * What came with a request, whatever its method.
+ * @param mayRepeat it may have to be sent once more
+ */
+export async function sentBody({ body, headers, raw }: IncomingRequest, mayRepeat: boolean): Promise<Body> {
+  const stream = body instanceof Readable ? body : hasBody(headers) ? raw : null
+  if (stream === null) return null
+  return mayRepeat ? replayableBody(stream, headers['content-length']) : upload(stream)
+}
+
+function hasBody(headers: IncomingHttpHeaders): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+}
 
 /**
  * Reads a body into memory so that the request can be repeated; a larger one, or one whose length isn't known

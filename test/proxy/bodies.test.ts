@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import type { ClientRequest, IncomingMessage } from 'node:http'
-import { buffer } from 'node:stream/consumers'
+import { buffer, text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
+import { startIssuer } from '../../demo/issuer.ts'
 import { heldBytes, writtenUntilHeld } from './back-pressure.ts'
 import {
   type Answer,
@@ -12,10 +13,12 @@ import {
   exchange,
   nobody,
   open,
+  signIn,
   startGateway,
   startTcpUpstream,
   startUpstream,
 } from './support.ts'
+import { cert, startTlsApi } from './tls-support.ts'
 
 const megabyte = 1024 * 1024
 
@@ -118,8 +121,12 @@ test('methods that browsers have no use for are refused', async (t) => {
 })
 
 for (const framing of ['Content-Length: 33', 'Transfer-Encoding: chunked']) {
-  test(`a GET arrives without the body that it has no use for, and smuggles nothing: ${framing}`, async (t) => {
-    const upstream = await startUpstream(t)
+  test(`a GET passes with its body, and smuggles nothing: ${framing}`, async (t) => {
+    const bodies: string[] = []
+    const upstream = await startUpstream(t, async ({ request, response }) => {
+      bodies.push(await text(request))
+      response.end('ok')
+    })
     const gateway = await startGateway(t, [{ target: upstream.url }])
     const smuggled = 'GET /smuggled HTTP/1.1\r\nHost: a\r\n'
     const body = framing.startsWith('T')
@@ -137,7 +144,7 @@ for (const framing of ['Content-Length: 33', 'Transfer-Encoding: chunked']) {
       upstream.arrivals.map(({ url }) => url),
       ['/1', '/2'],
     )
-    assert.equal(upstream.arrivals[0]?.headers['content-length'], undefined)
+    assert.deepEqual(bodies, [smuggled, ''])
   })
 }
 
@@ -315,3 +322,28 @@ async function finish(outgoing: ClientRequest, body: string): Promise<[number | 
 function digest(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex')
 }
+
+for (const http2 of [false, true]) {
+  for (const chunked of [false, true]) {
+    test(`a GET passes with its body to an API ${http2 ? 'that offers HTTP/2' : 'by HTTP/1.1'}, ${chunked ? 'in chunks' : 'of known length'}`, async (t) => {
+      const api = await startTlsApi(t, {}, async (request, response) => response.end(await text(request)))
+      const gateway = await startGateway(t, [{ target: api.url, ca: cert, http2 }])
+      const { status, text: echoed } = await gateway.call('/api/search', { body: '{"q":1}', chunked })
+      assert.deepEqual([status, echoed], [200, '{"q":1}'])
+    })
+  }
+}
+
+test('a GET with a body is sent once more whole when its token is refused', async (t) => {
+  const issuer = await startIssuer()
+  t.after(() => issuer.close())
+  const bodies: string[] = []
+  const upstream = await startUpstream(t, async ({ request, response }) => {
+    bodies.push(await text(request))
+    response.writeHead(bodies.length === 1 ? 401 : 200).end()
+  })
+  const gateway = await startGateway(t, [{ target: upstream.url, token: 'user' }], { issuer })
+  const headers = { cookie: await signIn(gateway) }
+  assert.equal((await gateway.call('/api/x', { headers, body: 'query' })).status, 200)
+  assert.deepEqual(bodies, ['query', 'query'])
+})
