@@ -180,3 +180,21 @@ test('a token that was replaced since it was sent is no reason to renew; one tha
   const newest = { accessToken: 'client-3', parameters: {} }
   assert.equal((await gateway.afterRefusal(newest, '/api', log))?.accessToken, 'client-4')
 })
+
+test('requests that wait for a token are told what kept them: the store or the issuer', async () => {
+  for (const late of ['store', 'issuer']) {
+    const { startGateway, answers, clock } = createWorld()
+    const never = () => new Promise<never>(() => {})
+    if (late === 'issuer') answers.push(never())
+    const gateway = startGateway(late === 'store' ? { store: { lock: never } } : {})
+    const waiting = Promise.allSettled([gateway.usable({}, log), gateway.usable({}, log)])
+    await settle()
+    await clock.advance(5_000)
+
+    for (const result of await waiting) {
+      assert.ok(result.status === 'rejected')
+      if (late === 'store') assert.ok(result.reason instanceof StoreUnavailableError)
+      else assert.equal(result.reason.code, 'BFF_ISSUER_UNAVAILABLE')
+    }
+  }
+})
