@@ -1,11 +1,20 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { rememberSignOut } from '../oidc-session/ended-sid.ts'
+import {
+  createEndingReport,
+  createUnreadEndingsReport,
+  type ReportEnding,
+  type ReportUnreadEndings,
+} from './report-ending.ts'
 import { createSessionEvents, type SessionEvents, type SessionHooks } from './session-events.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     sessionEvents: SessionEvents<FastifyRequest>
+    /** To be called once for each session that this process has ended. */
+    reportEnding: ReportEnding
+    reportUnreadEndings: ReportUnreadEndings
   }
 }
 
@@ -15,7 +24,7 @@ export default fp<SessionHooks<FastifyRequest>>(
     const events = createSessionEvents(hooks, (hook, err) => {
       app.log.error({ event: 'hook.failed', hook, err }, `${hook} of the application failed`)
     })
-    app.decorate('sessionEvents', {
+    const told: SessionEvents<FastifyRequest> = {
       ...events,
       ended(session, reason) {
         const { issuer, sid } = session
@@ -24,7 +33,11 @@ export default fp<SessionHooks<FastifyRequest>>(
         if (sid !== undefined) rememberSignOut(app.sessionStore, { issuer, clientId, sid }).catch(() => {})
         events.ended(session, reason)
       },
-    } satisfies SessionEvents<FastifyRequest>)
+    }
+    app.decorate('sessionEvents', told)
+    const { metrics } = app
+    app.decorate('reportEnding', createEndingReport({ metrics, events: told }))
+    app.decorate('reportUnreadEndings', createUnreadEndingsReport({ metrics, events: told }))
   },
-  { name: 'session-events', fastify: '5.x', dependencies: ['session-store'] },
+  { name: 'session-events', fastify: '5.x', dependencies: ['session-store', 'observability'] },
 )

@@ -2,7 +2,7 @@ import type { IssuerRefusal } from '../issuer/grant-failure.ts'
 import type { Metrics, SessionEndReason } from '../observability/metrics.ts'
 import { sessionInfo } from '../oidc-session/session-info.ts'
 import type { Session } from '../oidc-session/sessions.ts'
-import type { SessionEvents } from './session-events.ts'
+import type { EndedSession, SessionEvents } from './session-events.ts'
 
 /** Tells metrics, the application and the log that this process has just ended a session. */
 export type ReportEnding = (
@@ -25,10 +25,41 @@ export interface EndingReportOptions {
 }
 
 /** For every cause of an end the same: metric, hook and log line. */
-export function createEndingReport({ metrics, events }: EndingReportOptions): ReportEnding {
-  return (session, reason, log, refusal) => {
-    metrics.sessionEnded(reason)
-    events?.ended(sessionInfo(session), reason)
-    log.info({ event: 'session.ended', reason, ...refusal })
-  }
+export function createEndingReport(options: EndingReportOptions): ReportEnding {
+  return (session, reason, log, refusal) =>
+    report(options, { ended: sessionInfo(session), reason, log }, refusal)
+}
+
+/**
+ * Tells the same of sessions that were ended without being read, by an index or their identifier.
+ * @param count how many there were
+ * @param fields for the log: whose they were
+ */
+export type ReportUnreadEndings = (
+  ended: EndedSession,
+  reason: SessionEndReason,
+  log: EndingLog,
+  count: number,
+  fields: object,
+) => void
+
+export function createUnreadEndingsReport(options: EndingReportOptions): ReportUnreadEndings {
+  return (ended, reason, log, count, fields) => report(options, { ended, reason, log, count }, fields)
+}
+
+interface Ending {
+  ended: EndedSession
+  reason: SessionEndReason
+  log: EndingLog
+  count?: number
+}
+
+function report(
+  { metrics, events }: EndingReportOptions,
+  { ended, reason, log, count = 1 }: Ending,
+  fields: object = {},
+): void {
+  metrics.sessionEnded(reason, count)
+  if (count > 0) events?.ended(ended, reason)
+  log.info({ event: 'session.ended', reason, ...fields })
 }

@@ -62,10 +62,9 @@ export async function backchannelLogout(
         ? sidIndex(issuer, clientId, notice.sid)
         : subjectIndex(issuer, clientId, notice.subject)
     const sessions = await app.sessionStore.destroyBy(index)
-    app.metrics.sessionEnded('backchannel_logout', sessions)
-    if (sessions > 0) app.sessionEvents.ended(endedBy(notice), 'backchannel_logout')
     const whose = 'sid' in notice ? { sid: hashForLog(notice.sid) } : { sub: hashForLog(notice.subject) }
-    log.info({ event: 'session.ended', reason: 'backchannel_logout', sessions, ...whose })
+    const fields = { sessions, ...whose }
+    app.reportUnreadEndings(endedBy(notice), 'backchannel_logout', log, sessions, fields)
     // Only now: if the store fails before, the issuer can send the same token again.
     if (!(await app.sessionStore.claim(used, logoutTokenLifetimeMs))) throw replayed()
   }

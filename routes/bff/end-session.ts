@@ -1,5 +1,4 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
-import { sessionInfo } from '../../plugins/oidc-session/session-info.ts'
 import type { SessionRecord } from '../../plugins/oidc-session/session-record.ts'
 import type { Session } from '../../plugins/oidc-session/sessions.ts'
 
@@ -20,11 +19,7 @@ export async function endSession(
   const last = await app.sessions.end(session)
   const record = last ?? session.record
   // Or another request has just ended and counted it.
-  if (last) {
-    app.metrics.sessionEnded(reason)
-    app.sessionEvents.ended(sessionInfo({ ...session, record: last }), reason)
-    log.info({ event: 'session.ended', reason })
-  }
+  if (last) app.reportEnding({ ...session, record: last }, reason, log)
   return { record, revoked: await revokeRefreshToken(app, log, record.tokenSet.refreshToken) }
 }
 

@@ -37,21 +37,15 @@ export async function frontchannelLogout(app: FastifyInstance, { oidc }: RouteOp
   async function endOwn(request: Notice, issuer: string, sid: string): Promise<number> {
     const session = await app.openSession(request, { slide: false })
     if (session?.record.issuer !== issuer || session.record.sid !== sid) return 0
-    await endSession(app, request.log, session, 'frontchannel_logout')
+    await endSession(app, request.log.child({ sid: hashForLog(sid) }), session, 'frontchannel_logout')
     return 1
   }
 
   async function endOthers(request: Notice, issuer: string, sid: string): Promise<number> {
     const sessions = await app.sessionStore.destroyBy(sidIndex(issuer, app.issuer.clientId, sid))
     if (sessions === 0) return 0
-    app.metrics.sessionEnded('frontchannel_logout', sessions)
-    app.sessionEvents.ended({ issuer, sid }, 'frontchannel_logout')
-    request.log.info({
-      event: 'session.ended',
-      reason: 'frontchannel_logout',
-      sessions,
-      sid: hashForLog(sid),
-    })
+    const fields = { sessions, sid: hashForLog(sid) }
+    app.reportUnreadEndings({ issuer, sid }, 'frontchannel_logout', request.log, sessions, fields)
     return sessions
   }
 }

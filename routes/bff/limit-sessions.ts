@@ -18,9 +18,8 @@ export async function limitSessions(
   const user = logName(newest.record)
   try {
     for (const ended of await app.sessions.limit(newest)) {
-      app.metrics.sessionEnded(reason)
-      app.sessionEvents.ended({ issuer, subject }, reason)
-      log.info({ event: 'session.ended', reason, user, sessionHash: sessionHash(ended) })
+      const whose = { user, sessionHash: sessionHash(ended) }
+      app.reportUnreadEndings({ issuer, subject }, reason, log, 1, whose)
     }
   } catch (err) {
     log.warn({ event: 'session.limit.failed', err })
