@@ -22,8 +22,9 @@ export interface SessionHooks<Request> {
   onRenewed?(session: SessionInfo): void | Promise<void>
   /**
    * A session was ended, by this process; one that merely runs out of time is not noticed. After an issuer's notice
-   * all that is known is `issuer` and `sid`, or `issuer` and `subject` when all of a user's sessions have ended. Not
-   * awaited; a failure is logged.
+   * all that is known is `issuer` and `sid`, or `issuer` and `subject` when all of a user's sessions have ended. One
+   * of them has, of which no more is known either, when the reason is `evicted_by_user_limit`. Not awaited; a failure
+   * is logged.
    */
   onLogout?(session: EndedSession, reason: SessionEndReason): void | Promise<void>
 }
