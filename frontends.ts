@@ -12,6 +12,7 @@ import limiting from './plugins/limits/index.ts'
 import { defaultLimits } from './plugins/limits/limits.ts'
 import type { Bff } from './plugins/local-routes/index.ts'
 import tls from './plugins/tls/index.ts'
+import { routableUrl } from './plugins/upstream-proxy/upstream-path.ts'
 import { basePath } from './routes/bff/paths.ts'
 import { health } from './routes/health.ts'
 
@@ -24,9 +25,12 @@ export function buildFrontends(
   const [first] = all
   const limits = { ...defaultLimits, ...extras.limits }
   const bases = all.map(({ publicUrl }) => basePath(publicUrl))
+  const prefixes = all.flatMap(({ publicUrl, upstreams }) =>
+    upstreams.map(({ prefix }) => basePath(publicUrl) + prefix),
+  )
   const app = Fastify({
     ...serverOptions(first, loginUrlOf(first), limits, extras.logStream),
-    rewriteUrl: ({ url = '/' }) => withSlash(url, bases),
+    rewriteUrl: ({ url = '/' }) => routableUrl(withSlash(url, bases), prefixes),
     routerOptions: { constraints: { [hostConstraint]: hostConstraintStrategy(first.trustProxy !== false) } },
   })
   routeEveryMethod(app)

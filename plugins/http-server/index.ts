@@ -6,6 +6,7 @@ import type { GatewayOptions } from '../config/options.ts'
 import { answerBadUrl, answerMalformed } from '../errors/index.ts'
 import { type Limits, maxBodyBytes, maxHeaderBytes } from '../limits/limits.ts'
 import { loggerOptions } from '../logging/logger-options.ts'
+import { routableUrl } from '../upstream-proxy/upstream-path.ts'
 import { createTlsServer, type Http1Options } from './tls-server.ts'
 import { mayUpgrade } from './upgrade.ts'
 
@@ -22,12 +23,13 @@ export interface LogStream {
 
 /** What the gateway's own server needs of Fastify and of Node, before any plugin is there. */
 export function serverOptions(
-  { publicUrl, trustProxy, logLevel, tls, keepAliveTimeoutMs }: GatewayOptions,
+  { publicUrl, trustProxy, logLevel, tls, keepAliveTimeoutMs, upstreams }: GatewayOptions,
   loginUrl: string,
   { headersTimeoutMs }: Limits,
   logStream?: LogStream,
 ): FastifyHttpOptions<Server> {
   const base = basePath(publicUrl)
+  const prefixes = upstreams.map(({ prefix }) => prefix)
   const http: Http1Options = {
     // Together with all else that is wrong with a `Host`, see host.ts.
     requireHostHeader: false,
@@ -48,7 +50,7 @@ export function serverOptions(
     // Nor does what is no HTTP.
     clientErrorHandler: answerMalformed,
     // Proxies in front differ in whether they take the base path away.
-    rewriteUrl: ({ url = '/' }) => withoutBase(url, base),
+    rewriteUrl: ({ url = '/' }) => routableUrl(withoutBase(url, base), prefixes),
     // Requests on connections that are still open when closing begins are answered, not refused.
     return503OnClosing: false,
     keepAliveTimeout: keepAliveTimeoutMs,

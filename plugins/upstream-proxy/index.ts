@@ -14,7 +14,7 @@ import { endWithSession } from './stays-open.ts'
 import { stepUpUrl } from './step-up.ts'
 import { announcedTrailers, carriesTrailers, wantsTrailers } from './trailers.ts'
 import { headOf, takeUpgrades } from './upgrades.ts'
-import { pathOf, queryOf, staysBelow } from './upstream-path.ts'
+import { pathBelow, pathOf, queryOf, staysBelow } from './upstream-path.ts'
 import { askForWebSocket, endWebSocket } from './web-sockets.ts'
 import { handshakeFault, webSocketVersion } from './websocket.ts'
 
@@ -64,8 +64,8 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   const tokenSource = app.tokenSource(upstream)
   app.addHook('onClose', () => forwarder.close())
 
-  app.addHook('onRequest', async ({ raw }) => {
-    if (!staysBelow(pathOf(raw.url))) throw new GatewayError('BFF_INVALID_PATH')
+  app.addHook('onRequest', async ({ originalUrl }) => {
+    if (!staysBelow(pathOf(originalUrl))) throw new GatewayError('BFF_INVALID_PATH')
   })
   app.addHook('onRequest', async ({ raw }, reply) => {
     const fault = isWebSocketUpgrade(raw) ? handshakeFault(raw) : undefined
@@ -98,10 +98,10 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   /** @param destination path of the target, as the browser sent it below the prefix */
   async function forward(request: FastifyRequest, reply: FastifyReply, destination: string) {
     const signal = goneSignal(reply)
+    const path = pathBelow(target, destination || '/', request.originalUrl)
     try {
-      if (isWebSocketUpgrade(request.raw))
-        return await openWebSocket(request, reply, destination || '/', signal)
-      const answer = await exchange(request, destination || '/', signal)
+      if (isWebSocketUpgrade(request.raw)) return await openWebSocket(request, reply, path, signal)
+      const answer = await exchange(request, path, signal)
       endWithSession(app.openStreams, request.session, answer, reply.raw, upstream.timeoutMs)
       return answerWith(answer, request, reply)
     } catch (error) {

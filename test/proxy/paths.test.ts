@@ -47,6 +47,13 @@ const kept = [
   '/@evil.example',
   "/~!$&'()*,=:@|^`{}[]",
   '/%7e%7E',
+  // Of older encodings.
+  '/caf%E9',
+  '/F%FC%DFe/a%2Fb/%ff',
+  '/%80/%c3%28',
+  '/xxx%E9xxx',
+  '/a\\b',
+  '/"<>"',
   `/${'long'.repeat(1500)}`,
 ]
 
@@ -203,4 +210,28 @@ test('below a public URL with a path, the prefix is found with it and without', 
     ['/x?y', '/x?y', '/app/api/x'],
   )
   assert.equal((await rawGet(gateway.port, '/app/api/%2e%2e/x')).status, 400)
+})
+
+test('a path that is no UTF-8 is a path of upstreams only, and no way around a traversal', async (t) => {
+  const { upstream, gateway } = await start(t, { PUBLIC_URL: 'http://localhost:3000/app' })
+  for (const path of ['/app/api/%E9', '/api/%E9']) {
+    assert.equal((await rawGet(gateway.port, path)).status, 200)
+    assert.equal(upstream.arrivals.at(-1)?.url, '/%E9')
+  }
+  const before = upstream.arrivals.length
+  for (const path of [
+    '/%E9/..%2f',
+    '/%E9/%2e%2e/x',
+    '/%E9/..;/x',
+    '/%E9%zz',
+    '/%E9/%c0%ae%c0%ae/x',
+    '/%E9/%e0%40%ae/x',
+  ]) {
+    const { status, body } = await rawGet(gateway.port, `/api${path}`)
+    assert.deepEqual([status, errorCode({ text: body })], [400, 'BFF_INVALID_PATH'], path)
+  }
+  for (const path of ['/%E9', '/bff/user%E9', '/ap%E9', '/apiE9%E9']) {
+    assert.equal((await rawGet(gateway.port, path)).status, 400, path)
+  }
+  assert.equal(upstream.arrivals.length, before)
 })
