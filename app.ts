@@ -153,12 +153,13 @@ export function refuseOverload(app: FastifyInstance, { isOverloaded }: AppExtras
 /** What gateways of one process can have in common. @param several of them there are */
 export function shared(
   app: FastifyInstance,
-  { metricsHost, metricsPort, redisUrl, redisAccess }: GatewayOptions,
+  { metricsHost, metricsPort, redisUrl, redisAccess, storeTimeoutMs }: GatewayOptions,
   extras: AppExtras,
   several = false,
 ): void {
   app.register(observability, { host: metricsHost, metricsPort, several })
-  app.register(sessionStore, { redisUrl, redisAccess, clock: extras.clock ?? systemClock })
+  const clock = extras.clock ?? systemClock
+  app.register(sessionStore, { redisUrl, redisAccess, storeTimeoutMs, clock })
 }
 
 /** The gateway in a scope of its own, with its errors and log lines; `app` gets of it what an application needs. */

@@ -29,6 +29,8 @@ export interface BffConfiguration {
   redisKeyFile?: string
   /** Of the Sentinels. Default: the password in `redisUrl`. */
   redisSentinelPassword?: string
+  /** How long a request waits for a Redis that doesn't answer before it gets 503. Default `5s`. */
+  storeTimeout?: Duration
   /** How long before its expiry an access token is renewed, at most half its lifetime. Default `60s`. */
   refreshBeforeExpiration?: Duration
   /** Shorthand for one upstream: `/api/*` goes to `API_URL/*` with the user's token. */

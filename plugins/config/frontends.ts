@@ -13,6 +13,7 @@ const sharedSettings: SettingName[] = [
   'REDIS_CERT_FILE',
   'REDIS_KEY_FILE',
   'REDIS_SENTINEL_PASSWORD',
+  'STORE_TIMEOUT',
   'METRICS_PORT',
   'METRICS_HOST',
 ]

@@ -109,6 +109,7 @@ function toOptions(
         }),
       },
     }),
+    storeTimeoutMs: values.STORE_TIMEOUT,
     refreshBeforeExpirationMs: values.REFRESH_BEFORE_EXPIRATION,
     upstreams,
     ...(values.STATIC_DIR !== undefined && { staticDir: values.STATIC_DIR }),

@@ -16,6 +16,8 @@ export interface GatewayOptions {
   redisUrl?: string
   /** What it takes to be let in there, besides the URL. */
   redisAccess?: RedisAccessOptions
+  /** How long a request waits for a store that doesn't answer. */
+  storeTimeoutMs: number
   refreshBeforeExpirationMs: number
   upstreams: UpstreamOptions[]
   /** Folder with the built frontend. */

@@ -192,6 +192,13 @@ export const settings = {
     meaning: 'Password of the Sentinels, where it is not that of Redis',
     show: ({ redisAccess }) => redisAccess?.sentinelPassword && mask,
   },
+  STORE_TIMEOUT: {
+    parse: duration('100ms', '1m'),
+    default: '5s',
+    meaning:
+      'How long a request waits for a Redis that does not answer before it gets 503: a failover that is over sooner costs a wait and no error',
+    show: ({ storeTimeoutMs }) => formatDuration(storeTimeoutMs),
+  },
   REFRESH_BEFORE_EXPIRATION: {
     parse: duration('100ms', '1d'),
     default: '60s',

@@ -12,6 +12,8 @@ export interface CreateStoreOptions {
   redisUrl?: string | undefined
   /** Files and passwords, besides those in `redisUrl`. */
   redisAccess?: RedisAccess | undefined
+  /** How long an operation waits for a Redis that doesn't answer, in milliseconds. */
+  storeTimeoutMs: number
   clock: Clock
   /** A session in memory made room for another. */
   onEvicted?: () => void
@@ -31,14 +33,14 @@ export interface CreatedStore {
  * @throws TypeError when `redisUrl` can't be understood, or when a file of `redisAccess` can't be read
  */
 export function createStore(
-  { redisUrl, redisAccess, ...options }: CreateStoreOptions,
+  { redisUrl, redisAccess, storeTimeoutMs, ...options }: CreateStoreOptions,
   reportTo?: (target: RedisTarget) => RedisReport,
 ): CreatedStore {
   if (redisUrl === undefined) return { store: createMemoryStore(options), warnings: () => [] }
   const target = parseRedisUrl(redisUrl)
   const connection = connectRedis(target, redisAccess, reportTo?.(target))
   return {
-    store: createRedisStore({ connection }),
+    store: createRedisStore({ connection, storeTimeoutMs }),
     redis: connection.client,
     warnings: connection.warnings,
   }

@@ -4,6 +4,7 @@ import { type SessionStore, StoreUnavailableError } from './store.ts'
 /** What is worth measuring: waiting for a change takes as long as it takes. */
 const operations = [
   'create',
+  'put',
   'read',
   'replace',
   'touch',

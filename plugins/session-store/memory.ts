@@ -21,12 +21,15 @@ const BACKING_OFF = Symbol('backing off')
 /** As in Redis: failures in a row are forgotten a minute after the last back-off has ended. */
 const FAILURES_OUTLIVE_BACK_OFF_MS = 60_000
 
+const END_REMEMBERED_MS = 120_000
+
 /** Sessions in the memory of this one process, gone when it ends. Its memory is bounded. */
 export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
   const { clock, maxSessions = 50_000, onEvicted } = options
   const bounds = { clock, maxEntries: maxSessions }
   const indexes = new Map<string, Set<string>>()
   const records = createExpiringMap<MemoryRecord>({ ...bounds, onGone: leaveIndexes })
+  const endings = createExpiringMap<{ ended: true }>(bounds)
   const locks = createExpiringMap<{ owner: symbol }>(bounds)
   const failures = createExpiringMap<number>(bounds)
   const claims = createExpiringMap<{ claimed: true }>(bounds)
@@ -34,9 +37,13 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
 
   return {
     async create(id, { sealed, ttlMs, indexes: names }) {
-      records.delete(id)
+      if (records.get(id) || endings.get(id)) return
       records.set(id, { sealed, version: 1, indexes: names }, ttlMs)
       for (const name of names) indexes.set(name, (indexes.get(name) ?? new Set()).add(id))
+    },
+
+    async put(id, sealed, ttlMs) {
+      records.set(id, { sealed, version: 1, indexes: [] }, ttlMs)
     },
 
     async read(id) {
@@ -110,6 +117,7 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
     const record = records.get(id)
     if (!record || (onlyVersion ?? record.version) !== record.version) return undefined
     records.delete(id)
+    endings.set(id, { ended: true }, END_REMEMBERED_MS)
     changes.notify(id)
     return { sealed: record.sealed, version: record.version }
   }
@@ -123,6 +131,13 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
         locks.delete(id)
         failures.delete(id)
         changes.notify(id)
+      },
+
+      async extend(ms) {
+        const held = locks.get(id)
+        if (held && held.owner !== owner) return false
+        locks.set(id, { owner }, ms)
+        return true
       },
 
       async backOff(ms) {

@@ -18,8 +18,8 @@ export interface Probe {
   tls: ConnectionOptions | undefined
 }
 
-/** How long a command waits for its answer. */
-export const COMMAND_TIMEOUT_MS = 500
+/** How long a Sentinel has for its answer. */
+const SENTINEL_TIMEOUT_MS = 500
 
 /**
  * Does not connect yet.
@@ -91,7 +91,7 @@ function newClient(
         name: target.masterName,
         db: target.db,
         ...(sentinelPassword !== undefined && { sentinelPassword }),
-        sentinelCommandTimeout: COMMAND_TIMEOUT_MS,
+        sentinelCommandTimeout: SENTINEL_TIMEOUT_MS,
         sentinelRetryStrategy: retryDelayMs,
         sentinelReconnectStrategy: retryDelayMs,
         failoverDetector: true,
@@ -113,7 +113,7 @@ function newClient(
         enableOfflineQueue: false,
         lazyConnect: true,
         clusterRetryStrategy: retryDelayMs,
-        // Three tries 100 ms apart are what fits into the time-out.
+        // Three tries 100 ms apart; then it is for the sender to try again.
         maxRedirections: 4,
         // ioredis would replace names by addresses, which certificates seldom hold, and give up if one is unknown.
         dnsLookup: (host, callback) => callback(null, host),
@@ -136,8 +136,8 @@ function newClient(
 const COMMON_OPTIONS = {
   lazyConnect: true,
   connectTimeout: 2_000,
-  commandTimeout: COMMAND_TIMEOUT_MS,
-  // A peer that vanished without a word is given up after this, and connected anew.
+  // How long a command waits is not for its connection to say: see redis-commands.ts. But a peer that vanished
+  // without a word is given up after this, and connected anew.
   socketTimeout: 2_000,
   enableOfflineQueue: false,
   maxRetriesPerRequest: 0,
@@ -148,7 +148,7 @@ const COMMON_OPTIONS = {
   disableClientInfo: true,
   retryStrategy: retryDelayMs,
   // A former master, demoted while we stay connected to it: look for the new one.
-  reconnectOnError: (error: Error) => error.message.includes('READONLY'),
+  reconnectOnError: (error: Error) => /(?:^|[-\s])(?:READONLY|LOADING|MASTERDOWN)\b/.test(error.message),
   disconnectTimeout: 500,
 } satisfies CommonRedisOptions & StandaloneConnectionOptions
 

@@ -1,12 +1,6 @@
 import { Cluster, type Redis } from 'ioredis'
-import {
-  COMMAND_TIMEOUT_MS,
-  createClient,
-  firstHost,
-  prepare,
-  type RedisAccess,
-  type RedisClient,
-} from './redis-client.ts'
+import { createClient, firstHost, prepare, type RedisAccess, type RedisClient } from './redis-client.ts'
+import { answerWithin, createReachability, type Reachability } from './redis-reachability.ts'
 import { noReport, type RedisReport, reportState } from './redis-state.ts'
 import {
   HEARTBEAT_MS,
@@ -20,11 +14,10 @@ import type { RedisTarget } from './redis-url.ts'
 /** A connection for commands, one to listen on, and what becomes of them. Both connect by themselves, again and again. */
 export interface RedisConnection {
   client: RedisClient
-  /**
-   * Resolves when commands can be sent. While Redis has been away for less than {@link COMMAND_TIMEOUT_MS} it waits
-   * for it to come back; from then on it rejects at once.
-   */
-  ready(): Promise<void>
+  reachability: Reachability
+  ready: Reachability['ready']
+  /** Another value when a command that is sent now goes another way than one before. */
+  route(): unknown
   /** Listens to one channel, until the connection is closed. */
   subscribe(channel: string, listener: SubscriptionListener): void
   /** Whether messages are known to arrive: what was published in the last two seconds did. */
@@ -37,6 +30,9 @@ export interface RedisConnection {
 /** ioredis gives up for good when a Sentinel announces the new master just while it is asked for one. */
 const RETRY_AFTER_END_MS = 100
 
+/** How long a connection that is closing has for its answers. */
+const GOODBYE_MS = 500
+
 /** Starts to connect, and never throws for a Redis that is down. @throws when a file of `access` can't be read */
 export function connectRedis(
   target: RedisTarget,
@@ -44,7 +40,7 @@ export function connectRedis(
   report: RedisReport = noReport,
 ): RedisConnection {
   const client = createClient(target, access, report.infoRefused)
-  const ready = readiness(client)
+  const reachability = createReachability(client)
   reportState(client, firstHost(target, access), report)
   let subscription: Subscription | undefined
   let isChannelRefused: string | undefined
@@ -63,7 +59,11 @@ export function connectRedis(
 
   return {
     client,
-    ready,
+    reachability,
+    ready: reachability.ready,
+
+    // A Cluster client finds out by itself which node to ask, and may find another one each time.
+    route: () => (client instanceof Cluster ? Symbol('any node') : client.stream),
 
     subscribe(channel, listener) {
       subscription = listen({
@@ -85,9 +85,10 @@ export function connectRedis(
 
     async close() {
       closing = true
+      reachability.close()
       clearInterval(heartbeat)
       subscription?.close()
-      if (client.status === 'ready') await client.quit().catch(ignore)
+      if (client.status === 'ready') await answerWithin(client.quit(), GOODBYE_MS).catch(ignore)
       client.disconnect()
     },
   }
@@ -102,31 +103,6 @@ export function connectRedis(
 
 function nodesOf(client: RedisClient): Redis[] {
   return client instanceof Cluster ? client.nodes() : [client]
-}
-
-/** One promise per outage, which all who wait share: it resolves when that ends, or rejects when it takes too long. */
-function readiness(client: RedisClient): () => Promise<void> {
-  let outage: PromiseWithResolvers<void> | undefined
-  let lastError: unknown = new Error('Not connected to Redis')
-
-  const begin = () => {
-    if (outage) return
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    promise.catch(ignore)
-    setTimeout(() => reject(lastError), COMMAND_TIMEOUT_MS).unref()
-    outage = { promise, resolve, reject }
-  }
-  const end = () => {
-    outage?.resolve()
-    outage = undefined
-  }
-  begin()
-  client.on('close', begin)
-  client.on('ready', end)
-  client.on('error', (error) => {
-    lastError = error
-  })
-  return async () => outage?.promise
 }
 
 function ignore(): void {}

@@ -1,5 +1,9 @@
 // Braces are Redis Cluster's hash tag: all keys of one session live in one slot.
 export const recordKey = (id: string) => `bff:{${id}}:record`
+export const sessionKeys = (id: string): [record: string, ended: string] => [
+  recordKey(id),
+  `bff:{${id}}:ended`,
+]
 export const lockKeys = (id: string): [lock: string, failures: string] => [
   `bff:{${id}}:lock`,
   `bff:{${id}}:failures`,

@@ -23,14 +23,25 @@ const expiring = `
  * A user who may not PUBLISH (`pcall`) has written all the same: others then notice by looking again.
  */
 export const redisScripts = {
-  /** record · sealed, ttlMs, indexes. In microseconds, so that no two on a Redis are created at once. */
+  /**
+   * record, ended · sealed, ttlMs, indexes. In microseconds, so that no two on a Redis are created at once. Does nothing
+   * when there is one: an earlier try got through, and it may have been renewed or ended since.
+   */
   bffCreate: {
-    numberOfKeys: 1,
+    numberOfKeys: 2,
     lua: `
+      if redis.call('EXISTS', KEYS[1]) + redis.call('EXISTS', KEYS[2]) > 0 then return end
       local time = redis.call('TIME')
       local now = time[1] * 1000000 + time[2]
-      redis.call('DEL', KEYS[1])
       redis.call('HSET', KEYS[1], 'sealed', ARGV[1], 'version', 1, 'indexes', ARGV[3], 'created', now)
+      redis.call('PEXPIRE', KEYS[1], ARGV[2])`,
+  },
+
+  /** record · sealed, ttlMs. In place of what was there. */
+  bffPut: {
+    numberOfKeys: 1,
+    lua: `
+      redis.call('HSET', KEYS[1], 'sealed', ARGV[1], 'version', 1, 'indexes', '[]')
       redis.call('PEXPIRE', KEYS[1], ARGV[2])`,
   },
 
@@ -60,14 +71,22 @@ export const redisScripts = {
       return 0`,
   },
 
-  /** record · id, the only version to destroy or '' → sealed, version, indexes */
+  /**
+   * record, ended · id, the only version to destroy or '', caller, how long to remember the end → sealed, version,
+   * indexes. The same caller, who may have lost an answer, gets them once more.
+   */
   bffDestroy: {
-    numberOfKeys: 1,
+    numberOfKeys: 2,
     lua: `
       local record = redis.call('HMGET', KEYS[1], 'sealed', 'version', 'indexes')
-      if not record[1] then return false end
+      if not record[1] then
+        local ended = redis.call('HMGET', KEYS[2], 'sealed', 'version', 'indexes', 'by')
+        return ended[4] == ARGV[3] and { ended[1], tonumber(ended[2]), ended[3] }
+      end
       if ARGV[2] ~= '' and ARGV[2] ~= record[2] then return false end
       redis.call('DEL', KEYS[1])
+      redis.call('HSET', KEYS[2], 'sealed', record[1], 'version', record[2], 'indexes', record[3], 'by', ARGV[3])
+      redis.call('PEXPIRE', KEYS[2], ARGV[4])
       redis.pcall('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1])
       return { record[1], tonumber(record[2]), record[3] }`,
   },
@@ -95,13 +114,21 @@ export const redisScripts = {
     numberOfKeys: 2,
     lua: `
       local holder = redis.call('GET', KEYS[1])
-      -- Held by this very owner: a Cluster client has sent the command twice.
+      -- Held by this very owner: the command was sent twice, or the lock is to last longer.
       if not holder or holder == ARGV[1] then
         redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
         return { 'acquired', tonumber(redis.call('GET', KEYS[2]) or 0) }
       end
       local outcome = holder == '${BACKING_OFF}' and 'backing-off' or 'held'
       return { outcome, redis.call('PTTL', KEYS[1]) }`,
+  },
+
+  /** claim · owner, ttlMs → 1 for its owner, now or by an earlier try */
+  bffClaim: {
+    numberOfKeys: 1,
+    lua: `
+      if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
+      return redis.call('GET', KEYS[1]) == ARGV[1] and 1 or 0`,
   },
 
   /** lock, failures · id, owner */
@@ -125,23 +152,24 @@ export const redisScripts = {
   },
 }
 
+type Session = [record: string, ended: string]
 type Locks = [lock: string, failures: string]
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    bffCreate(record: string, sealed: Buffer, ttlMs: number, indexes: string): Result<unknown, Context>
+    bffCreate(...args: [...Session, sealed: Buffer, ttlMs: number, indexes: string]): Result<unknown, Context>
+    bffPut(record: string, sealed: Buffer, ttlMs: number): Result<unknown, Context>
     bffReadBuffer(record: string): Result<[sealed: Buffer, version: number, ttlMs: number] | null, Context>
     bffReplace(record: string, id: string, sealed: Buffer, derivedFrom: number): Result<number, Context>
     bffDestroyBuffer(
-      record: string,
-      id: string,
-      onlyVersion: number | '',
+      ...args: [...Session, id: string, onlyVersion: number | '', by: string, rememberMs: number]
     ): Result<[sealed: Buffer, version: number, indexes: Buffer] | null, Context>
     bffEnterIndex(index: string, id: string, ttlMs: number): Result<unknown, Context>
     bffLeaveIndex(index: string, id: string): Result<unknown, Context>
     bffLock(
       ...args: [...Locks, owner: string, ttlMs: number]
     ): Result<['acquired' | 'held' | 'backing-off', number], Context>
+    bffClaim(claim: string, owner: string, ttlMs: number): Result<0 | 1, Context>
     bffRelease(...args: [...Locks, id: string, owner: string]): Result<unknown, Context>
     bffBackOff(
       ...args: [...Locks, id: string, owner: string, ms: number, rememberMs: number]

@@ -67,6 +67,8 @@ export function reportState(client: RedisClient, probe: Probe, report: RedisRepo
   function reasonOf(error: Error & { lastNodeError?: Error | null }): string {
     // Of a Cluster whose nodes have all failed.
     if (error.lastNodeError) return reasonOf(error.lastNodeError)
+    // All that ioredis says when a node of a Cluster does not tell which slots it has.
+    if (error.message === 'timeout') return 'no answer'
     if (/^All sentinels are unreachable/.test(error.message)) {
       const [, cause = ''] = /Last error: (.*)$/.exec(error.message) ?? []
       if (cause) return cause
@@ -78,7 +80,7 @@ export function reportState(client: RedisClient, probe: Probe, report: RedisRepo
 
 /** A server that speaks no TLS waits for more of what it takes for a command. */
 function hint(reason: string, { tls }: Probe): string {
-  return tls && /timed ?out/i.test(reason) ? ' (does the server speak TLS?)' : ''
+  return tls && /timed ?out|no answer/i.test(reason) ? ' (does the server speak TLS?)' : ''
 }
 
 /** All that ioredis says of most failures of a connection to a Sentinel or a node. */

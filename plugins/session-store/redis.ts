@@ -1,16 +1,19 @@
 import { randomBytes } from 'node:crypto'
-import { Cluster } from 'ioredis'
+import { Cluster, ReplyError } from 'ioredis'
 import { createChangeNotifier } from './change-notifier.ts'
 import type { RedisClient } from './redis-client.ts'
+import { createRedisCommands } from './redis-commands.ts'
 import type { RedisConnection } from './redis-connection.ts'
 import { createRedisIndexes } from './redis-indexes.ts'
-import { claimKey, lockKeys, pingKeys, recordKey, wholeMs } from './redis-keys.ts'
+import { claimKey, lockKeys, pingKeys, recordKey, sessionKeys, wholeMs } from './redis-keys.ts'
 import { CHANGED_CHANNEL } from './redis-scripts.ts'
-import { type Lock, type SealedRecord, type SessionStore, StoreUnavailableError } from './store.ts'
+import type { Lock, SealedRecord, SessionStore } from './store.ts'
 
 export interface RedisStoreOptions {
   /** Closed with the store. */
   connection: RedisConnection
+  /** How long an operation waits for a Redis that doesn't answer, in milliseconds. */
+  storeTimeoutMs: number
 }
 
 /** Failures in a row are forgotten a minute after the last back-off has ended. */
@@ -18,10 +21,16 @@ const FAILURES_OUTLIVE_BACK_OFF_MS = 60_000
 
 /**
  * Locks lapse during an outage, though their holders may have got tokens meanwhile that they could not store. After
- * it they come first, or a refresh token would be spent twice: for so long a gateway that knows of the outage is
- * given no lock. It is what two gateways' connections can be apart in coming back, and a holder's next try.
+ * it they come first, or a refresh token would be spent twice: for so long a gateway that lost its connection takes no
+ * lock. It is what two gateways' connections can be apart in coming back, and a holder's next try.
  */
 const HEAD_START_MS = 3_000
+
+/** How long it is remembered that a session has ended, against whatever arrives late and would bring it back. */
+const END_REMEMBERED_MS = 120_000
+
+/** How long `/readyz` waits for Redis. */
+const PING_MS = 500
 
 const WRITE_TRIED_EVERY_MS = 1_000
 
@@ -29,15 +38,13 @@ const WRITE_TRIED_EVERY_MS = 1_000
 const DESTROY_BATCH = 100
 
 /** Sessions in Redis, shared by all gateways that use it. Every key has a time to live. */
-export function createRedisStore({ connection }: RedisStoreOptions): SessionStore {
+export function createRedisStore({ connection, storeTimeoutMs }: RedisStoreOptions): SessionStore {
+  const commands = createRedisCommands({ connection, storeTimeoutMs })
+  const { run } = commands
   const indexes = createRedisIndexes(run)
   const changes = createChangeNotifier()
   /** When a {@link SessionStore.ping} has last written. */
   let writtenAt = Number.NEGATIVE_INFINITY
-  /** Whether the last command failed. */
-  let failing = false
-  /** When the last outage ended. */
-  let backSince = Number.NEGATIVE_INFINITY
   connection.subscribe(CHANGED_CHANNEL, {
     onMessage: (id) => changes.notify(id),
     onSubscribed: () => changes.notifyAll(),
@@ -48,7 +55,11 @@ export function createRedisStore({ connection }: RedisStoreOptions): SessionStor
       // Entries first: a session that is in no index would outlive a logout from outside, while an entry
       // without a session is harmless.
       await indexes.enter(id, names, ttlMs)
-      await run((redis) => redis.bffCreate(recordKey(id), sealed, wholeMs(ttlMs), JSON.stringify(names)))
+      await run((redis) => redis.bffCreate(...sessionKeys(id), sealed, wholeMs(ttlMs), JSON.stringify(names)))
+    },
+
+    async put(id, sealed, ttlMs) {
+      await run((redis) => redis.bffPut(recordKey(id), sealed, wholeMs(ttlMs)))
     },
 
     async read(id) {
@@ -86,18 +97,12 @@ export function createRedisStore({ connection }: RedisStoreOptions): SessionStor
     },
 
     async lock(id, ttlMs) {
-      const owner = randomBytes(16).toString('base64url')
-      if (failing) await run((redis) => redis.ping())
-      const headStartMs = backSince + HEAD_START_MS - performance.now()
-      if (headStartMs > 0) return { outcome: 'held', lapsesInMs: wholeMs(headStartMs) }
-      const asked = run((redis) => redis.bffLock(...lockKeys(id), owner, wholeMs(ttlMs)))
-      const [outcome, number] = await asked.catch((error) => {
-        takeBack(id, owner)
-        throw error
-      })
+      const owner = randomToken()
+      const [outcome, number] = await takeLock(id, owner, ttlMs)
       switch (outcome) {
         case 'acquired':
           return { outcome, lock: lockOf(id, owner, number) }
+        case 'recovering':
         case 'held':
           return { outcome, lapsesInMs: wholeMs(number) }
         case 'backing-off':
@@ -108,19 +113,23 @@ export function createRedisStore({ connection }: RedisStoreOptions): SessionStor
     changed: (id, signal) => changes.wait(id, signal),
 
     async claim(name, ttlMs) {
-      const answer = await run((redis) => redis.set(claimKey(name), '1', 'PX', wholeMs(ttlMs), 'NX'))
-      return answer === 'OK'
+      const owner = randomToken()
+      return (await run((redis) => redis.bffClaim(claimKey(name), owner, wholeMs(ttlMs)))) === 1
     },
 
     claimLastsMs: async (name) => Math.max(0, await run((redis) => redis.pttl(claimKey(name)))),
 
     async ping() {
-      if (performance.now() - writtenAt < WRITE_TRIED_EVERY_MS) {
-        await run((redis) => redis.ping())
-        return
+      const isWriteDue = performance.now() - writtenAt >= WRITE_TRIED_EVERY_MS
+      const command = isWriteDue ? writeAndRead : (redis: RedisClient) => redis.ping()
+      try {
+        await run<unknown>(command, { patienceMs: Math.min(PING_MS, storeTimeoutMs) })
+        if (isWriteDue) writtenAt = performance.now()
+      } catch (error) {
+        // As long as requests wait for it with some hope, the gateway is not to be taken out of service.
+        const isRefusal = error instanceof Error && error.cause instanceof ReplyError
+        if (isRefusal || performance.now() - commands.answeredAt > storeTimeoutMs) throw error
       }
-      await run(writeAndRead)
-      writtenAt = performance.now()
     },
 
     async close() {
@@ -130,7 +139,10 @@ export function createRedisStore({ connection }: RedisStoreOptions): SessionStor
   }
 
   async function destroy(id: string, onlyVersion?: number): Promise<SealedRecord | undefined> {
-    const destroyed = await run((redis) => redis.bffDestroyBuffer(recordKey(id), id, onlyVersion ?? ''))
+    const by = randomToken()
+    const destroyed = await run((redis) =>
+      redis.bffDestroyBuffer(...sessionKeys(id), id, onlyVersion ?? '', by, END_REMEMBERED_MS),
+    )
     if (!destroyed) return undefined
     const [sealed, version, names] = destroyed
     await indexes.leave(id, JSON.parse(names.toString()))
@@ -148,8 +160,28 @@ export function createRedisStore({ connection }: RedisStoreOptions): SessionStor
     return destroyed
   }
 
+  async function takeLock(id: string, owner: string, ttlMs: number): Promise<LockAnswer> {
+    if (!connection.reachability.isReady) await run((redis) => redis.ping())
+    const before = headStartMs()
+    if (before > 0) return ['recovering', before]
+    const asked = run((redis) => redis.bffLock(...lockKeys(id), owner, wholeMs(ttlMs)))
+    const answer: LockAnswer = await asked.catch((error) => {
+      giveBackUnheard(id, owner)
+      throw error
+    })
+    // The connection was lost on the way, and another one brought the answer.
+    const after = headStartMs()
+    if (answer[0] !== 'acquired' || after <= 0) return answer
+    giveBackUnheard(id, owner)
+    return ['recovering', after]
+  }
+
+  function headStartMs(): number {
+    return connection.reachability.backSince + HEAD_START_MS - performance.now()
+  }
+
   /** A Redis that was frozen may yet give the lock to its caller, who has given up: what is sent behind undoes it. */
-  function takeBack(id: string, owner: string): void {
+  function giveBackUnheard(id: string, owner: string): void {
     connection.client.bffRelease(...lockKeys(id), id, owner).catch(() => {})
   }
 
@@ -161,6 +193,13 @@ export function createRedisStore({ connection }: RedisStoreOptions): SessionStor
         await run((redis) => redis.bffRelease(...lockKeys(id), id, owner))
       },
 
+      async extend(ms) {
+        // An extension that is sent again might come behind the release, and take the lock once more.
+        const extended = run((redis) => redis.bffLock(...lockKeys(id), owner, wholeMs(ms)), { once: true })
+        const [outcome] = await extended
+        return outcome === 'acquired'
+      },
+
       async backOff(ms) {
         const awayMs = wholeMs(ms)
         const rememberMs = awayMs + FAILURES_OUTLIVE_BACK_OFF_MS
@@ -168,20 +207,9 @@ export function createRedisStore({ connection }: RedisStoreOptions): SessionStor
       },
     }
   }
-
-  async function run<T>(command: (redis: RedisClient) => Promise<T>): Promise<T> {
-    try {
-      await connection.ready()
-      const answer = await command(connection.client)
-      if (failing) backSince = performance.now()
-      failing = false
-      return answer
-    } catch (cause) {
-      failing = true
-      throw new StoreUnavailableError(withoutArguments(cause))
-    }
-  }
 }
+
+type LockAnswer = [outcome: 'acquired' | 'held' | 'backing-off' | 'recovering', number]
 
 async function writeAndRead(redis: RedisClient): Promise<void> {
   const keys = redis instanceof Cluster ? pingKeys : pingKeys.slice(0, 1)
@@ -191,8 +219,6 @@ async function writeAndRead(redis: RedisClient): Promise<void> {
   })
 }
 
-/** ioredis hangs a command with its arguments on its errors: sealed records, lock owners, a password. */
-function withoutArguments(error: unknown): unknown {
-  if (error instanceof Error) Reflect.deleteProperty(error, 'command')
-  return error
+function randomToken(): string {
+  return randomBytes(16).toString('base64url')
 }

@@ -3,11 +3,18 @@
  * identifier. Bytes that it gives out may be part of a larger buffer, so whoever keeps them for long copies them.
  *
  * Every method throws {@link StoreUnavailableError} when the store can't answer in time. A write that failed so
- * is unknown, not undone: it may have got through.
+ * is unknown, not undone: it may have got through. Until then a store that is out of reach is tried again, so each
+ * write does no harm when it is carried out twice or late.
  */
 export interface SessionStore {
-  /** Stores a new record with version 1 and enters it into its indexes, through which others find it. */
+  /**
+   * Stores a new record with version 1 and enters it into its indexes, through which others find it. Does nothing when
+   * there is a record of that identifier, or one was destroyed in the last two minutes.
+   */
   create(id: string, record: NewRecord): Promise<void>
+
+  /** Stores what gateways share that is no session, in place of what was there; `read` finds it. */
+  put(id: string, sealed: Buffer, ttlMs: number): Promise<void>
 
   /** The record as it is now, or nothing when it never was, has ended or has run out of time. */
   read(id: string): Promise<StoredRecord | undefined>
@@ -55,7 +62,10 @@ export interface SessionStore {
   /** How long the claim on `name` still lasts, in milliseconds: 0 when there is none. Claims nothing. */
   claimLastsMs(name: string): Promise<number>
 
-  /** Resolves when the store can be read and written. Whether it can be written is tried once a second. */
+  /**
+   * Resolves when the store can be read and written, or did just now and may again. Whether it can be written is tried
+   * once a second.
+   */
   ping(): Promise<void>
 
   close(): Promise<void>
@@ -91,6 +101,11 @@ export type ReplaceOutcome =
 export type LockOutcome =
   | { outcome: 'acquired'; lock: Lock }
   | { outcome: 'held'; lapsesInMs: number }
+  /**
+   * The store was out of reach until just now. Locks have lapsed meanwhile whose holders could not store what they
+   * brought, so these come first.
+   */
+  | { outcome: 'recovering'; lapsesInMs: number }
   /** The last holder failed and asked everybody to stay away for a while. */
   | { outcome: 'backing-off'; retryInMs: number }
 
@@ -99,6 +114,11 @@ export interface Lock {
   failures: number
   /** Gives the lock back, and forgets failures. Only the owner can: after it lapsed this does nothing. */
   release(): Promise<void>
+  /**
+   * Makes the lock last `ms` from now, also one that has lapsed, unless another has taken it since. Tries once.
+   * @returns whether it is still, or again, its owner's
+   */
+  extend(ms: number): Promise<boolean>
   /** Gives the lock back after a failure: nobody can take it for `ms`, and the failure is counted. */
   backOff(ms: number): Promise<void>
 }

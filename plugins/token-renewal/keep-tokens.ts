@@ -10,6 +10,7 @@ import { isSameIdentity } from './identity.ts'
 import { atStore, type Progress } from './progress.ts'
 import type { RenewalOptions } from './renewal.ts'
 import { type RenewalLog, refreshTokenHash } from './renewal-log.ts'
+import type { Holder } from './take-turns.ts'
 
 export type TokenKeeperOptions = Pick<RenewalOptions, 'sessions' | 'issuer' | 'clock'> & {
   reportEnding: ReportEnding
@@ -21,6 +22,8 @@ export interface Grant {
   requestedAt: number
   /** What its access token is for. Unset: it is the session's own. */
   target: TokenTarget | undefined
+  /** Of the lock under which it was asked for. */
+  holder: Pick<Holder, 'keep'>
   log: RenewalLog
   progress: Progress
   count: (outcome: RenewalOutcome) => void
@@ -39,8 +42,8 @@ export type KeepTokens = (session: Session, granted: GrantedTokens, grant: Grant
 const insistForMs = 60_000
 
 export function createTokenKeeper({ sessions, issuer, clock, reportEnding }: TokenKeeperOptions): KeepTokens {
-  return async function keepTokens(session, granted, { requestedAt, target, log, progress, count }) {
-    const insist = <T>(write: () => Promise<T>) => atStore(progress, () => untilStored(write))
+  return async function keepTokens(session, granted, { requestedAt, target, holder, log, progress, count }) {
+    const insist = <T>(write: () => Promise<T>) => atStore(progress, () => untilStored(write, holder))
     const { idToken, refreshToken } = granted
     if (idToken !== undefined && !isSameIdentity(idToken, session.record, issuer.clientId)) {
       // Looked at before it is stored, so that another user's tokens never reach another instance.
@@ -80,10 +83,15 @@ export function createTokenKeeper({ sessions, issuer, clock, reportEnding }: Tok
     }
   }
 
-  /** Does what has to reach the store once the refresh token is spent. */
-  async function untilStored<T>(write: () => Promise<T>): Promise<T> {
+  /**
+   * Does what has to reach the store once the refresh token is spent. The lock must outlive it, or another holder would
+   * spend that token once more.
+   */
+  async function untilStored<T>(write: () => Promise<T>, holder: Pick<Holder, 'keep'>): Promise<T> {
     const giveUpAt = clock.monotonic() + insistForMs
     for (let retryInMs = 50; ; retryInMs = Math.min(2 * retryInMs, 1000)) {
+      // Not waited for: it goes ahead of the write.
+      void holder.keep()
       try {
         return await write()
       } catch (error) {

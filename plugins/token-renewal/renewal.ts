@@ -101,7 +101,14 @@ export function createRenewal(options: RenewalOptions): Renew {
         return { outcome: 'failed', retryInMs }
       }
       case 'granted': {
-        const kept = await keepTokens(session, answer.tokens, { requestedAt, target, log, progress, count })
+        const kept = await keepTokens(session, answer.tokens, {
+          requestedAt,
+          target,
+          holder,
+          log,
+          progress,
+          count,
+        })
         count('renewed')
         events?.renewed(kept)
         const { tokenType, expiresAt } = heldToken(kept.record, target) ?? {}

@@ -31,6 +31,8 @@ export interface Holder {
   failures: number
   /** Whether another may hold the lock by now. */
   hasLapsed(): boolean
+  /** Makes the lock last longer, if much of its time is up: for what a grant has brought and must still be stored. */
+  keep(): Promise<void>
 }
 
 export type Attempt<T> =
@@ -53,8 +55,8 @@ const lookAgainMs = 500
  * @throws StoreUnavailableError
  */
 export function createTurns({ store, clock, issuerTimeoutMs }: TurnOptions) {
-  // Longer than the longest grant and the write after it, so it needs no heartbeat: one would keep the lock of a
-  // holder whose event loop is alive but whose grant hangs, and would stop while the process is frozen anyway.
+  // Longer than the longest grant, so it needs no heartbeat: one would keep the lock of a holder whose event loop is
+  // alive but whose grant hangs, and would stop while the process is frozen anyway.
   const lockMs = 3 * issuerTimeoutMs
   const longestGrantMs = 2.5 * issuerTimeoutMs
 
@@ -75,7 +77,9 @@ export function createTurns({ store, clock, issuerTimeoutMs }: TurnOptions) {
         const current = await atStore(renewable.progress, renewable.read)
         if (renewable.isRenewed(current)) return current
         if (result.outcome === 'backing-off') throw issuerUnavailable(result.retryInMs)
-        await Promise.race([change, clock.sleep(Math.min(result.lapsesInMs, lookAgainMs), waiting.signal)])
+        const nextLook = () =>
+          Promise.race([change, clock.sleep(Math.min(result.lapsesInMs, lookAgainMs), waiting.signal)])
+        await (result.outcome === 'recovering' ? atStore(renewable.progress, nextLook) : nextLook())
       } finally {
         waiting.abort()
       }
@@ -96,7 +100,7 @@ export function createTurns({ store, clock, issuerTimeoutMs }: TurnOptions) {
 
   async function renewOrNot<T>(
     { read, isRenewed, progress, permit, grant }: Renewable<T>,
-    { failures }: Lock,
+    { failures, extend }: Lock,
     lapsesAt: number,
   ): Promise<Attempt<T>> {
     // Read under the lock, never before: what was seen earlier may have been spent by the last holder.
@@ -105,7 +109,15 @@ export function createTurns({ store, clock, issuerTimeoutMs }: TurnOptions) {
     if (!(await atStore(progress, permit))) return { outcome: 'forbidden' }
     // This process may have been frozen: a grant that no longer fits under the lock is not begun.
     if (lapsesAt - clock.monotonic() < longestGrantMs) return { outcome: 'again' }
-    return grant(current, { failures, hasLapsed: () => clock.monotonic() >= lapsesAt })
+    return grant(current, {
+      failures,
+      hasLapsed: () => clock.monotonic() >= lapsesAt,
+      async keep() {
+        const askedAt = clock.monotonic()
+        if (lapsesAt - askedAt > lockMs / 2) return
+        if (await extend(lockMs).catch(() => false)) lapsesAt = askedAt + lockMs
+      },
+    })
   }
 }
 

@@ -44,7 +44,7 @@ export interface Refused {
 }
 
 export interface ClientTokensOptions extends TurnOptions {
-  store: Pick<SessionStore, 'create' | 'read' | 'lock' | 'changed' | 'claim'>
+  store: Pick<SessionStore, 'put' | 'read' | 'lock' | 'changed' | 'claim'>
   issuer: Pick<Issuer, 'clientId' | 'clientCredentials' | 'tokenEndpoint'>
   /** Whose tokens they are. Others may share the store. */
   issuerUrl: string
@@ -186,7 +186,7 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
   async function share(id: string, token: AccessToken, log: RenewalLog): Promise<void> {
     const ttlMs = token.expiresAt === undefined ? unknownLifetimeMs : token.expiresAt - clock.now()
     const sealed = seal(token, { key: keys[0], id, version: 1 })
-    await store.create(id, { sealed, ttlMs, indexes: [] }).catch((err: unknown) => {
+    await store.put(id, sealed, ttlMs).catch((err: unknown) => {
       log.warn({ event: 'token.sharing.failed', err })
     })
   }

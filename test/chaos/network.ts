@@ -6,6 +6,8 @@ export interface Network {
   port: number
   /** From now on nothing arrives any more. Connections stay open, and new ones are accepted. */
   cut(): void
+  /** From now on requests arrive, but no answer comes back. */
+  cutAnswers(): void
   /** Connections that were cut are gone, new ones go through. */
   mend(): void
   close(): Promise<void>
@@ -14,10 +16,19 @@ export interface Network {
 export async function startNetwork(port: number): Promise<Network> {
   const sockets = new Set<Socket>()
   let isCut = false
+  let answersAreCut = false
   const server = createServer((near) => {
     keep(near)
-    if (isCut) near.pause()
-    else near.pipe(keep(connect(port, '127.0.0.1'))).pipe(near)
+    if (isCut) {
+      near.pause()
+      return
+    }
+    const far = keep(connect(port, '127.0.0.1'))
+    near.pipe(far)
+    far.once('close', () => near.destroy())
+    far.on('data', (answers) => {
+      if (!answersAreCut) near.write(answers)
+    })
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
 
@@ -27,9 +38,13 @@ export async function startNetwork(port: number): Promise<Network> {
       isCut = true
       for (const socket of sockets) socket.unpipe().pause()
     },
+    cutAnswers() {
+      answersAreCut = true
+    },
     mend() {
       isCut = false
-      for (const socket of sockets) if (socket.isPaused()) socket.destroy()
+      for (const socket of sockets) if (answersAreCut || socket.isPaused()) socket.destroy()
+      answersAreCut = false
     },
     async close() {
       for (const socket of sockets) socket.destroy()

@@ -21,6 +21,7 @@ import {
   marginMs,
   type SignedIn,
   startWorld,
+  storeTimeoutMs,
   type TimedAnswer,
   type World,
 } from './world.ts'
@@ -29,8 +30,6 @@ import {
 const memoryMs = 2000
 /** After an outage renewals begin again this much later. */
 const settleMs = 3000 + marginMs
-/** Of a command to Redis. */
-const commandTimeoutMs = 500
 
 let world: World
 let network: Network
@@ -166,7 +165,7 @@ async function outage(session: SignedIn): Promise<TimedAnswer[]> {
   }
   const all = [...answers, ...late]
   // Opening the session and renewing it, should it have come to that.
-  assert.ok(longestWait(all) <= 2 * commandTimeoutMs + marginMs, `Waited for ${longestWait(all)} ms`)
+  assert.ok(longestWait(all) <= 2 * storeTimeoutMs + marginMs, `Waited for ${longestWait(all)} ms`)
   for (const { url } of world.gateways) {
     assert.equal((await fetch(`${url}/healthz`)).status, 200)
     assert.equal((await fetch(`${url}/readyz`)).status, 503)

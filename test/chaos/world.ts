@@ -11,7 +11,10 @@ export const issuerTimeoutMs = 1000
 export const lockMs = 3 * issuerTimeoutMs
 
 /** What a busy machine may add to a time that is promised. */
-export const marginMs = 1500
+export const marginMs = 15_000
+
+/** For so long a request waits for Redis. */
+export const storeTimeoutMs = 500
 
 /** Times that an access token has left, of a minute: the window has 30 s, and less than 5 s are of no use. */
 export const inWindowMs = 20_000
@@ -74,7 +77,11 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       issuer,
       apiUrl: timeApi.url,
       redisUrl,
-      env: { OIDC_TIMEOUT: `${issuerTimeoutMs}ms`, ...options.env },
+      env: {
+        OIDC_TIMEOUT: `${issuerTimeoutMs}ms`,
+        STORE_TIMEOUT: `${storeTimeoutMs}ms`,
+        ...options.env,
+      },
     })
   const gateways = await Promise.all(Array.from({ length: options.gateways ?? 4 }, start))
   let signingIn: Promise<unknown> = Promise.resolve()

@@ -44,6 +44,34 @@ export function locksSessions(promise: PromiseOf): void {
     assert.equal((await acquire(store, id, MINUTE)).failures, 0)
   })
 
+  promise(
+    'a lock can be made to last longer, also when it has lapsed',
+    async ({ store, other, id, advance }) => {
+      const lock = await acquire(store, id, MINUTE)
+      assert.equal(await lock.extend(10 * MINUTE), true)
+      await advance(9 * MINUTE)
+      assert.equal((await other.lock(id, MINUTE)).outcome, 'held')
+
+      await advance(10 * MINUTE)
+      assert.equal(await lock.extend(MINUTE), true)
+      assert.equal((await other.lock(id, MINUTE)).outcome, 'held')
+      await lock.release()
+      await acquire(other, id)
+    },
+  )
+
+  promise('a lock that another has taken since can not be made to last longer', async (world) => {
+    const { store, other, id, advance } = world
+    const lapsed = await acquire(store, id, MINUTE)
+    await advance(MINUTE)
+    const lock = await acquire(other, id, MINUTE)
+
+    assert.equal(await lapsed.extend(10 * MINUTE), false)
+
+    await lock.release()
+    await acquire(other, id)
+  })
+
   promise('a lock released twice is not taken from its next owner', async ({ store, other, id }) => {
     const lock = await acquire(store, id)
     await lock.release()

@@ -25,6 +25,45 @@ export function keepsRecords(promise: PromiseOf): void {
     assert.equal(await store.read(id), undefined)
   })
 
+  promise(
+    'a record that is there is not created again, for a late try must undo no renewal',
+    async (world) => {
+      const { store, other, id } = world
+      await create(store, id)
+      await store.replace(id, sealedAs('renewed'), 1)
+
+      await create(other, id)
+
+      const record = await store.read(id)
+      assert.equal(record?.version, 2)
+      assert.deepEqual(record?.sealed, sealedAs('renewed'))
+    },
+  )
+
+  promise(
+    'a session that has been ended is not created again, for a late try must revive none',
+    async (world) => {
+      const { store, other, id } = world
+      await create(store, id)
+      await other.destroy(id)
+
+      await create(store, id)
+
+      assert.equal(await store.read(id), undefined)
+    },
+  )
+
+  promise(
+    'what is put is found by all, in place of what was put before',
+    async ({ store, other, id, advance }) => {
+      await store.put(id, sealedAs('first'), HOUR)
+      await other.put(id, sealedAs('second'), MINUTE)
+      assert.deepEqual((await store.read(id))?.sealed, sealedAs('second'))
+      await advance(MINUTE)
+      assert.equal(await store.read(id), undefined)
+    },
+  )
+
   promise('touch gives a record more time without rewriting it', async ({ store, id, advance }) => {
     await create(store, id, { sealed: sealedAs('first'), ttlMs: 10 * MINUTE })
     await advance(9 * MINUTE)
@@ -44,10 +83,10 @@ export function keepsRecords(promise: PromiseOf): void {
     await store.touch(id, HOUR)
     assert.equal(await store.read(id), undefined)
 
-    await create(store, id, { ttlMs: MINUTE })
+    await create(store, `${id}-2`, { ttlMs: MINUTE })
     await advance(MINUTE)
-    await store.touch(id, HOUR)
-    assert.equal(await store.read(id), undefined)
+    await store.touch(`${id}-2`, HOUR)
+    assert.equal(await store.read(`${id}-2`), undefined)
   })
 
   promise('a record of any bytes comes back as it was', async ({ store, other, id }) => {

@@ -20,6 +20,7 @@ test('each operation is reported once, with how long it took', async () => {
   })
 
   await create(store, 'a', { indexes: ['i'] })
+  await store.put('b', sealedAs('shared'), HOUR)
   await store.read('a')
   await store.replace('a', sealedAs('newer'), 1)
   await store.touch('a', HOUR)
@@ -36,6 +37,7 @@ test('each operation is reported once, with how long it took', async () => {
     reports.map(([operation]) => operation),
     [
       'create',
+      'put',
       'read',
       'replace',
       'touch',

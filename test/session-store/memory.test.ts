@@ -66,7 +66,7 @@ test('a session that makes room is told, one that had run out of time or was end
   await store.create('b', { ...record, ttlMs: 5_000 })
   await store.destroy('a')
   await store.create('c', record)
-  await store.create('b', record)
+  await store.put('b', sealedAs('newer'), 1_000)
   await clock.advance(2_000)
   await store.create('d', { ...record, ttlMs: 5_000 })
   await store.create('e', { ...record, ttlMs: 5_000 })

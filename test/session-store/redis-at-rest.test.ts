@@ -48,7 +48,7 @@ test('an index lapses with its last session', async (t) => {
   await store.touch('a', 2 * HOUR)
   assert.equal(await ttlMinutes(), 121)
   await store.destroy('a')
-  assert.deepEqual(await client.keys('*'), [])
+  assert.deepEqual((await client.keys('*')).sort(), ['bff:{a}:ended', 'bff:{b}:ended'])
 })
 
 test('a session is in its indexes before its record is stored, so that no logout from outside misses it', async (t) => {
@@ -107,7 +107,7 @@ test('everything that a store keeps has a time to live', async (t) => {
   await store.claim('name', MINUTE)
   await store.ping()
   const keys = await client.keys('*')
-  assert.equal(keys.length, 8, keys.join())
+  assert.equal(keys.length, 9, keys.join())
   for (const key of keys) assert.ok((await client.pttl(key)) > 0, key)
 })
 

@@ -16,8 +16,12 @@ export function redisUnderTest(url: () => string): SetUpStore {
   }
 }
 
-export function openStore(redisUrl: string, redisAccess?: RedisAccess) {
-  return createStore({ redisUrl, redisAccess, clock: systemClock }).store
+interface OpenOptions extends RedisAccess {
+  storeTimeoutMs?: number
+}
+
+export function openStore(redisUrl: string, { storeTimeoutMs = 5_000, ...redisAccess }: OpenOptions = {}) {
+  return createStore({ redisUrl, redisAccess, storeTimeoutMs, clock: systemClock }).store
 }
 
 /** Every key whose name contains `name`, with its time to live. */

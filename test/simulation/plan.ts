@@ -37,6 +37,7 @@ export const operations = [
   'replace',
   'destroy',
   'release',
+  'extend',
   'backOff',
   'changed',
   'claim',

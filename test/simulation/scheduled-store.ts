@@ -38,10 +38,11 @@ export function scheduledStore(
     },
   }
 
-  function scheduledLock({ failures, release, backOff }: Lock): Lock {
+  function scheduledLock({ failures, release, extend, backOff }: Lock): Lock {
     return {
       failures,
       release: () => command('release', () => release()),
+      extend: (ms) => command('extend', () => extend(ms)),
       backOff: (ms) => command('backOff', () => backOff(ms)),
     }
   }

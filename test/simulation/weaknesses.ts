@@ -7,7 +7,7 @@ export const weaknesses: Record<string, Weakness> = {
       ...store,
       lock: async () => ({
         outcome: 'acquired',
-        lock: { failures: 0, async release() {}, async backOff() {} },
+        lock: { failures: 0, async release() {}, extend: async () => true, async backOff() {} },
       }),
     }),
   },

@@ -36,6 +36,7 @@ test('the least configuration gives the documented defaults', () => {
       maxPerUser: 100,
     },
     cookie: { name: 'bff', sameSite: 'strict' },
+    storeTimeoutMs: 5_000,
     refreshBeforeExpirationMs: 60_000,
     upstreams: [],
     requireLogin: false,

@@ -272,6 +272,11 @@ const cases: Record<Exclude<SettingName, 'CONFIG_FILE'>, Cases> = {
     bad: [['hunter2\nhunter2', /line break or another control character/]],
     read: ({ redisAccess }) => redisAccess?.sentinelPassword,
   },
+  STORE_TIMEOUT: {
+    good: [['2s', 2_000]],
+    bad: [...durations, ['50ms', /must be from 100ms to 1m/]],
+    read: ({ storeTimeoutMs }) => storeTimeoutMs,
+  },
   REFRESH_BEFORE_EXPIRATION: {
     good: [['15s', 15_000]],
     bad: [...durations, ['0s', /must be from 100ms to 1d/]],

@@ -212,6 +212,40 @@ test('new tokens are not used before they are stored, and the store is tried aga
   assert.deepEqual(issuer.spent, ['refresh-0'])
 })
 
+test('the lock lasts for as long as new tokens can not be stored, so that the old refresh token is not spent again', async () => {
+  const { startGateway, signIn, issuer, logger, sessions, clock, breakStore, mendStore } = createWorld()
+  const session = await signIn(unusable)
+  breakStore('replace')
+  const [holder, other] = [startGateway(), startGateway()]
+  holder.withUsableToken(session, logger).catch(() => {})
+  await settle()
+  for (let seconds = 0; seconds < 45; seconds++) {
+    if (seconds % 10 === 0) other.withUsableToken(session, logger).catch(() => {})
+    await settle()
+    await clock.advance(1_000)
+  }
+
+  mendStore('replace')
+  await clock.advance(1_000)
+  await settle()
+
+  assert.deepEqual(issuer.spent, ['refresh-0'])
+  assert.equal(accessToken(await sessions.reload(session)), 'access-1')
+})
+
+test('while the store is back only just, those who wait for its head start hear that it is the store', async () => {
+  const { startGateway, signIn, issuer, logger, clock, interceptStore } = createWorld()
+  const session = await signIn(unusable)
+  interceptStore('lock', async () => ({ outcome: 'recovering', lapsesInMs: 3_000 }))
+  const late = assert.rejects(startGateway().withUsableToken(session, logger), StoreUnavailableError)
+  for (let seconds = 0; seconds < 10; seconds++) {
+    await settle()
+    await clock.advance(1_000)
+  }
+  await late
+  assert.deepEqual(issuer.spent, [])
+})
+
 test('while new tokens can not be stored the old one serves if it is usable', async () => {
   const { startGateway, signIn, issuer, logger, clock, breakStore } = createWorld()
   const session = await signIn(usable)

@@ -116,9 +116,10 @@ function interceptable(memory: SessionStore, interceptions: Map<string, Intercep
     async lock(id: string, ttlMs: number) {
       const result = await store.lock(id, ttlMs)
       if (result.outcome !== 'acquired') return result
-      const { failures, release, backOff } = result.lock
+      const { failures, release, extend, backOff } = result.lock
       const lock = {
         failures,
+        extend: (ms: number) => through('extend', () => extend(ms)),
         release: () => through('release', release),
         backOff: (ms: number) => through('backOff', () => backOff(ms)),
       }

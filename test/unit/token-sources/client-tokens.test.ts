@@ -74,11 +74,11 @@ test('each scope, resource and audience has a token of its own, and so has each 
 test('what the store holds is sealed, and opens with any of the keys', async () => {
   const { startGateway, asked, store } = createWorld()
   let sealed: Buffer = Buffer.alloc(0)
-  const create: typeof store.create = (id, record) => {
-    sealed = record.sealed
-    return store.create(id, record)
+  const put: typeof store.put = (id, stored, ttlMs) => {
+    sealed = stored
+    return store.put(id, stored, ttlMs)
   }
-  await startGateway({ store: { create } }).usable({}, log)
+  await startGateway({ store: { put } }).usable({}, log)
   assert.ok(sealed.length > 0 && !sealed.includes('client-1'))
   assert.equal((await startGateway({ keys: [second, first] }).usable({}, log)).accessToken, 'client-1')
   assert.equal(asked.length, 1)

@@ -1,0 +1,91 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import type { RedisClient } from './redis-client.ts'
+
+/** Whether Redis can be reached, and since when. Times are those of `performance.now()`, in milliseconds. */
+export interface Reachability {
+  readonly isReady: boolean
+  /** How long there has been no connection: 0 while there is one. */
+  awayMs(): number
+  /** When the last outage ended, -Infinity if there was none. The first connection ends one if it took several tries. */
+  readonly backSince: number
+  /**
+   * Resolves when commands can be sent.
+   * @throws what went wrong last, when that takes longer than `withinMs`
+   */
+  ready(withinMs?: number): Promise<void>
+  /** From now on nothing is waited for. */
+  close(): void
+}
+
+const DEFAULT_WAIT_MS = 5_000
+
+/** One promise per outage, which all who wait share. */
+export function createReachability(client: RedisClient): Reachability {
+  let lastError: unknown = new Error('Not connected to Redis')
+  let backSince = Number.NEGATIVE_INFINITY
+  let outage: Outage | undefined = beginOutage()
+  let isFirst = true
+
+  client.on('close', () => {
+    outage ??= beginOutage()
+    isFirst = false
+  })
+  client.on('ready', () => {
+    if (!isFirst) backSince = performance.now()
+    isFirst = false
+    outage?.end()
+    outage = undefined
+  })
+  client.on('error', (error) => {
+    lastError = error
+  })
+
+  return {
+    get isReady() {
+      return outage === undefined
+    },
+    get backSince() {
+      return backSince
+    },
+    awayMs: () => (outage ? performance.now() - outage.since : 0),
+
+    async ready(withinMs = DEFAULT_WAIT_MS) {
+      if (outage && (await answerWithin(outage.ended, withinMs)) === tooLate) throw lastError
+    },
+
+    close() {
+      outage ??= beginOutage()
+      outage.fail(new Error('The connection to Redis was closed'))
+    },
+  }
+}
+
+interface Outage {
+  since: number
+  ended: Promise<void>
+  end(): void
+  fail(error: Error): void
+}
+
+function beginOutage(): Outage {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  promise.catch(() => {})
+  return { since: performance.now(), ended: promise, end: resolve, fail: reject }
+}
+
+export const tooLate = Symbol('too late')
+
+/**
+ * An answer, or `tooLate` after `ms`. Node runs timers before it reads from sockets, so after a stall of this process
+ * the answer may be there already: it has two more turns of the event loop.
+ */
+export function answerWithin<T>(answer: Promise<T>, ms: number): Promise<T | typeof tooLate> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(async () => {
+      await turn()
+      await turn()
+      resolve(tooLate)
+    }, ms)
+    answer.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
+}

@@ -1,0 +1,239 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as wait } from 'node:timers/promises'
+import { connectRedis } from '../../plugins/session-store/redis-connection.ts'
+import { parseRedisUrl } from '../../plugins/session-store/redis-url.ts'
+import { type SessionStore, StoreUnavailableError } from '../../plugins/session-store/store.ts'
+import { startNetwork } from '../chaos/network.ts'
+import { startRedis } from '../support/redis.ts'
+import { until } from '../support/until.ts'
+import { acquire, create, HOUR, sealedAs } from './contract-support.ts'
+import { openStore } from './redis-support.ts'
+
+/** Longer than any machine takes for what these tests let happen. */
+const PATIENT_MS = 60_000
+/** Shorter than what happens. */
+const IMPATIENT_MS = 300
+
+test('a Redis that is frozen for a while costs a wait and no error', async (t) => {
+  const { redis, store } = await setUp(t)
+  const lock = await acquire(store, 'locked')
+  await create(store, 'old', { indexes: ['subject'] })
+  redis.pause()
+  const answers = Promise.all([
+    store.read('old'),
+    store.replace('old', sealedAs('second'), 1),
+    create(store, 'new', { indexes: ['subject'] }),
+    store.touch('old', HOUR),
+    store.claim('name', HOUR),
+    store.claimLastsMs('other'),
+    lock.release(),
+  ])
+  await wait(700)
+
+  redis.resume()
+
+  const [, replaced, , , claimed] = await answers
+  assert.deepEqual([replaced, claimed], [{ outcome: 'replaced', version: 2 }, true])
+  assert.equal(await store.destroyBy('subject'), 2)
+})
+
+test('a Redis that is killed and comes back with what it had costs a wait and no error', async (t) => {
+  const { redis, store } = await setUp(t, { config: ['appendonly yes', 'appendfsync always'] })
+  await create(store, 'a')
+  await redis.kill()
+  const answers = Promise.all([
+    store.read('a'),
+    store.replace('a', sealedAs('second'), 1),
+    store.claim('name', HOUR),
+  ])
+
+  await redis.restart()
+
+  const [, replaced, claimed] = await answers
+  assert.deepEqual(replaced, { outcome: 'replaced', version: 2 })
+  assert.equal(claimed, true)
+})
+
+test('writes whose answer was lost recognise what they have written', async (t) => {
+  const { redis, store: other } = await setUp(t)
+  const network = await startNetwork(redis.port)
+  const store = openStore(`redis://127.0.0.1:${network.port}`, { storeTimeoutMs: PATIENT_MS })
+  t.after(async () => {
+    await store.close()
+    await network.close()
+  })
+  await create(other, 'old', { sealed: sealedAs('first') })
+  await create(other, 'ended', { sealed: sealedAs('newest'), indexes: ['subject'] })
+  // The scripts are known by then, so that an answer that is lost is none that asks for one.
+  await create(store, 'any')
+  await Promise.all([store.replace('any', sealedAs('x'), 1), store.claim('any', HOUR), store.destroy('any')])
+
+  network.cutAnswers()
+  const answers = Promise.all([
+    store.replace('old', sealedAs('second'), 1),
+    store.claim('name', HOUR),
+    store.destroy('ended'),
+    create(store, 'new'),
+  ])
+  await until(
+    async () =>
+      (await other.read('old'))?.version === 2 &&
+      !(await other.read('ended')) &&
+      (await other.read('new')) &&
+      (await other.claimLastsMs('name')) > 0,
+  )
+  network.mend()
+
+  const [replaced, claimed, destroyed] = await answers
+  assert.deepEqual(replaced, { outcome: 'replaced', version: 2 })
+  assert.equal(claimed, true)
+  assert.equal(String(destroyed?.sealed), 'newest')
+  assert.equal(await other.claim('name', HOUR), false)
+  assert.equal((await other.read('new'))?.version, 1)
+})
+
+test('a process that got no CPU does not blame a Redis that has answered', async (t) => {
+  const { store } = await setUp(t, {}, IMPATIENT_MS)
+  await create(store, 'a')
+
+  const answers = Promise.all(Array.from({ length: 1_000 }, () => store.read('a')))
+  blockEventLoop(2 * IMPATIENT_MS)
+
+  for (const record of await answers) assert.equal(record?.version, 1)
+})
+
+test('an error reply concerns its own command: it fails at once, and others get their locks', async (t) => {
+  const { redis, store } = await setUp(t)
+  const connection = connectRedis(parseRedisUrl(redis.url))
+  t.after(() => connection.close())
+  await connection.ready()
+  await connection.client.set('bff:{bad}:record', 'no hash')
+  await connection.client.call('SET', 'bff:{bad}:lock', 'x')
+  await connection.client.call('DEL', 'bff:{bad}:lock')
+  await connection.client.call('LPUSH', 'bff:{bad}:lock', 'no string')
+
+  for (const operation of [
+    () => store.read('bad'),
+    () => store.replace('bad', sealedAs('x'), 1),
+    () => store.lock('bad', HOUR),
+  ]) {
+    await assert.rejects(operation, (error) => {
+      assert.ok(error instanceof StoreUnavailableError)
+      assert.match(String(error.cause), /WRONGTYPE/)
+      return true
+    })
+    await acquire(store, randomUUID())
+  }
+})
+
+test('a command that got no answer in time, over a connection that was not lost, keeps nobody from a lock', async (t) => {
+  const { redis, store } = await setUp(t, {}, IMPATIENT_MS)
+  redis.pause()
+  await assert.rejects(store.read('a'), StoreUnavailableError)
+  redis.resume()
+
+  await answersAgain(store)
+
+  await acquire(store, 'a')
+})
+
+test('a Redis that is busy with a script is waited for', async (t) => {
+  const { redis, store } = await setUp(t, { config: ['busy-reply-threshold 1'] })
+  const connection = connectRedis(parseRedisUrl(redis.url))
+  t.after(() => connection.close())
+  await create(store, 'a')
+  await connection.ready()
+  const loop = connection.client.eval('while true do end', 0).catch(() => {})
+  // Its refusals say that it is busy.
+  const record = store.read('a')
+  await until(async () => (await say(redis.port, 'PING')).startsWith('-BUSY'))
+  await wait(100)
+
+  await until(async () => (await say(redis.port, 'SCRIPT KILL')) === '+OK')
+
+  assert.equal((await record)?.version, 1)
+  await loop
+})
+
+test('when a thousand wait already the next is refused at once', async (t) => {
+  const { redis, store } = await setUp(t)
+  await redis.kill()
+  const waiting = Array.from({ length: 1_000 }, () => store.read('a'))
+
+  await assert.rejects(store.read('a'), (error) => {
+    assert.ok(error instanceof StoreUnavailableError)
+    assert.match(String(error.cause), /Too many/)
+    return true
+  })
+
+  await redis.restart()
+  await Promise.all(waiting)
+  await store.read('a')
+})
+
+test('a Redis that has been away for long is waited for no more', async (t) => {
+  const { redis, store } = await setUp(t, {}, IMPATIENT_MS)
+  await redis.kill()
+  const killedAt = performance.now()
+  const tookMs: number[] = []
+  while (performance.now() - killedAt < 5 * IMPATIENT_MS) {
+    const startedAt = performance.now()
+    await assert.rejects(store.read('a'), StoreUnavailableError)
+    tookMs.push(performance.now() - startedAt)
+    await wait(10)
+  }
+  assert.ok((tookMs[0] ?? 0) >= IMPATIENT_MS - 5, `The first waited for ${tookMs[0]} ms`)
+  assert.ok(Math.min(...tookMs) < IMPATIENT_MS / 2, `None was refused at once: ${tookMs}`)
+})
+
+test('a short outage does not make the store look unready, a longer one does', async (t) => {
+  const { redis, store } = await setUp(t, {}, 2 * IMPATIENT_MS)
+  await redis.kill()
+  await store.ping()
+  const killedAt = performance.now()
+  while (
+    await store.ping().then(
+      () => true,
+      () => false,
+    )
+  ) {
+    assert.ok(performance.now() - killedAt < PATIENT_MS, 'It looks ready for ever')
+    await wait(20)
+  }
+})
+
+interface Options {
+  config?: string[]
+}
+
+async function setUp(t: TestContext, options: Options = {}, storeTimeoutMs = PATIENT_MS) {
+  const redis = await startRedis(options)
+  const store = openStore(redis.url, { storeTimeoutMs })
+  t.after(async () => {
+    await store.close()
+    await redis.close()
+  })
+  await store.read('any')
+  return { redis, store }
+}
+
+async function answersAgain(store: SessionStore): Promise<void> {
+  while (await store.read('any').catch(() => 'no answer')) await wait(20)
+}
+
+async function say(port: number, command: string): Promise<string> {
+  const socket = connect(port, '127.0.0.1').setEncoding('utf8')
+  socket.write(`${command}\r\n`)
+  const [answer] = (await once(socket, 'data')) as [string]
+  socket.destroy()
+  return answer.trim()
+}
+
+function blockEventLoop(ms: number): void {
+  const until = performance.now() + ms
+  while (performance.now() < until);
+}
