@@ -5,7 +5,7 @@ import { isIP, isIPv4, isIPv6 } from 'node:net'
 export interface AddressedRequest {
   /** By Fastify: with TRUST_PROXY what `X-Forwarded-For` says, be it an address or not. Unset on a UNIX socket. */
   ip?: string | undefined
-  socket: { remoteAddress?: string | undefined }
+  socket?: { remoteAddress?: string | undefined }
 }
 
 /**
@@ -15,7 +15,7 @@ export interface AddressedRequest {
  * @returns undefined on a UNIX socket, and for a connection that was reset
  */
 export function clientAddress({ ip, socket }: AddressedRequest): string | undefined {
-  return canonicalAddress(ip) ?? canonicalAddress(socket.remoteAddress)
+  return canonicalAddress(ip) ?? canonicalAddress(socket?.remoteAddress)
 }
 
 /**

@@ -1,3 +1,4 @@
+import { type AddressedRequest, clientAddress } from '../http-server/client-address.ts'
 import { redactSecrets } from './redact-secrets.ts'
 import { serializeError } from './serialize-error.ts'
 
@@ -14,6 +15,7 @@ export function loggerOptions(level: string) {
 }
 
 /** Without the query, which holds the authorization code at the callback. */
-function serializeRequest({ method, url, ip }: { method: string; url: string; ip: string }) {
-  return { method, url: url.split('?', 1)[0] ?? '', remoteAddress: ip }
+function serializeRequest(request: AddressedRequest & { method: string; url: string }) {
+  const { method, url } = request
+  return { method, url: url.split('?', 1)[0] ?? '', remoteAddress: clientAddress(request) ?? '' }
 }

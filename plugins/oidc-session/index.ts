@@ -72,7 +72,7 @@ export default fp<OidcSessionOptions>(
 
     /** A dead cookie does no harm, so in doubt it stays. */
     async function cookieMayFollow(request: FastifyRequest, reference: SessionReference): Promise<boolean> {
-      const { sessionCookie } = request.routeOptions.config
+      const sessionCookie = request.routeOptions.config?.sessionCookie
       const { 'sec-fetch-mode': mode = 'navigate' } = request.headers
       if (sessionCookie === undefined) return false
       if (sessionCookie === 'follows-on-navigation' && mode !== 'navigate') return false

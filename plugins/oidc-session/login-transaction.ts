@@ -28,6 +28,8 @@ export interface LoginTransaction {
 export const transactionLifetimeMs = 10 * 60_000
 /** Per browser, the oldest dropped. */
 export const maxOpenTransactions = 5
+/** Of all their cookies together in a request, whose headers may have 16 KiB: the callback's URL is long, too. */
+export const maxTransactionBytes = 12_000
 
 export function beginTransaction(
   login: Pick<LoginTransaction, 'issuer' | 'returnUrl' | 'silent' | 'inFrame' | 'maxAgeSeconds' | 'replaces'>,

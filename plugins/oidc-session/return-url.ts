@@ -1,5 +1,5 @@
-/** So that the cookies of as many logins as may be open fit into what Node takes for headers, 16 KiB. */
-const maxLength = 1500
+/** So that the cookie of a login stays below the 4096 bytes that browsers take. */
+const maxLength = 2000
 
 /**
  * Where to go after a login or logout: a path on the gateway's own origin, as a browser would resolve it.

@@ -22,6 +22,23 @@ export async function mayBeSuperseded(
   return (await store.claimLastsMs(nameOf(reference))) > 0
 }
 
-function nameOf({ id }: SessionReference): string {
-  return `login-begun:${createHash('sha256').update(id).digest('base64url')}`
+/** Remembers that the browser with this session has been given another one. */
+export async function rememberReplacement(
+  store: Pick<SessionStore, 'claim'>,
+  reference: SessionReference,
+): Promise<void> {
+  await rememberLoginBegun(store, reference)
+  await store.claim(nameOf(reference, 'replaced'), transactionLifetimeMs)
+}
+
+/** For a logout, which clears the cookie unless it is certain that the browser has another one by now. */
+export async function isReplaced(
+  store: Pick<SessionStore, 'claimLastsMs'>,
+  reference: SessionReference,
+): Promise<boolean> {
+  return (await store.claimLastsMs(nameOf(reference, 'replaced'))) > 0
+}
+
+function nameOf({ id }: SessionReference, what = 'login-begun'): string {
+  return `${what}:${createHash('sha256').update(id).digest('base64url')}`
 }

@@ -5,6 +5,7 @@ import {
   isTransactionCookie,
   type LoginTransaction,
   maxOpenTransactions,
+  maxTransactionBytes,
   readTransaction,
   transactionCookieName,
   transactionLifetimeMs,
@@ -124,9 +125,9 @@ export default fp<SessionCookieOptions>(
       },
 
       setTransaction(request, reply, transaction) {
-        for (const cookieName of surplusTransactions(request))
+        const bytes = keepTransaction(reply, transaction)
+        for (const cookieName of surplusTransactions(request, bytes))
           reply.clearCookie(cookieName, transactionCookie)
-        keepTransaction(reply, transaction)
       },
 
       clearTransaction(reply, transaction) {
@@ -140,16 +141,19 @@ export default fp<SessionCookieOptions>(
       },
     } satisfies BrowserCookies)
 
-    function keepTransaction(reply: FastifyReply, transaction: LoginTransaction): void {
+    /** @returns bytes of the cookie in a request */
+    function keepTransaction(reply: FastifyReply, transaction: LoginTransaction): number {
+      const cookieName = transactionCookieName(name, transaction.state)
       const sealed = app.encodeSecureSession(
         // secure-session counts the lifetime from `__ts`, in seconds: one that is sealed again lives no longer.
         app.createSecureSession({ ...transaction, __ts: Math.round(transaction.startedAt / 1000) }),
         'sealedTransaction',
       )
-      reply.setCookie(transactionCookieName(name, transaction.state), sealed, {
+      reply.setCookie(cookieName, sealed, {
         ...attributesOf(transaction),
         maxAge: transactionLifetimeMs / 1000,
       })
+      return bytesOf(cookieName, sealed)
     }
 
     /** In a frame the way back from the issuer is no navigation of the page, which is all that Lax allows. */
@@ -181,13 +185,22 @@ export default fp<SessionCookieOptions>(
         .map(([cookieName, value]) => ({ cookieName, transaction: value ? open(request, value) : undefined }))
     }
 
-    /** Names of the oldest, so that one more fits; those that can't be opened go first. */
-    function surplusTransactions(request: FastifyRequest): string[] {
+    /** Names of the oldest, so that a new one of so many bytes fits; those that can't be opened go first. */
+    function surplusTransactions(request: FastifyRequest, bytes: number): string[] {
+      let total = bytes
       return transactions(request)
         .sort((a, b) => (b.transaction?.startedAt ?? 0) - (a.transaction?.startedAt ?? 0))
-        .slice(maxOpenTransactions - 1)
+        .filter(({ cookieName }, index) => {
+          total += bytesOf(cookieName, request.cookies[cookieName])
+          return index >= maxOpenTransactions - 1 || total > maxTransactionBytes
+        })
         .map(({ cookieName }) => cookieName)
     }
   },
   { name: 'session-cookie', fastify: '5.x' },
 )
+
+/** As @fastify/cookie writes it. */
+function bytesOf(cookieName: string, value = ''): number {
+  return cookieName.length + encodeURIComponent(value).length + '=; '.length
+}

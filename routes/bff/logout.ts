@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { localPath } from '../../plugins/oidc-session/return-url.ts'
 import type { Session } from '../../plugins/oidc-session/sessions.ts'
+import { isReplaced } from '../../plugins/oidc-session/superseded-session.ts'
 import { endSession } from './end-session.ts'
 import { isPersonsNavigation } from './navigation.ts'
 import type { RouteOptions } from './options.ts'
@@ -30,7 +31,7 @@ export async function logout(app: FastifyInstance, { publicUrl }: RouteOptions):
       const session = await app.openSession(request, { slide: false })
       if (session && !isWanted(request, session)) throw new GatewayError('BFF_LOGOUT_REJECTED')
       const ended = session ? await endSession(app, request.log, session, 'logout') : undefined
-      if (session) app.browserCookies.clearSession(request)
+      if (session && !(await hasAnother(request))) app.browserCookies.clearSession(request)
       // What the browser's cache keeps of the API's answers is the user's. Another site's link must not empty it.
       if (session || request.headers['sec-fetch-site'] !== 'cross-site')
         reply.header('clear-site-data', '"cache"')
@@ -44,6 +45,12 @@ export async function logout(app: FastifyInstance, { publicUrl }: RouteOptions):
       return reply.redirect(session && url ? url.href : returnUrl)
     },
   )
+
+  /** While the issuer took its time to revoke the token, the user may have logged in again in another tab. */
+  async function hasAnother(request: LogoutRequest): Promise<boolean> {
+    const reference = app.browserCookies.sessionReference(request)
+    return reference !== undefined && isReplaced(app.sessionStore, reference).catch(() => false)
+  }
 }
 
 /** Another site can link here, but it doesn't know the `sid`, and a browser tells where a navigation began. */

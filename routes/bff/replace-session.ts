@@ -3,7 +3,7 @@ import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import type { LoginTransaction } from '../../plugins/oidc-session/login-transaction.ts'
 import { logName, type SessionRecord } from '../../plugins/oidc-session/session-record.ts'
 import { type Session, type SessionReference, sessionHash } from '../../plugins/oidc-session/sessions.ts'
-import { rememberLoginBegun } from '../../plugins/oidc-session/superseded-session.ts'
+import { rememberReplacement } from '../../plugins/oidc-session/superseded-session.ts'
 import { endSession } from './end-session.ts'
 
 /**
@@ -39,7 +39,7 @@ async function end(
   reference: SessionReference,
 ): Promise<SessionRecord | undefined> {
   try {
-    await rememberLoginBegun(app.sessionStore, reference)
+    await rememberReplacement(app.sessionStore, reference)
     const old = await app.sessions.open(reference, { slide: false })
     if (!old) return undefined
     const log = request.log.child({ user: logName(old.record), sessionHash: sessionHash(old) })

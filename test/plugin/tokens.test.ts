@@ -88,6 +88,19 @@ test('a session that the issuer refuses to renew ends with 401, and a route of t
   assert.equal(answer.headers['set-cookie'], undefined)
 })
 
+test('an application that loads the session for all that is asked, unknown paths too, touches no cookie', async (t) => {
+  const { app, newBrowser } = await startApplication(t, {
+    routes: (app) => app.addHook('onRequest', async (request) => app.bff.loadSession(request)),
+  })
+  const browser = newBrowser()
+  await browser.signIn()
+  const cookie = browser.cookies.headerFor(new URL('http://localhost:3000/')) ?? ''
+  await browser.open('/bff/logout')
+
+  const answer = await app.inject({ url: '/unknown', headers: { cookie } })
+  assert.deepEqual([answer.statusCode, answer.headers['set-cookie']], [404, undefined])
+})
+
 test('a store that fails is 503 with Retry-After, and signs nobody out', async (t) => {
   const session = { keys: newKey() }
   const healthy = await startApplication(t, { bff: { session } })

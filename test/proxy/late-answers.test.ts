@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { startIssuer } from '../../demo/issuer.ts'
+import { startFaultyIssuer } from '../support/faulty-issuer.ts'
 import { type InjectBrowser, setCookies } from '../support/inject-browser.ts'
 import { newKey, startInjectGateway } from '../support/inject-gateway.ts'
 import { type Answer, startUpstream } from './support.ts'
@@ -125,4 +126,47 @@ test('upstreams and routes of the application leave a dead or outdated cookie as
     const ended = await browser.call(path)
     assert.deepEqual([ended.statusCode, setCookies(ended)], [401, []])
   }
+})
+
+test('a logout whose issuer is slow does not clear the cookie of a login that was quicker', async (t) => {
+  const issuer = await startFaultyIssuer()
+  t.after(() => issuer.close())
+  const { newBrowser } = await startInjectGateway(t, { issuer })
+  const browser = newBrowser()
+  await browser.signIn('alice')
+  const callback = await browser.authorize(await browser.beginLogin())
+  const [asked, slow] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  issuer.rewrite('/token/revocation', async () => {
+    asked.resolve()
+    await slow.promise
+  })
+  const logout = browser.open('/bff/logout')
+  await asked.promise
+  issuer.rewrite('/token/revocation')
+
+  assert.equal((await browser.open(callback)).statusCode, 302)
+  slow.resolve()
+
+  assert.deepEqual(setCookies(await logout), [])
+  assert.equal(await nameOf(browser), 'Alice Example')
+})
+
+test('ten tabs that call, look and log in at the same time end with a session, whose cookie the browser has', async (t) => {
+  const issuer = await startIssuer()
+  t.after(() => issuer.close())
+  const { newBrowser, app } = await startInjectGateway(t, { issuer })
+  const browser = newBrowser()
+  await browser.signIn('alice')
+  const created = t.mock.method(app.sessions, 'begin')
+  const tab = async (number: number) => {
+    await browser.call(number % 2 === 0 ? '/bff/user' : '/bff/session')
+    // As many as may be open.
+    if (number < 5) await browser.open(await browser.authorize(await browser.beginLogin()))
+    await browser.call('/bff/user')
+  }
+
+  await Promise.all(Array.from({ length: 10 }, (_, number) => tab(number)))
+
+  assert.equal(created.mock.callCount(), 5)
+  assert.equal(await nameOf(browser), 'Alice Example')
 })

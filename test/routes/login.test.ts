@@ -203,12 +203,21 @@ test('foreign cookies that look like logins go first, and none is an error', asy
 test('as many logins as may be open, with the longest return URLs, fit into the headers of one request', async (t) => {
   const { newBrowser } = await startInjectGateway(t, { env: { PUBLIC_URL: 'https://app.example.com' } })
   const browser = newBrowser()
-  for (let i = 0; i < 6; i++) await browser.beginLogin({ returnUrl: `/${'€'.repeat(166)}` })
+  // What the login is to replace is noted in its cookie.
+  await browser.signIn()
+  const short = { returnUrl: '/short' }
+  for (let i = 0; i < 6; i++) await browser.beginLogin(short)
+  assert.equal(browser.cookies.all().length, 1 + 5)
 
-  const header = browser.cookies.headerFor(new URL('https://app.example.com/')) ?? ''
-  assert.equal(browser.cookies.all().length, 5)
+  for (let i = 0; i < 6; i++) {
+    await browser.beginLogin({ returnUrl: `/${'€'.repeat(222)}` })
+    const header = browser.cookies.headerFor(new URL('https://app.example.com/')) ?? ''
+    assert.ok(header.length < 12_500, `${header.length} bytes`)
+  }
+
+  // The latest of them.
+  assert.equal(browser.cookies.all().length, 1 + 3)
   for (const { name, value } of browser.cookies.all()) assert.ok(name.length + value.length < 4096)
-  assert.ok(header.length < 14_000, `${header.length} bytes`)
 })
 
 test('the cookie of a login is sealed, for ten minutes, and comes back from the issuer', async (t) => {
