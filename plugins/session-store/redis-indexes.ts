@@ -15,6 +15,9 @@ export interface RedisIndexes {
 /** An entry lasts a little longer than its session, whose record is written a little later. */
 const ENTRY_OUTLIVES_RECORD_MS = 60_000
 
+/** How many records are looked at in one go: a program that logs in anew each time may have left thousands. */
+const AT_A_TIME = 500
+
 export function createRedisIndexes(
   run: <T>(command: (redis: RedisClient) => Promise<T>) => Promise<T>,
 ): RedisIndexes {
@@ -35,21 +38,29 @@ export function createRedisIndexes(
     async surplus(name, max, newest) {
       const all = await ids(name)
       if (all.length <= max) return []
-      const records = await run((redis) =>
-        Promise.all(all.map((id) => redis.hmget(recordKey(id), 'version', 'created'))),
-      )
-      const living = all.flatMap((id, at) => {
-        const [version, created] = records[at] ?? []
-        // An entry without a record: its session is just being created, or has ended.
-        if (!version) return []
-        // Earlier releases didn't note it.
-        return [{ id, created: Number(created ?? 0) }]
-      })
+      const living = await aged(all)
       living.sort((a, b) => a.created - b.created || (a.id < b.id ? -1 : 1))
       const oldest = living.slice(0, Math.max(0, living.length - max)).map(({ id }) => id)
       // Of two created at once, the other's creation ends this one if it is the older.
       return oldest.filter((id) => id !== newest)
     },
+  }
+
+  async function aged(ids: string[]): Promise<{ id: string; created: number }[]> {
+    const living: { id: string; created: number }[] = []
+    for (let i = 0; i < ids.length; i += AT_A_TIME) {
+      const some = ids.slice(i, i + AT_A_TIME)
+      const records = await run((redis) =>
+        Promise.all(some.map((id) => redis.hmget(recordKey(id), 'version', 'created'))),
+      )
+      for (const [at, [version, created]] of records.entries()) {
+        // An entry without a record: its session is just being created, or has ended.
+        if (!version) continue
+        // Earlier releases didn't note when.
+        living.push({ id: some[at] ?? '', created: Number(created ?? 0) })
+      }
+    }
+    return living
   }
 
   async function ids(name: string): Promise<string[]> {

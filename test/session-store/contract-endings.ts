@@ -133,6 +133,18 @@ export function limitsSessions(promise: PromiseOf): void {
     await assertHeard(other, id, () => store.trim(`${id}-subject`, 1, `${id}-new`))
   })
 
+  promise(
+    'a user who had thousands of sessions when the limit came keeps the youngest',
+    async ({ store, id }) => {
+      const ids = Array.from({ length: 1_203 }, (_, i) => `${id}-${i}`)
+      for (const one of ids) await create(store, one, { indexes: [`${id}-subject`] })
+      const newest = ids.at(-1) ?? ''
+      assert.equal((await store.trim(`${id}-subject`, 3, newest)).length, 1_200)
+      assert.deepEqual(await store.trim(`${id}-subject`, 3, newest), [])
+      for (const one of ids.slice(-3)) assert.ok(await store.read(one), one)
+    },
+  )
+
   promise('sessions that ended or ran out of time do not count', async ({ store, id, advance }) => {
     const indexes = [`${id}-subject`]
     await create(store, `${id}-idle`, { indexes, ttlMs: MINUTE })
