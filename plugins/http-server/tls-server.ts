@@ -1,5 +1,6 @@
 import type { IncomingMessage, RequestListener, Server } from 'node:http'
 import { createSecureServer } from 'node:http2'
+import { maxHeaderFields, maxHeaderListBytes } from '../limits/limits.ts'
 import { GatewayRequest, GatewayResponse } from './http2-messages.ts'
 import { withKnownMethod } from './known-method.ts'
 
@@ -31,7 +32,8 @@ export function createTlsServer(
       // As long as for the headers, since it too is what a client has to do before it is one.
       handshakeTimeout: http1.headersTimeout,
       noDelay: true,
-      settings: { maxConcurrentStreams: 100 },
+      settings: { maxConcurrentStreams: 100, maxHeaderListSize: maxHeaderListBytes },
+      maxHeaderListPairs: maxHeaderFields,
       Http2ServerRequest: GatewayRequest,
       Http2ServerResponse: GatewayResponse,
     },

@@ -24,5 +24,11 @@ export const defaultLimits: Limits = {
 /** For the request line and all headers together. Node's own default can be changed by a flag. */
 export const maxHeaderBytes = 16 * 1024
 
+/** As many fields as so many bytes can be at the most: over HTTP/2 a browser sends each cookie as a field of its own. */
+export const maxHeaderFields = maxHeaderBytes / 2
+
+/** How HTTP/2 counts the same bytes: with 32 more for each field. @see RFC 9113, section 6.5.2 */
+export const maxHeaderListBytes = maxHeaderBytes + 40 * maxHeaderFields
+
 /** For bodies that are read into memory. Proxied ones stream, and have no limit. */
 export const maxBodyBytes = 64 * 1024

@@ -88,6 +88,20 @@ test('headers arrive whose values HTTP/2 takes in one piece only', async (t) => 
   assert.equal(headers['x-blank'], 'x')
 })
 
+test('a thousand cookies, each in a field of its own, are fine up to 16 KiB, and more get 431', async (t) => {
+  const gateway = await startTlsGateway(t, [])
+  const session = await gateway.connect()
+  const cookies = (count: number, length: number) =>
+    Array.from({ length: count }, (_, i) => `${i}=`.padEnd(length, 'x'))
+
+  for (const cookie of [cookies(1000, 14), cookies(2000, 5)]) {
+    const { status } = await request(session, '/healthz', { cookie: cookie as never })
+    assert.equal(status, 200, `${cookie.length} cookies`)
+  }
+  const large = await request(session, '/healthz', { cookie: cookies(1200, 14) as never })
+  assert.deepEqual([large.status, errorCode(large)], [431, 'BFF_HEADERS_TOO_LARGE'])
+})
+
 test('a session cookie is recognised among cookies that come in several fields', async (t) => {
   const issuer = await startIssuer()
   t.after(() => issuer.close())
