@@ -6,28 +6,28 @@ import { type TestContext, test } from 'node:test'
 import { type Machine, provision } from './provision.ts'
 
 test('what is there is used, and nothing is installed', (t) => {
-  const machine = pretend(t, { has: ['apt-get', 'valkey-server', 'nginx', 'google-chrome'] })
+  const machine = pretend(t, { has: ['apt-get', 'valkey-server', 'nginx', 'haproxy', 'google-chrome'] })
 
   assert.equal(provision(machine), machine.fileAt('google-chrome'))
   assert.deepEqual(machine.commands, [])
 })
 
 test('the Chromium that the user names comes first', (t) => {
-  const machine = pretend(t, { has: ['redis-server', 'nginx', 'chromium', 'mine'] })
+  const machine = pretend(t, { has: ['redis-server', 'nginx', 'haproxy', 'chromium', 'mine'] })
   machine.chromiumPath = machine.fileAt('mine')
 
   assert.equal(provision(machine), machine.fileAt('mine'))
 })
 
 test('a Chromium named but not there is an error, not a reason to take another', (t) => {
-  const machine = pretend(t, { has: ['redis-server', 'nginx', 'chromium'] })
+  const machine = pretend(t, { has: ['redis-server', 'nginx', 'haproxy', 'chromium'] })
   machine.chromiumPath = machine.fileAt('mine')
 
   assert.throws(() => provision(machine), /CHROMIUM_PATH/)
 })
 
 test('on Debian all are installed where they are missing, and it is said', (t) => {
-  const machine = pretend(t, { has: ['apt-get'], packages: ['redis-server', 'nginx', 'chromium'] })
+  const machine = pretend(t, { has: ['apt-get'], packages: ['redis-server', 'nginx', 'haproxy', 'chromium'] })
 
   assert.equal(provision(machine), machine.fileAt('chromium'))
   assert.match(machine.said.join('\n'), /redis-server[\s\S]+nginx[\s\S]+chromium/)
@@ -36,7 +36,7 @@ test('on Debian all are installed where they are missing, and it is said', (t) =
 
 test('a package list that cannot be brought up to date does not stop the installation', (t) => {
   const machine = pretend(t, {
-    has: ['apt-get', 'nginx', 'chromium'],
+    has: ['apt-get', 'nginx', 'haproxy', 'chromium'],
     packages: ['redis-server'],
     staleLists: true,
   })
@@ -46,7 +46,7 @@ test('a package list that cannot be brought up to date does not stop the install
 
 test('an nginx where Debian keeps servers is found by users too, on whose PATH it is not', (t) => {
   const machine = pretend(t, { has: ['redis-server', 'chromium'] })
-  const system = pretend(t, { has: ['nginx'] })
+  const system = pretend(t, { has: ['nginx', 'haproxy'] })
   machine.systemPath = dirname(system.fileAt('nginx'))
 
   provision(machine)
@@ -55,11 +55,11 @@ test('an nginx where Debian keeps servers is found by users too, on whose PATH i
 
 test('where nginx cannot be installed the line to run is said', (t) => {
   const machine = pretend(t, { has: ['apt-get', 'redis-server', 'chromium'] })
-  assert.throws(() => provision(machine), /need nginx, .*\n.*apt-get install redis-server nginx/)
+  assert.throws(() => provision(machine), /need nginx and HAProxy, .*\n.*apt-get install redis-server nginx/)
 })
 
 test('an OpenSSL is installed, or asked for, where even that is missing', (t) => {
-  const bare = { has: ['apt-get', 'redis-server', 'nginx', 'chromium'], lacksOpenssl: true }
+  const bare = { has: ['apt-get', 'redis-server', 'nginx', 'haproxy', 'chromium'], lacksOpenssl: true }
   const machine = pretend(t, { ...bare, packages: ['openssl'] })
 
   provision(machine)
@@ -69,7 +69,7 @@ test('an OpenSSL is installed, or asked for, where even that is missing', (t) =>
 
 test('who is not root installs with sudo, which may not ask for a password', (t) => {
   const machine = pretend(t, {
-    has: ['apt-get', 'nginx', 'sudo', 'chromium'],
+    has: ['apt-get', 'nginx', 'haproxy', 'sudo', 'chromium'],
     packages: ['redis-server'],
     isRoot: false,
   })
@@ -82,13 +82,13 @@ test('who is not root installs with sudo, which may not ask for a password', (t)
 })
 
 test('where there is no package of Chromium, Playwright downloads one', (t) => {
-  const machine = pretend(t, { has: ['apt-get', 'nginx', 'redis-server'], downloads: true })
+  const machine = pretend(t, { has: ['apt-get', 'nginx', 'haproxy', 'redis-server'], downloads: true })
 
   assert.equal(provision(machine), machine.downloadedChromium)
 })
 
 test('a Chromium that Playwright downloaded before is found again', (t) => {
-  const machine = pretend(t, { has: ['apt-get', 'nginx', 'redis-server', 'downloaded'] })
+  const machine = pretend(t, { has: ['apt-get', 'nginx', 'haproxy', 'redis-server', 'downloaded'] })
 
   assert.equal(provision(machine), machine.downloadedChromium)
   assert.deepEqual(machine.commands, [])
@@ -103,7 +103,7 @@ for (const [when, picture] of notPossible)
   test(`${when} it says what is missing and the line to run`, (t) => {
     assert.throws(
       () => provision(pretend(t, picture)),
-      /Redis and nginx and Chromium.*\n.*apt-get install redis-server/,
+      /Redis and nginx and HAProxy and Chromium.*\n.*apt-get install redis-server/,
     )
   })
 

@@ -20,8 +20,8 @@ export interface Machine {
 }
 
 /**
- * Makes sure that the tests find a Redis, an nginx, an OpenSSL and a Chromium, none of which npm brings: what is missing is
- * installed on Debian and its like.
+ * Makes sure that the tests find a Redis, an nginx, an HAProxy, an OpenSSL and a Chromium, none of which npm brings: what is
+ * missing is installed on Debian and its like.
  *
  * A Redis server is needed even when `REDIS_URL` names a running one, because the tests that stop, freeze or
  * cluster it start their own. Debian starts services on ports 6379 and 80 along with the packages, or fails to;
@@ -40,10 +40,11 @@ export function provision(machine: Machine = thisMachine()): string {
     if (!findRedis(machine)) throw new Error(byHand(machine))
   }
 
-  if (!findNginx(machine)) {
-    machine.say('No nginx on the PATH: installing the package nginx')
-    aptInstall(machine, 'nginx')
-    if (!findNginx(machine)) throw new Error(byHand(machine))
+  for (const proxy of ['nginx', 'haproxy']) {
+    if (findProxy(machine, proxy)) continue
+    machine.say(`No ${proxy} on the PATH: installing the package ${proxy}`)
+    aptInstall(machine, proxy)
+    if (!findProxy(machine, proxy)) throw new Error(byHand(machine))
   }
 
   if (!onPath(machine, 'openssl')) {
@@ -77,8 +78,8 @@ function findRedis(machine: Machine): string | undefined {
   return onPath(machine, 'redis-server') ?? onPath(machine, 'valkey-server')
 }
 
-function findNginx({ searchPath, systemPath, ...machine }: Machine): string | undefined {
-  return onPath({ ...machine, systemPath, searchPath: searchPath + delimiter + systemPath }, 'nginx')
+function findProxy({ searchPath, systemPath, ...machine }: Machine, name: string): string | undefined {
+  return onPath({ ...machine, systemPath, searchPath: searchPath + delimiter + systemPath }, name)
 }
 
 function findChromium(machine: Machine): string | undefined {
@@ -116,14 +117,15 @@ function becomeRoot(machine: Machine): [] | ['sudo', '-n'] | undefined {
 function byHand(machine: Machine): string {
   const missing = [
     !findRedis(machine) && 'Redis',
-    !findNginx(machine) && 'nginx',
+    !findProxy(machine, 'nginx') && 'nginx',
+    !findProxy(machine, 'haproxy') && 'HAProxy',
     !onPath(machine, 'openssl') && 'OpenSSL',
     !findChromium(machine) && 'Chromium',
   ].filter((name) => name !== false)
   return `The tests need ${missing.join(' and ')}, which can't be installed from here. Please run:
-  Debian        sudo apt-get install redis-server nginx openssl chromium
-  Ubuntu        sudo apt-get install redis-server nginx openssl && npx playwright-core install --with-deps chromium
-  macOS         brew install redis nginx openssl && npx playwright-core install chromium
+  Debian        sudo apt-get install redis-server nginx haproxy openssl chromium
+  Ubuntu        sudo apt-get install redis-server nginx haproxy openssl && npx playwright-core install --with-deps chromium
+  macOS         brew install redis nginx haproxy openssl && npx playwright-core install chromium
 Any redis-server or valkey-server on the PATH does, and any Chromium or Chrome there or in CHROMIUM_PATH.`
 }
 
