@@ -11,7 +11,7 @@ import { catchSocketErrors } from './plugins/http-server/sockets.ts'
 import issuer from './plugins/issuer/index.ts'
 import limiting from './plugins/limits/index.ts'
 import { defaultLimits, type Limits } from './plugins/limits/limits.ts'
-import localRoutes, { type BffHooks, requestMembers } from './plugins/local-routes/index.ts'
+import localRoutes, { type BffHooks, keepFromCaches, requestMembers } from './plugins/local-routes/index.ts'
 import { serializers } from './plugins/logging/logger-options.ts'
 import loginGate from './plugins/login-gate/index.ts'
 import observability from './plugins/observability/index.ts'
@@ -115,7 +115,8 @@ async function guarded(app: FastifyInstance, options: RouteOptions, extras: AppE
       sessionCookies: sessionCookies(options),
     })
   }
-  if (extras.localRoutes) app.register(extras.localRoutes)
+  const { localRoutes: own } = extras
+  if (own) app.register(async (scope) => scope.addHook('onSend', keepFromCaches).register(own))
 }
 
 /** Where browsers navigate and what their pages load, which needs no header. At the end: whatever is not ours. */

@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import { mounted, refuseOverload, shared } from './app.ts'
 import type { BffConfiguration } from './plugins/config/bff-options.ts'
 import { resolveOptions, withoutRegisterOptions } from './plugins/config/resolve-options.ts'
-import type { BffHooks } from './plugins/local-routes/index.ts'
+import { type BffHooks, keepFromCaches } from './plugins/local-routes/index.ts'
 
 export { type AppExtras, buildApp } from './app.ts'
 export { buildFrontends } from './frontends.ts'
@@ -35,6 +35,8 @@ const bff: FastifyPluginAsync<BffOptions> = fp(
       refuseOverload(scope, {})
       shared(scope, options, {})
     })
+    // After the gateway's own routes, which say it themselves.
+    app.addHook('onSend', keepFromCaches)
   },
   { name: 'fastify-bff', fastify: '5.x' },
 )

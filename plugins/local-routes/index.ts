@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest, onSendHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import type { UpstreamOptions } from '../config/options.ts'
 import { asGatewayError } from '../errors/as-gateway-error.ts'
@@ -79,6 +79,12 @@ export interface Bff {
 export interface LocalRoutesOptions extends RequestGuardOptions {
   loginUrl: string
   upstreams: UpstreamOptions[]
+}
+
+/** An onSend hook: what a route answers to a user is kept by no cache, unless the route says what may be kept. */
+export const keepFromCaches: onSendHookHandler = ({ session }, reply, payload, done) => {
+  if (session && !reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
+  done(null, payload)
 }
 
 /** What an application's requests have before anything else is there: other scopes inherit it. */

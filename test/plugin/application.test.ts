@@ -57,6 +57,28 @@ test('a route for everybody sees the session of those who have one', async (t) =
   assert.deepEqual((await browser.open('/')).json(), { subject: 'alice' })
 })
 
+test('what a route answers to a user is kept by no cache, unless the route says what may be', async (t) => {
+  const { newBrowser } = await startApplication(t, {
+    routes(app) {
+      app.get('/me', { onRequest: app.bff.loadSession }, async () => 'ok')
+      app.get('/kept', { onRequest: app.bff.requireSession }, async (_request, reply) => {
+        reply.header('cache-control', 'private, max-age=60')
+        return 'ok'
+      })
+      app.get('/public', async () => 'ok')
+    },
+  })
+  const browser = newBrowser()
+  const kept = async (url: string) => (await browser.open(url)).headers['cache-control']
+  assert.equal(await kept('/me'), undefined)
+  await browser.signIn()
+  assert.deepEqual(await Promise.all(['/me', '/kept', '/public'].map(kept)), [
+    'no-store',
+    'private, max-age=60',
+    undefined,
+  ])
+})
+
 test('a session that a route sends to the browser by mistake holds no token and no key', async (t) => {
   const { app, newBrowser } = await startApplication(t, {
     routes: (app) => app.get('/leak', { onRequest: app.bff.requireSession }, async ({ session }) => session),
