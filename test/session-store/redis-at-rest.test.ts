@@ -6,7 +6,8 @@ import { createSessions, type NewSession } from '../../plugins/oidc-session/sess
 import { connectRedis } from '../../plugins/session-store/redis-connection.ts'
 import { parseRedisUrl } from '../../plugins/session-store/redis-url.ts'
 import { StoreUnavailableError } from '../../plugins/session-store/store.ts'
-import { startRedis } from '../support/redis.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { startCluster } from '../support/redis-topologies.ts'
 import { acquire, create, HOUR, MINUTE } from './contract-support.ts'
 import { openStore } from './redis-support.ts'
 
@@ -95,6 +96,31 @@ for (const [trouble, setting, value] of [
     assert.equal(await isReady(), true)
   })
 }
+
+test('a Cluster is ready while any part of it takes writes', async (t) => {
+  const cluster = await startCluster()
+  const store = openStore(cluster.url)
+  t.after(async () => {
+    await store.close()
+    await cluster.close()
+  })
+  const refuseWrites = (server: RedisServer) => server.send('CONFIG SET min-replicas-to-write 1')
+  const takeWrites = (server: RedisServer) => server.send('CONFIG SET min-replicas-to-write 0')
+  const isReady = () =>
+    store.ping().then(
+      () => true,
+      () => false,
+    )
+
+  for (const server of cluster.servers) await refuseWrites(server)
+  while (await isReady());
+  for (const server of cluster.servers) {
+    await takeWrites(server)
+    while (!(await isReady()));
+    await refuseWrites(server)
+    while (await isReady());
+  }
+})
 
 test('everything that a store keeps has a time to live', async (t) => {
   const { client, store } = await setUp(t)
