@@ -20,6 +20,7 @@ const expiring = `
 /**
  * What Redis must do in one step. Each script touches keys of one slot only, so that all of them work on a
  * Cluster: those of one session, which share a hash tag, or one index. Keys and arguments stand above each.
+ * Whatever they call must be among the permissions in docs/redis.md.
  * A user who may not PUBLISH (`pcall`) has written all the same: others then notice by looking again.
  */
 export const redisScripts = {

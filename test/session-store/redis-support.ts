@@ -6,11 +6,14 @@ import { connectRedis, type RedisConnection } from '../../plugins/session-store/
 import { parseRedisUrl } from '../../plugins/session-store/redis-url.ts'
 import type { SetUpStore } from './contract-support.ts'
 
-/** Two gateways' stores on the Redis at `url()`, and time that passes there. */
-export function redisUnderTest(url: () => string): SetUpStore {
+/**
+ * Two gateways' stores on the Redis at `url()`, and time that passes there.
+ * @param adminUrl by which anything may be done there
+ */
+export function redisUnderTest(url: () => string, adminUrl = url): SetUpStore {
   return async (t, name) => {
     const [store, other] = [openStore(url()), openStore(url())]
-    const connection = connectRedis(parseRedisUrl(url()))
+    const connection = connectRedis(parseRedisUrl(adminUrl()))
     t.after(() => Promise.all([store.close(), other.close(), connection.close()]))
     return { store, other, advance: (ms) => letTimePass(connection, name, ms) }
   }
