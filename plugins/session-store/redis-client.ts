@@ -1,5 +1,6 @@
 import type { ConnectionOptions } from 'node:tls'
 import { Cluster, type CommonRedisOptions, Redis, type StandaloneConnectionOptions } from 'ioredis'
+import { withHostInSlots } from './redis-cluster.ts'
 import { redisScripts } from './redis-scripts.ts'
 import { type RedisTlsFiles, redisTls } from './redis-tls.ts'
 import type { RedisAddress, RedisTarget } from './redis-url.ts'
@@ -34,7 +35,11 @@ export function createClient(
   const tls = target.tls ? redisTls(access, namedHosts(target)) : undefined
   const client = newClient(target, access, tls)
   if (client instanceof Redis) prepare(client, onInfoRefused)
-  else client.on('+node', (node: Redis) => prepare(node, onInfoRefused))
+  else
+    client.on('+node', (node: Redis) => {
+      prepare(node, onInfoRefused)
+      withHostInSlots(node)
+    })
   return client
 }
 
@@ -108,6 +113,7 @@ function newClient(
 
     case 'cluster': {
       const nodes = target.nodes.map((node) => ({ ...node, ...(tls && { tls: tls(node.host) }) }))
+      const firstHost = target.nodes[0]?.host ?? ''
       return new Cluster(nodes, {
         redisOptions: options,
         enableOfflineQueue: false,
@@ -117,12 +123,12 @@ function newClient(
         maxRedirections: 4,
         // ioredis would replace names by addresses, which certificates seldom hold, and give up if one is unknown.
         dnsLookup: (host, callback) => callback(null, host),
-        ...(tls && {
-          natMap: (node: string) => {
-            const { host, port } = addressOf(node)
-            return { host, port, tls: tls(host) }
-          },
-        }),
+        natMap: (node: string) => {
+          const address = addressOf(node)
+          // A redirection may name a port only.
+          const host = address.host || firstHost
+          return { ...address, host, ...(tls && { tls: tls(host) }) }
+        },
         scripts: redisScripts,
       })
     }

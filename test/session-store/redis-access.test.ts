@@ -13,7 +13,7 @@ import {
   type TopologyOptions,
 } from '../support/redis-topologies.ts'
 import { until } from '../support/until.ts'
-import { acquire, create, untilHeard } from './contract-support.ts'
+import { create, MINUTE, untilHeard } from './contract-support.ts'
 import { openStore } from './redis-support.ts'
 
 const topologies = {
@@ -77,6 +77,28 @@ for (const [where, start] of Object.entries(topologies)) {
     })
   })
 }
+
+test('a Cluster of one node, which does not know its own address, is reached over TLS', async (t) => {
+  const { url } = await started(t, startCluster({ tls: byName, host: 'localhost', nodes: 1 }))
+  await assertWorks(t, url, { caFile })
+})
+
+test('a Cluster whose nodes announce their names is reached over TLS, with certificates for these', async (t) => {
+  const config = ['cluster-announce-hostname localhost', 'cluster-preferred-endpoint-type hostname']
+  const { url } = await started(t, startCluster({ tls: byName, host: 'localhost', config }))
+  await assertWorks(t, url, { caFile })
+})
+
+test('a Cluster whose nodes announce a port only is reached at the host of the URL', async (t) => {
+  const config = ['cluster-preferred-endpoint-type unknown-endpoint']
+  const { url } = await started(t, startCluster({ tls: byName, host: 'localhost', config }))
+  await assertWorks(t, url, { caFile })
+})
+
+test('a master that the Sentinels know by name is reached over TLS, with a certificate for it', async (t) => {
+  const { url } = await started(t, startSentinel({ tls: byName, host: 'localhost', masterHost: 'localhost' }))
+  await assertWorks(t, url, { caFile })
+})
 
 test('Sentinels may have another password than Redis', async (t) => {
   const { url } = await started(
@@ -153,7 +175,12 @@ async function assertWorks(t: TestContext, url: string, access?: RedisAccess) {
     await create(store, id)
     assert.equal((await other.read(id))?.version, 1)
   }
-  await (await acquire(store, 'a')).release()
+  // After a start that took several tries a lock is not given at first.
+  const lock = await until(async () => {
+    const outcome = await store.lock('a', MINUTE)
+    return outcome.outcome === 'acquired' && outcome.lock
+  })
+  await lock.release()
   await untilHeard(store, other, 'a')
   return store
 }

@@ -22,6 +22,10 @@ export interface TopologyOptions {
   login?: string
   /** What the URL calls a host instead of 127.0.0.1. */
   host?: string
+  /** Masters of a Cluster. Default 3. One that is by itself does not know its own address. */
+  nodes?: number
+  /** What the Sentinel calls the host of the master. */
+  masterHost?: string
   /** Behind the Sentinel or on a single server. */
   database?: number
 }
@@ -35,12 +39,18 @@ export async function startSingle(options: TopologyOptions = {}): Promise<RedisT
 
 /** A master without a replica, and a Sentinel that calls it `sessions`. */
 export async function startSentinel(options: TopologyOptions = {}): Promise<RedisTopology> {
-  const { tls, password, sentinelConfig = [], database } = options
+  const { tls, password, sentinelConfig = [], masterHost = '127.0.0.1', database } = options
   const auth = password === undefined ? [] : [`sentinel auth-pass sessions ${password}`]
   const master = await startRedis(serverOptions(options))
+  const names = ['sentinel resolve-hostnames yes', 'sentinel announce-hostnames yes']
   const sentinel = await startRedis({
     sentinel: true,
-    config: [`sentinel monitor sessions 127.0.0.1 ${master.port} 1`, ...auth, ...sentinelConfig],
+    config: [
+      ...names,
+      `sentinel monitor sessions ${masterHost} ${master.port} 1`,
+      ...auth,
+      ...sentinelConfig,
+    ],
     ...(tls && { tls }),
   })
   const path = database === undefined ? '' : `/${database}`
@@ -48,10 +58,14 @@ export async function startSentinel(options: TopologyOptions = {}): Promise<Redi
   return topology(url, [master], [sentinel])
 }
 
-/** Three masters that share the slots. */
+/** Masters that share the slots. */
 export async function startCluster(options: TopologyOptions = {}): Promise<RedisTopology> {
-  const nodes = await Promise.all([startNode(options), startNode(options), startNode(options)])
-  const [first] = nodes
+  const { nodes: count = 3 } = options
+  const [first, ...others] = await Promise.all([
+    startNode(options),
+    ...Array.from({ length: count - 1 }, () => startNode(options)),
+  ])
+  const nodes = [first, ...others]
   const share = Math.ceil(16_384 / nodes.length)
   await Promise.all(
     nodes.map(async ({ server }, i) => {
@@ -59,11 +73,11 @@ export async function startCluster(options: TopologyOptions = {}): Promise<Redis
       await server.send(`CLUSTER ADDSLOTSRANGE ${i * share} ${Math.min((i + 1) * share, 16_384) - 1}`)
     }),
   )
-  for (const { server, busPort } of nodes.slice(1)) {
+  for (const { server, busPort } of others) {
     await first.server.send(`CLUSTER MEET 127.0.0.1 ${server.port} ${busPort}`)
   }
   const servers = nodes.map(({ server }) => server)
-  await Promise.all(servers.map(untilAgreed))
+  await Promise.all(servers.map((server) => untilAgreed(server, count)))
   const ports = servers.map(({ port }) => port)
   return topology(`cluster${urlFrom(options, ports)}`, servers)
 }
@@ -101,6 +115,7 @@ function topology(url: string, servers: RedisServer[], others: RedisServer[] = [
 }
 
 /** Cluster nodes gossip, and tell nobody when they are done. */
-async function untilAgreed(server: RedisServer): Promise<void> {
-  while (!/cluster_state:ok.*cluster_known_nodes:3/s.test(await server.send('CLUSTER INFO'))) await wait(20)
+async function untilAgreed(server: RedisServer, count: number): Promise<void> {
+  const agreed = new RegExp(`cluster_state:ok.*cluster_known_nodes:${count}\\b`, 's')
+  while (!agreed.test(await server.send('CLUSTER INFO'))) await wait(20)
 }

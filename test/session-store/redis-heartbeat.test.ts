@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import { connectRedis, type RedisConnection } from '../../plugins/session-store/redis-connection.ts'
+import { parseRedisUrl } from '../../plugins/session-store/redis-url.ts'
+import { freePort } from '../support/free-port.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { startCluster, startSentinel, startSingle } from '../support/redis-topologies.ts'
+import { until } from '../support/until.ts'
+
+const CHANNEL = 'bff:changed'
+
+test('an idle connection that was dropped without a word is replaced, and no request meets it', async (t) => {
+  const { port } = await start(t)
+  const way = await startWay(t, port)
+  const { client, ready } = open(t, `redis://127.0.0.1:${way.port}`)
+  await ready()
+
+  // Not `once` of node:events, which rejects at an 'error' before.
+  const closed = new Promise((resolve) => client.once('close', resolve))
+  way.dropSilently()
+  await closed
+  await until(() => client.status === 'ready')
+
+  assert.equal(await client.ping(), 'PONG')
+})
+
+test('so is one to a node of a Cluster', async (t) => {
+  const port = await freePort()
+  const way = await startWay(t, port)
+  const cluster = ['cluster-enabled yes', `cluster-port ${await freePort()}`]
+  const server = await start(t, { port, config: [...cluster, `cluster-announce-port ${way.port}`] })
+  await server.send('CLUSTER ADDSLOTSRANGE 0 16383')
+  await until(async () => /cluster_state:ok/.test(await server.send('CLUSTER INFO')))
+  const { client, ready } = open(t, `cluster://127.0.0.1:${way.port}`)
+  await until(() => ready().then(() => true))
+  assert.equal(await client.set('bff:claim:a', '1'), 'OK')
+
+  const gone = once(client, '-node')
+  way.dropSilently()
+  await gone
+  await until(() => client.status === 'ready')
+
+  assert.equal(await client.get('bff:claim:a'), '1')
+})
+
+for (const startTopology of [startSingle, startSentinel, startCluster]) {
+  test(`a subscription is known to be healthy by what comes back (${startTopology.name})`, async (t) => {
+    const topology = await startTopology()
+    t.after(topology.close)
+    const [one, other] = [listening(t, topology.url), listening(t, topology.url)]
+    assert.equal(one.subscriptionHealthy(), false)
+    await until(() => one.subscriptionHealthy() && other.subscriptionHealthy())
+
+    await one.client.publish(CHANNEL, 'a session')
+
+    await until(() => one.heard.length > 0 && other.heard.length > 0)
+    assert.deepEqual([one.heard, other.heard], [['a session'], ['a session']])
+  })
+}
+
+test('a subscription to a server that is silent is not healthy, and is again when it answers', async (t) => {
+  const redis = await start(t)
+  const connection = listening(t, redis.url)
+  await until(() => connection.subscriptionHealthy())
+  redis.pause()
+  await until(() => !connection.subscriptionHealthy())
+  redis.resume()
+  await until(() => connection.subscriptionHealthy())
+})
+
+test('a subscription that stayed with a server where nothing is published any more is moved', async (t) => {
+  const [former, present] = [await start(t), await start(t)]
+  const way = await startWay(t, former.port)
+  const connection = listening(t, `redis://127.0.0.1:${way.port}`)
+  await until(() => connection.subscriptionHealthy())
+
+  way.leadTo(present.port)
+  connection.client.disconnect(true)
+  await until(() => !connection.subscriptionHealthy())
+
+  await until(() => connection.subscriptionHealthy())
+  assert.equal(connection.subscribed(), 2)
+  await present.send(`PUBLISH ${CHANNEL} news`)
+  await until(() => connection.heard.includes('news'))
+})
+
+test('in a Cluster the subscription goes to another node when its own is gone', async (t) => {
+  const { url, servers, close } = await startCluster({ config: ['cluster-require-full-coverage no'] })
+  t.after(close)
+  const connection = listening(t, url)
+  await until(() => connection.subscriptionHealthy())
+  const node = await subscribedTo(servers)
+
+  await node.kill()
+
+  const others = servers.filter((server) => server !== node)
+  await until(() => subscribedTo(others).then(() => true))
+  await others[0]?.send(`PUBLISH ${CHANNEL} news`)
+  await until(() => connection.heard.includes('news'))
+})
+
+async function subscribedTo(servers: RedisServer[]): Promise<RedisServer> {
+  for (const server of servers) if (/ cmd=/.test(await server.send('CLIENT LIST TYPE pubsub'))) return server
+  throw new Error('None has a subscription')
+}
+
+function open(t: TestContext, url: string): RedisConnection {
+  const connection = connectRedis(parseRedisUrl(url))
+  t.after(() => connection.close())
+  return connection
+}
+
+function listening(t: TestContext, url: string) {
+  const connection = open(t, url)
+  const heard: string[] = []
+  let times = 0
+  connection.subscribe(CHANNEL, {
+    onMessage: (message) => void heard.push(message),
+    onSubscribed: () => void times++,
+  })
+  return { ...connection, heard, subscribed: () => times }
+}
+
+async function start(t: TestContext, options = {}): Promise<RedisServer> {
+  const redis = await startRedis(options)
+  t.after(() => redis.close())
+  return redis
+}
+
+/** A way to a server, like a proxy or a router with address translation. */
+async function startWay(t: TestContext, port: number) {
+  const sockets = new Set<Socket>()
+  let target = port
+  const server = createServer((near) => {
+    const far = connect(target, '127.0.0.1')
+    for (const socket of [near, far]) sockets.add(socket.on('error', () => {}))
+    near.pipe(far).pipe(near)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+
+  return {
+    port: (server.address() as AddressInfo).port,
+    /** Nothing gets through the connections that there are, and neither side is told. New ones work. */
+    dropSilently() {
+      for (const socket of sockets) socket.unpipe().pause()
+    },
+    /** New connections go there. */
+    leadTo(other: number) {
+      target = other
+    },
+  }
+}
