@@ -31,7 +31,7 @@ export const redisScripts = {
   bffCreate: {
     numberOfKeys: 2,
     lua: `
-      if redis.call('EXISTS', KEYS[1]) + redis.call('EXISTS', KEYS[2]) > 0 then return end
+      if redis.call('HGET', KEYS[1], 'version') or redis.call('HGET', KEYS[2], 'version') then return end
       local time = redis.call('TIME')
       local now = time[1] * 1000000 + time[2]
       redis.call('HSET', KEYS[1], 'sealed', ARGV[1], 'version', 1, 'indexes', ARGV[3], 'created', now)
