@@ -17,6 +17,8 @@ const maxEarlyBytes = 64 * 1024
 export interface Early {
   /** Stops listening. What came is in the stream again. */
   release(): void
+  /** Stops listening, and forgets what came. */
+  discard(): void
 }
 
 /** @param onEnd the browser will send nothing more, which it does when it goes */
@@ -28,12 +30,14 @@ export function holdBack(browser: Socket, head: Buffer, onEnd: () => void): Earl
     length += chunk.length
     if (length > maxEarlyBytes) browser.pause()
   }
+  const stop = () => browser.off('data', onData).off('end', onEnd)
   browser.on('data', onData).once('end', onEnd)
   return {
     release() {
-      browser.off('data', onData).off('end', onEnd).pause()
+      stop().pause()
       if (chunks.length > 0) browser.unshift(Buffer.concat(chunks))
     },
+    discard: () => void stop().resume(),
   }
 }
 

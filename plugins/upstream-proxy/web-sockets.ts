@@ -45,36 +45,44 @@ export async function askForWebSocket(
   upstream: UpstreamOptions,
   wish: Wish,
 ): Promise<Agreed | { refusal: UpstreamAnswer }> {
-  const { raw, head, signal } = wish
+  const { raw, head } = wish
   const browser = raw.socket
   const early = holdBack(browser, head, () => browser.destroy())
-  let answer = await ask(upstream, wish)
-  if (answer.response.statusCode === 401) {
-    try {
-      const isReplaced = await wish.replaceRefused(answer.response)
-      signal.throwIfAborted()
-      if (isReplaced) {
-        answer.response.destroy()
-        answer = await ask(upstream, wish)
-      }
-    } catch (error) {
-      answer.response.destroy()
-      throw error
+  try {
+    const { response, opened } = await answerTo(upstream, wish)
+    if (!opened) {
+      early.discard()
+      return { refusal: refusalOf(response) }
     }
+    return {
+      response,
+      open(headers) {
+        early.release()
+        if (opened.head.length > 0) opened.socket.unshift(opened.head)
+        browser.write(switching(withAgreement(headers, response.headers)), 'latin1')
+        join(browser, opened.socket)
+      },
+    }
+  } catch (error) {
+    early.discard()
+    throw error
   }
-  const { response, opened } = answer
-  if (!opened) return { refusal: refusalOf(response) }
-  if (signal.aborted) opened.socket.destroy()
-  signal.throwIfAborted()
-  return {
-    response,
-    open(headers) {
-      early.release()
-      if (opened.head.length > 0) opened.socket.unshift(opened.head)
-      browser.write(switching(withAgreement(headers, response.headers)), 'latin1')
-      join(browser, opened.socket)
-    },
+}
+
+/** Asks once more where the upstream refused a token that has a successor. */
+async function answerTo(upstream: UpstreamOptions, wish: Wish): Promise<HandshakeAnswer> {
+  const answer = await ask(upstream, wish)
+  if (answer.response.statusCode !== 401) return answer
+  try {
+    const isReplaced = await wish.replaceRefused(answer.response)
+    wish.signal.throwIfAborted()
+    if (!isReplaced) return answer
+  } catch (error) {
+    answer.response.destroy()
+    throw error
   }
+  answer.response.destroy()
+  return ask(upstream, wish)
 }
 
 /** In terms of the forwarder, so that it goes out like any other answer. */
@@ -97,6 +105,9 @@ async function ask(upstream: UpstreamOptions, wish: Wish): Promise<HandshakeAnsw
     throw error
   })
   report.answered(answer.response.statusCode ?? 0)
+  // It went in this very turn.
+  if (signal.aborted) answer.opened?.socket.destroy()
+  signal.throwIfAborted()
   return answer
 }
 

@@ -175,23 +175,31 @@ function codeOf(err: unknown): string {
   return (err as { code?: string } | undefined)?.code ?? ''
 }
 
-test('a logout ends the event streams of the session', async (t) => {
-  const issuer = await startIssuer()
-  t.after(() => issuer.close())
-  const upstream = await startUpstream(t, ({ response }) => {
-    response.writeHead(200, { 'content-type': 'text/event-stream' })
-    response.write('data: 1\n\n')
+for (const [title, type] of [
+  ['a logout ends the event streams of the session', 'text/event-stream'],
+  ['a logout ends event streams in any spelling', 'Text/Event-Stream;charset=UTF-8'],
+  ['a logout ends what goes on for longer than the timeout of the upstream', 'application/octet-stream'],
+] as const) {
+  test(title, async (t) => {
+    const issuer = await startIssuer()
+    t.after(() => issuer.close())
+    const upstream = await startUpstream(t, ({ response }) => {
+      response.writeHead(200, { 'content-type': type })
+      response.write('data: 1\n\n')
+    })
+    const gateway = await startGateway(t, [{ target: upstream.url, token: 'user', timeoutMs: 1000 }], {
+      issuer,
+    })
+    const cookie = await signIn(gateway)
+    const outgoing = open(gateway.port, '/api/events', { headers: { cookie } })
+    outgoing.on('error', () => {}).end()
+    const [stream] = (await once(outgoing, 'response')) as [IncomingMessage]
+    stream.on('error', () => {})
+    await readUntil(stream, 'data: 1')
+    const bothClosed = [closed(stream), closed(upstream.arrivals[0]?.response as ServerResponse)]
+
+    await gateway.call('/bff/logout', { headers: { cookie, 'sec-fetch-site': 'same-origin' } })
+
+    await Promise.all(bothClosed)
   })
-  const gateway = await startGateway(t, [{ target: upstream.url, token: 'user' }], { issuer })
-  const cookie = await signIn(gateway)
-  const outgoing = open(gateway.port, '/api/events', { headers: { cookie } })
-  outgoing.on('error', () => {}).end()
-  const [stream] = (await once(outgoing, 'response')) as [IncomingMessage]
-  stream.on('error', () => {})
-  await readUntil(stream, 'data: 1')
-  const bothClosed = [closed(stream), closed(upstream.arrivals[0]?.response as ServerResponse)]
-
-  await gateway.call('/bff/logout', { headers: { cookie, 'sec-fetch-site': 'same-origin' } })
-
-  await Promise.all(bothClosed)
-})
+}
