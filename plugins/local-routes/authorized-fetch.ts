@@ -2,6 +2,7 @@ import { Agent, fetch, Headers, type RequestInit as UndiciInit } from 'undici'
 import type { UpstreamOptions } from '../config/options.ts'
 import { tokenTarget } from '../oidc-session/token-target.ts'
 import type { WantedToken } from '../token-renewal/index.ts'
+import { wantsOtherLogin } from '../upstream-proxy/step-up.ts'
 import { tlsOptions } from '../upstream-proxy/tls.ts'
 import { upstreamError } from '../upstream-proxy/upstream-error.ts'
 import { destinationOf } from './upstream-of.ts'
@@ -30,7 +31,8 @@ export function createAuthorizedFetch(upstreams: UpstreamOptions[]): AuthorizedF
       const target = tokenTarget(upstream)
       const accessToken = await token({ target })
       const answer = await send(upstream, url, init, accessToken)
-      if (answer.status !== 401 || !isRepeatable(init.body)) return answer
+      const challenges = answer.headers.get('www-authenticate') ?? undefined
+      if (answer.status !== 401 || wantsOtherLogin(challenges) || !isRepeatable(init.body)) return answer
       const newer = await token({ target, forceRenewal: true }).catch(async (error: unknown) => {
         await answer.body?.cancel()
         throw error

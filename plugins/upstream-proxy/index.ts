@@ -11,7 +11,7 @@ import { type OutgoingHeaders, requestHeaders } from './request-headers.ts'
 import { mergedVary, type ResponseHeaderRules, responseHeaders } from './response-headers.ts'
 import { fieldsFor } from './single-values.ts'
 import { endWithSession } from './stays-open.ts'
-import { stepUpUrl } from './step-up.ts'
+import { stepUpUrl, wantsOtherLogin } from './step-up.ts'
 import { announcedTrailers, carriesTrailers, wantsTrailers } from './trailers.ts'
 import { headOf, takeUpgrades } from './upgrades.ts'
 import { pathBelow, pathOf, queryOf, staysBelow } from './upstream-path.ts'
@@ -116,7 +116,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     const body = await sentBody(request, request.bearer !== null)
     const answer = await send(request, path, body, signal)
     // Another token of the same login would be refused as well.
-    if (answer.statusCode !== 401 || stepUpOf(answer.headers) !== undefined) return answer
+    if (answer.statusCode !== 401 || wantsOtherLogin(answer.headers['www-authenticate'])) return answer
     try {
       const isReplaced = await tokenSource.replaceRefused(request)
       signal.throwIfAborted()
@@ -163,7 +163,8 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
       head: headOf(raw),
       path: path + queryOf(raw.url),
       headers: () => outgoingHeaders(request, false),
-      replaceRefused: async ({ headers }) => !stepUpOf(headers) && tokenSource.replaceRefused(request),
+      replaceRefused: async ({ headers }) =>
+        !wantsOtherLogin(headers['www-authenticate']) && tokenSource.replaceRefused(request),
       report: () => reportOf(request, path),
       signal,
     })
@@ -178,8 +179,10 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     // Without the CSRF header any page could show it, or run it as a script, that is of the same site.
     if (!upstream.csrf) headers['cross-origin-resource-policy'] ??= 'same-origin'
     if (isEventStream(answer)) headers['x-accel-buffering'] = 'no'
-    const stepUp = answer.statusCode === 401 && request.session ? stepUpOf(answer.headers) : undefined
-    if (stepUp !== undefined) headers['bff-login-url'] = stepUp
+    if (answer.statusCode === 401 && request.session) {
+      const stepUp = stepUpUrl(answer.headers['www-authenticate'], `${basePath}/bff/login`)
+      if (stepUp !== undefined) headers['bff-login-url'] = stepUp
+    }
     if (reply.hasHeader('vary')) headers['vary'] = varying(reply, headers['vary'])
     if (carriesTrailers(request.raw, answer)) {
       const announced = announcedTrailers(answer.headers, responseRules)
@@ -196,10 +199,6 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     const { headers, ips, ip, bearer } = request
     const outgoing = requestHeaders(headers, requestRules, ips?.toReversed() ?? [ip], hasBody)
     return bearer === null ? outgoing : { ...outgoing, authorization: `Bearer ${bearer}` }
-  }
-
-  function stepUpOf(headers: UpstreamAnswer['headers']): string | undefined {
-    return stepUpUrl(headers['www-authenticate'], `${basePath}/bff/login`)
   }
 
   function varying(reply: FastifyReply, ...more: (string | string[] | undefined)[]): string {

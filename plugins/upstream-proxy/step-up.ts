@@ -23,6 +23,11 @@ export function stepUpUrl(challenges: string | string[] | undefined, loginUrl: s
   return parameters.length === 0 ? loginUrl : `${loginUrl}?${parameters.join('&')}`
 }
 
+/** Whether a 401 asks for another login, so that a renewed token of this one is of no use. */
+export function wantsOtherLogin(challenges: string | string[] | undefined): boolean {
+  return stepUpUrl(challenges, '') !== undefined
+}
+
 type Challenge = Record<string, string>
 
 /**

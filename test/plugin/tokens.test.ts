@@ -206,6 +206,26 @@ test('a call whose token the API refuses is sent once more with a renewed one, a
   assert.deepEqual(bodies, ['once', 'again', 'again'])
 })
 
+test('a call whose API wants another login is not sent again with a renewed token of this one', async (t) => {
+  let calls = 0
+  const api = await startApi(t, (request, response) => {
+    calls++
+    request.resume()
+    const challenge = 'Bearer error="insufficient_user_authentication", max_age="60"'
+    response.writeHead(401, { 'www-authenticate': challenge }).end()
+  })
+  const { newBrowser } = await startApplication(t, {
+    bff: { upstreams: [{ prefix: '/api', target: api }] },
+    routes(app) {
+      app.get('/x', async (request) => ({ status: (await app.bff.fetch(request, '/api/x')).status }))
+    },
+  })
+  const browser = newBrowser()
+  await browser.signIn()
+  assert.deepEqual((await browser.open('/x')).json(), { status: 401 })
+  assert.equal(calls, 1)
+})
+
 test('an answer that refused the token is let go of when there is no other token to be had', async (t) => {
   const released = Promise.withResolvers<void>()
   const api = await startApi(t, (_request, response) => {
