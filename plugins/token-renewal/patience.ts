@@ -2,18 +2,20 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { Clock } from '../clock.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { StoreUnavailableError } from '../session-store/store.ts'
-import { causeOf, type Progress } from './progress.ts'
+import type { Progress } from './progress.ts'
 import { issuerUnavailable } from './take-turns.ts'
 
 export interface PatienceOptions {
   clock: Clock
   /** How long a request waits for the issuer, in milliseconds. */
   issuerTimeoutMs: number
+  /** How long it waits for the store, in milliseconds. */
+  storeTimeoutMs: number
   metrics: Pick<Metrics, 'renewalWaiters'>
 }
 
 /** A request waits no longer than this; what it waits for goes on, and its tokens are stored. */
-export function createPatience({ clock, issuerTimeoutMs, metrics }: PatienceOptions) {
+export function createPatience({ clock, issuerTimeoutMs, storeTimeoutMs, metrics }: PatienceOptions) {
   /**
    * @param progress of what is under way
    * @throws GatewayError BFF_ISSUER_UNAVAILABLE or StoreUnavailableError, whichever kept the request waiting
@@ -30,13 +32,25 @@ export function createPatience({ clock, issuerTimeoutMs, metrics }: PatienceOpti
   }
 
   async function late(signal: AbortSignal, progress: Progress): Promise<never> {
-    await clock.sleep(issuerTimeoutMs, signal)
-    // After a stall Node runs timers before it reads the answer that already lies in the socket.
-    await turn()
-    await turn()
-    throw causeOf(progress) === 'store' ? storeTooLate() : issuerUnavailable(1000)
+    const startedAt = clock.monotonic()
+    for (;;) {
+      const storeMs = progress.storeMs()
+      const issuerLeftMs = issuerTimeoutMs - (clock.monotonic() - startedAt - storeMs)
+      const storeLeftMs = storeTimeoutMs - storeMs
+      if (issuerLeftMs <= 0 || storeLeftMs <= 0 || signal.aborted) {
+        // After a stall Node runs timers before it reads the answer that already lies in the socket.
+        await turn()
+        await turn()
+        throw storeLeftMs <= 0 ? storeTooLate() : issuerUnavailable(1000)
+      }
+      // The soonest that either can be over.
+      await clock.sleep(Math.max(soonestMs, Math.min(issuerLeftMs, storeLeftMs)), signal)
+    }
   }
 }
+
+/** A request that waits for the one while the time for the other is nearly over looks this often, in milliseconds. */
+const soonestMs = 20
 
 function storeTooLate(): StoreUnavailableError {
   return new StoreUnavailableError(new Error('The store kept a renewal waiting for too long'))

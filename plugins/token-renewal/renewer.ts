@@ -45,6 +45,8 @@ export interface Renewer {
 export interface RenewerOptions extends RenewalOptions {
   store: RenewalOptions['store'] & Pick<SessionStore, 'claim'>
   refreshBeforeExpirationMs: number
+  /** How long a request waits for the store, in milliseconds. Default: as long as for the issuer. */
+  storeTimeoutMs?: number
   /** Of how many sessions this process remembers that it must leave the issuer alone. Default 10,000. */
   maxResting?: number
 }
@@ -59,11 +61,11 @@ interface Wanted {
 
 export function createRenewer(options: RenewerOptions): Renewer {
   const { sessions, store, clock, refreshBeforeExpirationMs, issuerTimeoutMs } = options
-  const { metrics = noMetrics, maxResting = 10_000 } = options
+  const { metrics = noMetrics, maxResting = 10_000, storeTimeoutMs = issuerTimeoutMs } = options
   const renew = createRenewal(options)
   const reportEnding = createEndingReport({ metrics, events: options.events })
-  const inTime = createPatience({ clock, issuerTimeoutMs, metrics })
-  const flights = createSingleFlight<Session | undefined>()
+  const inTime = createPatience({ clock, issuerTimeoutMs, storeTimeoutMs, metrics })
+  const flights = createSingleFlight<Session | undefined>(clock)
   /** Failed just now: nothing to gain from asking in the background, not even the store. */
   const resting = createExpiringMap<{ failed: true }>({ clock, maxEntries: maxResting })
 
@@ -78,7 +80,7 @@ export function createRenewer(options: RenewerOptions): Renewer {
     session: Session,
     log: RenewalLog,
     target?: TokenTarget,
-    progress = createProgress(),
+    progress = createProgress(clock),
   ): Promise<Session> {
     switch (decide(session, target)) {
       case 'use':
@@ -103,7 +105,7 @@ export function createRenewer(options: RenewerOptions): Renewer {
     const name = `forced-renewal:${flightKey(session, target)}:${upstream}`
     try {
       const forced = () => store.claim(name, refreshBeforeExpirationMs)
-      const progress = createProgress()
+      const progress = createProgress(clock)
       return await inTime(sendable(session, log, { target, forced }, progress), progress)
     } catch (error) {
       // The browser gets the upstream's own answer then, which is true at least.
@@ -156,7 +158,7 @@ export function createRenewer(options: RenewerOptions): Renewer {
     for (;;) {
       const joined = flights.current(flightKey(session, wanted.target))
       const flight = joined ?? fly(session, log, wanted)
-      progress.waitsFor = flight.progress
+      progress.follow(flight.progress)
       const renewed = await flight.result
       // One that another request began may have ended with the very tokens that this one has found wanting.
       if (!joined || (renewed && isNewer(renewed, session, wanted.target))) return renewed

@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.ts'
 import { createProgress, type Progress } from './progress.ts'
 
 /** A task under way. */
@@ -15,14 +16,14 @@ export interface SingleFlight<T> {
   idle(): Promise<void>
 }
 
-export function createSingleFlight<T>(): SingleFlight<T> {
+export function createSingleFlight<T>(clock: Pick<Clock, 'monotonic'>): SingleFlight<T> {
   const flights = new Map<string, Flight<T>>()
 
   return {
     run(key, task) {
       const underWay = flights.get(key)
       if (underWay) return underWay
-      const progress = createProgress()
+      const progress = createProgress(clock)
       const flight = { result: task(progress).finally(() => flights.delete(key)), progress }
       flights.set(key, flight)
       return flight

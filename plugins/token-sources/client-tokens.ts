@@ -51,6 +51,8 @@ export interface ClientTokensOptions extends TurnOptions {
   /** 32 bytes each. The first seals, all open. */
   keys: [Buffer, ...Buffer[]]
   refreshBeforeExpirationMs: number
+  /** How long a request waits for the store, in milliseconds. Default: as long as for the issuer. */
+  storeTimeoutMs?: number
   /** From 0 up to 1. */
   random: () => number
   /** Default: nobody counts. */
@@ -63,10 +65,10 @@ const unknownLifetimeMs = 24 * 3_600_000
 export function createClientTokens(options: ClientTokensOptions): ClientTokens {
   const { store, issuer, issuerUrl, keys, clock, random, issuerTimeoutMs, refreshBeforeExpirationMs } =
     options
-  const { metrics = noMetrics } = options
+  const { metrics = noMetrics, storeTimeoutMs = issuerTimeoutMs } = options
   const takeTurns = createTurns(options)
-  const inTime = createPatience({ clock, issuerTimeoutMs, metrics })
-  const flights = createSingleFlight<AccessToken | undefined>()
+  const inTime = createPatience({ clock, issuerTimeoutMs, storeTimeoutMs, metrics })
+  const flights = createSingleFlight<AccessToken | undefined>(clock)
   /** As many as there are upstreams with parameters of their own. */
   const held = new Map<string, AccessToken>()
 
@@ -116,10 +118,10 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
 
   /** A forced renewal that this one has joined may not have been permitted. */
   function needed(wanted: Wanted): Promise<AccessToken | undefined> {
-    const progress = createProgress()
+    const progress = createProgress(clock)
     const once = () => {
       const flight = renew(wanted)
-      progress.waitsFor = flight.progress
+      progress.follow(flight.progress)
       return flight.result
     }
     return inTime(

@@ -55,7 +55,7 @@ test('fifty parallel requests on each of four gateways renew the token once', as
   const { startGateway, signIn, issuer, logger } = createWorld()
   const session = await signIn(unusable)
   const answer = issuer.hold()
-  const gateways = Array.from({ length: 4 }, startGateway)
+  const gateways = Array.from({ length: 4 }, () => startGateway())
   const requests = gateways.flatMap((renewer) =>
     Array.from({ length: 50 }, () => renewer.withUsableToken(session, logger)),
   )

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { createSingleFlight } from '../../../plugins/token-renewal/single-flight.ts'
+import { createFakeClock } from '../../support/fake-clock.ts'
 
 test('who asks while a task runs gets the same promise, and the task runs once', async () => {
-  const flights = createSingleFlight<number>()
+  const flights = createSingleFlight<number>(createFakeClock())
   const { promise, resolve } = Promise.withResolvers<number>()
   let runs = 0
   const task = () => {
@@ -22,14 +23,14 @@ test('who asks while a task runs gets the same promise, and the task runs once',
 })
 
 test('tasks of different keys run side by side', async () => {
-  const flights = createSingleFlight<string>()
+  const flights = createSingleFlight<string>(createFakeClock())
   const never = flights.run('a', () => new Promise(() => {}))
   assert.equal(await flights.run('b', async () => 'b').result, 'b')
   assert.equal(flights.current('a'), never)
 })
 
 test('once a task has ended, well or badly, the next one runs', async () => {
-  const flights = createSingleFlight<number>()
+  const flights = createSingleFlight<number>(createFakeClock())
   assert.equal(await flights.run('a', async () => 1).result, 1)
   const failure = new Error('on purpose')
   await assert.rejects(flights.run('a', () => Promise.reject(failure)).result, failure)
@@ -38,7 +39,7 @@ test('once a task has ended, well or badly, the next one runs', async () => {
 })
 
 test('everybody who waits for a task that fails is told', async () => {
-  const flights = createSingleFlight<number>()
+  const flights = createSingleFlight<number>(createFakeClock())
   const { promise, reject } = Promise.withResolvers<number>()
   const waiting = [flights.run('a', () => promise), flights.run('a', () => promise)]
   const failure = new Error('on purpose')
@@ -47,7 +48,7 @@ test('everybody who waits for a task that fails is told', async () => {
 })
 
 test('idle waits for tasks that begin while it waits', async () => {
-  const flights = createSingleFlight<void>()
+  const flights = createSingleFlight<void>(createFakeClock())
   const first = Promise.withResolvers<void>()
   const second = Promise.withResolvers<void>()
   let idle = false
@@ -66,7 +67,7 @@ test('idle waits for tasks that begin while it waits', async () => {
 })
 
 test('idle waits for all of several tasks, also after one has failed', async () => {
-  const flights = createSingleFlight<void>()
+  const flights = createSingleFlight<void>(createFakeClock())
   const [first, second, third] = [0, 1, 2].map(() => Promise.withResolvers<void>())
   for (const [key, task] of Object.entries({ first, second, third }))
     flights.run(key, () => task?.promise ?? Promise.resolve()).result.catch(() => {})
@@ -85,5 +86,5 @@ test('idle waits for all of several tasks, also after one has failed', async () 
 })
 
 test('idle is at once when nothing runs', async () => {
-  await createSingleFlight().idle()
+  await createSingleFlight(createFakeClock()).idle()
 })

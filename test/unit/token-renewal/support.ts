@@ -57,8 +57,9 @@ export function createWorld({ random = 0 } = {}) {
     sessions: createSessions({ store: memory, clock, ...lifetimes }),
 
     /** One gateway of several. */
-    startGateway: (metrics: Metrics = noMetrics) =>
+    startGateway: (metrics: Metrics = noMetrics, options: { storeTimeoutMs?: number } = {}) =>
       createRenewer({
+        ...options,
         metrics,
         sessions,
         store,

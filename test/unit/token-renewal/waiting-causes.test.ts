@@ -1,8 +1,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { noMetrics } from '../../../plugins/observability/metrics.ts'
 import type { TokenTarget } from '../../../plugins/oidc-session/token-target.ts'
 import { StoreUnavailableError } from '../../../plugins/session-store/store.ts'
-import { createWorld, granted, issuerTimeoutMs, rejectsWith, settle } from './support.ts'
+import {
+  accessToken,
+  createWorld,
+  granted,
+  isSettled,
+  issuerTimeoutMs,
+  rejectsWith,
+  settle,
+} from './support.ts'
 
 const unusable = 4_000
 const never = () => new Promise<never>(() => {})
@@ -81,10 +90,57 @@ test('a store that was slow before the grant is not blamed for an issuer that do
   await world.clock.advance(2_000)
   lock.resolve()
   await settle()
-  await world.clock.advance(issuerTimeoutMs - 2_000)
+  await world.clock.advance(issuerTimeoutMs)
   await waiting
   answer(granted('late'))
   await renewer.idle()
+})
+
+test('a request waits for store and issuer as long as each may take, one after the other', async () => {
+  const storeTimeoutMs = 8_000
+  const world = createWorld()
+  const session = await world.signIn(unusable)
+  const lock = Promise.withResolvers<void>()
+  world.interceptStore('lock', async (run) => {
+    await lock.promise
+    return run()
+  })
+  const answer = world.issuer.hold()
+  const renewer = world.startGateway(noMetrics, { storeTimeoutMs })
+  const first = renewer.withUsableToken(session, world.logger)
+  await settle()
+  await world.clock.advance(storeTimeoutMs - 1_000)
+  // Came later, so the store has kept it for a second only.
+  const second = renewer.withUsableToken(session, world.logger)
+  await settle()
+  await world.clock.advance(900)
+  lock.resolve()
+  await settle()
+  await world.clock.advance(issuerTimeoutMs - 100)
+  assert.equal(await isSettled(first), false)
+
+  answer(granted('new'))
+  for (const request of [first, second]) assert.equal(accessToken(await request), 'access-new')
+})
+
+test('a store that takes longer than STORE_TIMEOUT, in all, is what a request is told of', async () => {
+  const storeTimeoutMs = 2_000
+  const world = createWorld()
+  const session = await world.signIn(unusable)
+  const answer = world.issuer.hold()
+  const renewer = world.startGateway(noMetrics, { storeTimeoutMs })
+  const requests = [0, 1].map(() => renewer.withUsableToken(session, world.logger))
+  await settle()
+  await world.clock.advance(issuerTimeoutMs - 1_000)
+  world.interceptStore('replace', never)
+  answer(granted('new'))
+  await settle()
+  await world.clock.advance(storeTimeoutMs - 1)
+  for (const request of requests) assert.equal(await isSettled(request), false)
+  const settled = Promise.allSettled(requests)
+  await world.clock.advance(20)
+  for (const result of await settled)
+    assert.ok(result.status === 'rejected' && result.reason instanceof StoreUnavailableError)
 })
 
 test('a gateway that closes waits for two renewals that are under way, whichever ends first', async () => {
