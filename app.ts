@@ -81,6 +81,7 @@ async function gateway(app: FastifyInstance, options: GatewayOptions, extras: Ap
   const renewal = {
     refreshBeforeExpirationMs: options.refreshBeforeExpirationMs,
     issuerTimeoutMs: oidc.timeoutMs,
+    storeTimeoutMs: options.storeTimeoutMs,
     clock,
   }
   app.register(tokenRenewal, renewal)

@@ -38,6 +38,7 @@ export interface WantedToken {
 export interface TokenRenewalOptions {
   refreshBeforeExpirationMs: number
   issuerTimeoutMs: number
+  storeTimeoutMs: number
   clock: Clock
 }
 

@@ -37,6 +37,7 @@ export interface TokenSourcesOptions {
   keys: Buffer[]
   issuerUrl: URL
   issuerTimeoutMs: number
+  storeTimeoutMs: number
   refreshBeforeExpirationMs: number
   clock: Clock
 }
