@@ -14,6 +14,8 @@ import type { RedisTarget } from './redis-url.ts'
 /** A connection for commands, one to listen on, and what becomes of them. Both connect by themselves, again and again. */
 export interface RedisConnection {
   client: RedisClient
+  /** A replica may have taken a master's place, so that what is not there may have been lost. */
+  hasReplicas: boolean
   reachability: Reachability
   ready: Reachability['ready']
   /** Another value when a command that is sent now goes another way than one before. */
@@ -59,6 +61,7 @@ export function connectRedis(
 
   return {
     client,
+    hasReplicas: target.kind !== 'single',
     reachability,
     ready: reachability.ready,
 

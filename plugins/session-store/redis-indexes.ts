@@ -7,6 +7,9 @@ export interface RedisIndexes {
   enter(id: string, names: string[], ttlMs: number): Promise<void>
   /** Never fails: entries that stay lapse by themselves. */
   leave(id: string, names: string[]): Promise<void>
+  /** The same where a connection is just coming back, before others may use it. */
+  enterOn(redis: RedisClient, id: string, names: string[], ttlMs: number): Promise<unknown>
+  leaveOn(redis: RedisClient, id: string, names: string[]): Promise<unknown>
   ids(name: string): Promise<string[]>
   /** The oldest sessions of those that are too many since `newest` was created. */
   surplus(name: string, max: number, newest: string): Promise<string[]>
@@ -23,15 +26,17 @@ export function createRedisIndexes(
 ): RedisIndexes {
   return {
     async enter(id, names, ttlMs) {
-      const entryTtlMs = wholeMs(ttlMs + Math.min(ENTRY_OUTLIVES_RECORD_MS, ttlMs / 10))
-      await run((redis) =>
-        Promise.all(names.map((name) => redis.bffEnterIndex(indexKey(name), id, entryTtlMs))),
-      )
+      await run((redis) => enterOn(redis, id, names, ttlMs))
     },
 
     async leave(id, names) {
       await Promise.allSettled(names.map((name) => run((redis) => redis.bffLeaveIndex(indexKey(name), id))))
     },
+
+    enterOn,
+
+    leaveOn: (redis, id, names) =>
+      Promise.allSettled(names.map((name) => redis.bffLeaveIndex(indexKey(name), id))),
 
     ids,
 
@@ -61,6 +66,11 @@ export function createRedisIndexes(
       }
     }
     return living
+  }
+
+  function enterOn(redis: RedisClient, id: string, names: string[], ttlMs: number): Promise<unknown> {
+    const entryTtlMs = wholeMs(ttlMs + Math.min(ENTRY_OUTLIVES_RECORD_MS, ttlMs / 10))
+    return Promise.all(names.map((name) => redis.bffEnterIndex(indexKey(name), id, entryTtlMs)))
   }
 
   async function ids(name: string): Promise<string[]> {

@@ -1,3 +1,5 @@
+import { randomBytes } from 'node:crypto'
+
 // Braces are Redis Cluster's hash tag: all keys of one session live in one slot.
 export const recordKey = (id: string) => `bff:{${id}}:record`
 export const sessionKeys = (id: string): [record: string, ended: string] => [
@@ -21,4 +23,9 @@ export const pingKeys = ['bff:ping:{0}', 'bff:ping:{1}', 'bff:ping:{2}', 'bff:pi
 /** Redis takes whole milliseconds only, and 0 would delete. Nor may anybody be told to wait for no time at all. */
 export function wholeMs(ms: number): number {
   return Math.max(1, Math.ceil(ms))
+}
+
+/** By which a write recognises its own earlier try. */
+export function randomToken(): string {
+  return randomBytes(16).toString('base64url')
 }

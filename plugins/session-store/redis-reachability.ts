@@ -13,11 +13,16 @@ export interface Reachability {
    * @throws what went wrong last, when that takes longer than `withinMs`
    */
   ready(withinMs?: number): Promise<void>
+  /** Runs when a connection was lost and there is one again, before others may use it. */
+  beforeReady(task: () => Promise<void>): void
+  onLost(listener: () => void): void
   /** From now on nothing is waited for. */
   close(): void
 }
 
 const DEFAULT_WAIT_MS = 5_000
+/** How long others wait for what comes before them. */
+const BEFORE_READY_MS = 2_000
 
 /** One promise per outage, which all who wait share. */
 export function createReachability(client: RedisClient): Reachability {
@@ -25,12 +30,20 @@ export function createReachability(client: RedisClient): Reachability {
   let backSince = Number.NEGATIVE_INFINITY
   let outage: Outage | undefined = beginOutage()
   let isFirst = true
+  let before = async () => {}
+  let onLost = () => {}
+  let connections = 0
 
   client.on('close', () => {
+    connections++
+    if (!outage) onLost()
     outage ??= beginOutage()
     isFirst = false
   })
-  client.on('ready', () => {
+  client.on('ready', async () => {
+    const connection = connections
+    if (!isFirst) await answerWithin(before(), BEFORE_READY_MS).catch(() => {})
+    if (connection !== connections) return
     if (!isFirst) backSince = performance.now()
     isFirst = false
     outage?.end()
@@ -51,6 +64,14 @@ export function createReachability(client: RedisClient): Reachability {
 
     async ready(withinMs = DEFAULT_WAIT_MS) {
       if (outage && (await answerWithin(outage.ended, withinMs)) === tooLate) throw lastError
+    },
+
+    beforeReady(task) {
+      before = task
+    },
+
+    onLost(listener) {
+      onLost = listener
     },
 
     close() {

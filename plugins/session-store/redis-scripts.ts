@@ -55,21 +55,52 @@ export const redisScripts = {
       return { record[1], tonumber(record[2]), redis.call('PTTL', KEYS[1]) }`,
   },
 
-  /** record · id, sealed, derivedFrom → the version it has now, 0 for a conflict, -1 when gone */
+  /** record · id, sealed, derivedFrom → the version it has now, 0 for a conflict, -1 when gone; ttlMs, indexes */
   bffReplace: {
     numberOfKeys: 1,
     lua: `
       local record = redis.call('HMGET', KEYS[1], 'version', 'sealed')
-      if not record[1] then return -1 end
+      if not record[1] then return { -1 } end
       local version, derivedFrom = tonumber(record[1]), tonumber(ARGV[3])
       if version == derivedFrom then
         redis.call('HSET', KEYS[1], 'sealed', ARGV[2], 'version', version + 1)
         redis.pcall('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1])
-        return version + 1
+        return { version + 1, redis.call('PTTL', KEYS[1]), redis.call('HGET', KEYS[1], 'indexes') }
       end
       -- The very same write got through before, but its answer was lost.
-      if version == derivedFrom + 1 and record[2] == ARGV[2] then return version end
-      return 0`,
+      if version == derivedFrom + 1 and record[2] == ARGV[2] then
+        return { version, redis.call('PTTL', KEYS[1]), redis.call('HGET', KEYS[1], 'indexes') }
+      end
+      return { 0 }`,
+  },
+
+  /**
+   * record, ended · id, sealed, version, ttlMs, indexes, whether it may be created. Puts back what was written to a
+   * master that is none any more: over an older version only, and never for a session that has ended.
+   */
+  bffPutBack: {
+    numberOfKeys: 2,
+    lua: `
+      if redis.call('EXISTS', KEYS[2]) == 1 then return end
+      local version = redis.call('HGET', KEYS[1], 'version')
+      if version and tonumber(version) >= tonumber(ARGV[3]) then return end
+      if not version and ARGV[6] == '' then return end
+      redis.call('HSET', KEYS[1], 'sealed', ARGV[2], 'version', ARGV[3], 'indexes', ARGV[5])
+      if not version then
+        local time = redis.call('TIME')
+        redis.call('HSET', KEYS[1], 'created', time[1] * 1000000 + time[2])
+        redis.call('PEXPIRE', KEYS[1], ARGV[4])
+      end
+      redis.pcall('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1])`,
+  },
+
+  /** record, ended · id, how long to remember the end. Puts back that a session has ended, whatever its version. */
+  bffEndAgain: {
+    numberOfKeys: 2,
+    lua: `
+      redis.call('HSETNX', KEYS[2], 'by', '')
+      redis.call('PEXPIRE', KEYS[2], ARGV[2])
+      if redis.call('DEL', KEYS[1]) == 1 then redis.pcall('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1]) end`,
   },
 
   /**
@@ -161,7 +192,24 @@ declare module 'ioredis' {
     bffCreate(...args: [...Session, sealed: Buffer, ttlMs: number, indexes: string]): Result<unknown, Context>
     bffPut(record: string, sealed: Buffer, ttlMs: number): Result<unknown, Context>
     bffReadBuffer(record: string): Result<[sealed: Buffer, version: number, ttlMs: number] | null, Context>
-    bffReplace(record: string, id: string, sealed: Buffer, derivedFrom: number): Result<number, Context>
+    bffReplace(
+      record: string,
+      id: string,
+      sealed: Buffer,
+      derivedFrom: number,
+    ): Result<[version: number, ttlMs: number, indexes: string], Context>
+    bffPutBack(
+      ...args: [
+        ...Session,
+        id: string,
+        sealed: Buffer,
+        version: number,
+        ttlMs: number,
+        indexes: string,
+        mayCreate: '1' | '',
+      ]
+    ): Result<unknown, Context>
+    bffEndAgain(...args: [...Session, id: string, rememberMs: number]): Result<unknown, Context>
     bffDestroyBuffer(
       ...args: [...Session, id: string, onlyVersion: number | '', by: string, rememberMs: number]
     ): Result<[sealed: Buffer, version: number, indexes: Buffer] | null, Context>

@@ -1,13 +1,15 @@
-import { randomBytes } from 'node:crypto'
 import { Cluster, ReplyError } from 'ioredis'
 import { createChangeNotifier } from './change-notifier.ts'
 import type { RedisClient } from './redis-client.ts'
 import { createRedisCommands } from './redis-commands.ts'
 import type { RedisConnection } from './redis-connection.ts'
 import { createRedisIndexes } from './redis-indexes.ts'
-import { claimKey, lockKeys, pingKeys, recordKey, sessionKeys, wholeMs } from './redis-keys.ts'
+import { claimKey, pingKeys, randomToken, recordKey, sessionKeys, wholeMs } from './redis-keys.ts'
+import { createRedisLocks } from './redis-locks.ts'
+import { watchMasters } from './redis-masters.ts'
+import { createRecentWrites, PUT_BACK_WITHIN_MS } from './redis-put-back.ts'
 import { CHANGED_CHANNEL } from './redis-scripts.ts'
-import type { Lock, SealedRecord, SessionStore } from './store.ts'
+import type { SealedRecord, SessionStore, StoredRecord } from './store.ts'
 
 export interface RedisStoreOptions {
   /** Closed with the store. */
@@ -16,18 +18,8 @@ export interface RedisStoreOptions {
   storeTimeoutMs: number
 }
 
-/** Failures in a row are forgotten a minute after the last back-off has ended. */
-const FAILURES_OUTLIVE_BACK_OFF_MS = 60_000
-
-/**
- * Locks lapse during an outage, though their holders may have got tokens meanwhile that they could not store. After
- * it they come first, or a refresh token would be spent twice: for so long a gateway that lost its connection takes no
- * lock. It is what two gateways' connections can be apart in coming back, and a holder's next try.
- */
-const HEAD_START_MS = 3_000
-
 /** How long it is remembered that a session has ended, against whatever arrives late and would bring it back. */
-const END_REMEMBERED_MS = 120_000
+const END_REMEMBERED_MS = 2 * PUT_BACK_WITHIN_MS
 
 /** How long `/readyz` waits for Redis. */
 const PING_MS = 500
@@ -42,6 +34,12 @@ export function createRedisStore({ connection, storeTimeoutMs }: RedisStoreOptio
   const commands = createRedisCommands({ connection, storeTimeoutMs })
   const { run } = commands
   const indexes = createRedisIndexes(run)
+  const writes = createRecentWrites()
+  // A single Redis that comes back without a session has ended it.
+  const mayCreate = connection.hasReplicas
+  const masters = watchMasters(connection, (isMoved) => writes.putBack(connection.client, isMoved))
+  const lock = createRedisLocks({ connection, run, writes, masters })
+  connection.reachability.onLost(writes.lost)
   const changes = createChangeNotifier()
   /** When a {@link SessionStore.ping} has last written. */
   let writtenAt = Number.NEGATIVE_INFINITY
@@ -56,6 +54,7 @@ export function createRedisStore({ connection, storeTimeoutMs }: RedisStoreOptio
       // without a session is harmless.
       await indexes.enter(id, names, ttlMs)
       await run((redis) => redis.bffCreate(...sessionKeys(id), sealed, wholeMs(ttlMs), JSON.stringify(names)))
+      noteRecord(id, { sealed, version: 1, ttlMs }, names)
     },
 
     async put(id, sealed, ttlMs) {
@@ -70,9 +69,13 @@ export function createRedisStore({ connection, storeTimeoutMs }: RedisStoreOptio
     },
 
     async replace(id, sealed, derivedFrom) {
-      const version = await run((redis) => redis.bffReplace(recordKey(id), id, sealed, derivedFrom))
+      const [version, ttlMs, names] = await run((redis) =>
+        redis.bffReplace(recordKey(id), id, sealed, derivedFrom),
+      )
       if (version < 0) return { outcome: 'gone' }
-      return version === 0 ? { outcome: 'conflict' } : { outcome: 'replaced', version }
+      if (version === 0) return { outcome: 'conflict' }
+      noteRecord(id, { sealed, version, ttlMs }, JSON.parse(names))
+      return { outcome: 'replaced', version }
     },
 
     async touch(id, ttlMs) {
@@ -96,25 +99,18 @@ export function createRedisStore({ connection, storeTimeoutMs }: RedisStoreOptio
       return destroyAll(await indexes.surplus(index, max, newest))
     },
 
-    async lock(id, ttlMs) {
-      const owner = randomToken()
-      const [outcome, number] = await takeLock(id, owner, ttlMs)
-      switch (outcome) {
-        case 'acquired':
-          return { outcome, lock: lockOf(id, owner, number) }
-        case 'recovering':
-        case 'held':
-          return { outcome, lapsesInMs: wholeMs(number) }
-        case 'backing-off':
-          return { outcome, retryInMs: wholeMs(number) }
-      }
-    },
+    lock,
 
     changed: (id, signal) => changes.wait(id, signal),
 
     async claim(name, ttlMs) {
       const owner = randomToken()
-      return (await run((redis) => redis.bffClaim(claimKey(name), owner, wholeMs(ttlMs)))) === 1
+      const claimed = await run((redis) => redis.bffClaim(claimKey(name), owner, wholeMs(ttlMs)))
+      if (claimed !== 1) return false
+      writes.note(claimKey(name), async (redis, agedMs) => {
+        if (agedMs < ttlMs) await redis.bffClaim(claimKey(name), owner, wholeMs(ttlMs - agedMs))
+      })
+      return true
     },
 
     claimLastsMs: async (name) => Math.max(0, await run((redis) => redis.pttl(claimKey(name)))),
@@ -144,9 +140,24 @@ export function createRedisStore({ connection, storeTimeoutMs }: RedisStoreOptio
       redis.bffDestroyBuffer(...sessionKeys(id), id, onlyVersion ?? '', by, END_REMEMBERED_MS),
     )
     if (!destroyed) return undefined
-    const [sealed, version, names] = destroyed
-    await indexes.leave(id, JSON.parse(names.toString()))
+    const [sealed, version, indexed] = destroyed
+    const names: string[] = JSON.parse(indexed.toString())
+    writes.note(recordKey(id), async (redis) => {
+      await redis.bffEndAgain(...sessionKeys(id), id, END_REMEMBERED_MS)
+      await indexes.leaveOn(redis, id, names)
+    })
+    await indexes.leave(id, names)
     return { sealed, version }
+  }
+
+  function noteRecord(id: string, { sealed, version, ttlMs }: StoredRecord, names: string[]): void {
+    writes.note(recordKey(id), async (redis, agedMs) => {
+      const leftMs = ttlMs - agedMs
+      if (leftMs <= 0) return
+      if (mayCreate) await indexes.enterOn(redis, id, names, leftMs)
+      const fields = [sealed, version, wholeMs(leftMs), JSON.stringify(names)] as const
+      await redis.bffPutBack(...sessionKeys(id), id, ...fields, mayCreate ? '1' : '')
+    })
   }
 
   /** @returns those that there were */
@@ -159,57 +170,7 @@ export function createRedisStore({ connection, storeTimeoutMs }: RedisStoreOptio
     }
     return destroyed
   }
-
-  async function takeLock(id: string, owner: string, ttlMs: number): Promise<LockAnswer> {
-    if (!connection.reachability.isReady) await run((redis) => redis.ping())
-    const before = headStartMs()
-    if (before > 0) return ['recovering', before]
-    const asked = run((redis) => redis.bffLock(...lockKeys(id), owner, wholeMs(ttlMs)))
-    const answer: LockAnswer = await asked.catch((error) => {
-      giveBackUnheard(id, owner)
-      throw error
-    })
-    // The connection was lost on the way, and another one brought the answer.
-    const after = headStartMs()
-    if (answer[0] !== 'acquired' || after <= 0) return answer
-    giveBackUnheard(id, owner)
-    return ['recovering', after]
-  }
-
-  function headStartMs(): number {
-    return connection.reachability.backSince + HEAD_START_MS - performance.now()
-  }
-
-  /** A Redis that was frozen may yet give the lock to its caller, who has given up: what is sent behind undoes it. */
-  function giveBackUnheard(id: string, owner: string): void {
-    connection.client.bffRelease(...lockKeys(id), id, owner).catch(() => {})
-  }
-
-  function lockOf(id: string, owner: string, failures: number): Lock {
-    return {
-      failures,
-
-      async release() {
-        await run((redis) => redis.bffRelease(...lockKeys(id), id, owner))
-      },
-
-      async extend(ms) {
-        // An extension that is sent again might come behind the release, and take the lock once more.
-        const extended = run((redis) => redis.bffLock(...lockKeys(id), owner, wholeMs(ms)), { once: true })
-        const [outcome] = await extended
-        return outcome === 'acquired'
-      },
-
-      async backOff(ms) {
-        const awayMs = wholeMs(ms)
-        const rememberMs = awayMs + FAILURES_OUTLIVE_BACK_OFF_MS
-        await run((redis) => redis.bffBackOff(...lockKeys(id), id, owner, awayMs, rememberMs))
-      },
-    }
-  }
 }
-
-type LockAnswer = [outcome: 'acquired' | 'held' | 'backing-off' | 'recovering', number]
 
 async function writeAndRead(redis: RedisClient): Promise<void> {
   const keys = redis instanceof Cluster ? pingKeys : pingKeys.slice(0, 1)
@@ -217,8 +178,4 @@ async function writeAndRead(redis: RedisClient): Promise<void> {
   await Promise.any(tries).catch(({ errors }: AggregateError) => {
     throw errors[0]
   })
-}
-
-function randomToken(): string {
-  return randomBytes(16).toString('base64url')
 }

@@ -10,11 +10,14 @@ export interface Network {
   cutAnswers(): void
   /** Connections that were cut are gone, new ones go through. */
   mend(): void
+  /** Connections are gone, and new ones lead to another server. */
+  redirect(port: number): void
   close(): Promise<void>
 }
 
-export async function startNetwork(port: number): Promise<Network> {
+export async function startNetwork(firstPort: number): Promise<Network> {
   const sockets = new Set<Socket>()
+  let port = firstPort
   let isCut = false
   let answersAreCut = false
   const server = createServer((near) => {
@@ -40,6 +43,10 @@ export async function startNetwork(port: number): Promise<Network> {
     },
     cutAnswers() {
       answersAreCut = true
+    },
+    redirect(otherPort) {
+      port = otherPort
+      for (const socket of sockets) socket.destroy()
     },
     mend() {
       isCut = false

@@ -1,0 +1,102 @@
+import type { RedisCommands } from './redis-commands.ts'
+import type { RedisConnection } from './redis-connection.ts'
+import { lockKeys, randomToken, recordKey, wholeMs } from './redis-keys.ts'
+import type { RedisMasters } from './redis-masters.ts'
+import type { RecentWrites } from './redis-put-back.ts'
+import type { Lock, SessionStore } from './store.ts'
+
+export interface RedisLocksOptions {
+  connection: RedisConnection
+  run: RedisCommands['run']
+  writes: Pick<RecentWrites, 'note'>
+  masters: RedisMasters
+}
+
+/** Failures in a row are forgotten a minute after the last back-off has ended. */
+const FAILURES_OUTLIVE_BACK_OFF_MS = 60_000
+
+export function createRedisLocks({
+  connection,
+  run,
+  writes,
+  masters,
+}: RedisLocksOptions): SessionStore['lock'] {
+  return async function lock(id, ttlMs) {
+    const owner = randomToken()
+    const [outcome, number] = await takeLock(id, owner, ttlMs)
+    switch (outcome) {
+      case 'acquired':
+        return { outcome, lock: lockOf(id, owner, number) }
+      case 'recovering':
+      case 'held':
+        return { outcome, lapsesInMs: wholeMs(number) }
+      case 'backing-off':
+        return { outcome, retryInMs: wholeMs(number) }
+    }
+  }
+
+  async function takeLock(id: string, owner: string, ttlMs: number): Promise<LockAnswer> {
+    if (!connection.reachability.isReady) await run((redis) => redis.ping())
+    const before = masters.headStartMs(recordKey(id))
+    if (before > 0) return ['recovering', before]
+    const asked = run((redis) => redis.bffLock(...lockKeys(id), owner, wholeMs(ttlMs)))
+    const answer: LockAnswer = await asked.catch((error) => {
+      giveBackUnheard(id, owner)
+      throw error
+    })
+    // The connection was lost on the way, and another one brought the answer.
+    const after = masters.headStartMs(recordKey(id))
+    if (answer[0] !== 'acquired') return answer
+    if (after <= 0) {
+      noteLock(id, owner, ttlMs)
+      return answer
+    }
+    giveBackUnheard(id, owner)
+    return ['recovering', after]
+  }
+
+  /** A Redis that was frozen may yet give the lock to its caller, who has given up: what is sent behind undoes it. */
+  function giveBackUnheard(id: string, owner: string): void {
+    connection.client.bffRelease(...lockKeys(id), id, owner).catch(() => {})
+  }
+
+  function noteLock(id: string, owner: string, ttlMs: number): void {
+    writes.note(lockKeys(id)[0], async (redis, agedMs) => {
+      if (agedMs < ttlMs) await redis.bffLock(...lockKeys(id), owner, wholeMs(ttlMs - agedMs))
+    })
+  }
+
+  function lockOf(id: string, owner: string, failures: number): Lock {
+    return {
+      failures,
+
+      async release() {
+        await run((redis) => redis.bffRelease(...lockKeys(id), id, owner))
+        writes.note(lockKeys(id)[0], (redis) => redis.bffRelease(...lockKeys(id), id, owner))
+      },
+
+      async extend(ms) {
+        // An extension that is sent again might come behind the release, and take the lock once more.
+        const extended = run((redis) => redis.bffLock(...lockKeys(id), owner, wholeMs(ms)), { once: true })
+        const [outcome] = await extended
+        if (outcome !== 'acquired') return false
+        noteLock(id, owner, ms)
+        return true
+      },
+
+      async backOff(ms) {
+        const awayMs = wholeMs(ms)
+        const rememberMs = awayMs + FAILURES_OUTLIVE_BACK_OFF_MS
+        await run((redis) => redis.bffBackOff(...lockKeys(id), id, owner, awayMs, rememberMs))
+        writes.note(lockKeys(id)[0], async (redis, agedMs) => {
+          const leftMs = wholeMs(awayMs - agedMs)
+          // For a lock that was lost with it.
+          await redis.bffLock(...lockKeys(id), owner, leftMs)
+          await redis.bffBackOff(...lockKeys(id), id, owner, leftMs, rememberMs)
+        })
+      },
+    }
+  }
+}
+
+type LockAnswer = [outcome: 'acquired' | 'held' | 'backing-off' | 'recovering', number]

@@ -1,0 +1,72 @@
+import { Cluster, Command, type Redis } from 'ioredis'
+import type { RedisConnection } from './redis-connection.ts'
+
+/** Whether what answers for a key has just taken over, or come back. */
+export interface RedisMasters {
+  /** How long no lock of this key may be taken yet, in milliseconds. */
+  headStartMs(key: string): number
+}
+
+/**
+ * Locks lapse during an outage, though their holders may have got tokens meanwhile that they could not store; and a
+ * master that has just been promoted may lack locks and tokens that the old one had. Their holders come first, or a
+ * refresh token would be spent twice: for so long a gateway that lost its connection takes no lock. It is what two
+ * gateways' connections can be apart in coming back, and a holder's next try.
+ */
+const HEAD_START_MS = 3_000
+
+/** @param onMoved is called when keys are on another master, or on one that was out of reach. Waited for where it can be */
+export function watchMasters(
+  { client, reachability }: RedisConnection,
+  onMoved: (isMoved: (key: string) => boolean) => Promise<void>,
+): RedisMasters {
+  reachability.beforeReady(() => onMoved(() => true))
+  const slots = client instanceof Cluster ? watchSlots(client, onMoved) : undefined
+
+  return {
+    headStartMs(key) {
+      const backSince = Math.max(reachability.backSince, slots?.backSince(key) ?? Number.NEGATIVE_INFINITY)
+      return Math.max(0, backSince + HEAD_START_MS - performance.now())
+    },
+  }
+}
+
+/** A Cluster client tells nobody when a slot is on another node, or its node is connected to anew. */
+function watchSlots(cluster: Cluster, onMoved: (isMoved: (key: string) => boolean) => Promise<void>) {
+  const { slots } = cluster as unknown as { slots: (string[] | undefined)[] }
+  const owners: (Redis | undefined)[] = []
+  const backSince: number[] = []
+
+  cluster.on('+node', (node: Redis) => {
+    node.on('ready', look)
+  })
+  cluster.on('refresh', () => setImmediate(look))
+
+  return {
+    backSince(key: string): number {
+      look()
+      return backSince[slotOf(key)] ?? Number.NEGATIVE_INFINITY
+    },
+  }
+
+  function look(): void {
+    const ready = new Map<string, Redis>()
+    for (const node of cluster.nodes('master')) {
+      if (node.status === 'ready') ready.set(`${node.options.host}:${node.options.port}`, node)
+    }
+    const moved = new Set<number>()
+    for (let slot = 0; slot < slots.length; slot++) {
+      const owner = ready.get(slots[slot]?.[0] ?? '')
+      if (!owner || owner === owners[slot]) continue
+      if (owners[slot]) moved.add(slot)
+      owners[slot] = owner
+    }
+    if (moved.size === 0) return
+    for (const slot of moved) backSince[slot] = performance.now()
+    void onMoved((key) => moved.has(slotOf(key)))
+  }
+}
+
+function slotOf(key: string): number {
+  return new Command('get', [key]).getSlot() ?? 0
+}

@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { createRedisStore } from '../../plugins/session-store/redis.ts'
+import { connectRedis } from '../../plugins/session-store/redis-connection.ts'
+import { parseRedisUrl } from '../../plugins/session-store/redis-url.ts'
+import { type Network, startNetwork } from '../chaos/network.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { until } from '../support/until.ts'
+import { acquire, create, HOUR, MINUTE, sealedAs } from './contract-support.ts'
+
+test('tokens that only the old master had are put back', async (t) => {
+  const { store, promote, failOver, fresh } = await setUp(t)
+  await create(store, 'a')
+  await promote()
+  await store.replace('a', sealedAs('second'), 1)
+  await store.replace('a', sealedAs('third'), 2)
+
+  failOver()
+
+  const record = await store.read('a')
+  assert.deepEqual([record?.version, record?.sealed], [3, sealedAs('third')])
+  assert.ok((await fresh.pttl('bff:{a}:record')) > HOUR - MINUTE)
+})
+
+test('a session that only the old master knew is put back, and found by its indexes', async (t) => {
+  const { store, promote, failOver } = await setUp(t)
+  await promote()
+  await create(store, 'a', { indexes: ['subject'] })
+  await store.replace('a', sealedAs('second'), 1)
+
+  failOver()
+
+  assert.equal((await store.read('a'))?.version, 2)
+  assert.equal(await store.destroyBy('subject'), 1)
+})
+
+test('a session that another has renewed since keeps the newer tokens', async (t) => {
+  const { store, other, promote, failOver } = await setUp(t)
+  await create(store, 'a')
+  await promote()
+  await store.replace('a', sealedAs('lost'), 1)
+  other.failOver()
+  await other.store.replace('a', sealedAs('theirs'), 1)
+  await other.store.replace('a', sealedAs('theirs, newer'), 2)
+
+  failOver()
+
+  assert.deepEqual((await store.read('a'))?.sealed, sealedAs('theirs, newer'))
+})
+
+test('a session that ended at the old master stays ended, whoever puts it back', async (t) => {
+  const { store, other, promote, failOver } = await setUp(t)
+  await create(store, 'a', { indexes: ['subject'] })
+  await promote()
+  await store.replace('a', sealedAs('second'), 1)
+  await other.store.destroy('a')
+
+  failOver()
+  assert.equal((await store.read('a'))?.version, 2)
+  other.failOver()
+
+  await until(async () => !(await store.read('a')))
+  assert.equal(await other.store.destroyBy('subject'), 0)
+})
+
+test('a session that ended at the new master is not put back', async (t) => {
+  const { store, other, promote, failOver } = await setUp(t)
+  await create(store, 'a')
+  await promote()
+  await store.replace('a', sealedAs('second'), 1)
+  other.failOver()
+  assert.equal((await other.store.destroy('a'))?.version, 1)
+
+  failOver()
+
+  assert.equal(await store.read('a'), undefined)
+})
+
+test('a lock that was given back at the old master is given back at the new one, and one that is held stays held', async (t) => {
+  const { store, promote, failOver, fresh } = await setUp(t)
+  const released = await acquire(store, 'released')
+  await promote()
+  await released.release()
+  await acquire(store, 'held')
+  await (await acquire(store, 'failed')).backOff(HOUR)
+  assert.equal(await fresh.exists('bff:{released}:lock'), 1)
+
+  failOver()
+
+  await store.read('any')
+  assert.equal(await fresh.exists('bff:{released}:lock'), 0)
+  assert.equal(await fresh.exists('bff:{held}:lock'), 1)
+  assert.equal(await fresh.get('bff:{failed}:lock'), 'backing-off')
+  assert.equal(await fresh.get('bff:{failed}:failures'), '1')
+})
+
+test('what was claimed at the old master can not be claimed again at the new one', async (t) => {
+  const { store, promote, failOver } = await setUp(t)
+  await promote()
+  assert.equal(await store.claim('once', HOUR), true)
+
+  failOver()
+
+  assert.equal(await store.claim('once', HOUR), false)
+})
+
+test('a single Redis that comes back without a session has ended it', async (t) => {
+  const { store, promote, failOver } = await setUp(t, { hasReplicas: false })
+  await promote()
+  await create(store, 'a')
+
+  failOver()
+
+  assert.equal(await store.read('a'), undefined)
+})
+
+test('while one gateway puts back, another takes no lock', async (t) => {
+  const { store, other, promote, failOver } = await setUp(t)
+  await create(store, 'a')
+  await promote()
+  await store.replace('a', sealedAs('second'), 1)
+
+  other.failOver()
+  assert.equal((await other.store.lock('a', MINUTE)).outcome, 'recovering')
+  failOver()
+
+  await until(async () => (await other.store.lock('a', MINUTE)).outcome === 'acquired')
+  assert.equal((await other.store.read('a'))?.version, 2)
+})
+
+/** Two gateways' stores on a master with a replica, each of which learns of a failover by itself. */
+async function setUp(t: TestContext, { hasReplicas = true } = {}) {
+  const master = await startRedis({ config: ['repl-diskless-sync-delay 0'] })
+  const replica = await startRedis({ config: [`replicaof 127.0.0.1 ${master.port}`] })
+  const [one, other] = await Promise.all([gateway(master), gateway(master)])
+  const fresh = connectRedis(parseRedisUrl(replica.url))
+  t.after(async () => {
+    await Promise.all([one.close(), other.close(), fresh.close()])
+    await Promise.all([master.close(), replica.close()])
+  })
+  await fresh.ready()
+  await until(async () =>
+    String(await fresh.client.call('INFO', 'replication')).includes('master_link_status:up'),
+  )
+
+  return {
+    ...one,
+    other,
+    fresh: fresh.client,
+    /** From now on what the master is told is lost, though it acknowledges it. */
+    async promote() {
+      await one.store.put('last', sealedAs('last'), HOUR)
+      await until(() => fresh.client.exists('bff:{last}:record'))
+      await fresh.client.replicaof('NO', 'ONE')
+    },
+  }
+
+  async function gateway(server: RedisServer) {
+    const network: Network = await startNetwork(server.port)
+    const target = parseRedisUrl(`redis://127.0.0.1:${network.port}`)
+    const connection = { ...connectRedis(target), hasReplicas }
+    const store = createRedisStore({ connection, storeTimeoutMs: MINUTE })
+    await store.read('any')
+    return {
+      store,
+      failOver: () => network.redirect(replica.port),
+      async close() {
+        await store.close()
+        await network.close()
+      },
+    }
+  }
+}
