@@ -46,7 +46,8 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   const requestRules = {
     csrfHeader,
     host: target.host,
-    publicUrl,
+    publicHost: publicUrl.host,
+    publicScheme: publicUrl.protocol.slice(0, -1),
     prefix: basePath + prefix,
     limitsMethods: allMethods.some((method) => !upstream.methods.includes(method)),
     allowed: upstream.requestHeaders && new Set(upstream.requestHeaders),

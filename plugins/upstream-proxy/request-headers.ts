@@ -8,8 +8,10 @@ export interface RequestHeaderRules {
   csrfHeader: string
   /** Host and port of the target. */
   host: string
-  /** What the upstream is told of where the browser sees it, which no header of a request can change. */
-  publicUrl: Pick<URL, 'host' | 'protocol'>
+  /** Host of the public URL, with a port that is not the default one: what no header of a request can change. */
+  publicHost: string
+  /** Scheme of the public URL, without a colon. */
+  publicScheme: string
   /** Path below which the browser sees the upstream. */
   prefix: string
   /** Only some methods may be used, so a request must not be taken for one of another method. */
@@ -71,7 +73,7 @@ export function isOurs(name: string): boolean {
  */
 export function requestHeaders(
   incoming: IncomingHttpHeaders,
-  { csrfHeader, host, publicUrl, prefix, limitsMethods, allowed, cookies }: RequestHeaderRules,
+  { csrfHeader, host, publicHost, publicScheme, prefix, limitsMethods, allowed, cookies }: RequestHeaderRules,
   clients: readonly (string | undefined)[],
   hasBody: boolean,
 ): OutgoingHeaders {
@@ -90,8 +92,8 @@ export function requestHeaders(
   headers['host'] = host
   const addresses = clients.flatMap((client) => addressIn(client) ?? [])
   if (addresses.length > 0) headers['x-forwarded-for'] = addresses.join(', ')
-  headers['x-forwarded-host'] = publicUrl.host
-  headers['x-forwarded-proto'] = publicUrl.protocol.slice(0, -1)
+  headers['x-forwarded-host'] = publicHost
+  headers['x-forwarded-proto'] = publicScheme
   if (prefix !== '') headers['x-forwarded-prefix'] = prefix
   return headers
 }

@@ -35,7 +35,10 @@ export function responseHeaders(incoming: IncomingHeaders, rules: ResponseHeader
   if (contentLocation !== undefined)
     headers['content-location'] = each(contentLocation, browserLocation, rules)
   if (link !== undefined) headers['link'] = each(link, browserLinks, rules)
-  if (rules.perUser) headers['vary'] = mergedVary('Cookie', headers['vary'])
+  if (rules.perUser) {
+    const { vary } = headers
+    headers['vary'] = vary === undefined ? 'Cookie' : mergedVary('Cookie', vary)
+  }
   const cacheControl = [incoming['cache-control'] ?? []].flat().join(', ')
   const saysOtherwise = incoming['expires'] !== undefined || incoming['pragma'] !== undefined
   headers['cache-control'] = privateCacheControl(cacheControl, saysOtherwise)

@@ -6,7 +6,8 @@ import { requestHeaders } from '../../../plugins/upstream-proxy/request-headers.
 const rules = {
   csrfHeader: 'x-csrf',
   host: 'api.example.com:8443',
-  publicUrl: new URL('https://app.example.com/base'),
+  publicHost: 'app.example.com',
+  publicScheme: 'https',
   prefix: '/base/api',
   limitsMethods: false,
   cookies: { names: [] as string[], sessionCookies: ['__Host-bff'] },
