@@ -43,7 +43,7 @@ export function connectRedis(
 ): RedisConnection {
   const client = createClient(target, access, report.infoRefused)
   const reachability = createReachability(client)
-  reportState(client, firstHost(target, access), report)
+  const endReports = reportState(client, firstHost(target, access), report)
   let subscription: Subscription | undefined
   let isChannelRefused: string | undefined
   let closing = false
@@ -88,6 +88,7 @@ export function connectRedis(
 
     async close() {
       closing = true
+      endReports()
       reachability.close()
       clearInterval(heartbeat)
       subscription?.close()

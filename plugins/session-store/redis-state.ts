@@ -25,9 +25,13 @@ export const noReport: RedisReport = {
 
 const PROBE_MS = 2_000
 
-/** Reports the state of a client's connection. Never a password: errors of ioredis carry commands, but not in their text. */
-export function reportState(client: RedisClient, probe: Probe, report: RedisReport): void {
+/**
+ * Reports the state of a client's connection. Never a password: errors of ioredis carry commands, but not in their text.
+ * @returns ends the reports, before the connection is closed on purpose
+ */
+export function reportState(client: RedisClient, probe: Probe, report: RedisReport): () => void {
   let isConnected = false
+  let isOver = false
   /** Of the outage that goes on, so that a reason is told once and not with every try. */
   let told = new Set<string>()
   let lastError: string | undefined
@@ -49,17 +53,22 @@ export function reportState(client: RedisClient, probe: Probe, report: RedisRepo
     if (!isConnected) void tell(lastError)
   })
   client.on('close', () => {
+    if (isOver) return
     if (isConnected) report.lost(lastError ?? 'the connection was closed')
     else if (lastError === undefined) void tell(CLOSED)
     isConnected = false
     lastError = undefined
   })
 
+  return () => {
+    isOver = true
+  }
+
   async function tell(reason: string): Promise<void> {
-    if (told.has(reason)) return
+    if (isOver || told.has(reason)) return
     told.add(reason)
     const known = reason === CLOSED ? await tryConnection(probe) : reason + hint(reason, probe)
-    if (isConnected || (known !== reason && told.has(known))) return
+    if (isOver || isConnected || (known !== reason && told.has(known))) return
     told.add(known)
     report.unreachable(known)
   }
@@ -73,6 +82,7 @@ export function reportState(client: RedisClient, probe: Probe, report: RedisRepo
       const [, cause = ''] = /Last error: (.*)$/.exec(error.message) ?? []
       if (cause) return cause
       if (sentinelError?.endsWith('null')) return 'the Sentinels know no master of this name'
+      return sentinelError ?? 'no Sentinel can be reached'
     }
     return error.message || error.name
   }

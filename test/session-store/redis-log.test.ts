@@ -9,7 +9,7 @@ import { parseRedisUrl } from '../../plugins/session-store/redis-url.ts'
 import { certificateAuthority } from '../support/certificate.ts'
 import { freePort } from '../support/free-port.ts'
 import { type RedisServer, type RedisServerOptions, startRedis } from '../support/redis.ts'
-import { startSentinel, startSingle } from '../support/redis-topologies.ts'
+import { startCluster, startSentinel, startSingle } from '../support/redis-topologies.ts'
 import { until } from '../support/until.ts'
 
 interface Line extends Record<string, unknown> {
@@ -54,6 +54,21 @@ test('a connection that is lost is told, why there is no other, and that there i
   )
   assert.equal(connected.at(-1), true)
 })
+
+for (const start of [startSingle, startSentinel, startCluster]) {
+  test(`a connection that is closed on purpose is not told as lost (${start.name})`, async (t) => {
+    const topology = await start()
+    t.after(topology.close)
+    const { lines, close, client } = connect(t, topology.url)
+    await until(() => lines.some(({ event }) => event === 'store.connected'))
+    const told = lines.length
+
+    const ended = new Promise((resolve) => client.once('end', resolve))
+    await Promise.all([close(), ended])
+
+    assert.deepEqual(lines.slice(told), [])
+  })
+}
 
 test('a peer that vanished without a word is told as such', async (t) => {
   const redis = await start(t)
