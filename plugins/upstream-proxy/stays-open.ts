@@ -32,10 +32,18 @@ function openEventStream(
   response: ServerResponse,
 ): void {
   const { body } = answer
+  const { socket, httpVersionMajor } = response.req
+  const end = () => {
+    // Its headers could not say that it is the last answer, and a server that closes waits for its connections.
+    if (httpVersionMajor === 1) response.once('finish', () => socket.destroySoon())
+    body.unpipe(response)
+    response.end()
+  }
   try {
     openStreams.open(session, response, () => {
-      body.unpipe(response)
-      response.end()
+      // While closing it ends as soon as it has begun.
+      if (response.headersSent) end()
+      else response.once('pipe', () => setImmediate(end))
     })
   } catch (error) {
     discard(answer)

@@ -155,6 +155,38 @@ async function exchangeAt(port: number, address: string): Promise<void> {
   await socket.toArray()
 }
 
+test('an application that closes waits for no event stream, nor for one that begins only then', async (t) => {
+  const upstream = await startUpstream(t, ({ url, response }) => {
+    if (url === '/late') return
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n')
+  })
+  const { app } = await startApplication(t, {
+    bff: { upstreams: [{ prefix: '/api', target: upstream.url, token: 'none' }] },
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = app.server.address() as AddressInfo
+  const open = (path: string) => {
+    const socket = connect(port, '127.0.0.1')
+    t.after(() => socket.destroy())
+    socket.write(get(path))
+    return socket
+  }
+  const late = open('/api/late')
+  const { response } = await upstream.nextArrival()
+  const stream = open('/api/events')
+  await once(stream, 'data')
+  const rest = stream.toArray()
+
+  const closing = app.close()
+  const [end] = await rest
+  assert.match(String(end), /(^|\r\n)0\r\n\r\n$/)
+  response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n')
+  const answer = Buffer.concat(await late.toArray()).toString()
+  await closing
+
+  assert.match(answer, /^HTTP\/1\.1 200 .*\r\n0\r\n\r\n$/s)
+})
+
 test('an application keeps the upgrades of its own', async (t) => {
   const { app } = await startApplication(t, {
     bff: { upstreams: [{ prefix: '/api', target: 'http://127.0.0.1:9', token: 'none' }] },
