@@ -1,8 +1,16 @@
-import { compactVerify, createRemoteJWKSet, customFetch, errors, type JWTVerifyGetKey } from 'jose'
+import {
+  compactVerify,
+  createRemoteJWKSet,
+  customFetch,
+  errors,
+  type FetchImplementation,
+  type JWTVerifyGetKey,
+} from 'jose'
 import type { ServerMetadata } from 'openid-client'
 import { boundedFetch } from './bounded-fetch.ts'
 import { endpoint } from './endpoint.ts'
 import type { IssuerOptions } from './issuer.ts'
+import { deadlineSignal } from './refresh-answer.ts'
 
 /** What the issuer signs ID tokens and logout tokens with. */
 export interface SigningKeys {
@@ -10,15 +18,19 @@ export interface SigningKeys {
   algorithms: string[]
 }
 
+type FetchOptions = Parameters<FetchImplementation>[1]
+
 /**
  * The issuer's keys, by its metadata as they are known now. Fetched when they are needed, and again when one is
  * missing, since the issuer may have a new one.
  *
+ * @param attempts to fetch them, as long as there is no answer in time
  * @param cooldownMs how long nobody looks again for a key that is missing
  */
 export function createKeySet(
   { issuer, timeoutMs }: IssuerOptions,
   cooldownMs: number,
+  attempts = 1,
 ): (server: ServerMetadata) => SigningKeys {
   let latest: { uri: string | undefined; keys: JWTVerifyGetKey } | undefined
   return ({ jwks_uri: uri, id_token_signing_alg_values_supported: supported }) => {
@@ -34,12 +46,34 @@ export function createKeySet(
     const url = endpoint(uri, issuer)
     if (url)
       return createRemoteJWKSet(url, {
-        timeoutDuration: timeoutMs,
+        // Longer than that of each attempt, which a process that is busy does not miss.
+        timeoutDuration: 2 * attempts * timeoutMs,
         cooldownDuration: cooldownMs,
-        [customFetch]: boundedFetch,
+        [customFetch]: fetchKeys,
       })
     return async () => {
       throw new errors.JWKSNoMatchingKey('The issuer has no keys to check with')
+    }
+  }
+
+  async function fetchKeys(url: string, options: FetchOptions): Promise<Response> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await fetchOnce(url, options)
+      } catch (error) {
+        const isLate = error instanceof DOMException && error.name === 'TimeoutError'
+        if (!isLate || attempt >= attempts) throw error
+      }
+    }
+  }
+
+  async function fetchOnce(url: string, options: FetchOptions): Promise<Response> {
+    const deadline = deadlineSignal(timeoutMs)
+    try {
+      const signal = AbortSignal.any([deadline.signal, options.signal])
+      return await boundedFetch(url, { ...options, signal })
+    } finally {
+      deadline.clear()
     }
   }
 }

@@ -126,7 +126,8 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
     })
   // What the issuer has just answered names no key that isn't there, and what anybody may send often does.
   const keysOfAnswers = createKeySet(options, 0)
-  const keysOfNotices = createKeySet(options, 1000)
+  // Thousands of notices may come at once and keep this process busy, and are not sent again.
+  const keysOfNotices = createKeySet(options, 1000, 6)
 
   async function fetchMetadata() {
     const configurations = await discover(options)

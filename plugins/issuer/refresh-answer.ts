@@ -50,7 +50,7 @@ function rearranged(text: string): string {
 }
 
 /** Aborts after `timeoutMs` as `AbortSignal.timeout` does, but not before what has come already was read. */
-function deadlineSignal(timeoutMs: number): { signal: AbortSignal; clear(): void } {
+export function deadlineSignal(timeoutMs: number): { signal: AbortSignal; clear(): void } {
   const deadline = new AbortController()
   let cleared = false
   const timer = setTimeout(async () => {

@@ -4,7 +4,10 @@ import { createOverloadMeter, tickMs } from './meter.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** For probes: an instance that is restarted or taken out for being overloaded leaves its load to the others. */
+    /**
+     * For probes: an instance that is restarted or taken out for being overloaded leaves its load to the others. And for
+     * notices of the issuer, which are not sent again.
+     */
     answersWhenOverloaded?: boolean
   }
 }

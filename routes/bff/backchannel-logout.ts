@@ -44,7 +44,8 @@ export async function backchannelLogout(
   // Whatever else comes holds no token.
   app.addContentTypeParser('*', { parseAs: 'buffer' }, async () => undefined)
 
-  app.post('/bff/backchannel-logout', { config: { rateLimit: false } }, async (request: Notice, reply) => {
+  const config = { rateLimit: false, answersWhenOverloaded: true } as const
+  app.post('/bff/backchannel-logout', { config }, async (request: Notice, reply) => {
     reply.header('cache-control', 'no-store')
     const notice = await verify(request)
     await inTurn(() => heed(notice, request.log))
