@@ -143,6 +143,8 @@ describe('an issuer that', { concurrency: true }, () => {
 
     assertEnded(await alice.call(aGateway()))
 
+    // An endpoint of the gateway's own clears the cookie.
+    await alice.call(aGateway(), { path: '/bff/session' })
     assert.equal(alice.browser.cookies.get('bff'), undefined)
     assert.equal(await alice.stored.read(), undefined)
     for (const gateway of world.gateways) assertNoSession(await sendAgain(cookie, gateway))
