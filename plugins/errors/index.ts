@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type {
   ConnectionError,
@@ -32,6 +33,14 @@ export default fp<ErrorsOptions>(
     app.setErrorHandler(answerError(loginUrl))
     // Node answers an expectation that it doesn't know by itself. No upstream gets to see it, so it is ignored.
     app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
+    // Node makes an event of its own of CONNECT, and closes the connection without a word where nothing listens.
+    app.server.on('connect', (request: IncomingMessage, socket: Socket) => {
+      socket.on('error', () => {})
+      const reqId = randomUUID()
+      const error = new GatewayError('BFF_METHOD_NOT_ALLOWED')
+      if (request.httpVersionMajor === 1) refuse(socket.resume(), error, reqId, app.log.child({ reqId }))
+      else refuseMethod(socket as unknown as ServerResponse, error, reqId)
+    })
     app.addHook('onRequest', async ({ raw }) => {
       if (namesOneHost(raw.httpVersion, raw.rawHeaders)) return
       throw new GatewayError('BFF_MALFORMED_REQUEST', { details: 'The request must name one host' })
@@ -76,6 +85,15 @@ export function refuse(socket: Socket, error: GatewayError, requestId: string, l
   if (!awaitsAnswer(socket)) return void socket.destroy()
   log.debug({ err: error }, error.message)
   endWith(socket, rawAnswer(error, requestId))
+}
+
+/** Over HTTP/2, where a response stands in place of the connection. */
+function refuseMethod(response: ServerResponse, error: GatewayError, requestId: string): void {
+  response.writeHead(error.statusCode, {
+    'content-type': 'application/json; charset=utf-8',
+    'cache-control': 'no-store',
+  })
+  response.end(JSON.stringify(errorBody(error, requestId, '')))
 }
 
 /** Whoever speaks no TLS, or none that suits, would not understand an answer either. */

@@ -6,8 +6,8 @@ import { test } from 'node:test'
 import { connect as connectTls } from 'node:tls'
 import type { FastifyInstance } from 'fastify'
 import { startApplication } from '../plugin/support.ts'
-import { startTlsGateway } from '../tls/support.ts'
-import { closed, exchange, startGateway, startUpstream } from './support.ts'
+import { replyOf, startTlsGateway } from '../tls/support.ts'
+import { closed, errorCode, exchange, startGateway, startUpstream } from './support.ts'
 
 const upgrade = ['Connection: Upgrade', 'Upgrade: websocket']
 
@@ -83,6 +83,20 @@ test('an upgrade to a path that takes none is answered, with what came behind it
     assert.equal(statuses(answer).length, 1, answer)
     assert.match(answer, /\r\nconnection: close\r\n/i)
   }
+})
+
+test('CONNECT is answered in JSON: no method that anything here takes', async (t) => {
+  const plain = await startGateway(t, [])
+  const tls = await startTlsGateway(t, [])
+  const bytes = 'CONNECT localhost:80 HTTP/1.1\r\nHost: localhost:80\r\n\r\n'
+  for (const answer of [await exchange(plain.port, bytes), await talkTls(tls.port, bytes)]) {
+    assert.match(answer, /^HTTP\/1\.1 405 .*"BFF_METHOD_NOT_ALLOWED"/s)
+  }
+  const session = await tls.connect()
+  const { status, text } = await replyOf(
+    session.request({ ':method': 'CONNECT', ':authority': 'localhost:80' }),
+  )
+  assert.deepEqual([status, errorCode({ text })], [405, 'BFF_METHOD_NOT_ALLOWED'])
 })
 
 /** Resets the connections of upgrades while a hook holds them. Whatever is uncaught fails the test. */
