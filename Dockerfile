@@ -4,6 +4,8 @@ COPY package.json package-lock.json ./
 # Without install scripts: the only one, of the development dependency `node`, would fetch a second Node.
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json index.ts app.ts frontends.ts server.ts ./
+COPY config config
+COPY headers headers
 COPY plugins plugins
 COPY routes routes
 RUN npm run build

@@ -1,7 +1,8 @@
 import Fastify, { type FastifyInstance, type FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
+import type { GatewayOptions } from './config/index.ts'
+import { basePath } from './config/index.ts'
 import { type Clock, systemClock } from './plugins/clock.ts'
-import type { GatewayOptions } from './plugins/config/options.ts'
 import devServer from './plugins/dev-server/index.ts'
 import draining from './plugins/draining/index.ts'
 import errors, { answerError } from './plugins/errors/index.ts'
@@ -28,7 +29,6 @@ import tokenSources from './plugins/token-sources/index.ts'
 import upstreamProxy from './plugins/upstream-proxy/index.ts'
 import { logoutNotices, navigations, sessionEndpoints } from './routes/bff/index.ts'
 import type { RouteOptions } from './routes/bff/options.ts'
-import { basePath } from './routes/bff/paths.ts'
 import { health } from './routes/health.ts'
 
 export interface AppExtras {
@@ -155,13 +155,13 @@ export function refuseOverload(app: FastifyInstance, { isOverloaded }: AppExtras
 /** What gateways of one process can have in common. @param several of them there are */
 export function shared(
   app: FastifyInstance,
-  { metricsHost, metricsPort, redisUrl, redisAccess, storeTimeoutMs }: GatewayOptions,
+  { metricsHost, metricsPort, redisUrl, redis, storeTimeoutMs }: GatewayOptions,
   extras: AppExtras,
   several = false,
 ): void {
   app.register(observability, { host: metricsHost, metricsPort, several })
   const clock = extras.clock ?? systemClock
-  app.register(sessionStore, { redisUrl, redisAccess, storeTimeoutMs, clock })
+  app.register(sessionStore, { redisUrl, redisAccess: redis, storeTimeoutMs, clock })
 }
 
 /** The gateway in a scope of its own, with its errors and log lines; `app` gets of it what an application needs. */

@@ -1,7 +1,8 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import { type AppExtras, loginUrlOf, mounted, refuseOverload, shared } from './app.ts'
+import type { GatewayOptions } from './config/index.ts'
+import { basePath } from './config/index.ts'
 import { systemClock } from './plugins/clock.ts'
-import type { GatewayOptions } from './plugins/config/options.ts'
 import draining from './plugins/draining/index.ts'
 import errors from './plugins/errors/index.ts'
 import { hostConstraint, hostConstraintStrategy } from './plugins/frontends/host-constraint.ts'
@@ -13,7 +14,6 @@ import { defaultLimits } from './plugins/limits/limits.ts'
 import type { Bff } from './plugins/local-routes/index.ts'
 import tls from './plugins/tls/index.ts'
 import { routableUrl } from './plugins/upstream-proxy/upstream-path.ts'
-import { basePath } from './routes/bff/paths.ts'
 import { health } from './routes/health.ts'
 
 /** Several frontends, each a gateway with issuer, client, cookie and upstreams of its own, told apart by host and path. */

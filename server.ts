@@ -3,12 +3,15 @@ import { parseArgs } from 'node:util'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from './app.ts'
+import {
+  ConfigurationError,
+  describeConfig,
+  type GatewayOptions,
+  type LoadedConfig,
+  loadConfig,
+} from './config/index.ts'
 import { buildFrontends } from './frontends.ts'
 import { systemClock } from './plugins/clock.ts'
-import { ConfigurationError } from './plugins/config/configuration-error.ts'
-import { describeConfig } from './plugins/config/describe-config.ts'
-import { type LoadedConfig, loadConfig } from './plugins/config/load-config.ts'
-import type { GatewayOptions } from './plugins/config/options.ts'
 import { MetricsPortError } from './plugins/observability/index.ts'
 
 const usage = `Usage: npm start [-- --check-config]
@@ -27,7 +30,7 @@ readEnvFile()
 const { options, frontends, warnings } = loadOrExit()
 if (checkConfig) {
   for (const warning of warnings) console.error(`Warning: ${warning}`)
-  console.log((frontends ?? [options]).map((each) => describeConfig(each, process.env)).join('\n\n'))
+  console.log((frontends ?? [options]).map((each) => describeConfig(each)).join('\n\n'))
   process.exit(0)
 }
 await serve({ options, warnings, ...(frontends && { frontends }) })

@@ -1,7 +1,7 @@
 import httpProxy from '@fastify/http-proxy'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { buildApp } from '../app.ts'
-import { loadConfig } from '../plugins/config/load-config.ts'
+import { loadConfig } from '../config/index.ts'
 
 /** One of the servers that proxy.ts compares. */
 export interface ProxyServer {

@@ -35,7 +35,7 @@ const events = run({
   timeout: singleTestMs,
   signal: AbortSignal.any([stopped.signal, AbortSignal.timeout(wholeRunMs)]),
   coverage: !values['without-coverage'],
-  coverageIncludeGlobs: ['*.ts', 'plugins/**', 'routes/**', 'demo/**'],
+  coverageIncludeGlobs: ['*.ts', 'config/**', 'headers/**', 'plugins/**', 'routes/**', 'demo/**'],
   coverageExcludeGlobs: ['test/**'],
 })
 

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify'
-import { upstreamDefaults } from '../config/upstream-schema.ts'
+import { upstreamDefaults } from '../../config/index.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import { isWebSocketUpgrade } from '../request-guard/origin.ts'
 import upstreamProxy from '../upstream-proxy/index.ts'

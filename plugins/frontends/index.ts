@@ -1,6 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
-import type { GatewayOptions } from '../config/options.ts'
+import type { GatewayOptions } from '../../config/index.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import { deriveKeys } from '../session-cookie/keys.ts'
 import { hostConstraint } from './host-constraint.ts'

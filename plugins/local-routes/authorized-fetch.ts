@@ -1,5 +1,5 @@
 import { Agent, fetch, Headers, type RequestInit as UndiciInit } from 'undici'
-import type { UpstreamOptions } from '../config/options.ts'
+import type { UpstreamOptions } from '../../config/index.ts'
 import { tokenTarget } from '../oidc-session/token-target.ts'
 import type { WantedToken } from '../token-renewal/index.ts'
 import { wantsOtherLogin } from '../upstream-proxy/step-up.ts'

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest, onSendHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
-import type { UpstreamOptions } from '../config/options.ts'
+import type { UpstreamOptions } from '../../config/index.ts'
 import { asGatewayError } from '../errors/as-gateway-error.ts'
 import { answerError } from '../errors/index.ts'
 import type { Session } from '../oidc-session/sessions.ts'

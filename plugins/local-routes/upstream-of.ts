@@ -1,4 +1,4 @@
-import type { UpstreamOptions } from '../config/options.ts'
+import type { UpstreamOptions } from '../../config/index.ts'
 import { staysBelow } from '../upstream-proxy/upstream-path.ts'
 
 export interface Destination {

@@ -1,4 +1,4 @@
-import type { GatewayOptions } from '../config/options.ts'
+import type { GatewayOptions } from '../../config/index.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import { isForeign, isWebSocketUpgrade, type MaybeUpgrade } from './origin.ts'
 import { namesPublicHost } from './own-host.ts'

@@ -1,10 +1,10 @@
+import { parseRedisUrl, type RedisTarget } from '../../config/index.ts'
 import type { Clock } from '../clock.ts'
 import { createMemoryStore } from './memory.ts'
 import { createRedisStore } from './redis.ts'
 import type { RedisAccess, RedisClient } from './redis-client.ts'
 import { connectRedis } from './redis-connection.ts'
 import type { RedisReport } from './redis-state.ts'
-import { parseRedisUrl, type RedisTarget } from './redis-url.ts'
 import type { SessionStore } from './store.ts'
 
 export interface CreateStoreOptions {

@@ -1,9 +1,9 @@
 import type { ConnectionOptions } from 'node:tls'
 import { Cluster, type CommonRedisOptions, Redis, type StandaloneConnectionOptions } from 'ioredis'
+import type { RedisAddress, RedisTarget } from '../../config/index.ts'
 import { withHostInSlots } from './redis-cluster.ts'
 import { redisScripts } from './redis-scripts.ts'
 import { type RedisTlsFiles, redisTls } from './redis-tls.ts'
-import type { RedisAddress, RedisTarget } from './redis-url.ts'
 
 export type RedisClient = Redis | Cluster
 

@@ -1,4 +1,5 @@
 import { Cluster, type Redis } from 'ioredis'
+import type { RedisTarget } from '../../config/index.ts'
 import { createClient, firstHost, prepare, type RedisAccess, type RedisClient } from './redis-client.ts'
 import { answerWithin, createReachability, type Reachability } from './redis-reachability.ts'
 import { noReport, type RedisReport, reportState } from './redis-state.ts'
@@ -9,7 +10,6 @@ import {
   type SubscriptionListener,
   toAnyNode,
 } from './redis-subscription.ts'
-import type { RedisTarget } from './redis-url.ts'
 
 /** A connection for commands, one to listen on, and what becomes of them. Both connect by themselves, again and again. */
 export interface RedisConnection {

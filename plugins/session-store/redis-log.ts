@@ -1,6 +1,6 @@
+import type { RedisAddress, RedisTarget } from '../../config/index.ts'
 import { CHANGED_CHANNEL } from './redis-scripts.ts'
 import type { RedisReport } from './redis-state.ts'
-import type { RedisAddress, RedisTarget } from './redis-url.ts'
 
 interface Log {
   info(fields: object, message: string): void

@@ -1,9 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import type { Server } from 'node:tls'
 import fp from 'fastify-plugin'
+import { expiryOf, type KeyPair, type TlsOptions } from '../../config/index.ts'
 import type { Clock } from '../clock.ts'
-import { expiryOf, type KeyPair } from '../config/key-pair.ts'
-import type { TlsOptions } from '../config/options.ts'
 import { minTlsVersion } from '../http-server/tls-server.ts'
 import { type Change, keyPairChanges } from './key-pair-changes.ts'
 

@@ -1,4 +1,4 @@
-import { type KeyPair, type KeyPairFault, keyPairFaults } from '../config/key-pair.ts'
+import { type KeyPair, type KeyPairFault, keyPairFaults } from '../../config/index.ts'
 
 /** What has become of a certificate and its key. */
 export type Change = { is: 'none' } | { is: 'good'; pair: KeyPair } | { is: 'bad'; reason: string }

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import type { UpstreamOptions } from '../../config/index.ts'
 import type { Clock } from '../clock.ts'
-import type { UpstreamOptions } from '../config/options.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import { tokenTarget } from '../oidc-session/token-target.ts'
 import { deriveKeys } from '../session-cookie/keys.ts'

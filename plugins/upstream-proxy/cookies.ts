@@ -1,3 +1,4 @@
+import { isOwnCookie } from '../../headers/gateways-own.ts'
 import { cookiePairs, nameOf } from '../session-cookie/cookie-pairs.ts'
 
 export interface CookieRules {
@@ -23,18 +24,4 @@ export function passedCookies(header: string | undefined, rules: CookieRules): s
 export function mayPass(cookie: string, { names, sessionCookies }: CookieRules): boolean {
   const name = nameOf(cookie)
   return names.includes(name) && !sessionCookies.some((session) => isOwnCookie(name, session))
-}
-
-/**
- * True for the session's cookie and for all that begin with its name and a hyphen: those of login transactions, the
- * count of logins, the proof of a device. Neither a `__Host-` or `__Secure-` before it nor the case makes another of it.
- */
-export function isOwnCookie(name: string, sessionCookie: string): boolean {
-  const [given, own] = [plainName(name), plainName(sessionCookie)]
-  return given === own || given.startsWith(`${own}-`)
-}
-
-/** Browsers heed these prefixes in any case. @see https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis-22#section-4.1.3 */
-function plainName(name: string): string {
-  return name.toLowerCase().replace(/^__(host-http|host|secure|http)-/, '')
 }

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Dispatcher } from 'undici'
-import type { UpstreamOptions } from '../config/options.ts'
+import type { UpstreamOptions } from '../../config/index.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import { isUnprocessed } from './goaway.ts'
 import { createPool } from './pool.ts'

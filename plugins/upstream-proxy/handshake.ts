@@ -2,7 +2,7 @@ import { type ClientRequest, type IncomingMessage, request as requestHttp } from
 import { request as requestHttps } from 'node:https'
 import type { Socket } from 'node:net'
 import { urlToHttpOptions } from 'node:url'
-import type { UpstreamOptions } from '../config/options.ts'
+import type { UpstreamOptions } from '../../config/index.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import { ignore } from '../http-server/sockets.ts'
 import type { OutgoingHeaders } from './request-headers.ts'

@@ -1,6 +1,6 @@
 import httpProxy from '@fastify/http-proxy'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import { methods as allMethods, type UpstreamOptions } from '../config/options.ts'
+import { methods as allMethods, type UpstreamOptions } from '../../config/index.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import { isWebSocketUpgrade } from '../request-guard/origin.ts'
 import { isEventStream, sendHeadersAtOnce, sendTrailers } from './answer.ts'

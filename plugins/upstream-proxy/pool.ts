@@ -1,5 +1,5 @@
 import { buildConnector, Pool } from 'undici'
-import type { UpstreamOptions } from '../config/options.ts'
+import type { UpstreamOptions } from '../../config/index.ts'
 import { mendStreams } from './http2-streams.ts'
 import { tlsOptions } from './tls.ts'
 import { watchConnection } from './watched-connection.ts'

@@ -1,7 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { isIP } from 'node:net'
+import { isOurs } from '../../headers/gateways-own.ts'
+import { namedBy } from '../../headers/hop-by-hop.ts'
 import { type CookieRules, passedCookies } from './cookies.ts'
-import { isHopByHop, namedBy } from './hop-by-hop.ts'
 
 export interface RequestHeaderRules {
   /** Lower case. */
@@ -24,26 +25,6 @@ export interface RequestHeaderRules {
 
 export type OutgoingHeaders = Record<string, string | string[]>
 
-/**
- * Credentials of the browser, which are the gateway's business, what the gateway says by itself, what only a proxy
- * could know of the client (its address, its certificate by RFC 9440), and what makes some frameworks serve another
- * path than that of the request line.
- */
-const replaced = new Set([
-  'cookie',
-  'authorization',
-  'host',
-  'expect',
-  'forwarded',
-  'x-real-ip',
-  'x-client-ip',
-  'true-client-ip',
-  'client-cert',
-  'client-cert-chain',
-  'x-original-url',
-  'x-rewrite-url',
-])
-
 /** What makes many frameworks take a POST for a request of another method. */
 const methodOverrides = new Set(['x-http-method-override', 'x-http-method', 'x-method-override'])
 
@@ -58,12 +39,6 @@ const needed = new Set([
   'if-unmodified-since',
   'if-range',
 ])
-
-/** True for what never goes on as the browser sent it. @param name lower case */
-export function isOurs(name: string): boolean {
-  // Many a server makes - and _ the same: x_forwarded_for would pass for x-forwarded-for.
-  return replaced.has(name) || isHopByHop(name) || name.startsWith('x-forwarded-') || name.includes('_')
-}
 
 /**
  * What the upstream gets to see of a request's headers.

@@ -1,8 +1,8 @@
+import { namedBy } from '../../headers/hop-by-hop.ts'
+import { isUpstreamsOwn, passesUnlisted } from '../../headers/response-allow-list.ts'
 import { privateCacheControl } from './cache-rules.ts'
 import { type CookieRules, mayPass } from './cookies.ts'
-import { namedBy } from './hop-by-hop.ts'
 import { browserLinks, browserLocation, type Places } from './location.ts'
-import { isUpstreamsOwn, passesUnlisted } from './response-allow-list.ts'
 
 export interface ResponseHeaderRules extends Places {
   /** Names that may pass besides those that pass anyway, lower case, or `all` that may. */

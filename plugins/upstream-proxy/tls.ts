@@ -1,4 +1,4 @@
-import type { UpstreamOptions } from '../config/options.ts'
+import type { UpstreamOptions } from '../../config/index.ts'
 
 export type TlsSettings = Pick<UpstreamOptions, 'ca' | 'clientCert' | 'clientKey' | 'serverName'>
 

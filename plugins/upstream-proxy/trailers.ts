@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { listedNames } from './listed-names.ts'
+import { listedNames } from '../../headers/listed-names.ts'
 import { type IncomingHeaders, type ResponseHeaderRules, responseHeaders } from './response-headers.ts'
 
 /**

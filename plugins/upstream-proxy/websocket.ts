@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
-import { listedNames } from './listed-names.ts'
+import { listedNames } from '../../headers/listed-names.ts'
 import type { OutgoingHeaders } from './request-headers.ts'
 
 /** The one that there is. @see https://www.rfc-editor.org/rfc/rfc6455#section-4.1 */

@@ -1,7 +1,4 @@
-/** The path of PUBLIC_URL without a trailing slash: empty when it is the root. */
-export function basePath(publicUrl: URL): string {
-  return publicUrl.pathname.replace(/\/$/, '')
-}
+import { basePath } from '../../config/index.ts'
 
 /** Where a browser starts, and where it goes when it is not told otherwise. */
 export function homePath(publicUrl: URL): string {

@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { basePath } from '../../config/index.ts'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { claimList } from '../../plugins/oidc-session/claims.ts'
 import type { RouteOptions } from './options.ts'
-import { basePath } from './paths.ts'
 
 type UserRequest = FastifyRequest<{ Querystring: { slide?: string } }>
 

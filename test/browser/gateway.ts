@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../../app.ts'
+import { loadConfig } from '../../config/index.ts'
 import type { DemoIssuer } from '../../demo/issuer.ts'
-import { loadConfig } from '../../plugins/config/load-config.ts'
 import { freePort } from '../support/free-port.ts'
 
 export interface BrowserGateway {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import Fastify from 'fastify'
+import { parseRedisUrl } from '../../config/index.ts'
 import type { HttpBrowser } from '../../demo/http-browser.ts'
 import { seal, unseal } from '../../plugins/oidc-session/sealing.ts'
 import { type SessionRecord, sessionRecord } from '../../plugins/oidc-session/session-record.ts'
@@ -7,7 +8,6 @@ import type { SessionReference } from '../../plugins/oidc-session/sessions.ts'
 import sessionCookie from '../../plugins/session-cookie/index.ts'
 import { createRedisStore } from '../../plugins/session-store/redis.ts'
 import { connectRedis } from '../../plugins/session-store/redis-connection.ts'
-import { parseRedisUrl } from '../../plugins/session-store/redis-url.ts'
 import { sessionKey } from '../support/gateway.ts'
 
 /** A session as Redis has it, opened with its browser's cookie. */

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { test } from 'node:test'
-import { duration } from '../../plugins/config/duration.ts'
-import { settingNames, settingOf } from '../../plugins/config/settings.ts'
+import { options } from '../../config/schema/index.ts'
+import { type Duration, parseDuration } from '../../config/schema/option.ts'
 
 const compose = read('compose.yaml')
 const dockerfile = read('Dockerfile')
@@ -25,18 +25,17 @@ test('compose.yaml sets only what the gateway knows, and demands all that produc
   const demanded = set.filter((name) => compose.includes(`\${${name}:?`))
 
   assert.deepEqual(
-    set.filter((name) => !settingNames.some((known) => known === name)),
+    set.filter((name) => !options.some(({ env }) => env === name)),
     [],
   )
-  for (const name of settingNames.filter((name) => settingOf(name).required))
-    assert.ok(demanded.includes(name), name)
+  for (const { env } of options.filter(({ isRequired, defaultText }) => isRequired && !defaultText))
+    assert.ok(demanded.includes(env), env)
   for (const name of ['PUBLIC_URL', 'SESSION_KEYS', 'API_URL']) assert.ok(demanded.includes(name), name)
 })
 
 test('compose.yaml leaves a gateway more time to end than it takes at the most', () => {
-  const milliseconds = duration('0s', '1h')
   const [grace, delay, timeout] = ['stop_grace_period', 'SHUTDOWN_DELAY', 'SHUTDOWN_TIMEOUT'].map((key) =>
-    milliseconds(new RegExp(`${key}: (\\w+)`).exec(compose)?.[1] ?? ''),
+    parseDuration((new RegExp(`${key}: (\\w+)`).exec(compose)?.[1] ?? '') as Duration),
   )
 
   assert.ok(Number(grace) > Number(delay) + Number(timeout))

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { test } from 'node:test'
-import { fileVariable, secretNames, settingNames } from '../../plugins/config/settings.ts'
+import { secretNames, settingNames } from '../unit/config/support.ts'
 import { anchors, codeBlocks, codeSpans, links } from './markdown.ts'
 
 const root = resolve(import.meta.dirname, '../..')
@@ -50,7 +50,9 @@ test('the README leads to every document', () => {
 
 test('every file of the repository that the documents name exists', () => {
   for (const { name, text } of documents) {
-    const paths = codeSpans(text).filter((span) => /^(plugins|routes|test|demo|deploy)\/[\w./-]+$/.test(span))
+    const paths = codeSpans(text).filter((span) =>
+      /^(config|headers|plugins|routes|test|demo|deploy)\/[\w./-]+$/.test(span),
+    )
     assert.deepEqual(
       paths.filter((path) => !existsSync(resolve(root, path))),
       [],
@@ -60,7 +62,11 @@ test('every file of the repository that the documents name exists', () => {
 })
 
 test('every variable that the documents name is one', () => {
-  const known = new Set<string>([...settingNames, ...secretNames.map(fileVariable), ...otherVariables])
+  const known = new Set<string>([
+    ...settingNames,
+    ...secretNames.map((name) => `${name}_FILE`),
+    ...otherVariables,
+  ])
   for (const { name, text } of documents) {
     const variables = codeSpans(text).filter((span) => /^[A-Z]+(_[A-Z]+)+$/.test(span))
     assert.deepEqual(

@@ -9,11 +9,10 @@ import { rootCertificates } from 'node:tls'
 import { pathToFileURL } from 'node:url'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../../app.ts'
-import { loadConfig } from '../../plugins/config/load-config.ts'
-import { upstreamKeys } from '../../plugins/config/upstream-schema.ts'
+import { loadConfig } from '../../config/index.ts'
 import { type ErrorCode, GatewayError } from '../../plugins/errors/catalogue.ts'
 import { type InjectGateway, startInjectGateway } from '../support/inject-gateway.ts'
-import { load, loadFile, minimal } from '../unit/config/support.ts'
+import { load, loadFile, minimal, upstreamKeys } from '../unit/config/support.ts'
 import { codeBlocks, codeSpans, tableRows } from './markdown.ts'
 
 const root = resolve(import.meta.dirname, '../..')

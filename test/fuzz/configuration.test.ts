@@ -1,13 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { ConfigurationError } from '../../plugins/config/configuration-error.ts'
-import { describeConfig } from '../../plugins/config/describe-config.ts'
-import type { Files } from '../../plugins/config/files.ts'
-import { systemFiles } from '../../plugins/config/files.ts'
-import { loadConfig } from '../../plugins/config/load-config.ts'
-import { settingNames } from '../../plugins/config/settings.ts'
-import { upstreamKeys } from '../../plugins/config/upstream-schema.ts'
+import { type Files, systemFiles } from '../../config/files.ts'
+import { ConfigurationError, describeConfig, loadConfig } from '../../config/index.ts'
+import { settingNames, upstreamKeys } from '../unit/config/support.ts'
 import { inputs, mutationsOf, report } from './support.ts'
 
 const key = Buffer.alloc(32, 'k').toString('base64')
@@ -133,7 +129,7 @@ test('whatever the configuration file holds, it is options or an error that list
 function load(environment: Record<string, string>, files: Files): boolean {
   try {
     const { options } = loadConfig(environment, files)
-    assert.ok(describeConfig(options, environment))
+    assert.ok(describeConfig(options))
     return true
   } catch (error) {
     assert.ok(error instanceof ConfigurationError, String(error instanceof Error ? error.stack : error))

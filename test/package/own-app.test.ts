@@ -23,7 +23,8 @@ let packed: string[] = []
 before(async () => {
   const source = join(folder, 'source')
   mkdirSync(source)
-  for (const file of ['package.json', 'README.md', 'LICENSE']) cpSync(join(root, file), join(source, file))
+  for (const file of ['package.json', 'README.md', 'LICENSE', 'fastify-bff.schema.json'])
+    cpSync(join(root, file), join(source, file))
   await run(root, compiler, '-p', 'tsconfig.build.json', '--outDir', join(source, 'dist'))
   const [tarball] = JSON.parse(await npm(source, 'pack', '--json')) as [
     { filename: string; files: { path: string }[] },
@@ -45,6 +46,7 @@ test('the package holds the built gateway, its types and its documents, and noth
     'package.json',
     'README.md',
     'LICENSE',
+    'fastify-bff.schema.json',
     'dist/app.js',
     'dist/app.d.ts',
     'dist/server.js',

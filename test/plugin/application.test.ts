@@ -283,7 +283,7 @@ test('options that are wrong or missing are all told at once, before anything st
     async () => app.register(bff, wrong as never),
     (error: Error) => {
       assert.ok(error instanceof ConfigurationError)
-      for (const text of ['oidc.issuer', 'oidc.timeout', 'port', 'PUBLIC_URL', 'SESSION_KEYS'])
+      for (const text of ['oidc.issuer', 'oidc.timeout', 'port', 'publicUrl', 'session.keys'])
         assert.match(error.message, new RegExp(text.replace('.', '\\.')))
       return true
     },

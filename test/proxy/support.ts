@@ -11,12 +11,10 @@ import {
 import { createServer as createTcpServer, type Socket, connect as tcpConnect } from 'node:net'
 import type { TestContext } from 'node:test'
 import { type AppExtras, buildApp } from '../../app.ts'
+import { loadConfig, type UpstreamOptions, upstreamDefaults } from '../../config/index.ts'
 import { createHttpBrowser } from '../../demo/http-browser.ts'
 import type { DemoIssuer } from '../../demo/issuer.ts'
 import { listen, stop } from '../../demo/listen.ts'
-import { loadConfig } from '../../plugins/config/load-config.ts'
-import type { UpstreamOptions } from '../../plugins/config/options.ts'
-import { upstreamDefaults } from '../../plugins/config/upstream-schema.ts'
 import { freePort } from '../support/free-port.ts'
 import { leakWatch } from '../support/leak-watch.ts'
 

@@ -5,7 +5,7 @@ import type { ClientHttp2Stream, IncomingHttpHeaders } from 'node:http2'
 import { type TestContext, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { upstreamDefaults } from '../../plugins/config/upstream-schema.ts'
+import { upstreamDefaults } from '../../config/index.ts'
 import { createForwarder } from '../../plugins/upstream-proxy/forwarder.ts'
 import { openStream, replyOf, startTlsGateway } from '../tls/support.ts'
 import {

@@ -1,9 +1,9 @@
 import { Cluster } from 'ioredis'
+import { parseRedisUrl } from '../../config/index.ts'
 import { systemClock } from '../../plugins/clock.ts'
 import { createStore } from '../../plugins/session-store/create-store.ts'
 import type { RedisAccess } from '../../plugins/session-store/redis-client.ts'
 import { connectRedis, type RedisConnection } from '../../plugins/session-store/redis-connection.ts'
-import { parseRedisUrl } from '../../plugins/session-store/redis-url.ts'
 import type { SetUpStore } from './contract-support.ts'
 
 /**

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parseRedisUrl, type RedisTarget } from '../../plugins/session-store/redis-url.ts'
+import { parseRedisUrl, type RedisTarget } from '../../config/index.ts'
 
 const understood: Record<string, RedisTarget> = {
   'redis://localhost': {

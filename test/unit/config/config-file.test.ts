@@ -26,6 +26,8 @@ test('values may be strings, numbers, booleans and arrays', () => {
     corsOrigins: ['https://a.example.com', 'https://b.example.com'],
     oidc: { scope: ['openid', 'email'], authorizationParams: ['prompt=login', 'acr_values=x'] },
     redisUrl: '',
+    csrfHeader: '',
+    session: { keys: [] },
   })
   assert.equal(options.port, 8080)
   assert.equal(options.trustProxy, true)
@@ -57,7 +59,7 @@ test('a fault in the file names its path there, the variable and the file', () =
 test('an unknown key is a fault, with a guess at what was meant', () => {
   assertFault(
     () => loadFile({ odic: { clientId: 'x' } }),
-    /^odic\.clientId in \S+ is no option: did you mean OIDC_CLIENT_ID\?$/,
+    /^odic\.clientId in \S+ is no option: did you mean oidc\.clientId\?$/,
   )
   assertFault(() => loadFile({ upstream: [] }), /did you mean upstreams\?$/)
   assertFault(
@@ -102,6 +104,19 @@ test('a file that can not be used is the one fault, since nobody knows what it w
 
 test('other faults are told together with those of a file that can not be used', () => {
   assert.equal(faultsOf(() => loadFile('nonsense', { PORT: 'x' })).length, 2)
+})
+
+test('each wrong entry of an array is told with its place', () => {
+  assert.deepEqual(
+    faultsOf(() => loadFile({ corsOrigins: ['https://a.example.com', 'x', 'y'] })).map(
+      (fault) => fault.split(' must')[0],
+    ),
+    [2, 3].map((entry) => `corsOrigins (CORS_ORIGINS) in /etc/bff/gateway.json (entry ${entry})`),
+  )
+})
+
+test('a JSON Schema may be named', () => {
+  assert.ok(loadFile({ $schema: './node_modules/fastify-bff/fastify-bff.schema.json' }))
 })
 
 test('a byte order mark does no harm', () => {

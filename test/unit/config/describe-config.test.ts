@@ -1,53 +1,35 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { describeConfig } from '../../../plugins/config/describe-config.ts'
-import { settingNames } from '../../../plugins/config/settings.ts'
+import { z } from 'zod'
+import { describeConfig, type GatewayOptions } from '../../../config/index.ts'
+import { options } from '../../../config/schema/index.ts'
 import { selfSignedCertificate } from '../../support/certificate.ts'
-import { key, load, loadFile } from './support.ts'
+import { key, load, loadFile, settingNames } from './support.ts'
 
-test('the least configuration is described with all its defaults, in the order of the documents', () => {
-  assert.equal(
-    describeConfig(load().options),
-    `PUBLIC_URL=http://localhost:3000
-HOST=0.0.0.0
-PORT=3000
-TLS_CERT_FILE=
-TLS_KEY_FILE=
-TRUST_PROXY=false
-LOG_LEVEL=info
-OIDC_ISSUER=https://login.example.com
-OIDC_CLIENT_ID=gateway
-OIDC_CLIENT_SECRET=
-OIDC_CLIENT_PRIVATE_KEY_FILE=
-OIDC_SCOPE=openid profile email offline_access
-OIDC_AUTHORIZATION_PARAMS=
-OIDC_TIMEOUT=5s
-SESSION_KEYS=********
-SESSION_IDLE_TIMEOUT=8h
-SESSION_LIFETIME=7d
-SESSION_MAX_PER_USER=100
-COOKIE_NAME=bff
-COOKIE_SAMESITE=strict
-REDIS_URL=
-REDIS_CA_FILE=
-REDIS_CERT_FILE=
-REDIS_KEY_FILE=
-REDIS_SENTINEL_PASSWORD=
-STORE_TIMEOUT=5s
-REFRESH_BEFORE_EXPIRATION=1m
-API_URL=
-CONFIG_FILE=
-STATIC_DIR=
-FRONTEND_URL=
-REQUIRE_LOGIN=false
-CORS_ORIGINS=
-CSRF_HEADER=x-csrf
-METRICS_PORT=
-METRICS_HOST=0.0.0.0
-KEEP_ALIVE_TIMEOUT=75s
-SHUTDOWN_DELAY=5s
-SHUTDOWN_TIMEOUT=30s`,
+/** Values by variable, and `upstreams[0]`. */
+function described(options: GatewayOptions): Record<string, string> {
+  const lines = describeConfig(options).split('\n')
+  return Object.fromEntries(
+    lines.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
   )
+}
+
+test('the least configuration is described with the defaults that the documents name, in their order', () => {
+  const defaults = options.map(({ env, schema }) => [
+    env,
+    schema instanceof z.ZodPrefault ? String(schema._zod.def.defaultValue) : '',
+  ])
+  const variables = described(load().options)
+
+  assert.deepEqual(variables, {
+    ...Object.fromEntries(defaults),
+    PUBLIC_URL: 'http://localhost:3000',
+    OIDC_ISSUER: 'https://login.example.com',
+    OIDC_CLIENT_ID: 'gateway',
+    SESSION_KEYS: '********',
+    REFRESH_BEFORE_EXPIRATION: '1m',
+  })
+  assert.deepEqual(Object.keys(variables), settingNames)
 })
 
 const full = {
@@ -92,22 +74,15 @@ const full = {
 test('what is described can be loaded again, but for the secrets', () => {
   const { cert, key } = selfSignedCertificate()
   const texts = { '/srv/app/index.html': '', '/srv/tls.crt': cert, '/srv/tls.key': key }
-  const lines = describeConfig(load(full, texts).options).split('\n')
-  const described = Object.fromEntries(
-    lines.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
-  )
-  const { 'upstreams[0]': upstream, ...variables } = described
+  const { 'upstreams[0]': upstream, ...variables } = described(load(full, texts).options)
   assert.deepEqual(variables, {
+    ...described(load().options),
     ...full,
     OIDC_CLIENT_SECRET: '********',
-    OIDC_CLIENT_PRIVATE_KEY_FILE: '',
     SESSION_KEYS: '********,********',
-    FRONTEND_URL: '',
     REDIS_URL: 'sentinels://shop:********@redis.example.com/main/2',
     REDIS_SENTINEL_PASSWORD: '********',
-    CONFIG_FILE: '',
   })
-  assert.deepEqual(Object.keys(variables), settingNames)
   assert.ok(upstream?.startsWith('{"prefix":"/api","target":"https://api.example.com/v1","token":"user"'))
 })
 
@@ -121,6 +96,7 @@ test('upstreams are listed as the file would say them', () => {
     prefix: '/weather',
     target: 'http://weather.internal/v1',
     token: 'none',
+    exchange: false,
     insecure: true,
     connectTimeout: '1s',
     timeout: '2m',
@@ -134,8 +110,7 @@ test('upstreams are listed as the file would say them', () => {
     responseHeaders: ['etag'],
     connections: 10,
   }
-  const environment = { CONFIG_FILE: '/etc/bff/gateway.json' }
-  const description = describeConfig(loadFile({ upstreams: [upstream] }).options, environment)
+  const description = describeConfig(loadFile({ upstreams: [upstream] }).options)
   const [, described = ''] = /^upstreams\[0\]=(.*)$/m.exec(description) ?? []
   assert.deepEqual(JSON.parse(described), upstream)
   assert.match(description, /^CONFIG_FILE=\/etc\/bff\/gateway\.json$/m)

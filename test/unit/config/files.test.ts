@@ -3,8 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { readingFault, systemFiles } from '../../../plugins/config/files.ts'
-import { loadConfig } from '../../../plugins/config/load-config.ts'
+import { readingFault, systemFiles } from '../../../config/files.ts'
+import { loadConfig } from '../../../config/index.ts'
 import { faultsOf, minimal } from './support.ts'
 
 test('real files and folders are read', async (t) => {

@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ConfigurationError } from '../../../plugins/config/configuration-error.ts'
-import { loadConfig } from '../../../plugins/config/load-config.ts'
-import { upstreamDefaults } from '../../../plugins/config/upstream-schema.ts'
+import { ConfigurationError, loadConfig, upstreamDefaults } from '../../../config/index.ts'
 import { assertFault, fakeFiles, faultsOf, key, load, minimal } from './support.ts'
 
 /** Without a warning. */
@@ -122,11 +120,12 @@ test('one message lists every fault, one a line', () => {
       assert.ok(error instanceof ConfigurationError)
       assert.equal(error.code, 'CONFIGURATION_INVALID')
       assert.deepEqual(error.message.split('\n'), [
-        'The configuration has 4 faults:',
+        'The configuration has 5 faults:',
         '  - PORT must be a port, a whole number from 0 to 65535 (it is "abc")',
         '  - OIDC_ISSUER must begin with https:// (http:// is for localhost only) (it is "http://login.example.com")',
         '  - OIDC_CLIENT_ID is missing: set it to the client identifier that the issuer knows the gateway by',
-        `  - SESSION_KEYS must hold base64 of 32 bytes each, but key 1 is not: make one with: node -p "crypto.randomBytes(32).toString('base64')"`,
+        `  - SESSION_KEYS (entry 1) must be base64 of 32 bytes: make one with: node -p "crypto.randomBytes(32).toString('base64')"`,
+        '  - COOKIE_SAMESITE is none, which browsers accept on https only: give PUBLIC_URL https or use strict or lax',
       ])
       return true
     },
@@ -134,6 +133,26 @@ test('one message lists every fault, one a line', () => {
   assert.throws(
     () => load({ PORT: 'abc' }),
     /^ConfigurationError: The configuration has a fault:\n {2}- PORT [^\n]+$/,
+  )
+})
+
+test('each wrong entry of a list is told', () => {
+  const faults = (environment: Record<string, string>) => [...faultsOf(() => load(environment))]
+  assert.deepEqual(
+    faults({ CORS_ORIGINS: 'x, https://a.example.com, y,*' }).map((fault) =>
+      fault.replace(/ must.*\(it/, ''),
+    ),
+    ['CORS_ORIGINS (entry 1) is "x")', 'CORS_ORIGINS (entry 3) is "y")', 'CORS_ORIGINS (entry 4) is "*")'],
+  )
+  assert.equal(faults({ SESSION_KEYS: `a,${key},b` }).length, 2)
+  assert.deepEqual(
+    faults({ OIDC_AUTHORIZATION_PARAMS: 'scope=a&state=b&prompt=login' }).map(
+      (fault) => fault.split(' (it')[0],
+    ),
+    [
+      'OIDC_AUTHORIZATION_PARAMS must not set scope: use OIDC_SCOPE',
+      'OIDC_AUTHORIZATION_PARAMS must not set state: the gateway sets it itself',
+    ],
   )
 })
 
@@ -248,6 +267,7 @@ test("other programs' variables are left alone", () => {
     REDIS_PORT: 'x',
     REDIS_SERVICE_HOST: 'x',
     POTR: '1',
+    API_URL_INTERNAL: 'x',
     COOKIE_NAM: '',
   })
   assert.deepEqual(warnings, [])

@@ -12,7 +12,7 @@ const access = { caFile: ca, certFile: '/etc/bff/tls.crt', keyFile: '/etc/bff/tl
 test('trust, client certificate and Sentinel password go with every form of the URL over TLS', () => {
   for (const url of ['rediss://a', 'sentinels://a,b/main', 'clusters://a,b']) {
     const { options, warnings } = load({ ...all, REDIS_URL: url }, files)
-    assert.deepEqual(options.redisAccess, access, url)
+    assert.deepEqual(options.redis, access, url)
     assert.deepEqual(warnings, [])
   }
 })
@@ -26,7 +26,7 @@ test('the file names them as a tree or flat, relative to itself', () => {
     redisKeyFile: 'tls.key',
   }
   for (const content of [{ redis: tree }, flat])
-    assert.deepEqual(loadFile(content, {}, files).options.redisAccess, access)
+    assert.deepEqual(loadFile(content, {}, files).options.redis, access)
 })
 
 test('a client certificate without its key is a fault, and the other way round', () => {

@@ -1,13 +1,9 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { test } from 'node:test'
-import type { BffConfiguration } from '../../../plugins/config/bff-options.ts'
-import { simplify } from '../../../plugins/config/nearest.ts'
-import { resolveOptions, withoutRegisterOptions } from '../../../plugins/config/resolve-options.ts'
-import { serverSettings } from '../../../plugins/config/server-settings.ts'
-import { settingNames } from '../../../plugins/config/settings.ts'
-import { upstreamKeys } from '../../../plugins/config/upstream-schema.ts'
+import type { z } from 'zod'
+import { type BffConfiguration, resolveOptions, withoutRegisterOptions } from '../../../config/index.ts'
+import type { pluginSchema } from '../../../config/schema/index.ts'
 import { assertFault, fakeFiles, faultsOf, key, loadFile } from './support.ts'
 
 const least: BffConfiguration = {
@@ -25,7 +21,9 @@ test('the least that the plugin is told has the defaults of the configuration', 
     SESSION_KEYS: '',
   })
 
-  assert.deepEqual(options, file.options)
+  const { configFile, ...rest } = file.options
+  assert.equal(configFile, '/etc/bff/gateway.json')
+  assert.deepEqual(options, rest)
 })
 
 test('URLs, parameters and keys can be objects', () => {
@@ -68,18 +66,45 @@ test('every fault is told at once, by its place in the options', () => {
   )
 })
 
+test('messages and warnings name options, never variables', () => {
+  const app = { publicUrl: 'https://app.example.com', session: { keys: key } }
+  const wrong = {
+    oidc: {
+      ...least.oidc,
+      clientSecret: 'a',
+      clientPrivateKeyFile: '/nowhere',
+      authorizationParams: 'scope=a',
+    },
+    session: { keys: ['a', 'b'], idleTimeout: '2d' as const, lifetime: '1d' as const },
+    cookie: { name: 'a b' },
+    apiUrl: 'https://api.example.com',
+    upstreams: [{ prefix: '/api', target: 'https://api.example.com' }],
+    odic: {},
+  }
+  const faults = faultsOf(() => resolveOptions({ ...app, ...wrong } as BffConfiguration))
+  assert.equal(faults.length, 9, faults.join('\n'))
+  assert.ok(
+    faults.includes('odic is no option: did you mean oidc.scope?') ||
+      faults.some((it) => it.startsWith('odic ')),
+  )
+
+  const { warnings } = resolveOptions({ ...least, cookie: { name: 'shop' }, requireLogin: true })
+  assert.equal(warnings.length, 4, warnings.join('\n'))
+  for (const text of [...faults, ...warnings]) assert.doesNotMatch(text, /[A-Z]_[A-Z]|\{/)
+})
+
 test('what must be the same at the next start is not made up', () => {
   assert.match(
     faultsOf(() => resolveOptions({ ...least, session: {} as never })).join(),
-    /SESSION_KEYS is missing/,
+    /^session\.keys is missing: make one with/,
   )
-  assert.match(faultsOf(() => resolveOptions({ ...least, publicUrl: '' })).join(), /PUBLIC_URL is missing/)
+  assert.match(faultsOf(() => resolveOptions({ ...least, publicUrl: '' })).join(), /^publicUrl is missing/)
 })
 
 test("what the application's server decides is refused", () => {
   assertFault(
     () => resolveOptions({ ...least, port: 3000 } as never),
-    /^port \(PORT\) in the options is for the server/,
+    /^port is for the server of the application/,
   )
 })
 
@@ -93,14 +118,9 @@ test('paths are relative to the working directory', () => {
   assert.equal(resolveOptions({ ...least, staticDir: 'public' }, files).options.staticDir, resolve('public'))
 })
 
-test('every variable but those of the server is an option of the plugin, and every key of an upstream', () => {
-  const source = readFileSync(join(import.meta.dirname, '../../../plugins/config/bff-options.ts'), 'utf8')
-  const members = [...source.matchAll(/^ {2}(\w+)\??:/gm)].map(([, name = '']) => name)
-
-  for (const setting of settingNames.filter((name) => !serverSettings.includes(name)))
-    assert.ok(
-      members.some((name) => simplify(setting).endsWith(simplify(name))),
-      setting,
-    )
-  for (const name of upstreamKeys) assert.ok(members.includes(name), name)
+test('the plugin has the types that the schema has', () => {
+  // What is compared is compared by the compiler, both ways.
+  const written: BffConfiguration = least as z.input<typeof pluginSchema>
+  const inferred: z.input<typeof pluginSchema> = written
+  assert.equal(inferred, least)
 })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
-import type { Environment } from '../../../plugins/config/settings.ts'
+import type { Environment } from '../../../config/index.ts'
 import { key, load, loadFile } from './support.ts'
 
 const https = { PUBLIC_URL: 'https://app.example.com' }

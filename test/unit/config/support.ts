@@ -1,9 +1,17 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { ConfigurationError } from '../../../plugins/config/configuration-error.ts'
-import type { Files } from '../../../plugins/config/files.ts'
-import { type LoadedConfig, loadConfig } from '../../../plugins/config/load-config.ts'
-import type { Environment } from '../../../plugins/config/settings.ts'
+import type { Files } from '../../../config/files.ts'
+import { ConfigurationError, type Environment, type LoadedConfig, loadConfig } from '../../../config/index.ts'
+import { options, optionsOf } from '../../../config/schema/index.ts'
+import { upstreamSchema } from '../../../config/schema/upstream.ts'
+
+/** Every variable, in the order of the documents. */
+export const settingNames = options.map(({ env }) => env)
+
+/** Those whose value can stand in the file that `NAME_FILE` names. */
+export const secretNames = options.filter(({ secret }) => secret).map(({ env }) => env)
+
+export const upstreamKeys = optionsOf(upstreamSchema).map(({ key }) => key)
 
 /** As good as a random one. */
 export const key = createHash('sha256').update('a key of the tests').digest('base64')

@@ -40,7 +40,10 @@ test('one without the other is a fault', () => {
     ['TLS_KEY_FILE', 'TLS_CERT_FILE'],
   ] as const) {
     const run = () => load({ [set]: both[set] }, { [certFile]: cert, [keyFile]: key })
-    assertFault(run, new RegExp(`^${set} is set without ${missing}: TLS needs both, and plain HTTP neither$`))
+    assertFault(
+      run,
+      new RegExp(`^${missing} is missing: TLS needs it beside ${set}, and plain HTTP neither$`),
+    )
   }
 })
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { describeConfig } from '../../../plugins/config/describe-config.ts'
+import { describeConfig } from '../../../config/index.ts'
 import { selfSignedCertificate } from '../../support/certificate.ts'
 import { assertFault, faultsOf, loadFile } from './support.ts'
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Environment } from '../../../plugins/config/settings.ts'
+import type { Environment } from '../../../config/index.ts'
 import { assertFault, faultsOf, loadFile } from './support.ts'
 
 /** Self-signed, for example.com; only its form matters. */
@@ -31,6 +31,7 @@ test('an upstream needs a prefix and a target, the rest has defaults', () => {
       exchange: false,
       methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
       csrf: true,
+      insecure: false,
       http2: false,
       connectTimeoutMs: 5000,
       timeoutMs: 30_000,
@@ -60,6 +61,7 @@ test('an upstream may say everything', () => {
       exchange: false,
       methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
       csrf: true,
+      insecure: true,
       ca: certificate,
       http2: false,
       connectTimeoutMs: 1000,
@@ -165,6 +167,7 @@ test('an upstream takes one of five kinds of token', () => {
   for (const token of ['user', 'client', 'user-or-client', 'user-or-none', 'none']) {
     assert.equal(upstreamsOf([{ ...api, token }])[0]?.token, token)
   }
+  assert.equal(upstreamsOf([{ ...api, token: ' User ' }])[0]?.token, 'user')
   assertFault(
     () => upstreamsOf([{ ...api, token: 'admin' }]),
     /must be one of user, client, .* \(it is "admin"\)/,

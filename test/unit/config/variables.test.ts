@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { GatewayOptions } from '../../../plugins/config/options.ts'
-import { type SettingName, settingNames } from '../../../plugins/config/settings.ts'
+import type { GatewayOptions } from '../../../config/index.ts'
 import { selfSignedCertificate } from '../../support/certificate.ts'
-import { assertFault, key, load } from './support.ts'
+import { assertFault, key, load, settingNames } from './support.ts'
 
 interface Cases {
   /** From text to what it becomes. */
@@ -45,7 +44,7 @@ const webUrls: Cases['bad'] = [
 
 const second = Buffer.alloc(32, 0xff)
 
-const cases: Record<Exclude<SettingName, 'CONFIG_FILE'>, Cases> = {
+const cases: Record<string, Cases> = {
   PUBLIC_URL: {
     good: [
       ['https://app.example.com', 'https://app.example.com/'],
@@ -182,10 +181,10 @@ const cases: Record<Exclude<SettingName, 'CONFIG_FILE'>, Cases> = {
       [second.toString('base64').replace('=', ''), [second.toString('base64')]],
     ],
     bad: [
-      [Buffer.alloc(16).toString('base64'), /32 bytes each, but key 1 is not: make one with: node -p/],
-      [`${key},${Buffer.alloc(33).toString('base64')}`, /key 2 is not/],
-      [second.toString('hex'), /key 1 is not/],
-      [`${key}${key}`, /key 1 is not/],
+      [Buffer.alloc(16).toString('base64'), /\(entry 1\) must be base64 of 32 bytes: make one with: node -p/],
+      [`${key},${Buffer.alloc(33).toString('base64')}`, /\(entry 2\) must/],
+      [second.toString('hex'), /\(entry 1\) must/],
+      [`${key}${key}`, /\(entry 1\) must/],
       [',', /at least one key/],
     ],
     read: ({ session }) => session.keys.map((sealing) => sealing.toString('base64')),
@@ -252,25 +251,25 @@ const cases: Record<Exclude<SettingName, 'CONFIG_FILE'>, Cases> = {
       ['/srv/nowhere', /names a file that does not exist \(it is \/srv\/nowhere\)/],
       ['/srv/tls.key', /names a file without certificates: it must be PEM/],
     ],
-    read: ({ redisAccess }) => redisAccess?.caFile,
+    read: ({ redis }) => redis?.caFile,
   },
   REDIS_CERT_FILE: {
     with: { REDIS_URL: 'rediss://redis', REDIS_KEY_FILE: '/srv/tls.key' },
     good: [['/srv/tls.crt', '/srv/tls.crt']],
     bad: [['/srv/tls.key', /names a file without a certificate/]],
-    read: ({ redisAccess }) => redisAccess?.certFile,
+    read: ({ redis }) => redis?.certFile,
   },
   REDIS_KEY_FILE: {
     with: { REDIS_URL: 'rediss://redis', REDIS_CERT_FILE: '/srv/tls.crt' },
     good: [['/srv/tls.key', '/srv/tls.key']],
     bad: [['/srv/tls.crt', /names a file without a private key/]],
-    read: ({ redisAccess }) => redisAccess?.keyFile,
+    read: ({ redis }) => redis?.keyFile,
   },
   REDIS_SENTINEL_PASSWORD: {
     with: { REDIS_URL: 'sentinel://sentinel/sessions' },
     good: [['a pass: word', 'a pass: word']],
     bad: [['hunter2\nhunter2', /line break or another control character/]],
-    read: ({ redisAccess }) => redisAccess?.sentinelPassword,
+    read: ({ redis }) => redis?.sentinelPassword,
   },
   STORE_TIMEOUT: {
     good: [['2s', 2_000]],
@@ -322,14 +321,14 @@ const cases: Record<Exclude<SettingName, 'CONFIG_FILE'>, Cases> = {
       ['capacitor://localhost', ['capacitor://localhost']],
     ],
     bad: [
-      ['*', /must name each origin/],
-      ['https://*.example.com', /must name each origin/],
-      ['null', /must name each origin/],
-      ['https://a.example.com,https://b.example.com/', /entry 2 is not one/],
-      ['https://A.example.com', /entry 1 is not one/],
-      ['https://a.example.com:443', /entry 1 is not one/],
-      ['https://user:hunter2@a.example.com', /entry 1 is not one/],
-      ['a.example.com', /entry 1 is not one/],
+      ['*', /\(entry 1\) must name an origin/],
+      ['https://*.example.com', /\(entry 1\) must name an origin/],
+      ['null', /\(entry 1\) must name an origin/],
+      ['https://a.example.com,https://b.example.com/', /\(entry 2\) must be an origin/],
+      ['https://A.example.com', /\(entry 1\) must be an origin/],
+      ['https://a.example.com:443', /\(entry 1\) must be an origin/],
+      ['https://user:hunter2@a.example.com', /\(entry 1\) must be an origin/],
+      ['a.example.com', /\(entry 1\) must be an origin/],
     ],
     read: ({ corsOrigins }) => corsOrigins,
   },
@@ -402,7 +401,7 @@ for (const [name, { good, bad, read, with: others }] of Object.entries(cases)) {
 
 test('every variable has its cases', () => {
   assert.deepEqual(
-    Object.keys(cases),
-    settingNames.filter((name) => name !== 'CONFIG_FILE'),
+    Object.keys(cases).toSorted(),
+    settingNames.filter((name) => name !== 'CONFIG_FILE').toSorted(),
   )
 })

@@ -1,21 +1,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parseUpstreams } from '../../../plugins/config/upstreams.ts'
 import { destinationOf } from '../../../plugins/local-routes/upstream-of.ts'
-import { fakeFiles } from '../config/support.ts'
+import { loadFile } from '../config/support.ts'
 
-const { upstreams, faults } = parseUpstreams(
-  [
+const { upstreams } = loadFile({
+  upstreams: [
     { prefix: '/api', target: 'https://api.example.com/v2' },
     { prefix: '/api/admin', target: 'https://admin.example.com' },
     { prefix: '/deep', target: 'https://api.example.com/v2/deep' },
     { prefix: '/api/open', target: 'https://open.example.com', token: 'none' },
     { prefix: '/news', target: 'https://news.example.com', token: 'none' },
   ],
-  'test',
-  fakeFiles({}),
-)
-assert.deepEqual(faults, [])
+}).options
 
 const reached = (wanted: string | URL) => {
   const { upstream, url } = destinationOf(wanted, upstreams)

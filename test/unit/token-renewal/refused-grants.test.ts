@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { GrantOutcome } from '../../../plugins/issuer/grants.ts'
-import type { Metrics } from '../../../plugins/observability/metrics.ts'
-import { noMetrics } from '../../../plugins/observability/metrics.ts'
+import { type Metrics, noMetrics } from '../../../plugins/observability/metrics.ts'
 import type { TokenTarget } from '../../../plugins/oidc-session/token-target.ts'
 import { accessToken, createWorld, failed, freezeHolder, granted, rejectsWith, settle } from './support.ts'
 

@@ -1,0 +1,211 @@
+// Written by `npm run docs` from the schema.
+import type { z } from 'zod'
+import type { pluginSchema } from './schema/index.ts'
+import type { upstreamSchema } from './schema/upstream.ts'
+
+type Input = z.input<typeof pluginSchema>
+type UpstreamInput = z.input<typeof upstreamSchema>
+
+/**
+ * What the plugin is told: the same options as in a configuration file, with the same checks and the same defaults,
+ * except for those of the server, which is the application's own.
+ */
+export interface BffConfiguration {
+  /**
+   * Origin (and optional base path) at which browsers reach the gateway; redirect URIs derive from it,
+   * never from request headers. Plain http on loopback hosts only. Production is `NODE_ENV=production`.
+   */
+  publicUrl: Input['publicUrl']
+  oidc: {
+    /**
+     * Issuer URL; discovery is lazy and retried: an issuer that is down does not stop the start. Plain
+     * http on loopback hosts only.
+     */
+    issuer: Input['oidc']['issuer']
+    /** Client identifier registered with the issuer. */
+    clientId: Input['oidc']['clientId']
+    /**
+     * Client secret: `client_secret_basic`, or `client_secret_post` when the issuer supports only that.
+     * Without a secret or key the gateway is a public client, which is not for production.
+     */
+    clientSecret?: Input['oidc']['clientSecret']
+    /** JWK (or JWKS, or PEM) file with the private key for `private_key_jwt`, instead of a secret. */
+    clientPrivateKeyFile?: Input['oidc']['clientPrivateKeyFile']
+    /**
+     * Scopes to ask for, separated by spaces; `openid` must be among them. Default `openid profile email
+     * offline_access`.
+     */
+    scope?: Input['oidc']['scope']
+    /** Extra authorization parameters as a query string: `prompt=consent&acr_values=…&resource=…`. */
+    authorizationParams?: Input['oidc']['authorizationParams']
+    /**
+     * How long a request waits for the issuer (a token grant itself is listened to for 2.5 times as long).
+     * Default `5s`.
+     */
+    timeout?: Input['oidc']['timeout']
+  }
+  session: {
+    /** Comma-separated base64 32-byte keys; the first seals, all open (rotation). */
+    keys: Input['session']['keys']
+    /**
+     * How long a session lives after it was last used (sliding); unset, never longer than
+     * `session.lifetime`. Default `8h`.
+     */
+    idleTimeout?: Input['session']['idleTimeout']
+    /** How long a session lives at the most (absolute). Default `7d`. */
+    lifetime?: Input['session']['lifetime']
+    /** The most sessions that one user has at a time; with one more, the oldest ends. Default `100`. */
+    maxPerUser?: Input['session']['maxPerUser']
+  }
+  cookie?: {
+    /**
+     * Name of the session cookie; `__Host-`, `__Secure-` and `__Http-` need https. Default `__Host-bff` on
+     * https, `bff` on http.
+     */
+    name?: NonNullable<Input['cookie']>['name']
+    /** `strict`, `lax` or `none` (which needs https). Default `strict`. */
+    sameSite?: NonNullable<Input['cookie']>['sameSite']
+  } | undefined
+  /**
+   * Where sessions are kept: `redis://host:port`, `sentinel://host:port,…/master-name` or
+   * `cluster://host:port,…`; `rediss://`, `sentinels://` and `clusters://` over TLS (Redis). Unset: in
+   * the memory of this one process.
+   */
+  redisUrl?: Input['redisUrl']
+  redis?: {
+    /**
+     * PEM file with the certificates to trust instead of the system's, for Redis and Sentinels over TLS.
+     * These three files are read again for each new connection.
+     */
+    caFile?: NonNullable<Input['redis']>['caFile']
+    /** PEM file with the client certificate towards Redis and Sentinels. */
+    certFile?: NonNullable<Input['redis']>['certFile']
+    /** PEM file with the client certificate's private key, not encrypted. */
+    keyFile?: NonNullable<Input['redis']>['keyFile']
+    /** Password of the Sentinels, where it is not that of Redis. Default the password in `redisUrl`. */
+    sentinelPassword?: NonNullable<Input['redis']>['sentinelPassword']
+  } | undefined
+  /**
+   * How long a request waits for a Redis that does not answer before it gets 503: a failover that is
+   * over sooner costs a wait and no error. Default `5s`.
+   */
+  storeTimeout?: Input['storeTimeout']
+  /**
+   * How long before its expiry an access token is renewed (at most half the token's lifetime). Default
+   * `60s`.
+   */
+  refreshBeforeExpiration?: Input['refreshBeforeExpiration']
+  /**
+   * Shorthand for one upstream: `/api/*` → `apiUrl/*` with the user's token. Plain http on loopback
+   * hosts only.
+   */
+  apiUrl?: Input['apiUrl']
+  /** Remote APIs, each at a prefix of its own. Default `[]`. */
+  upstreams?: BffUpstreamConfiguration[] | undefined
+  /** Folder with the built frontend, served with SPA fallback to `index.html`. */
+  staticDir?: Input['staticDir']
+  /**
+   * The frontend's development server, such as Vite's, instead of `staticDir`: every path that is not
+   * the gateway's own comes from there, hot reload included. Plain http on loopback hosts only.
+   */
+  frontendUrl?: Input['frontendUrl']
+  /**
+   * `true`: the frontend is for signed-in users only. Without a session, a page redirects to the login
+   * and back, and assets return 401. Default `false`.
+   */
+  requireLogin?: Input['requireLogin']
+  /** Comma-separated exact origins allowed with credentials. */
+  corsOrigins?: Input['corsOrigins']
+  /** Header that `/api` and the session endpoints demand with value `1`. Default `x-csrf`. */
+  csrfHeader?: Input['csrfHeader']
+  /** Port of `/metrics`; unset: none. */
+  metricsPort?: Input['metricsPort']
+  /** Address on which `/metrics` listens. Default `host`. */
+  metricsHost?: Input['metricsHost']
+}
+
+export interface BffUpstreamConfiguration {
+  /**
+   * Path below which requests go there: with the target `https://api.example.com/v2`, `/api/orders`
+   * becomes `/v2/orders`. The longest that fits wins, `/api/v2` over `/api`.
+   */
+  prefix: UpstreamInput['prefix']
+  /** URL of the API, with a base path if it has one. Requests can't leave that path. */
+  target: UpstreamInput['target']
+  /**
+   * `user`: the signed-in user's access token. `client`: the gateway's own, by client credentials; no
+   * session needed. `user-or-client` and `user-or-none`: the user's, or without a session the gateway's
+   * or none. `none`: no token, and no session needed. Default `user`.
+   */
+  token?: UpstreamInput['token']
+  /** Scopes of a token for this API only. */
+  scope?: UpstreamInput['scope']
+  /** Likewise, its resource: an absolute URI (RFC 8707). */
+  resource?: UpstreamInput['resource']
+  /** Likewise, its audience, for issuers that know APIs by that. */
+  audience?: UpstreamInput['audience']
+  /** The API's token is given in exchange for the user's (RFC 8693). Default `false`. */
+  exchange?: UpstreamInput['exchange']
+  /**
+   * Methods that may be used, of GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS; any other is 405. GET
+   * brings HEAD along. Where they are limited, `X-HTTP-Method-Override`, `X-HTTP-Method` and
+   * `X-Method-Override` are removed. Default all seven.
+   */
+  methods?: UpstreamInput['methods']
+  /**
+   * `false`: the CSRF header is not demanded, for what a browser loads by itself. See below. Default
+   * `true`.
+   */
+  csrf?: UpstreamInput['csrf']
+  /** Allows plain http to hosts other than loopback. Default `false`. */
+  insecure?: UpstreamInput['insecure']
+  /**
+   * PEM certificates to trust instead, or the path of a file that holds them. Certificates are always
+   * verified. Default the system's.
+   */
+  ca?: UpstreamInput['ca']
+  /**
+   * PEM certificate by which the gateway shows who it is (mutual TLS), or the path of a file that holds
+   * it.
+   */
+  clientCert?: UpstreamInput['clientCert']
+  /** Its private key, without a passphrase, or the path of a file that holds it. */
+  clientKey?: UpstreamInput['clientKey']
+  /** Name that the API's certificate must be for, and that is asked for (SNI). Default the target's host. */
+  serverName?: UpstreamInput['serverName']
+  /**
+   * Offers HTTP/2 to the API, one request at a time on each connection. WebSockets stay with HTTP/1.1.
+   * What is under way is still answered when an API takes leave of a connection (GOAWAY); a request that
+   * it says it never looked at is sent once more, unless its body was not kept. A GET with a body goes
+   * by HTTP/1.1. Default `false`.
+   */
+  http2?: UpstreamInput['http2']
+  /**
+   * The most connections that requests may use at a time; others wait, for `timeout` at most, then get
+   * 504. An open stream uses one, a WebSocket is not counted. Default no limit.
+   */
+  connections?: UpstreamInput['connections']
+  /** For the connection. Default `5s`. */
+  connectTimeout?: UpstreamInput['connectTimeout']
+  /**
+   * To the first byte of the answer; interim answers (1xx) don't extend it. Streams may then stay open;
+   * those that last longer end with the user's session. Default `30s`.
+   */
+  timeout?: UpstreamInput['timeout']
+  /**
+   * How long an unused connection is kept at the most. Less than at the API, or it closes one just as a
+   * request is sent. Default `4s`, or what the API says.
+   */
+  keepAliveTimeout?: UpstreamInput['keepAliveTimeout']
+  /** Names of the request headers that reach the API, besides those that the gateway sets. Default all. */
+  requestHeaders?: UpstreamInput['requestHeaders']
+  /**
+   * Names of the browser's cookies that reach the API; never the gateway's own, nor those of other
+   * frontends in the process. Default `[]`.
+   */
+  requestCookies?: UpstreamInput['requestCookies']
+  /** Names of headers of an answer that reach the browser besides those that always do. Default `[]`. */
+  responseHeaders?: UpstreamInput['responseHeaders']
+  /** Names of the API's cookies that reach the browser; all others are dropped. Default `[]`. */
+  responseCookies?: UpstreamInput['responseCookies']
+}

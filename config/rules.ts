@@ -1,0 +1,167 @@
+import type { z } from 'zod'
+import { isOwnCookie } from '../headers/gateways-own.ts'
+import { type Files, readOr, Unreadable } from './files.ts'
+import type { OptionKey, optionsSchema } from './schema/index.ts'
+import { certificatesFault, keyPairFaults, signingKeyFault } from './schema/pem.ts'
+import { parseRedisUrl } from './schema/redis-url.ts'
+import { type RuleFault, ruleBetween } from './schema/rule-between.ts'
+import { basePath } from './schema/urls.ts'
+
+type Values = z.output<typeof optionsSchema>
+
+/** Rules between options, and those that look at the files that options name. `{cookie.name}` is that option's name. */
+export function rulesOf(files: Files, isApiInTree: boolean): z.core.$ZodCheck<Values>[] {
+  return [
+    rule(['publicUrl', 'cookie.name'], ({ publicUrl, cookie }) => [
+      publicUrl.protocol === 'http:' &&
+        /^__(host|secure|http)-/i.test(cookie.name) &&
+        '{cookie.name} begins with __Host-, __Secure- or __Http-, which browsers accept on https only: give {publicUrl} https or choose a name such as bff',
+    ]),
+    rule(['publicUrl', 'cookie.sameSite'], ({ publicUrl, cookie }) => [
+      publicUrl.protocol === 'http:' &&
+        cookie.sameSite === 'none' &&
+        '{cookie.sameSite} is none, which browsers accept on https only: give {publicUrl} https or use strict or lax',
+    ]),
+    rule(['oidc.clientSecret', 'oidc.clientPrivateKeyFile'], ({ oidc }) => [
+      oidc.clientSecret !== undefined &&
+        oidc.clientPrivateKeyFile !== undefined &&
+        '{oidc.clientSecret} and {oidc.clientPrivateKeyFile} are both set: remove one, as the gateway authenticates to the issuer in one way only',
+    ]),
+    rule(['session.idleTimeout', 'session.lifetime'], ({ session }) => [
+      session.idleTimeout > session.lifetime &&
+        '{session.idleTimeout} is longer than {session.lifetime}: make it shorter, or the lifetime longer',
+    ]),
+    rule(['staticDir', 'frontendUrl'], ({ staticDir, frontendUrl }) => [
+      staticDir !== undefined &&
+        frontendUrl !== undefined &&
+        '{staticDir} and {frontendUrl} are both set: remove one, as the frontend comes from a folder or from its development server',
+    ]),
+    rule(['frontendUrl'], ({ publicUrl, port, frontendUrl }, isRight) => [
+      frontendUrl &&
+        ((isRight('publicUrl') && frontendUrl.origin === publicUrl.origin) ||
+          (isRight('port') && isOnPort(frontendUrl, port))) &&
+        '{frontendUrl} is the gateway itself: give it the address of the development server, such as http://localhost:5173',
+    ]),
+    rule(['port', 'metricsPort'], ({ port, metricsPort }) => [
+      port !== 0 &&
+        metricsPort === port &&
+        '{metricsPort} is the same as {port}: give it another, since metrics are not for the public',
+    ]),
+    rule(['oidc.clientPrivateKeyFile'], ({ oidc: { clientPrivateKeyFile: path } }) => {
+      const text = path === undefined ? undefined : readOr(path, files)
+      const fault = text instanceof Unreadable ? text.message : text !== undefined && signingKeyFault(text)
+      return [fault && `{oidc.clientPrivateKeyFile} ${fault} (it is ${path})`]
+    }),
+    rule(['staticDir'], ({ staticDir }) => [
+      staticDir !== undefined &&
+        !files.isDirectory(staticDir) &&
+        `{staticDir} must be a folder that exists (it is ${staticDir})`,
+    ]),
+    rule(['tls.certFile', 'tls.keyFile'], ({ tls }) => (tls ? pairFaults('tls', tls, files) : [])),
+    rule(['redis.certFile', 'redis.keyFile'], ({ redis: { certFile, keyFile } = {} }) => {
+      if (certFile && keyFile) return pairFaults('redis', { certFile, keyFile }, files)
+      const why = 'a client certificate needs its key'
+      return [
+        certFile && `{redis.certFile} is set without {redis.keyFile}: ${why}`,
+        keyFile && `{redis.keyFile} is set without {redis.certFile}: ${why}`,
+      ]
+    }),
+    rule(['redis.caFile'], ({ redis: { caFile } = {} }) => {
+      const text = caFile === undefined ? undefined : readOr(caFile, files)
+      const fault = text instanceof Unreadable ? text.message : text !== undefined && certificatesFault(text)
+      return [fault && `{redis.caFile} ${fault} (it is ${caFile})`]
+    }),
+    rule(['redisUrl', 'redis.caFile', 'redis.certFile', 'redis.keyFile'], ({ redisUrl, redis = {} }) => {
+      if (redisUrl === undefined || parseRedisUrl(redisUrl).tls) return []
+      const given = (['caFile', 'certFile', 'keyFile'] as const).filter((name) => redis[name] !== undefined)
+      return given.map(
+        (name) =>
+          `{redis.${name}} is set, but {redisUrl} is not over TLS: begin it with rediss://, sentinels:// or clusters://, or remove the file`,
+      )
+    }),
+    rule(['apiUrl'], ({ upstreams }) => [
+      // From the environment it wins over the file.
+      isApiInTree &&
+        list(upstreams).some((entry) => entry?.prefix === '/api') &&
+        '{apiUrl} and an entry of upstreams both say where /api leads: keep one of the two',
+    ]),
+    rule([], ({ upstreams }) => repeatedPrefixes(upstreams)),
+    rule(['publicUrl'], ({ publicUrl, apiUrl, upstreams }, isRight) => {
+      const base = basePath(publicUrl)
+      const rightOnes = list(upstreams).filter((_, index) => isRight(`upstreams.${index}.prefix`))
+      const prefixes = new Set([
+        ...(apiUrl && isRight('apiUrl') ? ['/api'] : []),
+        ...rightOnes.map((one) => one?.prefix),
+      ])
+      return [...prefixes].map(
+        (prefix) =>
+          prefix !== undefined &&
+          base !== '' &&
+          (isBelow(prefix, base) || isBelow(base, prefix)) &&
+          `The upstream at ${prefix} and the path ${base} of {publicUrl} overlap, so that a request could mean either: choose another prefix`,
+      )
+    }),
+    rule(['cookie.name'], ({ cookie, upstreams }, isRight) =>
+      list(upstreams).flatMap((upstream, index) =>
+        isRight(`upstreams.${index}`) ? ownCookies(upstream, cookie.name) : [],
+      ),
+    ),
+  ]
+}
+
+function rule(
+  options: OptionKey[],
+  faultsOf: (values: Values, isRight: (path: string) => boolean) => RuleFault[],
+): z.core.$ZodCheck<Values> {
+  return ruleBetween<Values>(options, faultsOf)
+}
+
+/** Plain http is for this machine, where the gateway itself has that port. */
+function isOnPort({ protocol, port }: URL, own: number): boolean {
+  return protocol === 'http:' && Number(port || 80) === own
+}
+
+function pairFaults(group: 'tls' | 'redis', paths: NonNullable<Values['tls']>, files: Files): RuleFault[] {
+  const [cert, key] = [readOr(paths.certFile, files), readOr(paths.keyFile, files)]
+  const told = (file: 'cert' | 'key', message: string) =>
+    `{${group}.${file}File} ${message} (it is ${paths[`${file}File`]})`
+  if (cert instanceof Unreadable || key instanceof Unreadable) {
+    return [
+      cert instanceof Unreadable && told('cert', cert.message),
+      key instanceof Unreadable && told('key', key.message),
+    ]
+  }
+  return keyPairFaults({ cert, key }).map(({ file, message }) => told(file, message))
+}
+
+/** Entries that are wrong count too, as long as their prefix is a text. */
+function repeatedPrefixes(upstreams: unknown): RuleFault[] {
+  const prefixes = list(upstreams as Values['upstreams']).map((entry) => entry?.prefix)
+  return prefixes.map((prefix, index) => {
+    const first = prefixes.indexOf(prefix)
+    if (typeof prefix !== 'string' || first === index) return undefined
+    return [['upstreams', index, 'prefix'], `is taken by upstreams[${first}]: give each a prefix of its own`]
+  })
+}
+
+function ownCookies(
+  { prefix, requestCookies, responseCookies }: Values['upstreams'][number],
+  sessionCookie: string,
+): RuleFault[] {
+  const own = [...new Set([...requestCookies, ...responseCookies])].filter((name) =>
+    isOwnCookie(name, sessionCookie),
+  )
+  return own.map(
+    (name) =>
+      `The upstream at ${prefix} names the cookie ${name}, which is the gateway's own and passes neither way: remove it, or choose another {cookie.name}`,
+  )
+}
+
+function isBelow(path: string, parent: string): boolean {
+  return path === parent || path.startsWith(`${parent}/`)
+}
+
+/** Nothing where it is no list, which is a fault of its own. */
+function list<T>(value: T[]): T[] {
+  return Array.isArray(value) ? value : []
+}

@@ -1,0 +1,33 @@
+import { z } from 'zod'
+import { facts, list, parsed } from './option.ts'
+import { customHeader, path } from './parsers.ts'
+import { baseUrl, origin, url } from './urls.ts'
+
+/** The frontend, and what its pages and those of other origins may do. */
+export const frontendShape = {
+  staticDir: parsed(path).optional().register(facts, {
+    env: 'STATIC_DIR',
+    file: 'path',
+    meaning: 'Folder with the built frontend, served with SPA fallback to `index.html`',
+  }),
+  frontendUrl: url(baseUrl('http://localhost:5173')).optional().register(facts, {
+    env: 'FRONTEND_URL',
+    meaning:
+      "The frontend's development server, such as Vite's, instead of `{staticDir}`: every path that is not the gateway's own comes from there, hot reload included. Plain http on loopback hosts only",
+  }),
+  requireLogin: z.boolean('must be one of true, false').prefault(false).register(facts, {
+    env: 'REQUIRE_LOGIN',
+    meaning:
+      '`true`: the frontend is for signed-in users only. Without a session, a page redirects to the login and back, and assets return 401',
+  }),
+  corsOrigins: list(z.array(parsed(origin)))
+    .prefault('')
+    .register(facts, {
+      env: 'CORS_ORIGINS',
+      meaning: 'Comma-separated exact origins allowed with credentials',
+    }),
+  csrfHeader: parsed(customHeader).prefault('x-csrf').register(facts, {
+    env: 'CSRF_HEADER',
+    meaning: 'Header that `/api` and the session endpoints demand with value `1`',
+  }),
+}

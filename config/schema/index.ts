@@ -1,0 +1,184 @@
+import { z } from 'zod'
+import { frontendShape } from './frontend.ts'
+import { oidc } from './oidc.ts'
+import { type Facts, facts, isDuration, type Milliseconds, parsed, unwrap } from './option.ts'
+import { host, path } from './parsers.ts'
+import { listenShape, port, processShape } from './server.ts'
+import { sessionShape } from './session.ts'
+import { upstreamSchema } from './upstream.ts'
+import { baseUrl, url } from './urls.ts'
+
+/**
+ * Every option of a gateway, where the configuration file and the plugin's options have it. All that is known of an
+ * option stands in its entry: parsing, messages, documents, the JSON Schema and the types derive from it.
+ */
+export const optionsSchema = z.strictObject({
+  publicUrl: url(baseUrl('https://app.example.com')).register(facts, {
+    env: 'PUBLIC_URL',
+    missing: 'set it to the URL at which browsers reach the gateway, such as https://app.example.com',
+    defaultText: '`http://localhost:PORT` outside production, required in production',
+    meaning:
+      'Origin (and optional base path) at which browsers reach the gateway; redirect URIs derive from it, never from request headers. Plain http on loopback hosts only. Production is `NODE_ENV=production`',
+  }),
+  ...listenShape,
+  oidc,
+  ...sessionShape,
+  apiUrl: url(baseUrl('https://api.example.com')).optional().register(facts, {
+    env: 'API_URL',
+    meaning:
+      "Shorthand for one upstream: `/api/*` → `{apiUrl}/*` with the user's token. Plain http on loopback hosts only",
+  }),
+  configFile: parsed(path).optional().register(facts, {
+    env: 'CONFIG_FILE',
+    meaning:
+      'JSON file with the same options as a tree, and `upstreams: [{ prefix, target, token, … }]`; the environment wins over it',
+  }),
+  upstreams: z
+    .array(upstreamSchema, 'must be a list: [{ "prefix": "/api", "target": "https://…" }]')
+    .prefault([])
+    .register(facts, { meaning: 'Remote APIs, each at a prefix of its own' }),
+  ...frontendShape,
+  metricsPort: port
+    .optional()
+    .register(facts, { env: 'METRICS_PORT', meaning: 'Port of `/metrics`; unset: none' }),
+  metricsHost: parsed(host).prefault('0.0.0.0').register(facts, {
+    env: 'METRICS_HOST',
+    defaultText: '`{host}`',
+    meaning: 'Address on which `/metrics` listens',
+  }),
+  ...processShape,
+})
+
+type Mask<Shape> = { readonly [Key in keyof Shape]: true }
+
+/** Members that the process decides which has the server. */
+const serverMembers = Object.fromEntries(
+  ['configFile', ...Object.keys(listenShape), ...Object.keys(processShape)].map((key) => [key, true]),
+) as Mask<typeof listenShape & typeof processShape & { configFile: unknown }>
+
+/** Members that all frontends of a process have in common. */
+const sharedMembers = {
+  ...serverMembers,
+  redisUrl: true,
+  redis: true,
+  storeTimeout: true,
+  metricsPort: true,
+  metricsHost: true,
+} as const
+
+/** @param key such as `shutdown.delay` */
+export function isServers(key: string): boolean {
+  return (key.split('.')[0] ?? '') in serverMembers
+}
+
+export function isShared(key: string): boolean {
+  return (key.split('.')[0] ?? '') in sharedMembers
+}
+
+/** Options of the plugin. */
+export const pluginSchema = optionsSchema.omit(serverMembers)
+
+/** One entry of `frontends`. */
+export const frontendSchema = optionsSchema.omit(sharedMembers)
+
+/** An option with what is known of it. */
+export interface Option extends Facts {
+  /** Where it stands, `oidc.clientId`. */
+  key: string
+  schema: z.ZodType
+  /** Nothing works without it: it has no default, and its group can't be left out. */
+  isRequired: boolean
+  /** Where its value stands once it is read: a duration as `oidc.timeoutMs`. */
+  output: string[]
+}
+
+/** All options that stand by themselves, in the order of the documents. */
+export const options: readonly (Option & { env: string })[] = optionsOf(optionsSchema).filter(
+  (option): option is Option & { env: string } => option.env !== undefined,
+)
+
+export const optionOf: ReadonlyMap<string, Option> = new Map(options.map((option) => [option.key, option]))
+
+export function optionsOf(schema: z.ZodObject, path: string[] = [], canBeLeftOut = false): Option[] {
+  return Object.entries(schema.shape as Record<string, z.ZodType>).flatMap(([name, member]) => {
+    const inner = unwrap(member)
+    const isOptional = canBeLeftOut || inner !== member
+    if (inner instanceof z.ZodObject) return optionsOf(inner, [...path, name], isOptional)
+    const known = facts.get(member)
+    const key = [...path, name].join('.')
+    if (!known) throw new TypeError(`The schema has no facts about ${key}`)
+    const output = [...path, isDuration(inner) ? `${name}Ms` : name]
+    return [{ ...known, key, schema: member, isRequired: !isOptional, output }]
+  })
+}
+
+/** Whether a file may give it as an array. */
+export function acceptsArray(schema: z.ZodType): boolean {
+  const inner = unwrap(schema)
+  const written = inner instanceof z.ZodCodec ? inner.in : undefined
+  return written instanceof z.ZodUnion && written.options.some((option) => option instanceof z.ZodArray)
+}
+
+type Leaf = string | number | boolean | URL | URLSearchParams | Uint8Array
+
+/** What the schema gives, without members that are undefined; durations have names that end in `Ms`. */
+type Settled<T> = {
+  [Name in keyof T as NonNullable<T[Name]> extends Milliseconds ? `${Name & string}Ms` : Name]: SettledValue<
+    Exclude<T[Name], undefined>
+  >
+}
+
+type SettledValue<V> = V extends Milliseconds
+  ? number
+  : V extends Leaf
+    ? V
+    : V extends readonly (infer Entry)[]
+      ? [Entry] extends [Leaf]
+        ? V
+        : Settled<Entry>[]
+      : Settled<V>
+
+/** `session.lifetime`, or `upstreams` for all of these. */
+export type OptionKey = KeyOf<z.output<typeof optionsSchema>>
+
+type KeyOf<T> = {
+  [Name in keyof T & string]: NonNullable<T[Name]> extends Leaf | readonly unknown[]
+    ? Name
+    : `${Name}.${KeyOf<NonNullable<T[Name]>>}`
+}[keyof T & string]
+
+/** Everything the gateway can be told, after validation. Durations are milliseconds. */
+export type GatewayOptions = Settled<z.output<typeof optionsSchema>> & {
+  /** `/bff/diagnostics`, for developers: outside production. */
+  diagnostics: boolean
+  /** Names that other frontends of this process have for their session cookies. */
+  cookie: { others?: string[] }
+}
+
+export type TlsOptions = NonNullable<GatewayOptions['tls']>
+export type UpstreamOptions = Settled<z.output<typeof upstreamSchema>>
+
+/** What the schema gave, by the names that it has from then on. */
+export function settled<S extends z.ZodObject>(schema: S, values: z.output<S>): Settled<z.output<S>> {
+  const given = Object.entries(values).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(
+    given.map(([name, value]) => settledMember(name, schema.shape[name], value)),
+  ) as Settled<z.output<S>>
+}
+
+function settledMember(name: string, member: z.ZodType, value: unknown): [name: string, value: unknown] {
+  const inner = unwrap(member)
+  if (inner instanceof z.ZodObject) return [name, settled(inner, value as z.output<typeof inner>)]
+  if (inner instanceof z.ZodArray && inner.element instanceof z.ZodObject) {
+    const { element } = inner
+    return [name, (value as object[]).map((entry) => settled(element, entry as z.output<typeof element>))]
+  }
+  return [isDuration(inner) ? `${name}Ms` : name, value]
+}
+
+/** What an upstream is unless it says otherwise. */
+export function upstreamDefaults(): Omit<UpstreamOptions, 'prefix' | 'target'> {
+  const least = upstreamSchema.parse({ prefix: '/api', target: 'https://api.example.com' })
+  const { prefix, target, ...defaults } = settled(upstreamSchema, least)
+  return defaults
+}

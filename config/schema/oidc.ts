@@ -1,0 +1,50 @@
+import { z } from 'zod'
+import { duration, facts, parsed } from './option.ts'
+import { line, path, scope } from './parsers.ts'
+import { authorizationParameters, httpUrl, url } from './urls.ts'
+
+/** The issuer, and how the gateway is known to it. */
+export const oidc = z.strictObject({
+  issuer: url(httpUrl('https://login.example.com')).register(facts, {
+    env: 'OIDC_ISSUER',
+    missing: "set it to the issuer's URL, such as https://login.example.com",
+    meaning:
+      'Issuer URL; discovery is lazy and retried: an issuer that is down does not stop the start. Plain http on loopback hosts only',
+  }),
+  clientId: parsed(line).register(facts, {
+    env: 'OIDC_CLIENT_ID',
+    missing: 'set it to the client identifier that the issuer knows the gateway by',
+    meaning: 'Client identifier registered with the issuer',
+  }),
+  clientSecret: parsed(line).optional().register(facts, {
+    env: 'OIDC_CLIENT_SECRET',
+    secret: true,
+    meaning:
+      'Client secret: `client_secret_basic`, or `client_secret_post` when the issuer supports only that. Without a secret or key the gateway is a public client, which is not for production',
+  }),
+  clientPrivateKeyFile: parsed(path).optional().register(facts, {
+    env: 'OIDC_CLIENT_PRIVATE_KEY_FILE',
+    file: 'path',
+    meaning: 'JWK (or JWKS, or PEM) file with the private key for `private_key_jwt`, instead of a secret',
+  }),
+  scope: parsed(scope, { written: z.union([z.string(), z.array(z.string())]), separator: ' ' })
+    .prefault('openid profile email offline_access')
+    .register(facts, {
+      env: 'OIDC_SCOPE',
+      meaning: 'Scopes to ask for, separated by spaces; `openid` must be among them',
+    }),
+  authorizationParams: parsed(authorizationParameters, {
+    written: z.union([z.string(), z.array(z.string()), z.instanceof(URLSearchParams)]),
+    separator: '&',
+  })
+    .prefault('')
+    .register(facts, {
+      env: 'OIDC_AUTHORIZATION_PARAMS',
+      meaning: 'Extra authorization parameters as a query string: `prompt=consent&acr_values=…&resource=…`',
+    }),
+  timeout: duration('100ms', '2m').prefault('5s').register(facts, {
+    env: 'OIDC_TIMEOUT',
+    meaning:
+      'How long a request waits for the issuer (a token grant itself is listened to for 2.5 times as long)',
+  }),
+})

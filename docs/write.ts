@@ -1,0 +1,153 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { z } from 'zod'
+import {
+  frontendSchema,
+  type Option,
+  optionOf,
+  options,
+  optionsOf,
+  optionsSchema,
+  pluginSchema,
+} from '../config/schema/index.ts'
+import { facts, unwrap } from '../config/schema/option.ts'
+import { upstreamSchema } from '../config/schema/upstream.ts'
+
+/**
+ * What is written from the schema, as it should be: `npm run docs` writes it, a test compares.
+ *
+ * @param read gives a file of the repository as it is
+ * @returns contents by path
+ */
+export function documents(read: (path: string) => string): Map<string, string> {
+  const variables = options.map((option) => ({ ...option, name: option.env }))
+  const keys = optionsOf(upstreamSchema).map((option) => ({ ...option, name: option.key }))
+  const variableTable = inWords(
+    `${table('Variable', variables)}\n${secretFilesRow()}`,
+    (key) => optionOf.get(key)?.env,
+  )
+  return new Map([
+    ['README.md', between('configuration table', read('README.md'), variableTable)],
+    ['docs/upstreams.md', between('upstream table', read('docs/upstreams.md'), table('Key', keys))],
+    ['fastify-bff.schema.json', `${JSON.stringify(jsonSchema(), null, 2)}\n`],
+    ['config/bff-configuration.ts', pluginTypes()],
+  ])
+}
+
+/** Between `<!-- name -->` and `<!-- /name -->`. */
+function between(name: string, text: string, content: string): string {
+  const pattern = new RegExp(`(<!-- ${name} -->\n)[\\s\\S]*(\n<!-- /${name} -->)`)
+  return text.replace(pattern, (_, before, after) => before + content + after)
+}
+
+function table(heading: string, rows: (Option & { name: string })[]): string {
+  const lines = rows.map((row) => `| \`${row.name}\` | ${defaultOf(row)} | ${row.meaning} |`)
+  return [`| ${heading} | Default | Meaning |`, '|---|---|---|', ...lines].join('\n')
+}
+
+function secretFilesRow(): string {
+  const names = options.filter(({ secret }) => secret).map(({ env }) => `\`${env}_FILE\``)
+  return `| ${names.join(', ')} | – | Path of a file that holds the value, instead of the variable without \`_FILE\`: for secrets that Kubernetes or Docker mount. A line break at its end doesn't count |`
+}
+
+function defaultOf({ schema, isRequired, defaultText }: Option): string {
+  if (defaultText) return defaultText
+  if (isRequired) return 'required'
+  const value = schema instanceof z.ZodPrefault ? schema._zod.def.defaultValue : ''
+  const text = Array.isArray(value) ? JSON.stringify(value) : String(value)
+  return text === '' ? '–' : `\`${text}\``
+}
+
+/** With the names by which the reader knows other options. */
+function inWords(meaning: string, nameOf: (key: string) => string | undefined): string {
+  return meaning.replaceAll(/\{([\w.]+)\}/g, (all, key) => nameOf(key) ?? all)
+}
+
+/** Of the configuration file, for editors. It knows the usual way to write an option, of those that are understood. */
+function jsonSchema(): z.core.JSONSchema.BaseSchema {
+  const file = z.strictObject({
+    $schema: z.string().optional(),
+    ...optionsSchema.omit({ configFile: true }).shape,
+    frontends: z.array(frontendSchema).optional(),
+  })
+  return z.toJSONSchema(file, {
+    io: 'input',
+    unrepresentable: 'any',
+    override({ zodSchema, jsonSchema }) {
+      const meaning = facts.get(zodSchema)?.meaning
+      if (meaning) jsonSchema.description = plain(meaning)
+      // What is not JSON, such as a Buffer, has become {}.
+      const kinds = jsonSchema.anyOf?.filter((kind) => Object.keys(kind).length > 0)
+      if (kinds?.length === 1) Object.assign(jsonSchema, kinds[0], { anyOf: undefined })
+      else if (kinds) jsonSchema.anyOf = kinds
+      if (!(zodSchema instanceof z.ZodObject) || zodSchema === upstreamSchema) return
+      // The environment may say it.
+      delete jsonSchema.required
+      for (const [name, member] of Object.entries(zodSchema.shape)) {
+        const { secret, env } = facts.get(member) ?? {}
+        if (secret && env && jsonSchema.properties)
+          jsonSchema.properties[`${name}File`] = { type: 'string', description: `File that holds ${name}` }
+      }
+    },
+  })
+}
+
+/** Without what only works in Markdown documents. */
+function plain(meaning: string): string {
+  return inWords(meaning, (key) => key).replaceAll(/\[([^\]]+)\]\([^)]*\)/g, '$1')
+}
+
+/** The types of the plugin's options: those of the schema, with its words for the reader of the code. */
+function pluginTypes(): string {
+  return `// Written by \`npm run docs\` from the schema.
+import type { z } from 'zod'
+import type { pluginSchema } from './schema/index.ts'
+import type { upstreamSchema } from './schema/upstream.ts'
+
+type Input = z.input<typeof pluginSchema>
+type UpstreamInput = z.input<typeof upstreamSchema>
+
+/**
+ * What the plugin is told: the same options as in a configuration file, with the same checks and the same defaults,
+ * except for those of the server, which is the application's own.
+ */
+export interface BffConfiguration {
+${members(pluginSchema, 'Input')}
+}
+
+export interface BffUpstreamConfiguration {
+${members(upstreamSchema, 'UpstreamInput')}
+}
+`
+}
+
+function members(schema: z.ZodObject, type: string, indent = '  '): string {
+  const known = new Map(optionsOf(schema).map((option) => [option.key, option]))
+  const lines = Object.entries(schema.shape as Record<string, z.ZodType>).map(([name, member]) => {
+    const inner = unwrap(member)
+    const mark = inner === member ? '' : '?'
+    const ofMember = `${type}['${name}']`
+    if (inner instanceof z.ZodObject) {
+      const group = members(inner, mark ? `NonNullable<${ofMember}>` : ofMember, `${indent}  `)
+      return `${indent}${name}${mark}: {\n${group}\n${indent}}${mark && ' | undefined'}`
+    }
+    const written = name === 'upstreams' ? 'BffUpstreamConfiguration[] | undefined' : ofMember
+    return `${docstring(known.get(name), indent)}${indent}${name}${mark}: ${written}`
+  })
+  return lines.join('\n')
+}
+
+function docstring(option: Option | undefined, indent: string): string {
+  if (!option) return ''
+  const standard = option.isRequired || option.missing ? '–' : inWords(defaultOf(option), (key) => key)
+  const text = `${plain(option.meaning)}.${standard === '–' ? '' : ` Default ${standard}.`}`
+  if (text.length + indent.length <= 103) return `${indent}/** ${text} */\n`
+  const lines = text.replaceAll(/(.{1,100})(?: |$)/g, `${indent} * $1\n`)
+  return `${indent}/**\n${lines}${indent} */\n`
+}
+
+if (import.meta.main) {
+  const root = resolve(import.meta.dirname, '..')
+  for (const [path, text] of documents((name) => readFileSync(resolve(root, name), 'utf8')))
+    writeFileSync(resolve(root, path), text)
+}
