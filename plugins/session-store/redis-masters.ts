@@ -31,29 +31,29 @@ export function watchMasters(
   }
 }
 
-/** A Cluster client tells nobody when a slot is on another node, or its node is connected to anew. */
+/** A Cluster client does not say when a slot is on another node, or its node is connected to anew. */
 function watchSlots(cluster: Cluster, onMoved: (isMoved: (key: string) => boolean) => Promise<void>) {
   const { slots } = cluster as unknown as { slots: (string[] | undefined)[] }
   const owners: (Redis | undefined)[] = []
   const backSince: number[] = []
 
   cluster.on('+node', (node: Redis) => {
-    node.on('ready', look)
+    node.on('ready', () => cluster.refreshSlotsCache(look))
   })
-  cluster.on('refresh', () => setImmediate(look))
+  cluster.on('refresh', look)
 
   return {
+    /** Now, while it is not yet known where the slot is. */
     backSince(key: string): number {
-      look()
-      return backSince[slotOf(key)] ?? Number.NEGATIVE_INFINITY
+      const slot = slotOf(key)
+      const isMoving = owners[slot] && owners[slot] !== readyNodes().get(slots[slot]?.[0] ?? '')
+      return isMoving ? performance.now() : (backSince[slot] ?? Number.NEGATIVE_INFINITY)
     },
   }
 
+  /** Between a MOVED and the refresh after it ioredis takes all slots of the old node for moved. */
   function look(): void {
-    const ready = new Map<string, Redis>()
-    for (const node of cluster.nodes('master')) {
-      if (node.status === 'ready') ready.set(`${node.options.host}:${node.options.port}`, node)
-    }
+    const ready = readyNodes()
     const moved = new Set<number>()
     for (let slot = 0; slot < slots.length; slot++) {
       const owner = ready.get(slots[slot]?.[0] ?? '')
@@ -64,6 +64,11 @@ function watchSlots(cluster: Cluster, onMoved: (isMoved: (key: string) => boolea
     if (moved.size === 0) return
     for (const slot of moved) backSince[slot] = performance.now()
     void onMoved((key) => moved.has(slotOf(key)))
+  }
+
+  function readyNodes(): Map<string, Redis> {
+    const masters = cluster.nodes('master').filter(({ status }) => status === 'ready')
+    return new Map(masters.map((node) => [`${node.options.host}:${node.options.port}`, node]))
   }
 }
 

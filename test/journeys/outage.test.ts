@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Answer } from '../../demo/http-browser.ts'
+import { setTimeout as wait } from 'node:timers/promises'
+import { type Answer, createHttpBrowser } from '../../demo/http-browser.ts'
 import { startGateway } from '../support/gateway.ts'
 import { startRedis } from '../support/redis.ts'
 import { until } from '../support/until.ts'
@@ -13,7 +14,8 @@ test('while Redis is away nobody is answered or signed out, and afterwards all g
   const { issuer, timeApi, apiUrl, browser } = await startWorld(t)
   const redis = await startRedis(onDisk)
   t.after(redis.close)
-  const gateway = await startGateway(t, { issuer, apiUrl, redisUrl: redis.url })
+  const env = { STORE_TIMEOUT: '500ms' }
+  const gateway = await startGateway(t, { issuer, apiUrl, redisUrl: redis.url, env })
   await browser.signIn(gateway.url, 'alice')
   assert.equal((await call(browser, gateway)).status, 200)
 
@@ -53,6 +55,44 @@ test('a Redis that answers nobody is told from one that is well, in bounded time
 
   redis.resume()
   await until(async () => (await call(browser, gateway)).status === 200)
+})
+
+for (const [what, pause] of Object.entries({ answers: 'ALL', 'takes writes': 'WRITE' })) {
+  test(`a Redis that ${what} only after three seconds costs a wait and no error`, async (t) => {
+    const { issuer, apiUrl, browser } = await startWorld(t)
+    const redis = await startRedis()
+    t.after(redis.close)
+    const gateway = await startGateway(t, { issuer, apiUrl, redisUrl: redis.url })
+    await browser.signIn(gateway.url, 'alice')
+
+    await redis.send(`CLIENT PAUSE 3000 ${pause}`)
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, () => [call(browser, gateway), call(browser, gateway, '/bff/user')]).flat(),
+    )
+    const other = createHttpBrowser()
+    await other.signIn(gateway.url, 'bob')
+
+    assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([200]))
+    assert.equal((await call(other, gateway)).status, 200)
+  })
+}
+
+test('a gateway that is stopped for a while does not blame its Redis', async (t) => {
+  const { issuer, apiUrl, browser } = await startWorld(t)
+  const redis = await startRedis()
+  t.after(redis.close)
+  const env = { STORE_TIMEOUT: '500ms' }
+  const gateway = await startGateway(t, { issuer, apiUrl, redisUrl: redis.url, env })
+  await browser.signIn(gateway.url, 'alice')
+
+  for (let stop = 0; stop < 3; stop++) {
+    const answers = Array.from({ length: 50 }, () => call(browser, gateway))
+    await Promise.race(answers)
+    gateway.pause()
+    await wait(800)
+    gateway.resume()
+    for (const { status, body } of await Promise.all(answers)) assert.equal(status, 200, body)
+  }
 })
 
 test('while the issuer is away calls go on as long as the token does, and heal when it is back', async (t) => {

@@ -5,8 +5,10 @@ import { createRedisStore } from '../../plugins/session-store/redis.ts'
 import { connectRedis } from '../../plugins/session-store/redis-connection.ts'
 import { type Network, startNetwork } from '../chaos/network.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
+import { startCluster } from '../support/redis-topologies.ts'
 import { until } from '../support/until.ts'
 import { acquire, create, HOUR, MINUTE, sealedAs } from './contract-support.ts'
+import { openStore } from './redis-support.ts'
 
 test('tokens that only the old master had are put back', async (t) => {
   const { store, promote, failOver, fresh } = await setUp(t)
@@ -127,6 +129,41 @@ test('while one gateway puts back, another takes no lock', async (t) => {
   await until(async () => (await other.store.lock('a', MINUTE)).outcome === 'acquired')
   assert.equal((await other.store.read('a'))?.version, 2)
 })
+
+test('what a slot of a Cluster lacks at its new master is put back, and its locks wait for that', async (t) => {
+  const { url, servers, close } = await startCluster()
+  const store = openStore(url, { storeTimeoutMs: MINUTE })
+  t.after(async () => {
+    await store.close()
+    await close()
+  })
+  await create(store, 'a', { indexes: ['subject'] })
+  await store.replace('a', sealedAs('second'), 1)
+  await create(store, 'other')
+
+  await moveSlot(servers, 'bff:{a}:record')
+
+  await until(async () => (await store.read('a'))?.version === 2)
+  assert.equal((await store.lock('a', MINUTE)).outcome, 'recovering')
+  await acquire(store, 'other')
+  await until(async () => (await store.lock('a', MINUTE)).outcome === 'acquired')
+  assert.deepEqual((await store.read('a'))?.sealed, sealedAs('second'))
+})
+
+/** Gives the slot of `key` to another master, and loses what the old one has of it. */
+async function moveSlot(servers: RedisServer[], key: string): Promise<void> {
+  const slot = Number((await servers[0]?.send(`CLUSTER KEYSLOT ${key}`))?.slice(1))
+  const ids = await Promise.all(
+    servers.map(async ({ send }) => (await send('CLUSTER MYID')).split('\r\n')[1]),
+  )
+  const owner = Math.floor(slot / Math.ceil(16_384 / servers.length))
+  const to = (owner + 1) % servers.length
+  const keys = (await servers[owner]?.send(`CLUSTER GETKEYSINSLOT ${slot} 100`))?.split('\r\n') ?? []
+  await servers[owner]?.send(`DEL ${keys.filter((name) => name.startsWith('bff:')).join(' ')}`)
+  for (const { send } of [servers[to], servers[owner], ...servers] as RedisServer[]) {
+    await send(`CLUSTER SETSLOT ${slot} NODE ${ids[to]}`)
+  }
+}
 
 /** Two gateways' stores on a master with a replica, each of which learns of a failover by itself. */
 async function setUp(t: TestContext, { hasReplicas = true } = {}) {
