@@ -31,7 +31,7 @@ export const redisScripts = {
   bffCreate: {
     numberOfKeys: 2,
     lua: `
-      if redis.call('HGET', KEYS[1], 'version') or redis.call('HGET', KEYS[2], 'version') then return end
+      if redis.call('HGET', KEYS[1], 'version') or redis.call('HGET', KEYS[2], 'by') then return end
       local time = redis.call('TIME')
       local now = time[1] * 1000000 + time[2]
       redis.call('HSET', KEYS[1], 'sealed', ARGV[1], 'version', 1, 'indexes', ARGV[3], 'created', now)
@@ -81,7 +81,7 @@ export const redisScripts = {
   bffPutBack: {
     numberOfKeys: 2,
     lua: `
-      if redis.call('EXISTS', KEYS[2]) == 1 then return end
+      if redis.call('HGET', KEYS[2], 'by') then return end
       local version = redis.call('HGET', KEYS[1], 'version')
       if version and tonumber(version) >= tonumber(ARGV[3]) then return end
       if not version and ARGV[6] == '' then return end
@@ -98,7 +98,7 @@ export const redisScripts = {
   bffEndAgain: {
     numberOfKeys: 2,
     lua: `
-      redis.call('HSETNX', KEYS[2], 'by', '')
+      if not redis.call('HGET', KEYS[2], 'by') then redis.call('HSET', KEYS[2], 'by', '') end
       redis.call('PEXPIRE', KEYS[2], ARGV[2])
       if redis.call('DEL', KEYS[1]) == 1 then redis.pcall('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1]) end`,
   },

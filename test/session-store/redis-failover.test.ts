@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { parseRedisUrl } from '../../config/index.ts'
 import { createRedisStore } from '../../plugins/session-store/redis.ts'
@@ -150,6 +152,12 @@ test('what a slot of a Cluster lacks at its new master is put back, and its lock
   assert.deepEqual((await store.read('a'))?.sealed, sealedAs('second'))
 })
 
+/** Putting back needs none that is not in the document. */
+function documentedPermissions(): string {
+  const document = readFileSync(resolve(import.meta.dirname, '../../docs/redis.md'), 'utf8')
+  return /ACL SETUSER gateway on >password (.*)/.exec(document)?.[1] ?? assert.fail()
+}
+
 /** Gives the slot of `key` to another master, and loses what the old one has of it. */
 async function moveSlot(servers: RedisServer[], key: string): Promise<void> {
   const slot = Number((await servers[0]?.send(`CLUSTER KEYSLOT ${key}`))?.slice(1))
@@ -167,8 +175,9 @@ async function moveSlot(servers: RedisServer[], key: string): Promise<void> {
 
 /** Two gateways' stores on a master with a replica, each of which learns of a failover by itself. */
 async function setUp(t: TestContext, { hasReplicas = true } = {}) {
-  const master = await startRedis({ config: ['repl-diskless-sync-delay 0'] })
-  const replica = await startRedis({ config: [`replicaof 127.0.0.1 ${master.port}`] })
+  const config = [`user gateway on >secret ${documentedPermissions()}`]
+  const master = await startRedis({ config: ['repl-diskless-sync-delay 0', ...config] })
+  const replica = await startRedis({ config: [`replicaof 127.0.0.1 ${master.port}`, ...config] })
   const [one, other] = await Promise.all([gateway(master), gateway(master)])
   const fresh = connectRedis(parseRedisUrl(replica.url))
   t.after(async () => {
@@ -194,7 +203,7 @@ async function setUp(t: TestContext, { hasReplicas = true } = {}) {
 
   async function gateway(server: RedisServer) {
     const network: Network = await startNetwork(server.port)
-    const target = parseRedisUrl(`redis://127.0.0.1:${network.port}`)
+    const target = parseRedisUrl(`redis://gateway:secret@127.0.0.1:${network.port}`)
     const connection = { ...connectRedis(target), hasReplicas }
     const store = createRedisStore({ connection, storeTimeoutMs: MINUTE })
     await store.read('any')
