@@ -1,5 +1,10 @@
+import { setTimeout as wait } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { runFailover, startFailoverWorld, type TroubleName } from './failover-run.ts'
+import type { SignedIn } from './world.ts'
+
+/** Half the lifetime of an access token. */
+const renewedEveryMs = 6_000
 
 /**
  * `npm run chaos -- --runs 10`: failovers of a Sentinel set under load, one after the other.
@@ -16,8 +21,13 @@ const { values } = parseArgs({
 })
 
 const failover = await startFailoverWorld()
-const users = Array.from({ length: Number(values.sessions) }, () => failover.world.signIn())
-const sessions = await Promise.all(users)
+const count = Number(values.sessions)
+const sessions: SignedIn[] = []
+// Spread over the time between two renewals, so that some renew just when the failover happens.
+for (let user = 0; user < count; user++) {
+  sessions.push(await failover.world.signIn())
+  await wait(renewedEveryMs / count)
+}
 const kinds = (values.trouble ? [values.trouble] : ['planned', 'killed', 'frozen']) as TroubleName[]
 for (let run = 0; run < Number(values.runs); run++) {
   const kind = kinds[run % kinds.length] ?? 'planned'
