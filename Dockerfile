@@ -5,7 +5,8 @@ COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json index.ts app.ts frontends.ts server.ts ./
 COPY config config
-COPY headers headers
+COPY http http
+COPY lib lib
 COPY plugins plugins
 COPY routes routes
 RUN npm run build

@@ -1,20 +1,19 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { mounted, refuseOverload, shared } from './app.ts'
-import type { BffConfiguration } from './config/index.ts'
-import { resolveOptions, withoutRegisterOptions } from './config/index.ts'
-import { type BffHooks, keepFromCaches } from './plugins/local-routes/index.ts'
+import { type BffConfiguration, resolveOptions, withoutRegisterOptions } from './config/index.ts'
+import { type BffHooks, keepFromCaches } from './plugins/application/index.ts'
 
 export { type AppExtras, buildApp } from './app.ts'
 export type { GatewayOptions } from './config/index.ts'
 export { ConfigurationError, type LoadedConfig, loadConfig } from './config/index.ts'
 export { buildFrontends } from './frontends.ts'
+export type { AccessTokenOptions, Bff, BffHooks } from './plugins/application/index.ts'
 export { type ErrorCode, GatewayError } from './plugins/errors/catalogue.ts'
-export type { AccessTokenOptions, Bff, BffHooks } from './plugins/local-routes/index.ts'
-export type { Claim } from './plugins/oidc-session/claims.ts'
-export type { SessionInfo } from './plugins/oidc-session/session-info.ts'
-export type { Session } from './plugins/oidc-session/sessions.ts'
-export type { EndedSession } from './plugins/session-events/session-events.ts'
+export type { Claim } from './plugins/session/claims.ts'
+export type { EndedSession } from './plugins/session/events/session-events.ts'
+export type { SessionInfo } from './plugins/session/session-info.ts'
+export type { Session } from './plugins/session/sessions.ts'
 
 /** What the plugin is told: how to work, and whom to tell. */
 export type BffOptions = BffConfiguration & BffHooks

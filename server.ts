@@ -11,7 +11,7 @@ import {
   loadConfig,
 } from './config/index.ts'
 import { buildFrontends } from './frontends.ts'
-import { systemClock } from './plugins/clock.ts'
+import { systemClock } from './lib/clock.ts'
 import { MetricsPortError } from './plugins/observability/index.ts'
 
 const usage = `Usage: npm start [-- --check-config]

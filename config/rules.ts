@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import { isOwnCookie } from '../headers/gateways-own.ts'
+import { isOwnCookie } from '../http/gateways-own.ts'
 import { type Files, readOr, Unreadable } from './files.ts'
 import type { OptionKey, optionsSchema } from './schema/index.ts'
 import { certificatesFault, keyPairFaults, signingKeyFault } from './schema/pem.ts'

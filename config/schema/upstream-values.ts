@@ -1,5 +1,5 @@
-import { isOurs } from '../../headers/gateways-own.ts'
-import { isUpstreamsOwn } from '../../headers/response-allow-list.ts'
+import { isOurs } from '../../http/gateways-own.ts'
+import { isUpstreamsOwn } from '../../http/response-allow-list.ts'
 import { headerName, host } from './parsers.ts'
 
 /** Methods that reach upstreams. */

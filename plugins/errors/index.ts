@@ -9,11 +9,10 @@ import type {
   FastifyRequest,
 } from 'fastify'
 import fp from 'fastify-plugin'
-import { namesOneHost } from '../http-server/host.ts'
-import { asGatewayError } from './as-gateway-error.ts'
+import { namesOneHost } from '../../http/host.ts'
 import { errorBody, GatewayError, retryAfterSeconds } from './catalogue.ts'
 import { errorPage, prefersPage } from './error-page.ts'
-import { logError } from './log-error.ts'
+import { asGatewayError, logError } from './gateway-error.ts'
 import { awaitsAnswer, endWith, malformedRequest, rawAnswer } from './malformed-request.ts'
 
 declare module 'fastify' {

@@ -1,6 +1,6 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import { maxHeaderBytes } from '../limits/limits.ts'
+import { maxHeaderBytes } from '../../http/limits.ts'
 import { errorBody, GatewayError } from './catalogue.ts'
 
 /** How long a client that has been refused may go on sending, in milliseconds. */

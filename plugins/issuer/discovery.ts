@@ -1,10 +1,9 @@
+import type { ServerMetadata } from 'openid-client'
 import * as oidc from 'openid-client'
 import { boundedFetch } from './bounded-fetch.ts'
 import { clientAuthentication } from './client-authentication.ts'
-import { endpoint } from './endpoint.ts'
 import type { IssuerOptions } from './issuer.ts'
-import { refreshAnswerFetch } from './refresh-answer.ts'
-import { loginAnswerFetch } from './token-answer.ts'
+import { loginAnswerFetch, refreshAnswerFetch } from './token-answers.ts'
 
 /** openid-client's view of the issuer, once its metadata are known. */
 export interface Configurations {
@@ -71,4 +70,28 @@ function explained(error: unknown, issuer: URL): unknown {
     `The issuer is configured as ${issuer.href}, and calls itself ${body.issuer}: these must be the same to the letter`,
     { cause: error },
   )
+}
+
+/** Many an issuer that supports PKCE does not say so, Microsoft Entra among them. */
+export type PkceSupport = 'supported' | 'unsupported' | 'unsaid'
+
+/**
+ * What metadata say of PKCE with `S256`. It is sent in any case, and no login relies on it alone: where an issuer
+ * ignores it, `state` still tells a forged callback, and `nonce` a code of another login.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc9700#section-4.7.1
+ */
+export function pkceSupport(metadata: Pick<ServerMetadata, 'code_challenge_methods_supported'>): PkceSupport {
+  const methods: unknown = metadata.code_challenge_methods_supported
+  if (!Array.isArray(methods)) return 'unsaid'
+  return methods.includes('S256') ? 'supported' : 'unsupported'
+}
+
+/**
+ * An endpoint as metadata name it, if it is one to send a browser or a token to: by https, or by plain http where the
+ * issuer itself is reached so, which is loopback.
+ */
+export function endpoint(named: unknown, issuer: URL): URL | undefined {
+  const url = typeof named === 'string' ? URL.parse(named) : null
+  return url && (url.protocol === 'https:' || url.protocol === issuer.protocol) ? url : undefined
 }

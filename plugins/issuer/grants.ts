@@ -1,10 +1,10 @@
 import * as oidc from 'openid-client'
-import type { Clock } from '../clock.ts'
-import type { GrantedTokens } from '../oidc-session/token-set.ts'
-import { type TokenParameters, tokenParameters } from '../oidc-session/token-target.ts'
+import type { Clock } from '../../lib/clock.ts'
 import { type GrantFailure, grantFailure } from './grant-failure.ts'
 import type { Issuer } from './issuer.ts'
-import { refreshedIdToken } from './refresh-answer.ts'
+import { refreshedIdToken } from './token-answers.ts'
+import type { GrantedTokens } from './token-set.ts'
+import { type TokenParameters, tokenParameters } from './token-target.ts'
 
 export type GrantOutcome = { outcome: 'granted'; tokens: GrantedTokens } | GrantFailure
 

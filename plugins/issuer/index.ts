@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../../lib/clock.ts'
 import { createIssuer, type Issuer, type IssuerOptions } from './issuer.ts'
 import { issuerLog } from './issuer-log.ts'
 

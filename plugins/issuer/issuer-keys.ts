@@ -8,9 +8,9 @@ import {
 } from 'jose'
 import type { ServerMetadata } from 'openid-client'
 import { boundedFetch } from './bounded-fetch.ts'
-import { endpoint } from './endpoint.ts'
+import { endpoint } from './discovery.ts'
 import type { IssuerOptions } from './issuer.ts'
-import { deadlineSignal } from './refresh-answer.ts'
+import { deadlineSignal } from './token-answers.ts'
 
 /** What the issuer signs ID tokens and logout tokens with. */
 export interface SigningKeys {

@@ -1,6 +1,6 @@
+import type { PkceSupport } from './discovery.ts'
 import { failureReason } from './grant-failure.ts'
 import type { IssuerEvents } from './issuer.ts'
-import type { PkceSupport } from './pkce-support.ts'
 
 /** The part of a pino logger that is needed here. */
 export interface Log {

@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../../lib/clock.ts'
 
 /** Something that is fetched when first needed, fetched again until it was got, and now and then once more. */
 export interface MetadataSource<T> {

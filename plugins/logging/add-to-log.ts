@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto'
+
 /** As much of a logger as Fastify demands, and what pino has besides. */
 interface Log {
   child(bindings: object): Log
@@ -27,4 +29,9 @@ export function addToLog<L extends Log>(request: LoggedRequest<L>, bindings: obj
  */
 function isOfThisRequest<L extends Log>({ id, log, server }: LoggedRequest<L>): boolean {
   return log.bindings?.()[server.initialConfig.requestIdLogLabel ?? ''] === id
+}
+
+/** Names in the log what must not stand there itself: the first 16 bytes of its SHA-256, base64url. */
+export function hashForLog(text: string): string {
+  return createHash('sha256').update(text).digest().subarray(0, 16).toString('base64url')
 }

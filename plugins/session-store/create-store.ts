@@ -1,5 +1,5 @@
 import { parseRedisUrl, type RedisTarget } from '../../config/index.ts'
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../../lib/clock.ts'
 import { createMemoryStore } from './memory.ts'
 import { createRedisStore } from './redis.ts'
 import type { RedisAccess, RedisClient } from './redis-client.ts'

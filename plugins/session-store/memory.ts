@@ -1,6 +1,6 @@
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { createExpiringMap } from '../../lib/expiring-map.ts'
 import { createChangeNotifier } from './change-notifier.ts'
-import { createExpiringMap } from './expiring-map.ts'
 import type { Lock, SealedRecord, SessionStore } from './store.ts'
 
 export interface MemoryStoreOptions {

@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../../lib/clock.ts'
 import { type SessionStore, StoreUnavailableError } from './store.ts'
 
 /** How long a readiness probe waits for the store. */

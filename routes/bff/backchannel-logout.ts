@@ -1,17 +1,17 @@
 import { createHash } from 'node:crypto'
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
+import { clientKey } from '../../http/client-address.ts'
+import { createTally } from '../../lib/tally.ts'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
-import { clientKey } from '../../plugins/http-server/client-address.ts'
 import {
   type LogoutNotice,
   LogoutTokenError,
   logoutTokenLifetimeMs,
 } from '../../plugins/issuer/logout-token.ts'
-import { createTally } from '../../plugins/limits/tally.ts'
-import { hashForLog } from '../../plugins/logging/hash-for-log.ts'
-import { rememberEnd } from '../../plugins/oidc-session/ended-sid.ts'
-import { sidIndex, subjectIndex } from '../../plugins/oidc-session/sessions.ts'
-import type { EndedSession } from '../../plugins/session-events/session-events.ts'
+import { hashForLog } from '../../plugins/logging/add-to-log.ts'
+import { rememberEnd } from '../../plugins/login/ended-sid.ts'
+import type { EndedSession } from '../../plugins/session/events/session-events.ts'
+import { sidIndex, subjectIndex } from '../../plugins/session/sessions.ts'
 import type { RouteOptions } from './options.ts'
 
 /** Notices that are heeded at the same time, each with a few commands for the store: more would only queue there. */

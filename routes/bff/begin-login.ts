@@ -1,11 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { LoginError } from '../../plugins/issuer/login-error.ts'
-import { authorizationParameters } from '../../plugins/oidc-session/authorization-parameters.ts'
-import { beginTransaction } from '../../plugins/oidc-session/login-transaction.ts'
-import { rememberLoginBegun } from '../../plugins/oidc-session/superseded-session.ts'
-import type { RouteOptions } from './options.ts'
-import { callbackUrl, silentLoginCallbackPath } from './paths.ts'
-import { rejectedLogin } from './rejected-login.ts'
+import { authorizationParameters } from '../../plugins/login/authorization-parameters.ts'
+import { beginTransaction } from '../../plugins/login/login-transaction.ts'
+import { rememberLoginBegun } from '../../plugins/session/superseded-session.ts'
+import { callbackUrl, type RouteOptions, silentLoginCallbackPath } from './options.ts'
 
 export interface LoginWishes {
   /** A path that has been checked. */
@@ -55,4 +54,10 @@ export async function beginLogin(
   if (replaces) rememberLoginBegun(app.sessionStore, replaces).catch(() => {})
   app.browserCookies.setTransaction(request, reply, transaction)
   return reply.header('cache-control', 'no-store').redirect(url.href)
+}
+
+/** What the client is told of a login that must not succeed. The log is told why. */
+export function rejectedLogin({ log }: FastifyRequest, error: LoginError): GatewayError {
+  log.warn({ event: 'login.rejected', reason: error.reason, err: error })
+  return new GatewayError('BFF_LOGIN_REJECTED', { cause: error })
 }

@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 import { decodeJwt } from 'jose'
+import { isoTime, secondsBetween } from '../../lib/clock.ts'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
-import { userClaims, withoutTokens } from '../../plugins/oidc-session/claims.ts'
-import type { Session } from '../../plugins/oidc-session/sessions.ts'
-import { refreshTokenHash as hashOf } from '../../plugins/token-renewal/renewal-log.ts'
+import { refreshTokenHash as hashOf } from '../../plugins/renewal/renewal-log.ts'
+import { userClaims, withoutTokens } from '../../plugins/session/claims.ts'
+import type { Session } from '../../plugins/session/sessions.ts'
 import type { RouteOptions } from './options.ts'
-import { isoTime, secondsBetween } from './times.ts'
 
 /** For developers: all that the session holds, with each token told by its hash, as in the log. Never a token. */
 export async function diagnostics(

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
-import requestGuard from '../../plugins/request-guard/index.ts'
+import requestGuard from '../../plugins/guard/index.ts'
 import { answerHeaders } from './answer-headers.ts'
 import { backchannelLogout } from './backchannel-logout.ts'
 import { callback } from './callback.ts'

@@ -1,11 +1,10 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
-import { localPath } from '../../plugins/oidc-session/return-url.ts'
+import { localPath } from '../../plugins/login/return-url.ts'
 import { beginLogin } from './begin-login.ts'
-import { beginSilentLogin } from './begin-silent-login.ts'
 import { rejectUnlessNavigation } from './navigation.ts'
-import type { RouteOptions } from './options.ts'
-import { homePath } from './paths.ts'
+import { homePath, type RouteOptions } from './options.ts'
+import { beginSilentLogin } from './silent-login.ts'
 
 type LoginRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 

@@ -1,13 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
-import { localPath } from '../../plugins/oidc-session/return-url.ts'
-import type { Session } from '../../plugins/oidc-session/sessions.ts'
-import { isReplaced } from '../../plugins/oidc-session/superseded-session.ts'
+import { localPath } from '../../plugins/login/return-url.ts'
+import type { Session } from '../../plugins/session/sessions.ts'
+import { isReplaced } from '../../plugins/session/superseded-session.ts'
 import { endSession } from './end-session.ts'
 import { isPersonsNavigation } from './navigation.ts'
-import type { RouteOptions } from './options.ts'
-import { homePath } from './paths.ts'
+import { homePath, type RouteOptions } from './options.ts'
 
 type LogoutRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 

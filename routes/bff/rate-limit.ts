@@ -1,7 +1,7 @@
 import rateLimits from '@fastify/rate-limit'
 import type { FastifyInstance } from 'fastify'
+import { clientKey } from '../../http/client-address.ts'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
-import { clientKey } from '../../plugins/http-server/client-address.ts'
 import type { RouteOptions } from './options.ts'
 
 /**

@@ -1,6 +1,6 @@
+import { createTally } from '../../lib/tally.ts'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { LoginError } from '../../plugins/issuer/login-error.ts'
-import { createTally } from '../../plugins/limits/tally.ts'
 import type { RouteOptions } from './options.ts'
 
 /** Runs a code's redemption, unless its client, or all together, have had too many refused. */

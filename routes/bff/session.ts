@@ -1,10 +1,10 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { claimList } from '../../plugins/oidc-session/claims.ts'
-import { displayName } from '../../plugins/oidc-session/session-record.ts'
-import type { Session } from '../../plugins/oidc-session/sessions.ts'
+import { isoTime, secondsBetween } from '../../lib/clock.ts'
+import { claimList } from '../../plugins/session/claims.ts'
+import { displayName } from '../../plugins/session/session-record.ts'
+import type { Session } from '../../plugins/session/sessions.ts'
 import type { RouteOptions } from './options.ts'
-import { isoTime, secondsBetween } from './times.ts'
 
 type SessionRequest = FastifyRequest<{ Querystring: { slide?: string } }>
 

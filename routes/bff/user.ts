@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { basePath } from '../../config/index.ts'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
-import { claimList } from '../../plugins/oidc-session/claims.ts'
+import { claimList } from '../../plugins/session/claims.ts'
 import type { RouteOptions } from './options.ts'
 
 type UserRequest = FastifyRequest<{ Querystring: { slide?: string } }>

@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { upstreamDefaults } from '../../config/index.ts'
-import { createForwarder } from '../../plugins/upstream-proxy/forwarder.ts'
+import { createForwarder } from '../../plugins/upstream/forwarder.ts'
 import { openStream, replyOf, startTlsGateway } from '../tls/support.ts'
 import {
   exchange,

@@ -5,7 +5,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import type { Limits } from '../../plugins/limits/limits.ts'
+import type { Limits } from '../../http/limits.ts'
 import {
   closed,
   exchange,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createExpiringMap } from '../../plugins/session-store/expiring-map.ts'
+import { createExpiringMap } from '../../lib/expiring-map.ts'
 import { createMemoryStore } from '../../plugins/session-store/memory.ts'
 import { createFakeClock } from '../support/fake-clock.ts'
 import { storeContract } from './contract.ts'

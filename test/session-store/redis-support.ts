@@ -1,6 +1,6 @@
 import { Cluster } from 'ioredis'
 import { parseRedisUrl } from '../../config/index.ts'
-import { systemClock } from '../../plugins/clock.ts'
+import { systemClock } from '../../lib/clock.ts'
 import { createStore } from '../../plugins/session-store/create-store.ts'
 import type { RedisAccess } from '../../plugins/session-store/redis-client.ts'
 import { connectRedis, type RedisConnection } from '../../plugins/session-store/redis-connection.ts'

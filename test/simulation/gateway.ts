@@ -1,16 +1,16 @@
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
+import { type TokenTarget, tokenTarget } from '../../plugins/issuer/token-target.ts'
+import { type HeldToken, heldToken } from '../../plugins/renewal/held-token.ts'
+import { decideRenewal } from '../../plugins/renewal/policy.ts'
+import type { RenewalOptions } from '../../plugins/renewal/renewal.ts'
+import { createRenewer } from '../../plugins/renewal/renewer.ts'
 import {
   createSessions,
   type Session,
   type SessionReference,
   type Sessions,
-} from '../../plugins/oidc-session/sessions.ts'
-import { type TokenTarget, tokenTarget } from '../../plugins/oidc-session/token-target.ts'
+} from '../../plugins/session/sessions.ts'
 import { type SessionStore, StoreUnavailableError } from '../../plugins/session-store/store.ts'
-import { type HeldToken, heldToken } from '../../plugins/token-renewal/held-token.ts'
-import { decideRenewal } from '../../plugins/token-renewal/policy.ts'
-import type { RenewalOptions } from '../../plugins/token-renewal/renewal.ts'
-import { createRenewer } from '../../plugins/token-renewal/renewer.ts'
 import type { History, RequestOutcome } from './history.ts'
 import type { GatewayProcess } from './process.ts'
 import { clientId } from './scheduled-issuer.ts'

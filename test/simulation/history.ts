@@ -1,4 +1,4 @@
-import type { SessionRecord } from '../../plugins/oidc-session/session-record.ts'
+import type { SessionRecord } from '../../plugins/session/session-record.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
 /** What happened in one run, as somebody saw it who sees everything. Times are virtual milliseconds. */

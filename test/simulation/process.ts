@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { Clock } from '../../plugins/clock.ts'
+import type { Clock } from '../../lib/clock.ts'
 import type { Fault, Operation } from './plan.ts'
 import type { VirtualTime } from './virtual-time.ts'
 

@@ -1,5 +1,5 @@
 import type { GrantOutcome } from '../../plugins/issuer/grants.ts'
-import type { RenewalOptions } from '../../plugins/token-renewal/renewal.ts'
+import type { RenewalOptions } from '../../plugins/renewal/renewal.ts'
 import type { Attempt, History } from './history.ts'
 import { type ModelIssuer, sessionOf } from './model-issuer.ts'
 import type { Fault } from './plan.ts'

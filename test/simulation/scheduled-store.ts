@@ -1,5 +1,5 @@
-import { unseal } from '../../plugins/oidc-session/sealing.ts'
-import { sessionRecord } from '../../plugins/oidc-session/session-record.ts'
+import { unseal } from '../../plugins/session/sealing.ts'
+import { sessionRecord } from '../../plugins/session/session-record.ts'
 import {
   type Lock,
   type SealedRecord,

@@ -1,10 +1,10 @@
-import { unseal } from '../../plugins/oidc-session/sealing.ts'
-import { sessionRecord } from '../../plugins/oidc-session/session-record.ts'
-import { createSessions, type SessionReference, subjectIndex } from '../../plugins/oidc-session/sessions.ts'
+import { heldToken } from '../../plugins/renewal/held-token.ts'
+import { decideRenewal } from '../../plugins/renewal/policy.ts'
+import { unseal } from '../../plugins/session/sealing.ts'
+import { sessionRecord } from '../../plugins/session/session-record.ts'
+import { createSessions, type SessionReference, subjectIndex } from '../../plugins/session/sessions.ts'
 import { createMemoryStore } from '../../plugins/session-store/memory.ts'
 import type { SessionStore } from '../../plugins/session-store/store.ts'
-import { heldToken } from '../../plugins/token-renewal/held-token.ts'
-import { decideRenewal } from '../../plugins/token-renewal/policy.ts'
 import {
   createGateway,
   type Gateway,

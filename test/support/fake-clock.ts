@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import type { Clock } from '../../plugins/clock.ts'
+import type { Clock } from '../../lib/clock.ts'
 
 export interface FakeClock extends Clock {
   /**

@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http'
 import { after } from 'node:test'
 import type { FastifyInstance } from 'fastify'
 import type { DemoIssuer } from '../../demo/issuer.ts'
-import type { LogStream } from '../../plugins/http-server/index.ts'
+import type { LogStream } from '../../plugins/edge/index.ts'
 import { findLeaks, formsOf, type Leak } from './leaks.ts'
 
 /** Listens to all that is issued, and then to all that is logged. */

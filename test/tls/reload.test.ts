@@ -4,7 +4,7 @@ import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { connect } from 'node:tls'
-import { pollingMs } from '../../plugins/tls/index.ts'
+import { pollingMs } from '../../plugins/edge/tls/index.ts'
 import { selfSignedCertificate } from '../support/certificate.ts'
 import { createFakeClock } from '../support/fake-clock.ts'
 import { until } from '../support/until.ts'

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { asGatewayError } from '../../../plugins/errors/as-gateway-error.ts'
 import { errorBody, GatewayError, retryAfterSeconds } from '../../../plugins/errors/catalogue.ts'
 import { errorPage, prefersPage } from '../../../plugins/errors/error-page.ts'
+import { asGatewayError } from '../../../plugins/errors/gateway-error.ts'
 import { StoreUnavailableError } from '../../../plugins/session-store/store.ts'
 
 const secret = 'redis://user:password@10.0.0.7'

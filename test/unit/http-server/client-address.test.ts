@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { canonicalAddress, clientAddress, clientKey } from '../../../plugins/http-server/client-address.ts'
+import { canonicalAddress, clientAddress, clientKey } from '../../../http/client-address.ts'
 
 const from = (ip: string | undefined, remoteAddress?: string) => ({ ip, socket: { remoteAddress } })
 

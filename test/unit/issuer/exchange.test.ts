@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as oidc from 'openid-client'
 import { createGrants } from '../../../plugins/issuer/grants.ts'
-import { refreshAnswerFetch } from '../../../plugins/issuer/refresh-answer.ts'
+import { refreshAnswerFetch } from '../../../plugins/issuer/token-answers.ts'
 import { createFakeClock } from '../../support/fake-clock.ts'
 
 /** Grants at an issuer whose token endpoint gives this answer. */

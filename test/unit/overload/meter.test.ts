@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createOverloadMeter, tickMs } from '../../../plugins/overload/meter.ts'
+import { createOverloadMeter, tickMs } from '../../../plugins/edge/overload/meter.ts'
 
 /** A process whose time and CPU time pass as told. */
 function start() {

@@ -1,0 +1,86 @@
+import { Agent, fetch, Headers, type RequestInit as UndiciInit } from 'undici'
+import type { UpstreamOptions } from '../../config/index.ts'
+import { tokenTarget } from '../issuer/token-target.ts'
+import type { WantedToken } from '../renewal/index.ts'
+import { tlsOptions } from '../upstream/pool.ts'
+import { upstreamError } from '../upstream/report.ts'
+import { wantsOtherLogin } from '../upstream/step-up.ts'
+import { destinationOf } from './upstream-of.ts'
+
+/** As for `fetch`. Redirects are never followed: the token is for the upstream, not for where it points. */
+export interface AuthorizedInit extends Pick<RequestInit, 'method' | 'headers' | 'signal'> {
+  /** A stream is sent once only, so that what refuses its token is not asked again. */
+  body?: string | Uint8Array | URLSearchParams | Blob | ReadableStream | null
+}
+
+/** @returns an access token; after the upstream has refused the last one, a newer one if there is any */
+export type AskForToken = (wanted: WantedToken) => Promise<string>
+
+export interface AuthorizedFetch {
+  fetch(url: string | URL, init: AuthorizedInit, token: AskForToken): Promise<Response>
+  close(): Promise<void>
+}
+
+/** Calls upstreams with a user's token, and nobody else. */
+export function createAuthorizedFetch(upstreams: UpstreamOptions[]): AuthorizedFetch {
+  const agents = new Map<UpstreamOptions, Agent>()
+
+  return {
+    async fetch(wanted, init, token) {
+      const { upstream, url } = destinationOf(wanted, upstreams)
+      const target = tokenTarget(upstream)
+      const accessToken = await token({ target })
+      const answer = await send(upstream, url, init, accessToken)
+      const challenges = answer.headers.get('www-authenticate') ?? undefined
+      if (answer.status !== 401 || wantsOtherLogin(challenges) || !isRepeatable(init.body)) return answer
+      const newer = await token({ target, forceRenewal: true }).catch(async (error: unknown) => {
+        await answer.body?.cancel()
+        throw error
+      })
+      if (newer === accessToken) return answer
+      await answer.body?.cancel()
+      return send(upstream, url, init, newer)
+    },
+    async close() {
+      await Promise.all([...agents.values()].map((agent) => agent.destroy()))
+    },
+  }
+
+  async function send(
+    upstream: UpstreamOptions,
+    url: URL,
+    init: AuthorizedInit,
+    token: string,
+  ): Promise<Response> {
+    const headers = new Headers(init.headers as UndiciInit['headers'])
+    headers.set('authorization', `Bearer ${token}`)
+    const { method = 'GET', body = null, signal = null } = init
+    const dispatcher = agentOf(upstream)
+    try {
+      const options = { method, headers, body, signal, dispatcher, redirect: 'manual', duplex: 'half' }
+      return (await fetch(url, options as UndiciInit)) as unknown as Response
+    } catch (error) {
+      if (signal?.aborted) throw error
+      throw upstreamError((error as Error).cause ?? error)
+    }
+  }
+
+  function agentOf(upstream: UpstreamOptions): Agent {
+    const agent = agents.get(upstream) ?? newAgent(upstream)
+    agents.set(upstream, agent)
+    return agent
+  }
+}
+
+function newAgent(upstream: UpstreamOptions): Agent {
+  return new Agent({
+    connect: { timeout: upstream.connectTimeoutMs, ...tlsOptions(upstream) },
+    headersTimeout: upstream.timeoutMs,
+    bodyTimeout: 0,
+  })
+}
+
+/** A stream is spent once it was sent. */
+function isRepeatable(body: AuthorizedInit['body']): boolean {
+  return !(body instanceof ReadableStream)
+}

@@ -1,0 +1,39 @@
+import { GatewayError } from './catalogue.ts'
+
+/** Finds the catalogue's words for whatever was thrown. What nobody foresaw tells the client nothing. */
+export function asGatewayError(thrown: unknown): GatewayError | ClientFault {
+  if (thrown instanceof GatewayError) return thrown
+  if (isStoreUnavailable(thrown)) return new GatewayError('BFF_STORE_UNAVAILABLE', { cause: thrown })
+  return isClientFault(thrown) ? thrown : new GatewayError('BFF_INTERNAL_ERROR', { cause: thrown })
+}
+
+/** By its code: the session store stands above this folder. */
+function isStoreUnavailable(thrown: unknown): boolean {
+  return thrown instanceof Error && 'code' in thrown && thrown.code === 'STORE_UNAVAILABLE'
+}
+
+/** A 4xx that Fastify itself raises, such as a body that is no JSON. */
+export interface ClientFault {
+  statusCode: number
+  code: string
+  message: string
+}
+
+function isClientFault(thrown: unknown): thrown is ClientFault {
+  if (!(thrown instanceof Error) || !('statusCode' in thrown) || !('code' in thrown)) return false
+  const { statusCode } = thrown
+  return typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500
+}
+
+/** The part of a pino logger that is needed here. */
+interface Log {
+  error(fields: object, message: string): void
+  debug(fields: object, message: string): void
+}
+
+/** What is wrong here, or with what the gateway needs, is told; what is wrong with a request only to who asks for it. */
+export function logError(log: Log, error: GatewayError): void {
+  // Of an overload there is one line for all requests.
+  if (error.statusCode >= 500 && error.code !== 'BFF_OVERLOADED') log.error({ err: error }, error.message)
+  else log.debug({ err: error }, error.message)
+}

@@ -1,0 +1,99 @@
+import { decodeJwt } from 'jose'
+import { isNumber, isObject, isString, isUnsetOr } from '../../lib/kept-values.ts'
+
+/** An access token, as it is kept. Times are milliseconds since the epoch. */
+export interface AccessToken {
+  accessToken: string
+  tokenType: string
+  /** Unset: unknown, so it serves until an upstream refuses it. */
+  expiresAt?: number
+  obtainedAt: number
+  scope?: string
+}
+
+/** The tokens of one session. */
+export interface TokenSet extends AccessToken {
+  refreshToken?: string
+  idToken?: string
+}
+
+/** What a grant brought, before it is told what it replaces. */
+export interface GrantedTokens {
+  accessToken: string
+  tokenType: string
+  expiresInMs?: number
+  refreshToken?: string
+  idToken?: string
+  scope?: string
+}
+
+/** Whether something that was kept is an access token, perhaps with more. */
+export function isAccessToken(value: unknown): value is AccessToken & Record<string, unknown> {
+  if (!isObject(value)) return false
+  const { accessToken, tokenType, expiresAt, obtainedAt, scope } = value
+  return (
+    [accessToken, tokenType].every(isString) &&
+    isNumber(obtainedAt) &&
+    isUnsetOr(isNumber, expiresAt) &&
+    isUnsetOr(isString, scope)
+  )
+}
+
+/** Whether something that was kept is a session's tokens. */
+export function isTokenSet(value: unknown): value is TokenSet {
+  return (
+    isAccessToken(value) &&
+    [value['refreshToken'], value['idToken']].every((token) => isUnsetOr(isString, token))
+  )
+}
+
+/**
+ * The access token that a grant brought.
+ *
+ * @param requestedAt when the grant was requested. The lifetime is counted from then, so that an answer that was
+ *   slow, or read late, never makes a token look younger than it is.
+ */
+export function accessTokenFrom(granted: GrantedTokens, requestedAt: number): AccessToken {
+  const { accessToken, tokenType, expiresInMs, scope } = granted
+  const stated = expiresInMs === undefined ? undefined : requestedAt + expiresInMs
+  const expiresAt = [stated, jwtExpiry(accessToken)].find(isTime)
+  return {
+    accessToken,
+    tokenType,
+    obtainedAt: requestedAt,
+    ...(expiresAt !== undefined && { expiresAt }),
+    ...(scope !== undefined && { scope }),
+  }
+}
+
+/**
+ * The token set that a grant leads to. What the issuer leaves out stays as it was: the refresh token and scope
+ * (RFC 6749 sections 5.1 and 6), the ID token (OpenID Connect Core section 12.2).
+ */
+export function tokenSetFrom(granted: GrantedTokens, requestedAt: number, previous?: TokenSet): TokenSet {
+  const refreshToken = granted.refreshToken ?? previous?.refreshToken
+  const idToken = granted.idToken ?? previous?.idToken
+  const scope = granted.scope ?? previous?.scope
+  return {
+    ...accessTokenFrom(granted, requestedAt),
+    ...(refreshToken !== undefined && { refreshToken }),
+    ...(idToken !== undefined && { idToken }),
+    ...(scope !== undefined && { scope }),
+  }
+}
+
+/** Whether a date can show it. Some issuers say "never" by a number that is beyond all dates. */
+function isTime(milliseconds: number | undefined): milliseconds is number {
+  return milliseconds !== undefined && !Number.isNaN(new Date(milliseconds).getTime())
+}
+
+/** The `exp` of a JWT access token in milliseconds, or nothing when it is opaque or carries none. */
+function jwtExpiry(accessToken: string): number | undefined {
+  try {
+    // Whatever its type says: an access token is the issuer's business with the API, and nothing has checked it.
+    const { exp }: { exp?: unknown } = decodeJwt(accessToken)
+    return typeof exp === 'number' ? exp * 1000 : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,105 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { GatewayError } from '../../errors/catalogue.ts'
+import { localPath } from '../return-url.ts'
+import { decideAdmission, isNavigation, type Visit } from './admission.ts'
+import {
+  afterLogin,
+  afterReentry,
+  formatRounds,
+  type LoginRounds,
+  readRounds,
+  roundsCookieName,
+  roundsLifetimeSeconds,
+} from './login-rounds.ts'
+import { reentryHeaders, reentryPage } from './reentry-page.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    loginGate: {
+      /** An onRequest hook for what is shown to those who are signed in: sends a person who is not to the login. */
+      admit(request: FastifyRequest, reply: FastifyReply): Promise<unknown>
+      /** Counts a login, so that one that leads to no session is not begun again for ever. */
+      loginFinished(request: FastifyRequest, reply: FastifyReply): void
+    }
+  }
+}
+
+export interface LoginGateOptions {
+  /** Where browsers reach the gateway. */
+  publicUrl: URL
+  /** Its path, without a slash at its end. */
+  basePath: string
+  /** Name of the session cookie. */
+  sessionCookie: string
+  sameSite: 'strict' | 'lax' | 'none'
+}
+
+export default fp<LoginGateOptions>(
+  async (app, { publicUrl, basePath, sessionCookie, sameSite }) => {
+    const roundsCookie = roundsCookieName(sessionCookie)
+    // Lax: it has to come along where the session cookie doesn't.
+    const attributes = {
+      path: '/',
+      httpOnly: true,
+      secure: publicUrl.protocol === 'https:',
+      sameSite: 'lax',
+    } as const
+
+    app.decorate('loginGate', {
+      async admit(request, reply) {
+        await app.loadSession(request)
+        const visit = visitOf(request)
+        const { rounds } = visit
+        switch (decideAdmission(visit, sameSite === 'strict')) {
+          case 'admit':
+            if (rounds && isNavigation(visit)) reply.clearCookie(roundsCookie, attributes)
+            return
+          case 'refuse':
+            throw new GatewayError('BFF_SESSION_REQUIRED')
+          case 're-enter':
+            keep(reply, afterReentry(rounds))
+            return reply.headers(reentryHeaders).send(reentryPage)
+          case 'log-in':
+            return reply.header('cache-control', 'no-store').redirect(loginUrl(request))
+          case 'stop':
+            request.log.warn({ event: 'login.loop', hasSessionCookie: visit.hasSessionCookie })
+            throw new GatewayError('BFF_LOGIN_LOOP')
+        }
+      },
+
+      loginFinished(request, reply) {
+        keep(reply, afterLogin(readRounds(request.cookies[roundsCookie])))
+      },
+    } satisfies (typeof app)['loginGate'])
+
+    function visitOf({ method, headers, session, cookies }: FastifyRequest): Visit {
+      return {
+        method,
+        accept: headers.accept,
+        secFetchMode: asText(headers['sec-fetch-mode']),
+        secFetchSite: asText(headers['sec-fetch-site']),
+        hasSession: session !== null,
+        hasSessionCookie: cookies[sessionCookie] !== undefined,
+        rounds: readRounds(cookies[roundsCookie]),
+      }
+    }
+
+    function keep(reply: FastifyReply, rounds: LoginRounds): void {
+      reply.setCookie(roundsCookie, formatRounds(rounds), { ...attributes, maxAge: roundsLifetimeSeconds })
+    }
+
+    /** And back, unless the URL is too long for that or none that a login leads to. */
+    function loginUrl({ originalUrl }: FastifyRequest): string {
+      // A proxy in front may have taken the base path away.
+      const path = originalUrl.startsWith(`${basePath}/`) ? originalUrl : basePath + originalUrl
+      const returnUrl = localPath(path, publicUrl.origin) ?? `${basePath}/`
+      return `${basePath}/bff/login?returnUrl=${encodeURIComponent(returnUrl)}`
+    }
+  },
+  { name: 'login-gate', fastify: '5.x', dependencies: ['session-cookie', 'oidc-session'] },
+)
+
+function asText(header: string | string[] | undefined): string | undefined {
+  return typeof header === 'string' ? header : undefined
+}

@@ -1,0 +1,106 @@
+import type { FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Clock } from '../../lib/clock.ts'
+import { GatewayError } from '../errors/catalogue.ts'
+import type { TokenTarget } from '../issuer/token-target.ts'
+import type { Session } from '../session/sessions.ts'
+import { heldToken } from './held-token.ts'
+import type { RenewalLog } from './renewal-log.ts'
+import { createRenewer, type Renewer } from './renewer.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    renewer: Renewer
+    /** Attaches the user's fresh access token, for `target` or the session's own. Comes after `requireSession`. */
+    acquireUserToken(request: FastifyRequest, target: TokenTarget | undefined): Promise<void>
+    /** For an application's own calls. Comes after `loadSession`. */
+    tokenFor(request: FastifyRequest, wanted: WantedToken): Promise<string>
+    /** After `upstream` refused the request's token: true when the request has a newer one now. */
+    replaceRefusedToken(
+      request: FastifyRequest,
+      upstream: string,
+      target: TokenTarget | undefined,
+    ): Promise<boolean>
+  }
+  interface FastifyRequest {
+    /** The access token that goes with this request to its upstream. Null where nothing has asked for one. */
+    bearer: string | null
+  }
+}
+
+export interface WantedToken {
+  /** Unset: the session's own token. */
+  target?: TokenTarget | undefined
+  /** After an API has refused the last one. */
+  forceRenewal?: boolean | undefined
+}
+
+export interface TokenRenewalOptions {
+  refreshBeforeExpirationMs: number
+  issuerTimeoutMs: number
+  storeTimeoutMs: number
+  clock: Clock
+}
+
+export default fp<TokenRenewalOptions>(
+  async (app, options) => {
+    const { sessions, sessionStore: store, issuer, metrics, sessionEvents: events } = app
+    const renewer = createRenewer({
+      ...options,
+      sessions,
+      store,
+      issuer,
+      metrics,
+      events,
+      random: Math.random,
+    })
+
+    app.decorate('renewer', renewer)
+    app.decorateRequest('bearer', null)
+    app.decorate('acquireUserToken', async (request: FastifyRequest, target: TokenTarget | undefined) => {
+      if (!request.session) throw new GatewayError('BFF_SESSION_REQUIRED')
+      request.log.trace({ event: 'token.acquire' })
+      const session = await renewer.withUsableToken(request.session, request.log, target)
+      request.log.trace({ event: 'token.acquired', renewed: session !== request.session })
+      attach(request, session, target)
+    })
+    app.decorate('replaceRefusedToken', replaceRefusedToken)
+    app.decorate('tokenFor', async (request: FastifyRequest, wanted: WantedToken) => {
+      if (!request.session) throw new GatewayError('BFF_SESSION_REQUIRED')
+      const session = await withToken(request.session, wanted, request.log)
+      request.session = session
+      return tokenOf(session, wanted.target)
+    })
+    // Closing goes backwards, so the store is still there: tokens that a grant is about to bring have to be stored.
+    app.addHook('onClose', () => renewer.idle())
+
+    async function withToken(session: Session, wanted: WantedToken, log: RenewalLog): Promise<Session> {
+      const { target, forceRenewal } = wanted
+      const newer = forceRenewal ? await renewer.afterRefusal(session, 'application', log, target) : undefined
+      return newer ?? renewer.withUsableToken(session, log, target)
+    }
+
+    async function replaceRefusedToken(
+      request: FastifyRequest,
+      upstream: string,
+      target: TokenTarget | undefined,
+    ): Promise<boolean> {
+      if (!request.session) return false
+      const session = await renewer.afterRefusal(request.session, upstream, request.log, target)
+      if (session) attach(request, session, target)
+      return session !== undefined
+    }
+
+    function attach(request: FastifyRequest, session: Session, target: TokenTarget | undefined): void {
+      request.session = session
+      request.bearer = tokenOf(session, target)
+    }
+  },
+  { name: 'token-renewal', fastify: '5.x', dependencies: ['oidc-session', 'session-store', 'issuer'] },
+)
+
+function tokenOf({ record }: Session, target: TokenTarget | undefined): string {
+  const token = heldToken(record, target)
+  if (!token) throw new GatewayError('BFF_ISSUER_UNAVAILABLE')
+  return token.accessToken
+}

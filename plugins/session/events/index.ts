@@ -1,0 +1,43 @@
+import type { FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { rememberSignOut } from '../../login/ended-sid.ts'
+import {
+  createEndingReport,
+  createUnreadEndingsReport,
+  type ReportEnding,
+  type ReportUnreadEndings,
+} from './report-ending.ts'
+import { createSessionEvents, type SessionEvents, type SessionHooks } from './session-events.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    sessionEvents: SessionEvents<FastifyRequest>
+    /** To be called once for each session that this process has ended. */
+    reportEnding: ReportEnding
+    reportUnreadEndings: ReportUnreadEndings
+  }
+}
+
+/** Tells the application what becomes of its users' sessions. */
+export default fp<SessionHooks<FastifyRequest>>(
+  async (app, hooks) => {
+    const events = createSessionEvents(hooks, (hook, err) => {
+      app.log.error({ event: 'hook.failed', hook, err }, `${hook} of the application failed`)
+    })
+    const told: SessionEvents<FastifyRequest> = {
+      ...events,
+      ended(session, reason) {
+        const { issuer, sid } = session
+        const { clientId } = app.issuer
+        // Not awaited: what has ended has ended. Without it a front-channel notice that comes later is 400.
+        if (sid !== undefined) rememberSignOut(app.sessionStore, { issuer, clientId, sid }).catch(() => {})
+        events.ended(session, reason)
+      },
+    }
+    app.decorate('sessionEvents', told)
+    const { metrics } = app
+    app.decorate('reportEnding', createEndingReport({ metrics, events: told }))
+    app.decorate('reportUnreadEndings', createUnreadEndingsReport({ metrics, events: told }))
+  },
+  { name: 'session-events', fastify: '5.x', dependencies: ['session-store', 'observability'] },
+)

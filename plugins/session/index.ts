@@ -1,0 +1,90 @@
+import type { FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Clock } from '../../lib/clock.ts'
+import { GatewayError } from '../errors/catalogue.ts'
+import { addToLog } from '../logging/add-to-log.ts'
+import { logName } from './session-record.ts'
+import {
+  createSessions,
+  type Session,
+  type SessionReference,
+  type Sessions,
+  sessionHash,
+} from './sessions.ts'
+import { mayBeSuperseded } from './superseded-session.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /**
+     * Which answers of the route may clear a cookie whose session has ended, or seal an outdated one anew. Unset: none,
+     * as for upstreams and an application's own routes, whose answers may take so long that they would touch the cookie
+     * of the browser's next session.
+     */
+    sessionCookie?: 'follows' | 'follows-on-navigation'
+  }
+  interface FastifyInstance {
+    sessions: Sessions
+    /** Opens the session of the request's cookie. What becomes of the cookie is the route's `config.sessionCookie`. */
+    openSession(request: FastifyRequest, options?: { slide?: boolean }): Promise<Session | null>
+    /** An onRequest hook: `request.session` is the session, or null. */
+    loadSession(request: FastifyRequest): Promise<void>
+    /** An onRequest hook: 401 without a session. */
+    requireSession(request: FastifyRequest): Promise<void>
+  }
+}
+
+export interface OidcSessionOptions {
+  /** Sliding. */
+  idleTimeoutMs: number
+  /** Absolute. */
+  lifetimeMs: number
+  /** The most sessions that one user has. */
+  maxPerUser: number
+  clock: Clock
+}
+
+export default fp<OidcSessionOptions>(
+  async (app, options) => {
+    const sessions = createSessions({ ...options, clientId: app.issuer.clientId, store: app.sessionStore })
+    app.decorate('sessions', sessions)
+    app.decorate('openSession', openSession)
+    app.decorate('loadSession', async (request: FastifyRequest) => {
+      request.session ??= await openSession(request)
+    })
+    app.decorate('requireSession', async (request: FastifyRequest) => {
+      await app.loadSession(request)
+      if (!request.session) throw new GatewayError('BFF_SESSION_REQUIRED')
+    })
+
+    async function openSession(request: FastifyRequest, options: { slide?: boolean } = {}) {
+      const reference = app.browserCookies.sessionReference(request)
+      if (!reference) return null
+      const session = await sessions.open(reference, options)
+      if (!session) {
+        if (await cookieMayFollow(request, reference)) app.browserCookies.clearSession(request)
+        return null
+      }
+      if (app.browserCookies.isOutdated(request) && (await cookieMayFollow(request, reference)))
+        app.browserCookies.resealSession(request)
+      addToLog(request, { user: logName(session.record), sessionHash: sessionHash(session) })
+      return session
+    }
+
+    /** A dead cookie does no harm, so in doubt it stays. */
+    async function cookieMayFollow(request: FastifyRequest, reference: SessionReference): Promise<boolean> {
+      const sessionCookie = request.routeOptions.config?.sessionCookie
+      const { 'sec-fetch-mode': mode = 'navigate' } = request.headers
+      if (sessionCookie === undefined) return false
+      if (sessionCookie === 'follows-on-navigation' && mode !== 'navigate') return false
+      return mayBeSuperseded(app.sessionStore, reference).then(
+        (superseded) => !superseded,
+        () => false,
+      )
+    }
+  },
+  {
+    name: 'oidc-session',
+    fastify: '5.x',
+    dependencies: ['request-members', 'session-cookie', 'session-store', 'issuer'],
+  },
+)

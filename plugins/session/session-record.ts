@@ -1,0 +1,116 @@
+import { isNumber, isObject, isString, isUnsetOr } from '../../lib/kept-values.ts'
+import {
+  type AccessToken,
+  accessTokenFrom,
+  type GrantedTokens,
+  isAccessToken,
+  isTokenSet,
+  type TokenSet,
+  tokenSetFrom,
+} from '../issuer/token-set.ts'
+import type { TokenTarget } from '../issuer/token-target.ts'
+
+/**
+ * What is kept of a signed-in user, sealed in the store. Times are milliseconds since the epoch. Fields that a newer
+ * gateway has added to it stay.
+ */
+export interface SessionRecord {
+  issuer: string
+  /** The issuer's `sub`. */
+  subject: string
+  /** The issuer's `sid`, or one of our own when it sends none. */
+  sid: string
+  /** Of the ID token and UserInfo, without those that only matter to the protocol. */
+  claims: Record<string, unknown>
+  /** @see https://openid.net/specs/openid-connect-session-1_0.html#CreatingUpdatingSessions */
+  sessionState?: string
+  createdAt: number
+  tokenSet: TokenSet
+  renewals: number
+  renewedAt?: number
+  /** How many grants in a row the issuer has refused without saying that the refresh token is dead. Unset: none. */
+  refusals?: number
+  /** The user's tokens for single APIs, by {@link TokenTarget.key}. */
+  apiTokens?: Record<string, ApiToken>
+}
+
+export interface ApiToken extends AccessToken {
+  /** How often it was granted. */
+  renewals: number
+  renewedAt: number
+}
+
+/** What was unsealed, when it is a record: an older or newer gateway, or a fault of ours, may have sealed something else. */
+export function sessionRecord(value: unknown): SessionRecord | undefined {
+  return isSessionRecord(value) ? value : undefined
+}
+
+function isSessionRecord(value: unknown): value is SessionRecord {
+  if (!isObject(value)) return false
+  const { issuer, subject, sid, claims, sessionState, createdAt, tokenSet, renewals, renewedAt, apiTokens } =
+    value
+  return (
+    [issuer, subject, sid].every(isString) &&
+    isObject(claims) &&
+    isUnsetOr(isString, sessionState) &&
+    [createdAt, renewals].every(isNumber) &&
+    isUnsetOr(isNumber, renewedAt) &&
+    isTokenSet(tokenSet) &&
+    (apiTokens === undefined || (isObject(apiTokens) && Object.values(apiTokens).every(isApiToken)))
+  )
+}
+
+function isApiToken(value: unknown): value is ApiToken {
+  return isAccessToken(value) && [value['renewals'], value['renewedAt']].every(isNumber)
+}
+
+/**
+ * The record after a grant.
+ * @param target what the access token is for. Unset: it is the session's own.
+ */
+export function recordAfter(
+  { refusals: _, ...record }: SessionRecord,
+  granted: GrantedTokens,
+  { requestedAt, now, target }: { requestedAt: number; now: number; target?: TokenTarget | undefined },
+): SessionRecord {
+  const { tokenSet, apiTokens } = record
+  if (!target) {
+    const renewed = tokenSetFrom(granted, requestedAt, tokenSet)
+    return { ...record, tokenSet: renewed, renewals: record.renewals + 1, renewedAt: now }
+  }
+  const { refreshToken = tokenSet.refreshToken, idToken = tokenSet.idToken } = granted
+  const renewals = (apiTokens?.[target.key]?.renewals ?? 0) + 1
+  const apiToken: ApiToken = { ...accessTokenFrom(granted, requestedAt), renewals, renewedAt: now }
+  return {
+    ...record,
+    tokenSet: {
+      ...tokenSet,
+      ...(refreshToken !== undefined && { refreshToken }),
+      ...(idToken !== undefined && { idToken }),
+    },
+    apiTokens: { ...remembered(apiTokens, now), [target.key]: apiToken },
+  }
+}
+
+/** A session that asks for ever new tokens doesn't grow for ever. Longer than whoever still looks at a token waits. */
+const forgetAfterMs = 3_600_000
+
+function remembered(apiTokens: Record<string, ApiToken> = {}, now: number): Record<string, ApiToken> {
+  const entries = Object.entries(apiTokens)
+  return Object.fromEntries(entries.filter(([, { expiresAt = now }]) => now - expiresAt < forgetAfterMs))
+}
+
+/** Who it is, for logs and pages. */
+export function displayName({ claims, subject }: SessionRecord): string {
+  const names = [claims['name'], claims['preferred_username'], claims['email']]
+  return names.find((name): name is string => typeof name === 'string' && name !== '') ?? subject
+}
+
+/** At most so many characters of a name go into each log line of its session. */
+const maxLogName = 200
+
+/** As {@link displayName}, bounded: an issuer may send a name of a megabyte. */
+export function logName(record: SessionRecord): string {
+  const name = displayName(record)
+  return name.length > maxLogName ? `${name.slice(0, maxLogName - 1)}…` : name
+}

@@ -1,0 +1,221 @@
+import { hash as digest, randomBytes } from 'node:crypto'
+import type { Clock } from '../../lib/clock.ts'
+import type { SessionStore } from '../session-store/store.ts'
+import { createLatestUnsealer } from './latest-unsealer.ts'
+import { formatOf, newestFormat, type SealFormat, seal, unseal } from './sealing.ts'
+import { sessionInfo } from './session-info.ts'
+import { type SessionRecord, sessionRecord } from './session-record.ts'
+
+/** What the cookie holds: enough to find a session and to open it. Unchanged for the session's whole life. */
+export interface SessionReference {
+  /** 32 random bytes, base64url. The store knows only their hash. */
+  id: string
+  /** 32 random bytes, base64url. Kept nowhere else. */
+  key: string
+}
+
+/** A session as one request sees it. */
+export interface Session {
+  /** The hash under which the store keeps it. */
+  readonly id: string
+  readonly key: Buffer
+  readonly record: SessionRecord
+  /** Of the stored record. It grows with each renewal, and when refusals are counted, and with nothing else. */
+  readonly version: number
+  /** When it ends unless it is used, in milliseconds since the epoch. */
+  readonly expiresAt: number
+  /** In which its record is sealed. A renewal keeps it: gateways of an earlier release may be running beside this one. */
+  readonly format: SealFormat
+}
+
+export type StoreTokensOutcome =
+  | { outcome: 'stored'; session: Session }
+  /** Somebody stored newer tokens. */
+  | { outcome: 'conflict' }
+  | { outcome: 'gone' }
+
+export interface Sessions {
+  /** Starts a session under a new identifier. */
+  begin(login: NewSession): Promise<{ reference: SessionReference; session: Session }>
+  /**
+   * Ends the oldest sessions of a user who has too many since `newest` began.
+   * @returns those that have ended. Without their cookies their identifiers are all that is known of them
+   */
+  limit(newest: Session): Promise<Pick<Session, 'id'>[]>
+  /** Opens the session that a cookie refers to, and slides its idle timeout unless told not to. */
+  open(reference: SessionReference, options?: { slide?: boolean }): Promise<Session | undefined>
+  /** The same session as it is stored now, or nothing when it has ended. */
+  reload(session: Session): Promise<Session | undefined>
+  /**
+   * Prepares to store a record with renewed tokens over the version that they derive from. What it returns stores it,
+   * and can be called again when the store did not answer: it recognises its own earlier write.
+   */
+  renewal(session: Session, renewed: SessionRecord): () => Promise<StoreTokensOutcome>
+  /**
+   * Ends a session; with `onlyThisVersion` not when newer tokens were stored.
+   * @returns its last record, whose tokens can be revoked; nothing when there was none to end
+   */
+  end(session: Session, options?: { onlyThisVersion?: boolean }): Promise<SessionRecord | undefined>
+  /** Resolves when the session has ended, wherever that happens, or when `signal` aborts. */
+  ended(session: Session, signal: AbortSignal): Promise<void>
+}
+
+export type NewSession = Pick<
+  SessionRecord,
+  'issuer' | 'subject' | 'sid' | 'claims' | 'sessionState' | 'tokenSet'
+>
+
+export interface SessionsOptions {
+  store: SessionStore
+  clock: Clock
+  /** Ours at the issuer: its other clients' sessions may be in the same store. */
+  clientId: string
+  idleTimeoutMs: number
+  lifetimeMs: number
+  /** The most sessions that one user has. Unset: any number. */
+  maxPerUser?: number
+}
+
+/** How often a session that somebody watches is looked at without news. */
+const lookAgainMs = 5000
+
+export function createSessions(options: SessionsOptions): Sessions {
+  const { store, clock, clientId, idleTimeoutMs, lifetimeMs, maxPerUser } = options
+  // Sliding writes at most once a minute, and for short idle timeouts still often enough to be felt.
+  const slideEveryMs = Math.min(60_000, idleTimeoutMs / 4)
+  const unsealLatest = createLatestUnsealer()
+
+  return {
+    async begin(login) {
+      const reference = { id: randomToken(), key: randomToken() }
+      const id = hash(reference.id)
+      const key = Buffer.from(reference.key, 'base64url')
+      const record: SessionRecord = { ...login, createdAt: clock.now(), renewals: 0 }
+      const ttlMs = timeToLive(record)
+      await store.create(id, {
+        sealed: seal(record, { key, id, version: 1 }),
+        ttlMs,
+        indexes: [
+          subjectIndex(login.issuer, clientId, login.subject),
+          sidIndex(login.issuer, clientId, login.sid),
+        ],
+      })
+      const expiresAt = clock.now() + ttlMs
+      return {
+        reference,
+        session: discreet({ id, key, record, version: 1, expiresAt, format: newestFormat }),
+      }
+    },
+
+    async limit({ id, record }) {
+      if (maxPerUser === undefined) return []
+      const ended = await store.trim(subjectIndex(record.issuer, clientId, record.subject), maxPerUser, id)
+      return ended.map((each) => ({ id: each }))
+    },
+
+    async open(reference, { slide = true } = {}) {
+      const key = Buffer.from(reference.key, 'base64url')
+      const session = await load(hash(reference.id), key)
+      return session && slide ? keepAlive(session) : session
+    },
+
+    reload: ({ id, key }) => load(id, key),
+
+    renewal(session, record) {
+      const { id, key, version, format } = session
+      const sealed = seal(record, { key, id, version: version + 1 }, format)
+      return async () => {
+        const result = await store.replace(id, sealed, version)
+        return result.outcome === 'replaced'
+          ? { outcome: 'stored', session: discreet({ ...session, record, version: result.version }) }
+          : result
+      }
+    },
+
+    async end({ id, key, version }, { onlyThisVersion = false } = {}) {
+      const last = await store.destroy(id, onlyThisVersion ? version : undefined)
+      return last && sessionRecord(unseal(last.sealed, { key, id, version: last.version }))
+    },
+
+    async ended(session, signal) {
+      while (!signal.aborted && (await isAlive(session))) await nextChange(session.id, signal)
+    },
+  }
+
+  /** A store that can't be asked ends no session. */
+  async function isAlive({ id, key }: Session): Promise<boolean> {
+    return load(id, key).then(
+      (session) => session !== undefined,
+      () => true,
+    )
+  }
+
+  /** News may get lost, and running out of time makes none. */
+  async function nextChange(id: string, signal: AbortSignal): Promise<void> {
+    const waiting = new AbortController()
+    const either = AbortSignal.any([signal, waiting.signal])
+    await Promise.race([store.changed(id, either), clock.sleep(lookAgainMs, either)])
+    waiting.abort()
+  }
+
+  async function load(id: string, key: Buffer): Promise<Session | undefined> {
+    const stored = await store.read(id)
+    const unsealed = stored && unsealLatest(stored, key, id)
+    if (!unsealed) return undefined
+    const { record } = unsealed
+    const lifetimeLeftMs = record.createdAt + lifetimeMs - clock.now()
+    if (lifetimeLeftMs <= 0) return undefined
+    const expiresAt = clock.now() + Math.min(stored.ttlMs, lifetimeLeftMs)
+    const format = formatOf(stored.sealed) ?? newestFormat
+    return discreet({ id, key: unsealed.key, record, version: stored.version, expiresAt, format })
+  }
+
+  async function keepAlive(session: Session): Promise<Session> {
+    const ttlMs = timeToLive(session.record)
+    const expiresAt = clock.now() + ttlMs
+    if (expiresAt - session.expiresAt < slideEveryMs) return session
+    await store.touch(session.id, ttlMs)
+    return discreet({ ...session, expiresAt })
+  }
+
+  function timeToLive(record: SessionRecord): number {
+    return Math.min(idleTimeoutMs, record.createdAt + lifetimeMs - clock.now())
+  }
+}
+
+/** Whoever sends a session to a browser by mistake sends none of its tokens. */
+function discreet(session: Session): Session {
+  return Object.defineProperty(session, 'toJSON', { value: () => sessionInfo(session) })
+}
+
+/** The content of a session cookie, when it is one. */
+export function readReference({ id, key }: Record<string, unknown>): SessionReference | undefined {
+  return isRandomToken(id) && isRandomToken(key) ? { id, key } : undefined
+}
+
+/** A name for a session in logs, from which neither cookie nor store key follow. First 16 bytes of the hash. */
+export function sessionHash({ id }: Pick<Session, 'id'>): string {
+  return Buffer.from(id, 'base64url').subarray(0, 16).toString('base64url')
+}
+
+/** The index of all sessions of a user that one client of the issuer has begun. */
+export function subjectIndex(issuer: string, clientId: string, subject: string): string {
+  return hash(JSON.stringify(['sub', issuer, clientId, subject]))
+}
+
+/** The index of one client's sessions that share an issuer's session. */
+export function sidIndex(issuer: string, clientId: string, sid: string): string {
+  return hash(JSON.stringify(['sid', issuer, clientId, sid]))
+}
+
+function hash(text: string): string {
+  return digest('sha256', text, 'base64url')
+}
+
+function randomToken(): string {
+  return randomBytes(32).toString('base64url')
+}
+
+function isRandomToken(value: unknown): value is string {
+  return typeof value === 'string' && /^[\w-]{43}$/.test(value)
+}

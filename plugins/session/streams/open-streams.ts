@@ -1,0 +1,88 @@
+import { GatewayError } from '../../errors/catalogue.ts'
+import type { Session, Sessions } from '../sessions.ts'
+
+/** What stays open towards a browser: a connection, or the response on it. */
+export interface Closing {
+  readonly destroyed: boolean
+  once(event: 'close', listener: () => void): unknown
+  destroy(): unknown
+}
+
+export interface OpenStreams {
+  /**
+   * Counts a stream of a session until it closes, and ends it with its session.
+   * @param end closes it in good order, as soon as the gateway begins to close
+   * @throws GatewayError BFF_RATE_LIMITED when the session has too many of them
+   */
+  open(session: Session | null, stream: Closing, end: () => void): void
+  /** Ends something else with its session that goes on for long, such as a download. */
+  endWith(session: Session | null, stream: Closing): void
+  /** Ends all that are open now, and from now on those to come. */
+  endAll(): void
+}
+
+/** @param maxPerSession how many of one session may be open in this process */
+export function createOpenStreams(
+  sessions: Pick<Sessions, 'ended'>,
+  maxPerSession: number,
+  onError: (error: unknown) => void,
+): OpenStreams {
+  const all = new Map<Closing, () => void>()
+  const bySession = new Map<string, { counted: number; streams: Set<Closing>; left: AbortController }>()
+  let isEnding = false
+
+  return {
+    open(session, stream, end) {
+      if (stream.destroyed) return
+      if (session && (bySession.get(session.id)?.counted ?? 0) >= maxPerSession) {
+        throw new GatewayError('BFF_RATE_LIMITED', {
+          details:
+            'The session has too many event streams and WebSockets open: close some, or try again later',
+          retryAfterMs,
+        })
+      }
+      if (isEnding) return end()
+      all.set(stream, end)
+      stream.once('close', () => all.delete(stream))
+      if (session) watch(session, stream, 1)
+    },
+
+    endWith(session, stream) {
+      if (session && !stream.destroyed) watch(session, stream, 0)
+    },
+
+    endAll() {
+      isEnding = true
+      for (const end of all.values()) end()
+    },
+  }
+
+  /** One look at the store is for all streams of a session. */
+  function watch(session: Session, stream: Closing, counts: 0 | 1): void {
+    const { id } = session
+    const known = bySession.get(id)
+    const watched = known ?? { counted: 0, streams: new Set(), left: new AbortController() }
+    const forget = () => bySession.get(id) === watched && bySession.delete(id)
+    watched.counted += counts
+    watched.streams.add(stream)
+    stream.once('close', () => {
+      watched.counted -= counts
+      watched.streams.delete(stream)
+      if (watched.streams.size > 0) return
+      watched.left.abort()
+      forget()
+    })
+    if (known) return
+    bySession.set(id, watched)
+    sessions
+      .ended(session, watched.left.signal)
+      .catch(onError)
+      .then(() => {
+        forget()
+        for (const each of watched.streams) each.destroy()
+      })
+  }
+}
+
+/** Streams end by themselves, but not at a time that anything tells. */
+const retryAfterMs = 5000

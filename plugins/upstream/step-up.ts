@@ -1,0 +1,48 @@
+import { isAuthorizationParameter } from '../login/authorization-parameters.ts'
+
+/**
+ * Where a user logs in the way that an API wants before it answers, if its 401 says so: stronger, or more recently.
+ * Another token of the same login would be refused again.
+ *
+ * @param challenges `WWW-Authenticate` of the answer
+ * @param loginUrl the gateway's, as the browser sees it
+ * @see https://www.rfc-editor.org/rfc/rfc9470#section-3
+ */
+export function stepUpUrl(challenges: string | string[] | undefined, loginUrl: string): string | undefined {
+  if (challenges === undefined) return undefined
+  const wanted = parseChallenges([challenges].flat().join(', ')).find(
+    ({ error }) => error?.toLowerCase() === 'insufficient_user_authentication',
+  )
+  if (!wanted) return undefined
+  const parameters = ['acr_values', 'max_age'].flatMap((name) => {
+    const value = wanted[name]?.trim()
+    // What our login would refuse is left out.
+    const isUsable = value !== undefined && isAuthorizationParameter(name, value)
+    return isUsable ? `${name}=${encodeURIComponent(value)}` : []
+  })
+  return parameters.length === 0 ? loginUrl : `${loginUrl}?${parameters.join('&')}`
+}
+
+/** Whether a 401 asks for another login, so that a renewed token of this one is of no use. */
+export function wantsOtherLogin(challenges: string | string[] | undefined): boolean {
+  return stepUpUrl(challenges, '') !== undefined
+}
+
+type Challenge = Record<string, string>
+
+/**
+ * The parameters of each challenge, whatever its scheme, by their names in lower case. What is malformed is skipped.
+ * @see https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1
+ */
+function parseChallenges(text: string): Challenge[] {
+  const challenges: Challenge[] = []
+  const part = /([^\s,="]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|([^\s,"]*)))?|"(?:[^"\\]|\\.)*"?/g
+  for (const [, name, quoted, token] of text.matchAll(part)) {
+    const value = quoted?.replaceAll(/\\(.)/g, '$1') ?? token
+    const current = challenges.at(-1)
+    if (name === undefined) continue
+    if (value === undefined) challenges.push(Object.create(null))
+    else if (current && !(name.toLowerCase() in current)) current[name.toLowerCase()] = value
+  }
+  return challenges
+}

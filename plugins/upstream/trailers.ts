@@ -1,0 +1,56 @@
+import type { IncomingMessage } from 'node:http'
+import { listedNames } from '../../http/fields.ts'
+import { type IncomingHeaders, type ResponseHeaderRules, responseHeaders } from './response-headers.ts'
+
+/**
+ * What an answer can't be read without, cookies, credentials, what is about a request, and what asks for the next one
+ * or says how the answer may be used. Behind a body they would come too late, or past who looks at headers alone.
+ * @see https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1
+ */
+const headerOnly =
+  /^(content-(?!digest$).*|accept-.*|cache-control|expires|pragma|age|date|vary|location|link|allow|x-content-type-options|x-frame-options|x-download-options|x-robots-tag|cross-origin-.*|referrer-policy|permissions-policy|document-policy|require-document-policy|set-cookie|cookie|authorization|www-authenticate|host|expect|max-forwards|range|if-.*|retry-after|warning|x-xss-protection)$/
+
+/**
+ * What the browser gets to see of an answer's trailers: what it would see as a header, and may come after the body.
+ * @param headers those of the answer
+ */
+export function responseTrailers(
+  trailers: IncomingHeaders,
+  headers: IncomingHeaders,
+  rules: ResponseHeaderRules,
+): Record<string, string | string[]> {
+  // Most answers have none.
+  if (Object.keys(trailers).length === 0) return {}
+  const { connection } = headers
+  const shown = Object.entries(responseHeaders({ ...trailers, connection }, rules))
+  return Object.fromEntries(shown.filter(([name]) => !headerOnly.test(name)))
+}
+
+/** `Trailer` as the browser gets to see it: empty where nothing that it names will come. */
+export function announcedTrailers(headers: IncomingHeaders, rules: ResponseHeaderRules): string {
+  const names = listedNames(headers['trailer'])
+  return Object.keys(
+    responseTrailers(Object.fromEntries(names.map((name) => [name, ''])), headers, rules),
+  ).join(', ')
+}
+
+/** Whether trailers can follow the body of an answer. @param request the browser's */
+export function carriesTrailers(
+  { method, httpVersion }: Pick<IncomingMessage, 'method' | 'httpVersion'>,
+  { statusCode, headers }: { statusCode: number; headers: IncomingHeaders },
+): boolean {
+  if (method === 'HEAD' || statusCode === 204 || statusCode === 304) return false
+  // HTTP/1.1 has a place for them at the end of the last chunk alone.
+  return httpVersion === '2.0' || (httpVersion === '1.1' && headers['content-length'] === undefined)
+}
+
+/**
+ * Whether the browser says that it doesn't throw trailers away.
+ * @see https://www.rfc-editor.org/rfc/rfc9110#section-10.1.4
+ */
+export function wantsTrailers({
+  headers,
+  httpVersion,
+}: Pick<IncomingMessage, 'headers' | 'httpVersion'>): boolean {
+  return httpVersion !== '1.0' && listedNames(headers['te']).includes('trailers')
+}

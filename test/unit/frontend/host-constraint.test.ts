@@ -1,0 +1,24 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { publicHost, withSlash } from '../../../plugins/frontend/several/routing.ts'
+
+test('the host is that of the request, lower case and without its port, by HTTP/2 too', () => {
+  assert.equal(publicHost({ host: 'Shop.Example.com:8443' }, false), 'shop.example.com')
+  assert.equal(publicHost({ host: '[::1]:3000' }, false), '[::1]')
+  assert.equal(publicHost({ ':authority': 'shop.example.com:443' }, false), 'shop.example.com')
+  assert.equal(publicHost({}, false), '')
+})
+
+test("a proxy's word on the host counts where one is trusted, the first of several", () => {
+  const headers = { host: 'gateway', 'x-forwarded-host': 'shop.example.com, proxy' }
+  assert.equal(publicHost(headers, true), 'shop.example.com')
+  assert.equal(publicHost(headers, false), 'gateway')
+})
+
+test('the base path of a frontend by itself is its page, no other path is touched', () => {
+  assert.equal(withSlash('/shop', ['/shop', '']), '/shop/')
+  assert.equal(withSlash('/shop?a=1', ['/shop']), '/shop/?a=1')
+  for (const url of ['/shop/', '/shopping', '/', '/desk', '', '?a']) {
+    assert.equal(withSlash(url, ['/shop', '']), url)
+  }
+})

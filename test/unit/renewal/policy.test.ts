@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { decideRenewal, type RenewalDecision } from '../../../plugins/renewal/policy.ts'
+
+const now = Date.UTC(2026, 0, 1)
+const seconds = 1000
+
+function decide(
+  lifetimeMs: number,
+  leftMs: number,
+  beforeMs: number,
+  refreshToken?: string,
+): RenewalDecision {
+  const expiresAt = now + leftMs
+  const tokenSet = {
+    accessToken: 'access',
+    tokenType: 'Bearer',
+    expiresAt,
+    obtainedAt: expiresAt - lifetimeMs,
+  }
+  return decideRenewal(refreshToken === undefined ? tokenSet : { ...tokenSet, refreshToken }, beforeMs, now)
+}
+
+// The window is min(before, lifetime / 2), and usable is what has more than min(5 s, window / 3) left.
+const boundaries = [
+  { lifetime: 3600 * seconds, before: 60 * seconds, window: 60 * seconds, margin: 5 * seconds },
+  { lifetime: 120 * seconds, before: 60 * seconds, window: 60 * seconds, margin: 5 * seconds },
+  { lifetime: 60 * seconds, before: 60 * seconds, window: 30 * seconds, margin: 5 * seconds },
+  { lifetime: 30 * seconds, before: 15 * seconds, window: 15 * seconds, margin: 5 * seconds },
+  { lifetime: 30 * seconds, before: 60 * seconds, window: 15 * seconds, margin: 5 * seconds },
+  { lifetime: 24 * seconds, before: 60 * seconds, window: 12 * seconds, margin: 4 * seconds },
+  { lifetime: 3600 * seconds, before: 3 * seconds, window: 3 * seconds, margin: 1 * seconds },
+  { lifetime: 6 * seconds, before: 60 * seconds, window: 3 * seconds, margin: 1 * seconds },
+]
+
+for (const { lifetime, before, window, margin } of boundaries) {
+  const what = `a token of ${lifetime / seconds} s, renewed ${before / seconds} s before its expiry,`
+
+  test(`${what} is used until ${window / seconds} s are left`, () => {
+    assert.equal(decide(lifetime, window + 1, before, 'refresh'), 'use')
+    assert.equal(decide(lifetime, window, before, 'refresh'), 'use-and-renew')
+  })
+
+  test(`${what} is waited for once ${margin / seconds} s are left`, () => {
+    assert.equal(decide(lifetime, margin + 1, before, 'refresh'), 'use-and-renew')
+    assert.equal(decide(lifetime, margin, before, 'refresh'), 'wait')
+    assert.equal(decide(lifetime, 0, before, 'refresh'), 'wait')
+    assert.equal(decide(lifetime, -lifetime, before, 'refresh'), 'wait')
+  })
+}
+
+test('a token that never had any life is waited for', () => {
+  assert.equal(decide(0, 0, 60 * seconds, 'refresh'), 'wait')
+  assert.equal(decide(-5 * seconds, -5 * seconds, 60 * seconds, 'refresh'), 'wait')
+})
+
+test('without a refresh token the access token is used to its very end, and then the session is over', () => {
+  assert.equal(decide(30 * seconds, 10 * seconds, 15 * seconds), 'use')
+  assert.equal(decide(30 * seconds, 1, 15 * seconds), 'use')
+  assert.equal(decide(30 * seconds, 0, 15 * seconds), 'ended')
+  assert.equal(decide(30 * seconds, -1, 15 * seconds), 'ended')
+})
+
+test('a token that never says when it expires is used', () => {
+  const tokenSet = { accessToken: 'access', tokenType: 'Bearer', obtainedAt: 0 }
+  assert.equal(decideRenewal(tokenSet, 60 * seconds, now), 'use')
+  assert.equal(decideRenewal({ ...tokenSet, refreshToken: 'refresh' }, 60 * seconds, now), 'use')
+})
+
+test('as time passes, a token is only ever used less', () => {
+  const order = ['use', 'use-and-renew', 'wait']
+  const ms = fc.integer({ min: 0, max: 7_200_000 })
+  fc.assert(
+    fc.property(ms, ms, ms, ms, (lifetime, before, left, passed) => {
+      const earlier = order.indexOf(decide(lifetime, left, before, 'refresh'))
+      const later = order.indexOf(decide(lifetime, left - passed, before, 'refresh'))
+      assert.ok(earlier >= 0 && later >= earlier)
+    }),
+  )
+})
+
+test('a token that has just been brought for longer than no time can be sent', () => {
+  const ms = fc.integer({ min: 1, max: 7_200_000 })
+  fc.assert(
+    fc.property(ms, ms, (lifetime, before) => {
+      assert.equal(decide(lifetime, lifetime, before, 'refresh'), 'use')
+    }),
+  )
+})

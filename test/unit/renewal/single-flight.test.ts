@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
+import { createSingleFlight } from '../../../plugins/renewal/single-flight.ts'
+import { createFakeClock } from '../../support/fake-clock.ts'
+
+test('who asks while a task runs gets the same promise, and the task runs once', async () => {
+  const flights = createSingleFlight<number>(createFakeClock())
+  const { promise, resolve } = Promise.withResolvers<number>()
+  let runs = 0
+  const task = () => {
+    runs++
+    return promise
+  }
+  const first = flights.run('a', task)
+  const second = flights.run('a', task)
+  assert.equal(first, second)
+  assert.equal(flights.current('a'), first)
+
+  resolve(1)
+  assert.deepEqual(await Promise.all([first.result, second.result]), [1, 1])
+  assert.equal(runs, 1)
+})
+
+test('tasks of different keys run side by side', async () => {
+  const flights = createSingleFlight<string>(createFakeClock())
+  const never = flights.run('a', () => new Promise(() => {}))
+  assert.equal(await flights.run('b', async () => 'b').result, 'b')
+  assert.equal(flights.current('a'), never)
+})
+
+test('once a task has ended, well or badly, the next one runs', async () => {
+  const flights = createSingleFlight<number>(createFakeClock())
+  assert.equal(await flights.run('a', async () => 1).result, 1)
+  const failure = new Error('on purpose')
+  await assert.rejects(flights.run('a', () => Promise.reject(failure)).result, failure)
+  assert.equal(flights.current('a'), undefined)
+  assert.equal(await flights.run('a', async () => 3).result, 3)
+})
+
+test('everybody who waits for a task that fails is told', async () => {
+  const flights = createSingleFlight<number>(createFakeClock())
+  const { promise, reject } = Promise.withResolvers<number>()
+  const waiting = [flights.run('a', () => promise), flights.run('a', () => promise)]
+  const failure = new Error('on purpose')
+  reject(failure)
+  for (const { result } of waiting) await assert.rejects(result, failure)
+})
+
+test('idle waits for tasks that begin while it waits', async () => {
+  const flights = createSingleFlight<void>(createFakeClock())
+  const first = Promise.withResolvers<void>()
+  const second = Promise.withResolvers<void>()
+  let idle = false
+  flights.run('a', () => first.promise)
+  const waiting = flights.idle().then(() => {
+    idle = true
+  })
+  flights.run('b', () => second.promise)
+
+  first.resolve()
+  await flights.current('a')?.result
+  assert.equal(idle, false)
+  second.resolve()
+  await waiting
+  assert.equal(idle, true)
+})
+
+test('idle waits for all of several tasks, also after one has failed', async () => {
+  const flights = createSingleFlight<void>(createFakeClock())
+  const [first, second, third] = [0, 1, 2].map(() => Promise.withResolvers<void>())
+  for (const [key, task] of Object.entries({ first, second, third }))
+    flights.run(key, () => task?.promise ?? Promise.resolve()).result.catch(() => {})
+  let idle = false
+  const waiting = flights.idle().then(() => {
+    idle = true
+  })
+
+  second?.reject(new Error('on purpose'))
+  third?.resolve()
+  for (let turns = 0; turns < 10; turns++) await turn()
+  assert.equal(idle, false)
+  first?.resolve()
+  await waiting
+  assert.equal(flights.current('first'), undefined)
+})
+
+test('idle is at once when nothing runs', async () => {
+  await createSingleFlight(createFakeClock()).idle()
+})

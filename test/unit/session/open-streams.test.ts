@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict'
+import { EventEmitter } from 'node:events'
+import { test } from 'node:test'
+import type { Session } from '../../../plugins/session/sessions.ts'
+import { createOpenStreams } from '../../../plugins/session/streams/open-streams.ts'
+
+class Stream extends EventEmitter {
+  destroyed = false
+  ended = false
+  destroy(): void {
+    this.destroyed = true
+    this.emit('close')
+  }
+  end = (): void => {
+    this.ended = true
+  }
+}
+
+/** Sessions that end when told to. */
+function setUp(maxPerSession = 2) {
+  const watched: { id: string; end: () => void; fail: () => void; signal: AbortSignal }[] = []
+  const errors: unknown[] = []
+  const ended = (session: Session, signal: AbortSignal) =>
+    new Promise<void>((resolve, reject) => {
+      watched.push({ id: session.id, end: resolve, fail: () => reject(new Error('no store')), signal })
+      signal.addEventListener('abort', () => resolve())
+    })
+  const streams = createOpenStreams({ ended }, maxPerSession, (error) => errors.push(error))
+  const open = (session: Session | null) => {
+    const stream = new Stream()
+    streams.open(session, stream, stream.end)
+    return stream
+  }
+  return { streams, open, watched, errors }
+}
+
+const session = (id: string) => ({ id }) as Session
+const turn = () => new Promise((resolve) => setImmediate(resolve))
+const limited = { code: 'BFF_RATE_LIMITED', statusCode: 429 }
+
+test('all streams of a session end with it, and it is looked at once for all of them', async () => {
+  const { streams, open, watched } = setUp()
+  const [a, b, other, download] = [open(session('1')), open(session('1')), open(session('2')), new Stream()]
+  streams.endWith(session('1'), download)
+  assert.deepEqual(
+    watched.map(({ id }) => id),
+    ['1', '2'],
+  )
+
+  watched[0]?.end()
+  await turn()
+
+  assert.deepEqual(
+    [a, b, download, other].map(({ destroyed }) => destroyed),
+    [true, true, true, false],
+  )
+})
+
+test('the limit is per session, and counts neither downloads nor streams without a session', () => {
+  const { streams, open } = setUp(1)
+  streams.endWith(session('1'), new Stream())
+  const first = open(session('1'))
+  assert.throws(() => open(session('1')), limited)
+  open(session('2'))
+  open(null)
+  open(null)
+
+  first.destroy()
+  open(session('1'))
+})
+
+test('a session whose streams have all closed is watched no more, and anew with its next one', async () => {
+  const { open, watched } = setUp()
+  open(session('1')).destroy()
+  assert.equal(watched[0]?.signal.aborted, true)
+  await turn()
+
+  const next = open(session('1'))
+  watched[1]?.end()
+  await turn()
+  assert.equal(next.destroyed, true)
+})
+
+test('a stream that is opened just after its session has ended does not stay', async () => {
+  const { open, watched } = setUp()
+  open(session('1'))
+  watched[0]?.end()
+  await turn()
+  open(session('1'))
+  assert.equal(watched.length, 2)
+})
+
+test('a session that can be watched no longer ends its streams, and the log has why', async () => {
+  const { open, watched, errors } = setUp()
+  const stream = open(session('1'))
+  watched[0]?.fail()
+  await turn()
+  assert.deepEqual([stream.destroyed, errors.length], [true, 1])
+})
+
+test('when closing begins all streams end in good order, and so do those that come later', () => {
+  const { streams, open } = setUp()
+  const before = [open(session('1')), open(null)]
+  const closed = open(null)
+  closed.destroy()
+  streams.endAll()
+  const after = open(session('1'))
+  assert.deepEqual(
+    [...before, closed, after].map(({ ended }) => ended),
+    [true, true, false, true],
+  )
+})

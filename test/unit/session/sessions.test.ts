@@ -1,0 +1,236 @@
+import assert from 'node:assert/strict'
+import { hash } from 'node:crypto'
+import { test } from 'node:test'
+import { formatOf, seal } from '../../../plugins/session/sealing.ts'
+import {
+  createSessions,
+  readReference,
+  sessionHash,
+  sidIndex,
+  subjectIndex,
+} from '../../../plugins/session/sessions.ts'
+import { createMemoryStore } from '../../../plugins/session-store/memory.ts'
+import { createFakeClock } from '../../support/fake-clock.ts'
+import { renewedRecord } from '../../support/renewed-record.ts'
+
+const issuer = 'https://login.example.com'
+const clientId = 'gateway'
+const tokenSet = { accessToken: 'first', tokenType: 'Bearer', obtainedAt: 0 }
+const alice = { issuer, subject: 'alice', sid: 'sid-1', claims: { name: 'Alice' }, tokenSet }
+const newer = { ...tokenSet, accessToken: 'second' }
+const minute = 60_000
+
+function start({ idleTimeoutMs = 30 * minute, lifetimeMs = 60 * minute } = {}) {
+  const clock = createFakeClock()
+  const store = createMemoryStore({ clock })
+  return { clock, store, sessions: createSessions({ store, clock, clientId, idleTimeoutMs, lifetimeMs }) }
+}
+
+test('a session opens with its reference, and with no other', async () => {
+  const { sessions } = start()
+  const { reference, session } = await sessions.begin(alice)
+  const { reference: others } = await sessions.begin(alice)
+
+  assert.deepEqual(await sessions.open(reference), session)
+  assert.equal(await sessions.open({ ...reference, key: others.key }), undefined)
+  assert.equal(await sessions.open({ ...reference, id: others.id }), undefined)
+  assert.equal(await sessions.open({ id: session.id, key: reference.key }), undefined)
+})
+
+test('the store sees neither identifier, key nor content', async (t) => {
+  const { sessions, store } = start()
+  const create = t.mock.method(store, 'create')
+  const { reference } = await sessions.begin(alice)
+  const { sealed, ...rest } = create.mock.calls[0]?.arguments[1] ?? assert.fail()
+  const seen = JSON.stringify([create.mock.calls[0]?.arguments[0], rest]) + sealed.toString('latin1')
+  for (const secret of [reference.id, reference.key, 'alice', 'Alice', 'first', 'sid-1', issuer]) {
+    assert.ok(!seen.includes(secret), secret)
+  }
+})
+
+test('renewed tokens are stored over the version they derive from, once', async () => {
+  const { sessions, clock } = start()
+  const { reference, session } = await sessions.begin(alice)
+  await clock.advance(1000)
+
+  const store = sessions.renewal(session, renewedRecord(session, newer, clock.now()))
+  const first = await store()
+  assert.ok(first.outcome === 'stored')
+  assert.equal(first.session.record.renewals, 1)
+  assert.equal(first.session.record.renewedAt, clock.now())
+  assert.deepEqual(await store(), first)
+  assert.deepEqual(await sessions.renewal(session, renewedRecord(session, newer))(), { outcome: 'conflict' })
+
+  const opened = await sessions.open(reference)
+  assert.equal(opened?.record.tokenSet.accessToken, 'second')
+  assert.equal(opened?.version, 2)
+})
+
+test('a renewal does not bring back a session that has ended', async () => {
+  const { sessions } = start()
+  const { reference, session } = await sessions.begin(alice)
+  const store = sessions.renewal(session, renewedRecord(session, newer))
+  await sessions.end(session)
+  assert.deepEqual(await store(), { outcome: 'gone' })
+  assert.equal(await sessions.open(reference), undefined)
+})
+
+test('ending a session gives its last record, whose tokens can be revoked', async () => {
+  const { sessions } = start()
+  const { session } = await sessions.begin(alice)
+  await sessions.renewal(session, renewedRecord(session, newer))()
+  assert.equal((await sessions.end(session))?.tokenSet.accessToken, 'second')
+  assert.equal(await sessions.end(session), undefined)
+  assert.equal(await sessions.reload(session), undefined)
+})
+
+test('a session can be ended only as long as nobody has stored newer tokens', async () => {
+  const { sessions } = start()
+  const { session } = await sessions.begin(alice)
+  await sessions.renewal(session, renewedRecord(session, newer))()
+  assert.equal(await sessions.end(session, { onlyThisVersion: true }), undefined)
+  const current = await sessions.reload(session)
+  assert.ok(current)
+  assert.ok(await sessions.end(current, { onlyThisVersion: true }))
+})
+
+test('the idle timeout slides up to the absolute lifetime, and both are judged here', async () => {
+  const { sessions, clock } = start()
+  const { reference, session } = await sessions.begin(alice)
+  const startedAt = clock.now()
+  assert.equal(session.expiresAt, startedAt + 30 * minute)
+
+  await clock.advance(20 * minute)
+  assert.equal((await sessions.open(reference, { slide: false }))?.expiresAt, startedAt + 30 * minute)
+  assert.equal((await sessions.open(reference))?.expiresAt, startedAt + 50 * minute)
+  await clock.advance(20 * minute)
+  assert.equal((await sessions.open(reference))?.expiresAt, startedAt + 60 * minute)
+  await clock.advance(20 * minute)
+  assert.equal(await sessions.open(reference), undefined)
+})
+
+test('a record that the store keeps for too long is still no session', async () => {
+  const { sessions, clock, store } = start()
+  const { reference, session } = await sessions.begin(alice)
+  await store.touch(session.id, 1000 * minute)
+  await clock.advance(60 * minute)
+  assert.equal(await sessions.open(reference), undefined)
+  assert.equal(await sessions.reload(session), undefined)
+})
+
+test('reading a session again does not slide it', async (t) => {
+  const { sessions, clock, store } = start()
+  const { session } = await sessions.begin(alice)
+  const touch = t.mock.method(store, 'touch')
+  await clock.advance(20 * minute)
+  await sessions.reload(session)
+  assert.equal(touch.mock.callCount(), 0)
+})
+
+test('a very short idle timeout slides often enough to be felt', async () => {
+  const { sessions, clock } = start({ idleTimeoutMs: 2000 })
+  const { reference } = await sessions.begin(alice)
+  for (let i = 0; i < 10; i++) {
+    await clock.advance(1000)
+    assert.ok(await sessions.open(reference))
+  }
+  await clock.advance(2000)
+  assert.equal(await sessions.open(reference), undefined)
+})
+
+test('all sessions of a user, or of one session at the issuer, are found without their cookies', async () => {
+  const { sessions, store } = start()
+  const one = await sessions.begin(alice)
+  const two = await sessions.begin({ ...alice, sid: 'sid-2' })
+  const bob = await sessions.begin({ ...alice, subject: 'bob', sid: 'sid-3' })
+
+  assert.equal(await store.destroyBy(sidIndex(issuer, clientId, 'sid-2')), 1)
+  assert.equal(await sessions.open(two.reference), undefined)
+  assert.ok(await sessions.open(one.reference))
+  assert.equal(await store.destroyBy(subjectIndex('https://other.example', clientId, 'alice')), 0)
+  assert.equal(await store.destroyBy(subjectIndex(issuer, 'another client', 'alice')), 0)
+  assert.equal(await store.destroyBy(subjectIndex(issuer, clientId, 'alice')), 1)
+  assert.equal(await sessions.open(one.reference), undefined)
+  assert.ok(await sessions.open(bob.reference))
+})
+
+test('a subject and a sid of the same name are not mixed up', () => {
+  assert.notEqual(subjectIndex(issuer, clientId, 'x'), sidIndex(issuer, clientId, 'x'))
+  assert.notEqual(subjectIndex('a', 'b"c', 'd'), subjectIndex('a","b', 'c', 'd'))
+})
+
+test('a session is named in logs by what leads back to neither cookie nor store', async () => {
+  const { sessions } = start()
+  const { reference, session } = await sessions.begin(alice)
+  const name = sessionHash(session)
+  assert.match(name, /^[\w-]{22}$/)
+  assert.ok(!reference.id.includes(name))
+  assert.equal(name, sessionHash((await sessions.open(reference)) ?? assert.fail()))
+})
+
+test('the content of a cookie is a reference only when both parts are', () => {
+  const token = 'x'.repeat(43)
+  assert.deepEqual(readReference({ id: token, key: token, more: 1 }), { id: token, key: token })
+  for (const wrong of [
+    undefined,
+    null,
+    1,
+    '',
+    'x'.repeat(42),
+    'x'.repeat(44),
+    `${'x'.repeat(42)}+`,
+    [token],
+  ]) {
+    assert.equal(readReference({ id: wrong, key: token }), undefined)
+    assert.equal(readReference({ id: token, key: wrong }), undefined)
+  }
+})
+
+test('a session that an earlier release began stays readable for it, and is renewed and ended all the same', async () => {
+  const { store, sessions, clock } = start()
+  const reference = { id: 'a'.repeat(43), key: `${'b'.repeat(42)}A` }
+  const id = hash('sha256', reference.id, 'base64url')
+  const key = Buffer.from(reference.key, 'base64url')
+  const record = { ...alice, createdAt: clock.now(), renewals: 0 }
+  const sealed = seal(record, { key, id, version: 1 }, 1)
+  await store.create(id, { sealed, ttlMs: 30 * minute, indexes: [] })
+
+  const session = (await sessions.open(reference)) ?? assert.fail()
+  const stored = await sessions.renewal(session, renewedRecord(session, newer, clock.now()))()
+
+  assert.equal(stored.outcome, 'stored')
+  assert.equal(formatOf((await store.read(id))?.sealed ?? assert.fail()), 1)
+  assert.equal((await sessions.open(reference))?.record.tokenSet.accessToken, 'second')
+  assert.equal((await sessions.end(session))?.tokenSet.accessToken, 'second')
+})
+
+test('what opens but is no record is no session', async () => {
+  const { store, sessions } = start()
+  const reference = { id: 'a'.repeat(43), key: `${'b'.repeat(42)}A` }
+  const id = hash('sha256', reference.id, 'base64url')
+  const sealedFor = { key: Buffer.from(reference.key, 'base64url'), id, version: 1 }
+  await store.create(id, { sealed: seal({ of: 'another kind' }, sealedFor), ttlMs: minute, indexes: [] })
+  assert.equal(await sessions.open(reference), undefined)
+})
+
+test('an open session keeps no larger buffer alive than its key', async () => {
+  const { sessions } = start()
+  const { reference } = await sessions.begin(alice)
+  for (let times = 0; times < 2; times++) {
+    assert.equal((await sessions.open(reference))?.key.buffer.byteLength, 32)
+  }
+})
+
+test('a user has no more sessions than the limit, over all devices, and of each that ended its hash is known', async () => {
+  const { clock, store, ...options } = { ...start(), clientId, idleTimeoutMs: minute, lifetimeMs: minute }
+  const sessions = createSessions({ ...options, store, clock, maxPerUser: 2 })
+  const first = await sessions.begin(alice)
+  const second = await sessions.begin({ ...alice, sid: 'sid-2' })
+  await sessions.begin({ ...alice, subject: 'bob' })
+  assert.deepEqual(await sessions.limit(second.session), [])
+  const third = await sessions.begin({ ...alice, sid: 'sid-3' })
+  assert.deepEqual((await sessions.limit(third.session)).map(sessionHash), [sessionHash(first.session)])
+  assert.deepEqual(await sessions.limit(third.session), [])
+  assert.equal(await sessions.open(first.reference), undefined)
+  assert.ok(await sessions.open(third.reference))
+})

@@ -1,0 +1,200 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { GrantOutcome } from '../../../plugins/issuer/grants.ts'
+import type { TokenParameters } from '../../../plugins/issuer/token-target.ts'
+import { createMemoryStore } from '../../../plugins/session-store/memory.ts'
+import { StoreUnavailableError } from '../../../plugins/session-store/store.ts'
+import { createClientTokens } from '../../../plugins/tokens/client-tokens.ts'
+import { createFakeClock } from '../../support/fake-clock.ts'
+import { failed, lifetimeMs, rejectsWith, settle } from '../renewal/support.ts'
+
+const first = Buffer.alloc(32, 1)
+const second = Buffer.alloc(32, 2)
+const log = { trace() {}, debug() {}, info() {}, warn() {} }
+
+/** Gateways that share a store and are one client of an issuer that answers as told. */
+function createWorld() {
+  const clock = createFakeClock()
+  const store = createMemoryStore({ clock })
+  const asked: TokenParameters[] = []
+  const answers: (GrantOutcome | Promise<GrantOutcome>)[] = []
+  const issuer = {
+    clientId: 'gateway',
+    tokenEndpoint: () => 'https://issuer.example/token',
+    async clientCredentials(parameters: TokenParameters): Promise<GrantOutcome> {
+      asked.push(parameters)
+      const tokens = { accessToken: `client-${asked.length}`, tokenType: 'Bearer', expiresInMs: lifetimeMs }
+      return answers.shift() ?? { outcome: 'granted', tokens }
+    },
+  }
+  return {
+    clock,
+    store,
+    asked,
+    answers,
+    startGateway: ({ keys = [first], issuerUrl = 'https://issuer.example', ...parts }: Parts = {}) =>
+      createClientTokens({
+        store: { ...store, ...parts.store },
+        issuer,
+        issuerUrl,
+        keys,
+        clock,
+        random: () => 0,
+        issuerTimeoutMs: 5_000,
+        refreshBeforeExpirationMs: 60_000,
+      }),
+  }
+}
+
+interface Parts {
+  keys?: [Buffer, ...Buffer[]]
+  issuerUrl?: string
+  store?: Partial<ReturnType<typeof createMemoryStore>>
+}
+
+test('gateways that share a store share a token, however many ask at once', async () => {
+  const { startGateway, asked } = createWorld()
+  const gateways = [startGateway(), startGateway(), startGateway()]
+  const tokens = await Promise.all(
+    gateways.flatMap((gateway) => [gateway.usable({}, log), gateway.usable({}, log)]),
+  )
+  assert.deepEqual(new Set(tokens.map(({ accessToken }) => accessToken)), new Set(['client-1']))
+  assert.equal(asked.length, 1)
+})
+
+test('each scope, resource and audience has a token of its own, and so has each issuer', async () => {
+  const { startGateway, asked } = createWorld()
+  const gateway = startGateway()
+  const wanted = [{}, { scope: 'a' }, { scope: 'b' }, { resource: 'urn:a' }, { audience: 'a' }]
+  for (const parameters of wanted) await gateway.usable(parameters, log)
+  await startGateway({ issuerUrl: 'https://other.example' }).usable({}, log)
+  assert.deepEqual(asked, [...wanted, {}])
+})
+
+test('what the store holds is sealed, and opens with any of the keys', async () => {
+  const { startGateway, asked, store } = createWorld()
+  let sealed: Buffer = Buffer.alloc(0)
+  const put: typeof store.put = (id, stored, ttlMs) => {
+    sealed = stored
+    return store.put(id, stored, ttlMs)
+  }
+  await startGateway({ store: { put } }).usable({}, log)
+  assert.ok(sealed.length > 0 && !sealed.includes('client-1'))
+  assert.equal((await startGateway({ keys: [second, first] }).usable({}, log)).accessToken, 'client-1')
+  assert.equal(asked.length, 1)
+  assert.equal((await startGateway({ keys: [second] }).usable({}, log)).accessToken, 'client-2')
+})
+
+test('one gateway renews early, and the others take up what it has stored', async () => {
+  const { startGateway, clock, asked } = createWorld()
+  const [here, there] = [startGateway(), startGateway()]
+  await here.usable({}, log)
+  await there.usable({}, log)
+  await clock.advance(lifetimeMs - 30_000)
+  assert.equal((await here.usable({}, log)).accessToken, 'client-1')
+  await here.idle()
+  assert.equal((await there.usable({}, log)).accessToken, 'client-1')
+  await there.idle()
+  assert.equal((await there.usable({}, log)).accessToken, 'client-2')
+  assert.equal(asked.length, 2)
+})
+
+test('a failure is waited out by all gateways, and a token that is still usable serves meanwhile', async () => {
+  const { startGateway, clock, answers, asked } = createWorld()
+  const [here, there] = [startGateway(), startGateway()]
+  await here.usable({}, log)
+  await clock.advance(lifetimeMs - 30_000)
+  answers.push(failed('http_503'))
+  await here.usable({}, log)
+  await here.idle()
+  assert.equal((await here.usable({}, log)).accessToken, 'client-1')
+  await here.idle()
+  assert.equal(asked.length, 2)
+
+  await clock.advance(30_000)
+  answers.push(failed('http_429', 20_000))
+  await rejectsWith(there.usable({}, log), 'BFF_ISSUER_UNAVAILABLE')
+  const error = await rejectsWith(here.usable({}, log), 'BFF_ISSUER_UNAVAILABLE')
+  assert.equal(error.retryAfterMs, 20_000)
+  assert.equal(asked.length, 3)
+})
+
+test('a request waits for the issuer no longer than it should, and the answer is kept that comes after', async () => {
+  const { startGateway, clock, answers, asked } = createWorld()
+  const { promise, resolve } = Promise.withResolvers<GrantOutcome>()
+  answers.push(promise)
+  const gateway = startGateway()
+  const waiting = rejectsWith(gateway.usable({}, log), 'BFF_ISSUER_UNAVAILABLE')
+  await settle()
+  await clock.advance(5_000)
+  await waiting
+  resolve({
+    outcome: 'granted',
+    tokens: { accessToken: 'late', tokenType: 'Bearer', expiresInMs: lifetimeMs },
+  })
+  await gateway.idle()
+  assert.equal((await gateway.usable({}, log)).accessToken, 'late')
+  assert.equal(asked.length, 1)
+})
+
+test('without the store no token is asked for, and one that is there is used', async () => {
+  const { startGateway, clock, asked } = createWorld()
+  const lock = async () => {
+    throw new StoreUnavailableError(new Error('on purpose'))
+  }
+  const gateway = startGateway()
+  await assert.rejects(startGateway({ store: { lock } }).usable({}, log), { code: 'STORE_UNAVAILABLE' })
+  assert.equal(asked.length, 0)
+  await gateway.usable({}, log)
+  await clock.advance(1_000)
+  assert.equal((await gateway.usable({}, log)).accessToken, 'client-1')
+})
+
+test('a request that needs a token is not failed by a forced renewal beside it that may not be', async () => {
+  const { startGateway, store, clock } = createWorld()
+  const claimed = Promise.withResolvers<boolean>()
+  const gateway = startGateway({ store: { ...store, claim: () => claimed.promise } })
+  const { accessToken } = await gateway.usable({}, log)
+  const refusal = gateway.afterRefusal({ accessToken, parameters: {} }, '/api', log)
+  await settle()
+  await clock.advance(lifetimeMs)
+  const needed = gateway.usable({}, log)
+  claimed.resolve(false)
+  assert.equal((await needed).accessToken, 'client-2')
+  await refusal.catch(() => {})
+})
+
+test('a token that was replaced since it was sent is no reason to renew; one that was not is, once', async () => {
+  const { startGateway, asked, clock } = createWorld()
+  const gateway = startGateway()
+  const old = await gateway.usable({}, log)
+  const refused = { accessToken: old.accessToken, parameters: {} }
+  assert.equal((await gateway.afterRefusal(refused, '/api', log))?.accessToken, 'client-2')
+  assert.equal((await gateway.afterRefusal(refused, '/api', log))?.accessToken, 'client-2')
+  assert.equal(asked.length, 2)
+
+  const newer = { accessToken: 'client-2', parameters: {} }
+  assert.equal(await gateway.afterRefusal(newer, '/api', log), undefined)
+  assert.equal((await gateway.afterRefusal(newer, '/other', log))?.accessToken, 'client-3')
+  await clock.advance(60_000)
+  const newest = { accessToken: 'client-3', parameters: {} }
+  assert.equal((await gateway.afterRefusal(newest, '/api', log))?.accessToken, 'client-4')
+})
+
+test('requests that wait for a token are told what kept them: the store or the issuer', async () => {
+  for (const late of ['store', 'issuer']) {
+    const { startGateway, answers, clock } = createWorld()
+    const never = () => new Promise<never>(() => {})
+    if (late === 'issuer') answers.push(never())
+    const gateway = startGateway(late === 'store' ? { store: { lock: never } } : {})
+    const waiting = Promise.allSettled([gateway.usable({}, log), gateway.usable({}, log)])
+    await settle()
+    await clock.advance(5_000)
+
+    for (const result of await waiting) {
+      assert.ok(result.status === 'rejected')
+      if (late === 'store') assert.ok(result.reason instanceof StoreUnavailableError)
+      else assert.equal(result.reason.code, 'BFF_ISSUER_UNAVAILABLE')
+    }
+  }
+})

@@ -1,0 +1,213 @@
+import assert from 'node:assert/strict'
+import type { IncomingHttpHeaders } from 'node:http'
+import { test } from 'node:test'
+import { requestHeaders } from '../../../plugins/upstream/request-headers.ts'
+
+const rules = {
+  csrfHeader: 'x-csrf',
+  host: 'api.example.com:8443',
+  publicHost: 'app.example.com',
+  publicScheme: 'https',
+  prefix: '/base/api',
+  limitsMethods: false,
+  cookies: { names: [] as string[], sessionCookies: ['__Host-bff'] },
+}
+const client = ['192.0.2.1', '198.51.100.2']
+
+const ours = {
+  host: 'api.example.com:8443',
+  'x-forwarded-for': '192.0.2.1, 198.51.100.2',
+  'x-forwarded-host': 'app.example.com',
+  'x-forwarded-proto': 'https',
+  'x-forwarded-prefix': '/base/api',
+}
+
+function sent(incoming: IncomingHttpHeaders, hasBody = true) {
+  return requestHeaders(incoming, rules, client, hasBody)
+}
+
+/** What of these headers goes on, besides our own. */
+function kept(incoming: IncomingHttpHeaders, hasBody?: boolean) {
+  const {
+    host,
+    'x-forwarded-for': _,
+    'x-forwarded-host': __,
+    'x-forwarded-proto': ___,
+    'x-forwarded-prefix': ____,
+    ...rest
+  } = sent(incoming, hasBody)
+  return rest
+}
+
+test('the upstream hears its own host and who asked', () => {
+  assert.deepEqual(sent({ host: 'app.example.com' }), ours)
+})
+
+test('what the application sends is kept as it is', () => {
+  const headers = {
+    accept: 'application/json',
+    'accept-encoding': 'br',
+    'content-type': 'text/plain',
+    'content-length': '3',
+    'if-none-match': '"a"',
+    range: 'bytes=0-1',
+    origin: 'https://app.example.com',
+    'x-request-id': 'ü',
+    traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+  }
+  assert.deepEqual(kept(headers), headers)
+})
+
+test('several values of one header are kept apart', () => {
+  assert.deepEqual(kept({ 'x-several': ['a', 'b'] } as IncomingHttpHeaders), { 'x-several': ['a', 'b'] })
+})
+
+const removed: Record<string, string[]> = {
+  'credentials of the browser': ['cookie', 'authorization', 'proxy-authorization'],
+  'the CSRF header': ['x-csrf'],
+  'what concerns one connection': [
+    'connection',
+    'keep-alive',
+    'proxy-authenticate',
+    'proxy-connection',
+    'te',
+    'trailer',
+    'transfer-encoding',
+    'upgrade',
+  ],
+  'an expectation that we have answered': ['expect'],
+  'what the client says of itself': [
+    'forwarded',
+    'x-forwarded-port',
+    'x-forwarded-server',
+    'x-forwarded-client-cert',
+    'x-forwarded-user',
+    'x-real-ip',
+    'x-client-ip',
+    'true-client-ip',
+    'client-cert',
+    'client-cert-chain',
+  ],
+  'names that pass for others where - and _ are the same': [
+    'x_forwarded_for',
+    'x_forwarded-host',
+    'x_real_ip',
+    '_',
+    'content_length',
+  ],
+  'other paths than that of the request line': ['x-original-url', 'x-rewrite-url'],
+}
+
+for (const [what, names] of Object.entries(removed)) {
+  for (const name of names) {
+    test(`removes ${what}: ${name}`, () => assert.deepEqual(kept({ [name]: 'evil' }), {}))
+  }
+}
+
+for (const name of [
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-forwarded-prefix',
+  'host',
+]) {
+  test(`what the client says of itself gives way to what is known: ${name}`, () => {
+    assert.deepEqual(sent({ [name]: 'evil' }), ours)
+  })
+}
+
+test('a CSRF header of another name is the one that is removed', () => {
+  const headers = requestHeaders(
+    { 'x-csrf': '1', 'x-app': '1' },
+    { ...rules, csrfHeader: 'x-app' },
+    client,
+    false,
+  )
+  assert.equal(headers['x-app'], undefined)
+  assert.equal(headers['x-csrf'], '1')
+})
+
+test('what Connection names ends here, in any case and with any space', () => {
+  const headers = { connection: 'keep-alive, X-Foo ,\tx-bar,,', 'x-foo': '1', 'x-bar': '2', 'x-baz': '3' }
+  assert.deepEqual(kept(headers), { 'x-baz': '3' })
+})
+
+test('Connection can name nothing that the gateway says by itself', () => {
+  const connection = 'host, x-forwarded-for, x-forwarded-host, x-forwarded-proto, x-forwarded-prefix'
+  assert.deepEqual(sent({ connection, host: 'evil' }), ours)
+})
+
+test('without a body its length is not mentioned', () => {
+  assert.deepEqual(kept({ 'content-length': '5' }, false), {})
+  assert.deepEqual(kept({ 'content-length': '5' }, true), { 'content-length': '5' })
+})
+
+test('where headers are listed, others stay here', () => {
+  const incoming = { accept: '*/*', 'accept-language': 'de', 'user-agent': 'x', 'x-custom': '1' }
+  const allowed = new Set(['accept-language', 'x-custom'])
+  assert.deepEqual(requestHeaders(incoming, { ...rules, allowed }, client, true), {
+    ...ours,
+    'accept-language': 'de',
+    'x-custom': '1',
+  })
+})
+
+test('what describes the body, and what a request depends on, passes unlisted', () => {
+  const incoming = {
+    'content-type': 'text/plain',
+    'content-length': '3',
+    'content-encoding': 'gzip',
+    'if-match': '"a"',
+    'if-none-match': '*',
+    'if-modified-since': 'Tue, 24 Nov 2026 18:00:00 GMT',
+    'if-unmodified-since': 'Tue, 24 Nov 2026 18:00:00 GMT',
+    'if-range': '"a"',
+  }
+  const sent = requestHeaders(incoming, { ...rules, allowed: new Set() }, client, true)
+  assert.deepEqual(sent, { ...ours, ...incoming })
+})
+
+test('what never passes does not pass when it is listed either', () => {
+  const allowed = new Set(['cookie', 'authorization', 'x-csrf', 'te', 'x-forwarded-for', 'x_a'])
+  const incoming = Object.fromEntries([...allowed].map((name) => [name, 'evil']))
+  assert.deepEqual(requestHeaders(incoming, { ...rules, allowed }, client, true), ours)
+})
+
+test('cookies that are named pass', () => {
+  const cookies = { ...rules.cookies, names: ['theme'] }
+  const incoming = { cookie: '__Host-bff=secret; theme=dark; lang=de' }
+  const { cookie } = requestHeaders(incoming, { ...rules, cookies }, client, true)
+  assert.equal(cookie, 'theme=dark')
+})
+
+test('only what is an address is said to be one, without the port that some proxies add', () => {
+  const clients = [
+    'unknown',
+    '_hidden',
+    '192.0.2.1:4711',
+    '[2001:db8::1]:4711',
+    '[2001:db8::2]',
+    '2001:db8::3',
+    undefined,
+  ]
+  clients.push('', '192.0.2.256', '[192.0.2.1]', '1.2.3.4, evil', "<script>'", '192.0.2.9')
+  assert.equal(
+    requestHeaders({}, rules, clients, false)['x-forwarded-for'],
+    '192.0.2.1, 2001:db8::1, 2001:db8::2, 2001:db8::3, 192.0.2.9',
+  )
+})
+
+test('where there is no address, as on a UNIX socket, none is named', () => {
+  assert.equal('x-forwarded-for' in requestHeaders({}, rules, [undefined], false), false)
+})
+
+test('where methods are limited, a request cannot be made one of another method', () => {
+  const overrides = {
+    'x-http-method-override': 'DELETE',
+    'x-http-method': 'PUT',
+    'x-method-override': 'PATCH',
+  }
+  assert.deepEqual(kept(overrides), overrides)
+  const limited = { ...rules, limitsMethods: true, allowed: new Set(Object.keys(overrides)) }
+  assert.deepEqual(requestHeaders(overrides, limited, client, false), ours)
+})

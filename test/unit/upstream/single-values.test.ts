@@ -1,0 +1,26 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { singleValues } from '../../../plugins/upstream/single-values.ts'
+
+test('a field has one value, but for cookies, and no blanks around it', () => {
+  assert.deepEqual(
+    singleValues({
+      etag: ['"a" ', '\t"b"'],
+      server: ' a \t b ',
+      empty: ' \t',
+      'set-cookie': ['a=1 ', 'b=2'],
+    }),
+    { etag: '"a", "b"', server: 'a \t b', empty: '', 'set-cookie': ['a=1', 'b=2'] },
+  )
+})
+
+test('a value costs no more than its length, whatever blanks are in it', () => {
+  const timeOf = (length: number) => {
+    const value = `a${' '.repeat(length)}b`
+    const begun = performance.now()
+    assert.equal(singleValues({ value })['value'], value)
+    return performance.now() - begun
+  }
+  timeOf(1000)
+  assert.ok(timeOf(200_000) < 1000)
+})

@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { stepUpUrl } from '../../../plugins/upstream/step-up.ts'
+
+function urlFor(challenges: string | string[] | undefined) {
+  return stepUpUrl(challenges, '/app/bff/login')
+}
+
+const insufficient = 'error="insufficient_user_authentication"'
+
+const wanted: [challenges: string | string[], url: string][] = [
+  [`Bearer ${insufficient}`, '/app/bff/login'],
+  [
+    `Bearer ${insufficient}, error_description="A different level", acr_values="myACR", max_age="5"`,
+    '/app/bff/login?acr_values=myACR&max_age=5',
+  ],
+  [`DPoP algs="ES256 PS256", ${insufficient}, max_age=0`, '/app/bff/login?max_age=0'],
+  ['bearer ERROR = insufficient_user_authentication,ACR_VALUES = gold', '/app/bff/login?acr_values=gold'],
+  [
+    `Bearer realm="a, b=\\"c\\"", ${insufficient}, acr_values="urn:x:gold urn:x:silver"`,
+    '/app/bff/login?acr_values=urn%3Ax%3Agold%20urn%3Ax%3Asilver',
+  ],
+  [`Basic realm="x", Bearer ${insufficient}, max_age="60"`, '/app/bff/login?max_age=60'],
+  [`Negotiate YII==, DPoP error="invalid_token", Bearer ${insufficient}`, '/app/bff/login'],
+  [['Basic realm="x"', `Bearer ${insufficient}, acr_values="1"`], '/app/bff/login?acr_values=1'],
+  [`Bearer max_age="7", ${insufficient}, DPoP max_age="8"`, '/app/bff/login?max_age=7'],
+]
+
+for (const [challenges, url] of wanted) {
+  test(`a stronger or newer login is wanted: ${challenges}`, () => assert.equal(urlFor(challenges), url))
+}
+
+const refused: string[] = [
+  'Bearer',
+  'Bearer error="invalid_token"',
+  'Bearer error="use_dpop_nonce"',
+  'Bearer error="invalid_token", error_description="error=insufficient_user_authentication"',
+  'Basic realm="error=\\"insufficient_user_authentication\\""',
+  'Bearer error="invalid_token", error="insufficient_user_authentication"',
+  'error="insufficient_user_authentication"',
+  'Bearer errors="insufficient_user_authentication"',
+  '',
+  '"',
+  ',=,"=,',
+]
+
+for (const challenges of refused) {
+  test(`nothing of the kind is wanted: '${challenges}'`, () => assert.equal(urlFor(challenges), undefined))
+}
+
+test('an answer without a challenge wants nothing', () => assert.equal(urlFor(undefined), undefined))
+
+test('what our login would refuse is left out of its URL', () => {
+  for (const bad of ['max_age="-1"', 'max_age="soon"', `max_age="${'9'.repeat(10)}"`, 'acr_values=""']) {
+    assert.equal(urlFor(`Bearer ${insufficient}, ${bad}`), '/app/bff/login')
+  }
+  assert.equal(
+    urlFor(`Bearer ${insufficient}, acr_values="caf\xe9", max_age="1"`),
+    '/app/bff/login?max_age=1',
+  )
+})
+
+test('nothing that an API says gets out of the parameter that it is for', () => {
+  const url = urlFor(`Bearer ${insufficient}, acr_values="a&returnUrl=//evil.example#?\\"<>\\\\"`)
+  assert.equal(url, '/app/bff/login?acr_values=a%26returnUrl%3D%2F%2Fevil.example%23%3F%22%3C%3E%5C')
+})
+
+test('a challenge of any length is read in one go', () => {
+  for (const part of ['a ', 'a=', '"', '\\"', ' ', ',', 'a="\\', 'a = ']) {
+    const startedAt = process.cpuUsage().user
+    urlFor(`Bearer ${part.repeat(16_384)}`)
+    // A quadratic parser takes minutes.
+    assert.ok(process.cpuUsage(undefined).user - startedAt < 2_000_000, part)
+  }
+})

@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { IncomingHeaders, ResponseHeaderRules } from '../../../plugins/upstream/response-headers.ts'
+import {
+  announcedTrailers,
+  carriesTrailers,
+  responseTrailers,
+  wantsTrailers,
+} from '../../../plugins/upstream/trailers.ts'
+
+const rules: ResponseHeaderRules = {
+  prefix: '/api',
+  target: new URL('https://api.example.com/v1'),
+  publicOrigin: 'https://app.example.com',
+  allowed: new Set(['x-checksum', 'x-public', 'x-b', 'x-c']),
+  cookies: { names: ['theme'], sessionCookies: ['__Host-bff'] },
+  perUser: true,
+}
+
+function shown(trailers: IncomingHeaders, headers: IncomingHeaders = {}, allowed = rules.allowed) {
+  return responseTrailers(trailers, headers, { ...rules, allowed })
+}
+
+test('what is known only after the body passes', () => {
+  const trailers = {
+    'grpc-status': '0',
+    'grpc-message': 'fine',
+    'content-digest': 'sha-256=:AA==:',
+    'server-timing': 'db;dur=53',
+    etag: '"a"',
+    'x-checksum': ['1', '2'],
+  }
+  assert.deepEqual(shown(trailers), trailers)
+  assert.deepEqual(shown({}), {})
+})
+
+const kept = {
+  'says how the message is framed': ['content-length', 'transfer-encoding', 'trailer', 'connection', 'te'],
+  'says how the body is to be read': [
+    'content-type',
+    'content-encoding',
+    'content-range',
+    'content-location',
+  ],
+  'says who may keep it': ['cache-control', 'expires', 'pragma', 'age', 'vary', 'date', 'warning'],
+  'says what comes next': ['location', 'link', 'retry-after', 'refresh'],
+  'is about credentials': ['set-cookie', 'cookie', 'authorization', 'www-authenticate', 'proxy-authenticate'],
+  'is about a request': ['host', 'expect', 'range', 'max-forwards', 'if-match', 'if-none-match'],
+  protects: ['content-security-policy', 'x-content-type-options', 'x-frame-options', 'permissions-policy'],
+  'is for our origin to say': ['access-control-allow-origin', 'strict-transport-security', 'clear-site-data'],
+  'steers a proxy in front': ['x-accel-redirect', 'x-accel-buffering', 'surrogate-control', 'upgrade'],
+}
+
+for (const [what, names] of Object.entries(kept)) {
+  for (const name of names) {
+    test(`never a trailer, listed or not, is what ${what}: ${name}`, () => {
+      assert.deepEqual(shown({ [name]: 'theme=x' }), {})
+      assert.deepEqual(shown({ [name]: 'theme=x' }, {}, new Set([name])), {})
+    })
+  }
+}
+
+test('what Connection names ends here, whatever a trailer of that name says', () => {
+  const headers = { connection: 'close, X-Internal' }
+  assert.deepEqual(shown({ 'x-internal': '1', connection: 'x-public', 'x-public': '2' }, headers), {
+    'x-public': '2',
+  })
+})
+
+test('what would not pass as a header is no trailer either', () => {
+  const trailers = { 'x-tenant': '7', 'x-debug': '1' }
+  assert.deepEqual(shown(trailers, {}, new Set(['x-tenant'])), { 'x-tenant': '7' })
+})
+
+test('those that will come are announced', () => {
+  const announced = (trailer?: string | string[]) => announcedTrailers({ trailer, connection: 'x-a' }, rules)
+  assert.equal(announced('X-Checksum, Set-Cookie ,,x-a'), 'x-checksum')
+  assert.equal(announced(['x-b', 'x-c']), 'x-b, x-c')
+  assert.equal(announced('Content-Length'), '')
+  assert.equal(announced(), '')
+})
+
+test('trailers need an answer that has room for them', () => {
+  const room = (method: string, httpVersion: string, statusCode = 200, headers = {}) =>
+    carriesTrailers({ method, httpVersion }, { statusCode, headers })
+  const sized = { 'content-length': '4' }
+  assert.deepEqual(
+    [room('GET', '1.1'), room('GET', '2.0'), room('GET', '2.0', 200, sized)],
+    [true, true, true],
+  )
+  assert.deepEqual([room('GET', '1.0'), room('GET', '1.1', 200, sized)], [false, false])
+  assert.deepEqual(
+    [room('HEAD', '2.0'), room('GET', '2.0', 204), room('GET', '1.1', 304)],
+    [false, false, false],
+  )
+})
+
+test('who wants trailers says so in TE', () => {
+  const wants = (te?: string, httpVersion = '1.1') =>
+    wantsTrailers({ headers: te === undefined ? {} : { te }, httpVersion })
+  assert.deepEqual([wants('trailers'), wants('deflate;q=0.5, Trailers')], [true, true])
+  assert.deepEqual(
+    [wants(), wants(''), wants('deflate'), wants('trailers', '1.0')],
+    [false, false, false, false],
+  )
+})

@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { PassThrough, Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import { test } from 'node:test'
+import { upload } from '../../../plugins/upstream/request-body.ts'
+
+test('an upload has all that the body has', async () => {
+  assert.equal(await text(upload(Readable.from(['a', 'b', 'c'], { objectMode: false }))), 'abc')
+})
+
+test('an upload that is cut off leaves the body whole, and what is left of it is read', async () => {
+  const body = new PassThrough({ highWaterMark: 4 })
+  const cut = upload(body)
+  body.write('0123456789')
+  cut.destroy()
+  await once(cut, 'close')
+
+  body.end('0123456789')
+
+  await once(body, 'end')
+  assert.equal(body.errored, null)
+})
+
+test('an upload that nobody reads holds the body back', async () => {
+  const body = new PassThrough({ highWaterMark: 1000 })
+  upload(body)
+  let written = 0
+  while (body.write(Buffer.alloc(1000)) && written < 1000) {
+    written++
+    await new Promise(setImmediate)
+  }
+  assert.ok(written < 1000)
+})
