@@ -102,7 +102,7 @@ export function createRedisCommands({ connection, storeTimeoutMs }: RedisCommand
 const PASSING = /[-\s](?:READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MOVED|ASK|BUSY)\b/
 
 /** Whether another try may help: the connection was lost, or Redis says that it can't just now. */
-function isPassing(error: unknown): boolean {
+export function isPassing(error: unknown): boolean {
   if (error instanceof TypeError || error instanceof RangeError) return false
   return !(error instanceof ReplyError) || PASSING.test(String(error))
 }

@@ -1,3 +1,4 @@
+import type { RedisClient } from './redis-client.ts'
 import type { RedisCommands } from './redis-commands.ts'
 import type { RedisConnection } from './redis-connection.ts'
 import { lockKeys, randomToken, recordKey, wholeMs } from './redis-keys.ts'
@@ -55,9 +56,15 @@ export function createRedisLocks({
     return ['recovering', after]
   }
 
-  /** A Redis that was frozen may yet give the lock to its caller, who has given up: what is sent behind undoes it. */
+  /**
+   * A Redis that was frozen may yet give the lock to its caller, who has given up: what is sent behind undoes it, now or
+   * over the next connection.
+   */
   function giveBackUnheard(id: string, owner: string): void {
-    connection.client.bffRelease(...lockKeys(id), id, owner).catch(() => {})
+    const release = (redis: RedisClient) => redis.bffRelease(...lockKeys(id), id, owner)
+    // Beside what is remembered of another holder in this process.
+    writes.note(`${lockKeys(id)[0]}:${owner}`, release)
+    release(connection.client).catch(() => {})
   }
 
   function noteLock(id: string, owner: string, ttlMs: number): void {
@@ -67,12 +74,17 @@ export function createRedisLocks({
   }
 
   function lockOf(id: string, owner: string, failures: number): Lock {
+    let isGivenBack = false
+
     return {
       failures,
 
+      // Noted before it is sent: if Redis doesn't answer in time, the next connection gives back, rather than lock again.
       async release() {
-        await run((redis) => redis.bffRelease(...lockKeys(id), id, owner))
-        writes.note(lockKeys(id)[0], (redis) => redis.bffRelease(...lockKeys(id), id, owner))
+        isGivenBack = true
+        const release = (redis: RedisClient) => redis.bffRelease(...lockKeys(id), id, owner)
+        writes.note(lockKeys(id)[0], release)
+        await run(release)
       },
 
       async extend(ms) {
@@ -80,20 +92,21 @@ export function createRedisLocks({
         const extended = run((redis) => redis.bffLock(...lockKeys(id), owner, wholeMs(ms)), { once: true })
         const [outcome] = await extended
         if (outcome !== 'acquired') return false
-        noteLock(id, owner, ms)
+        if (!isGivenBack) noteLock(id, owner, ms)
         return true
       },
 
       async backOff(ms) {
+        isGivenBack = true
         const awayMs = wholeMs(ms)
         const rememberMs = awayMs + FAILURES_OUTLIVE_BACK_OFF_MS
-        await run((redis) => redis.bffBackOff(...lockKeys(id), id, owner, awayMs, rememberMs))
         writes.note(lockKeys(id)[0], async (redis, agedMs) => {
           const leftMs = wholeMs(awayMs - agedMs)
           // For a lock that was lost with it.
           await redis.bffLock(...lockKeys(id), owner, leftMs)
           await redis.bffBackOff(...lockKeys(id), id, owner, leftMs, rememberMs)
         })
+        await run((redis) => redis.bffBackOff(...lockKeys(id), id, owner, awayMs, rememberMs))
       },
     }
   }

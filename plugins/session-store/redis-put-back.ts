@@ -1,4 +1,5 @@
 import type { RedisClient } from './redis-client.ts'
+import { isPassing } from './redis-commands.ts'
 
 /**
  * What this process has written lately. A replica that is promoted may lack it, though it was acknowledged: the old
@@ -58,8 +59,9 @@ export function createRecentWrites(now = () => performance.now()): RecentWrites 
       forgetBefore(Math.max((lostAt ?? now()) - REMEMBERED_MS, now() - PUT_BACK_WITHIN_MS))
       const moved = [...writes].filter(([key]) => isMoved(key))
       const results = await Promise.allSettled(moved.map(([, { at, again }]) => again(redis, now() - at)))
-      // What failed is tried again when the connection, which must have been lost, is back.
-      if (results.every(({ status }) => status === 'fulfilled')) lostAt = undefined
+      // What failed is tried again when the connection, which must have been lost, is back. What Redis refuses is not.
+      if (!results.some((result) => result.status === 'rejected' && isPassing(result.reason)))
+        lostAt = undefined
     },
   }
 

@@ -46,21 +46,24 @@ export const redisScripts = {
       redis.call('PEXPIRE', KEYS[1], ARGV[2])`,
   },
 
-  /** record → sealed, version, ttlMs */
+  /** record, ended → sealed, version, ttlMs; nothing at all when it has ended for certain */
   bffRead: {
-    numberOfKeys: 1,
+    numberOfKeys: 2,
     lua: `
       local record = redis.call('HMGET', KEYS[1], 'sealed', 'version')
-      if not record[1] then return false end
+      if not record[1] then return redis.call('HGET', KEYS[2], 'by') and {} end
       return { record[1], tonumber(record[2]), redis.call('PTTL', KEYS[1]) }`,
   },
 
-  /** record · id, sealed, derivedFrom → the version it has now, 0 for a conflict, -1 when gone; ttlMs, indexes */
+  /**
+   * record, ended · id, sealed, derivedFrom → the version it has now, 0 for a conflict, -1 when it is not there, -2 when
+   * it has ended for certain; ttlMs, indexes
+   */
   bffReplace: {
-    numberOfKeys: 1,
+    numberOfKeys: 2,
     lua: `
       local record = redis.call('HMGET', KEYS[1], 'version', 'sealed')
-      if not record[1] then return { -1 } end
+      if not record[1] then return { redis.call('HGET', KEYS[2], 'by') and -2 or -1 } end
       local version, derivedFrom = tonumber(record[1]), tonumber(ARGV[3])
       if version == derivedFrom then
         redis.call('HSET', KEYS[1], 'sealed', ARGV[2], 'version', version + 1)
@@ -191,12 +194,11 @@ declare module 'ioredis' {
   interface RedisCommander<Context> {
     bffCreate(...args: [...Session, sealed: Buffer, ttlMs: number, indexes: string]): Result<unknown, Context>
     bffPut(record: string, sealed: Buffer, ttlMs: number): Result<unknown, Context>
-    bffReadBuffer(record: string): Result<[sealed: Buffer, version: number, ttlMs: number] | null, Context>
+    bffReadBuffer(
+      ...session: Session
+    ): Result<[] | [sealed: Buffer, version: number, ttlMs: number] | null, Context>
     bffReplace(
-      record: string,
-      id: string,
-      sealed: Buffer,
-      derivedFrom: number,
+      ...args: [...Session, id: string, sealed: Buffer, derivedFrom: number]
     ): Result<[version: number, ttlMs: number, indexes: string], Context>
     bffPutBack(
       ...args: [

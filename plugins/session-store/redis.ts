@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { Cluster, ReplyError } from 'ioredis'
 import { createChangeNotifier } from './change-notifier.ts'
 import type { RedisClient } from './redis-client.ts'
@@ -25,6 +26,9 @@ const END_REMEMBERED_MS = 2 * PUT_BACK_WITHIN_MS
 const PING_MS = 500
 
 const WRITE_TRIED_EVERY_MS = 1_000
+
+/** How often it is looked whether a session was put back. */
+const LOOK_AGAIN_MS = 100
 
 /** How many sessions of an index are destroyed at a time. */
 const DESTROY_BATCH = 100
@@ -62,16 +66,16 @@ export function createRedisStore({ connection, storeTimeoutMs }: RedisStoreOptio
     },
 
     async read(id) {
-      const found = await run((redis) => redis.bffReadBuffer(recordKey(id)))
-      if (!found) return undefined
+      const look = () => run((redis) => redis.bffReadBuffer(...sessionKeys(id)))
+      const found = await oncePutBack(id, look, (record) => record === null)
+      if (!found?.length) return undefined
       const [sealed, version, ttlMs] = found
       return { sealed, version, ttlMs }
     },
 
     async replace(id, sealed, derivedFrom) {
-      const [version, ttlMs, names] = await run((redis) =>
-        redis.bffReplace(recordKey(id), id, sealed, derivedFrom),
-      )
+      const write = () => run((redis) => redis.bffReplace(...sessionKeys(id), id, sealed, derivedFrom))
+      const [version, ttlMs, names] = await oncePutBack(id, write, ([outcome]) => outcome === -1)
       if (version < 0) return { outcome: 'gone' }
       if (version === 0) return { outcome: 'conflict' }
       noteRecord(id, { sealed, version, ttlMs }, JSON.parse(names))
@@ -132,6 +136,25 @@ export function createRedisStore({ connection, storeTimeoutMs }: RedisStoreOptio
       await connection.close()
       changes.notifyAll()
     },
+  }
+
+  /**
+   * A session that a new master neither has nor remembers the end of may be one that another gateway is about to put
+   * back: as long as that may take, it is looked for again.
+   */
+  async function oncePutBack<T>(
+    id: string,
+    look: () => Promise<T>,
+    isMissing: (found: T) => boolean,
+  ): Promise<T> {
+    const giveUpAt = performance.now() + storeTimeoutMs
+    for (;;) {
+      const found = await look()
+      if (!mayCreate || !isMissing(found)) return found
+      const leftMs = Math.min(masters.headStartMs(recordKey(id)), giveUpAt - performance.now())
+      if (leftMs <= 0) return found
+      await pause(Math.min(leftMs, LOOK_AGAIN_MS))
+    }
   }
 
   async function destroy(id: string, onlyVersion?: number): Promise<SealedRecord | undefined> {

@@ -38,6 +38,35 @@ test('a session that only the old master knew is put back, and found by its inde
   assert.equal(await store.destroyBy('subject'), 1)
 })
 
+test('a session that only the old master knew is waited for by a gateway that comes back before the one that has it', async (t) => {
+  const { store, other, promote, failOver } = await setUp(t)
+  await promote()
+  await create(store, 'a')
+  await create(store, 'b')
+
+  other.failOver()
+  await until(async () => (await other.store.lock('a', MINUTE)).outcome === 'recovering')
+  const read = other.store.read('a')
+  const replaced = other.store.replace('b', sealedAs('second'), 1)
+  failOver()
+
+  assert.equal((await read)?.version, 1)
+  assert.deepEqual(await replaced, { outcome: 'replaced', version: 2 })
+})
+
+test('a session that has ended is not waited for', async (t) => {
+  const { other, promote } = await setUp(t)
+  await create(other.store, 'a')
+  await promote()
+  await other.store.destroy('a')
+
+  other.failOver()
+
+  assert.equal(await other.store.read('a'), undefined)
+  assert.equal((await other.store.lock('a', MINUTE)).outcome, 'recovering', 'it was waited for')
+  assert.deepEqual(await other.store.replace('a', sealedAs('second'), 1), { outcome: 'gone' })
+})
+
 test('a session that another has renewed since keeps the newer tokens', async (t) => {
   const { store, other, promote, failOver } = await setUp(t)
   await create(store, 'a')

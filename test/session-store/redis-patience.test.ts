@@ -141,6 +141,35 @@ test('a command that got no answer in time, over a connection that was not lost,
   await acquire(store, 'a')
 })
 
+test('a lock that could not be given back is given back over the next connection', async (t) => {
+  const { store, other, network } = await setUpCuttable(t)
+  const lock = await acquire(store, 'a')
+  network.cut()
+  await assert.rejects(lock.release(), StoreUnavailableError)
+
+  network.mend()
+
+  await answersAgain(store)
+  await acquire(other, 'a')
+})
+
+test('a lock that Redis gives to a caller who has given up is given back over the next connection', async (t) => {
+  const { redis, store, other, network } = await setUpCuttable(t)
+  redis.pause()
+  const lock = store.lock('a', HOUR)
+  await wait(50)
+  // It has arrived, and nothing else does.
+  network.cut()
+  await assert.rejects(lock, StoreUnavailableError)
+  redis.resume()
+  await until(async () => (await other.lock('a', HOUR)).outcome === 'held')
+
+  network.mend()
+
+  await answersAgain(store)
+  await acquire(other, 'a')
+})
+
 test('a Redis that is busy with a script is waited for', async (t) => {
   const { redis, store } = await setUp(t, { config: ['busy-reply-threshold 1'] })
   const connection = connectRedis(parseRedisUrl(redis.url))
@@ -219,6 +248,21 @@ async function setUp(t: TestContext, options: Options = {}, storeTimeoutMs = PAT
   })
   await store.read('any')
   return { redis, store }
+}
+
+/** A store that waits for a short while only, and can be cut off; and another one. */
+async function setUpCuttable(t: TestContext) {
+  const { redis, store: other } = await setUp(t)
+  const network = await startNetwork(redis.port)
+  const store = openStore(`redis://127.0.0.1:${network.port}`, { storeTimeoutMs: IMPATIENT_MS })
+  t.after(async () => {
+    await store.close()
+    await network.close()
+  })
+  await store.read('any')
+  // The scripts are known by then.
+  await (await acquire(other, 'any')).release()
+  return { redis, store, other, network }
 }
 
 async function answersAgain(store: SessionStore): Promise<void> {
