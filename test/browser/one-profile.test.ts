@@ -6,6 +6,7 @@ import { after, before, type TestContext, test } from 'node:test'
 import type { Page } from 'playwright-core'
 import { type DemoIssuer, startIssuer } from '../../demo/issuer.ts'
 import { startUpstream } from '../proxy/support.ts'
+import { until } from '../support/until.ts'
 import { useChromium } from './chromium.ts'
 import { startGateway } from './gateway.ts'
 
@@ -60,7 +61,8 @@ async function signIn(page: Page, url: string, user: string): Promise<void> {
 }
 
 async function toldTo(page: Page): Promise<[user: string, token: string]> {
-  await page.waitForFunction(`document.title === 'told'`)
+  // Not page.waitForFunction: while it waits it evaluates text in the page, which the page's policy forbids.
+  await until(async () => (await page.title()) === 'told')
   return page.evaluate('window.told')
 }
 
