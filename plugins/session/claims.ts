@@ -39,7 +39,19 @@ export function userClaims(
   const kept = Object.entries(claims).filter(
     ([type]) => !protocolClaims.has(type) && !type.startsWith(ownPrefix),
   )
-  return withoutTokens(Object.fromEntries(kept), tokens) as Record<string, unknown>
+  // Also as they stand in a URL.
+  const forms = new Set(tokens.flatMap((token) => [token, encodeURIComponent(token.toWellFormed())]))
+  return withoutTokens(Object.fromEntries(kept), [...forms]) as Record<string, unknown>
+}
+
+/** Shorter tokens occur in other text by chance: "1" in a date, which must not cost the user that claim. */
+const minDistinctiveLength = 8
+
+/** Whether a text holds one of these tokens; a short one only as the whole text. */
+function holdsToken(text: string, tokens: readonly string[]): boolean {
+  return tokens.some((token) =>
+    token.length < minDistinctiveLength ? token !== '' && text === token : text.includes(token),
+  )
 }
 
 /** Deeper ones are dropped: no user's claims are nested so, and a broken issuer's would overflow the stack. */
@@ -47,14 +59,14 @@ const maxDepth = 20
 
 /** A copy of a JSON value without the members that hold tokens. */
 export function withoutTokens(value: unknown, tokens: readonly string[] = [], depth = 0): unknown {
-  if (typeof value === 'string') return tokens.some((token) => value.includes(token)) ? undefined : value
+  if (typeof value === 'string') return holdsToken(value, tokens) ? undefined : value
   if (typeof value !== 'object' || value === null) return value
   if (depth > maxDepth) return undefined
   const cleaned = (member: unknown) => withoutTokens(member, tokens, depth + 1)
   if (Array.isArray(value)) return value.map(cleaned).filter((item) => item !== undefined)
   return Object.fromEntries(
     Object.entries(value)
-      .filter(([name]) => !tokenMembers.test(name))
+      .filter(([name]) => !tokenMembers.test(name) && !holdsToken(name, tokens))
       .map(([name, member]) => [name, cleaned(member)])
       .filter(([, member]) => member !== undefined),
   )

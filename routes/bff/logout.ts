@@ -5,7 +5,7 @@ import { localPath } from '../../plugins/login/return-url.ts'
 import type { Session } from '../../plugins/session/sessions.ts'
 import { isReplaced } from '../../plugins/session/superseded-session.ts'
 import { endSession } from './end-session.ts'
-import { isPersonsNavigation } from './navigation.ts'
+import { isByServiceWorker, isPersonsNavigation } from './navigation.ts'
 import { homePath, type RouteOptions } from './options.ts'
 
 type LogoutRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
@@ -54,6 +54,7 @@ export async function logout(app: FastifyInstance, { publicUrl }: RouteOptions):
 
 /** Another site can link here, but it doesn't know the `sid`, and a browser tells where a navigation began. */
 function isWanted({ query, headers }: LogoutRequest, { record }: Session): boolean {
+  if (query['sid'] === record.sid) return true
   const site = headers['sec-fetch-site']
-  return query['sid'] === record.sid || site === 'same-origin' || site === 'none'
+  return (site === 'same-origin' || site === 'none') && !isByServiceWorker(headers)
 }

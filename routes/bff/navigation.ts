@@ -4,12 +4,13 @@ import { GatewayError } from '../../plugins/errors/catalogue.ts'
 /**
  * Headers of requests that a browser or a framework sends ahead of a click, or instead of one: `Sec-Purpose`,
  * `Purpose`, `X-Purpose`, `X-Sec-Purpose` (Turbo), `Sec-Speculation-Tags`, `Next-Router-Prefetch`,
- * `X-Middleware-Prefetch`, `HX-Preloaded` and their like.
+ * `X-Middleware-Prefetch`, `HX-Preloaded` and others. Not `Service-Worker-Navigation-Preload`, which comes with a click.
  */
-const speculativeName = /purpose|prefetch|prerender|preload|preview|speculation/i
+const speculativeName =
+  /^(x-)?(sec-)?purpose$|prefetch|prerender|^(x-|hx-)?preload(ed)?$|^sec-speculation-tags$/i
 
 /** The same as a value: `X-Moz: prefetch`. */
-const speculativeValue = /^\s*(prefetch|prerender|preload|preview)\s*([;,].*)?$/i
+const speculativeValue = /^\s*(prefetch|prerender|preload)\s*([;,].*)?$/i
 
 /**
  * Whether a person goes to this page. Scripts, elements, frames and whatever is fetched in advance say otherwise;
@@ -19,7 +20,16 @@ const speculativeValue = /^\s*(prefetch|prerender|preload|preview)\s*([;,].*)?$/
  */
 export function isPersonsNavigation(headers: IncomingHttpHeaders): boolean {
   const { 'sec-fetch-dest': destination = 'document' } = headers
-  return isNavigation(headers) && destination === 'document' && !isSpeculative(headers)
+  const isPage = destination === 'document' || isByServiceWorker(headers)
+  return isNavigation(headers) && isPage && !isSpeculative(headers)
+}
+
+/**
+ * A service worker of the frontend has passed a navigation on (`fetch(event.request)`). Chromium then names no
+ * destination, and `same-origin` as the site, also when another site's link began the navigation.
+ */
+export function isByServiceWorker(headers: IncomingHttpHeaders): boolean {
+  return headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'empty'
 }
 
 /** Scripts can't follow a login to the issuer's page. @throws GatewayError BFF_LOGIN_REJECTED */

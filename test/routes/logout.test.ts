@@ -246,6 +246,37 @@ test('only a navigation of a person ends a session: no prefetch, prerender, scri
   assert.equal((await browser.open(url, person)).statusCode, 302)
 })
 
+const ofAPerson: Record<string, string>[] = [
+  {},
+  { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document', 'service-worker-navigation-preload': 'true' },
+  { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'empty' },
+  { 'x-deployment': 'preview', 'x-preview-environment': 'pr-7', 'x-resource-purposes': 'demo' },
+]
+
+test('a click logs out through a service worker, and with headers that a proxy adds', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  for (const headers of ofAPerson) {
+    const browser = newBrowser()
+    await browser.signIn()
+    const answer = await browser.open(`/bff/logout?sid=${await sidOf(browser)}`, headers)
+    assert.equal(answer.statusCode, 302, JSON.stringify(headers))
+  }
+})
+
+test("what a service worker says of a navigation's origin does not replace the sid", async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  await browser.signIn()
+  const passedOn = {
+    'sec-fetch-mode': 'navigate',
+    'sec-fetch-dest': 'empty',
+    'sec-fetch-site': 'same-origin',
+  }
+
+  assertError(await browser.open('/bff/logout', { ...passedOn, accept: '*/*' }), 400, 'BFF_LOGOUT_REJECTED')
+  assert.equal((await browser.call('/bff/user')).statusCode, 200)
+})
+
 test("a logout empties the browser's cache, and another site's link without a session does not", async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()

@@ -63,6 +63,19 @@ test("a claim that repeats one of the login's tokens is dropped", () => {
   assert.deepEqual(userClaims(claims, ['the-token']), { name: 'Alice', b: ['x'], c: {} })
 })
 
+test('a token in the name of a claim, or percent-encoded in a URL, is dropped too', () => {
+  const token = 'opaque+token/1='
+  const claims = { sub: 'alice', [token]: true, link: `https://x.example/?t=${encodeURIComponent(token)}` }
+  assert.deepEqual(userClaims(claims, [token]), { sub: 'alice' })
+})
+
+for (const token of ['', '1', 'alice'])
+  test(`a token as short as "${token}" costs no claim that only happens to contain it`, () => {
+    const claims = { name: 'Alice 1', email: 'alice@example.com', birthdate: '2001-01-01' }
+    assert.deepEqual(userClaims(claims, [token]), claims)
+    if (token !== '') assert.deepEqual(userClaims({ ...claims, copy: token }, [token]), claims)
+  })
+
 test("the issuer's claims can not pass for the gateway's own", () => {
   assert.deepEqual(claimList({ 'bff:logout_url': 'https://evil.example', sub: 'alice' }), [
     { type: 'sub', value: 'alice' },
