@@ -1,7 +1,7 @@
 import { Agent, get } from 'node:http'
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Gateway } from '../support/gateway.ts'
-import type { SignedIn } from './world.ts'
+import type { Gateway } from '../support/gateway-process.ts'
+import type { SignedIn } from './process-world.ts'
 
 export interface LoadAnswer {
   session: SignedIn
@@ -23,12 +23,18 @@ export interface Load {
   stop(): Promise<void>
 }
 
+export interface Pace {
+  clientsPerSession?: number
+  /** How long each client waits between an answer and its next request, in milliseconds. */
+  requestEveryMs?: number
+}
+
 const probeEveryMs = 50
-const requestEveryMs = 15
-const clientsPerSession = 3
+const lookEveryMs = 15
 
 /** Nothing is tried again: a request that meets a closed door is lost. */
-export function startLoad(sessions: SignedIn[], first: Gateway[]): Load {
+export function startLoad(sessions: SignedIn[], first: Gateway[], pace: Pace = {}): Load {
+  const { clientsPerSession = 3, requestEveryMs = 15 } = pace
   const answers: LoadAnswer[] = []
   const agent = new Agent({ keepAlive: true })
   let gateways = first
@@ -48,7 +54,7 @@ export function startLoad(sessions: SignedIn[], first: Gateway[]): Load {
     },
     async more(count) {
       const enough = answers.length + count
-      while (answers.length < enough) await wait(requestEveryMs)
+      while (answers.length < enough) await wait(lookEveryMs)
     },
     async stop() {
       stopped = true

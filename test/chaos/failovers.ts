@@ -1,37 +1,51 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { runFailover, startFailoverWorld, type TroubleName } from './failover-run.ts'
-import type { SignedIn } from './world.ts'
+import { startGateway } from '../support/gateway-process.ts'
+import { runFailover, startFailoverWorld, type Topology } from './failover-run.ts'
+import { type SignedIn, startWorldOf } from './process-world.ts'
 
 /** Half the lifetime of an access token. */
 const renewedEveryMs = 6_000
 
 /**
- * `npm run chaos -- --runs 10`: failovers of a Sentinel set under load, one after the other.
+ * `npm run chaos -- --runs 10`: troubles of Redis under load, one after the other.
  *
- *   --trouble planned|killed|frozen   default: all, in turn
- *   --sessions N                      default 50
+ *   --topology sentinel|cluster|single  default sentinel
+ *   --trouble planned|killed|frozen     default: all of the topology, in turn. A Cluster can also be `resharded`;
+ *                                       a single Redis `restarted`, `killed` or `paused`
+ *   --sessions N                        default 50
+ *   --clients N, --pause MS             of each session, default 3; between its requests, default 15
  */
 const { values } = parseArgs({
   options: {
     runs: { type: 'string', default: '10' },
     sessions: { type: 'string', default: '50' },
+    topology: { type: 'string', default: 'sentinel' },
     trouble: { type: 'string' },
+    clients: { type: 'string', default: '3' },
+    pause: { type: 'string', default: '15' },
   },
 })
 
-const failover = await startFailoverWorld()
+// Each Redis has one, so that it ends with this process.
+process.setMaxListeners(20)
+
+const failover = await startFailoverWorld(
+  (options) => startWorldOf(startGateway, options),
+  values.topology as Topology,
+)
 const count = Number(values.sessions)
+const pace = { clientsPerSession: Number(values.clients), requestEveryMs: Number(values.pause) }
 const sessions: SignedIn[] = []
-// Spread over the time between two renewals, so that some renew just when the failover happens.
+// Spread over the time between two renewals, so that some renew just when the trouble begins.
 for (let user = 0; user < count; user++) {
   sessions.push(await failover.world.signIn())
   await wait(renewedEveryMs / count)
 }
-const kinds = (values.trouble ? [values.trouble] : ['planned', 'killed', 'frozen']) as TroubleName[]
+const kinds = values.trouble ? [values.trouble] : Object.keys(failover.troubles)
 for (let run = 0; run < Number(values.runs); run++) {
   const kind = kinds[run % kinds.length] ?? 'planned'
-  const result = await runFailover(failover, sessions, kind)
+  const result = await runFailover(failover, sessions, kind, pace)
   console.log(`${run + 1} ${kind} ${JSON.stringify(result)}`)
   const isWell = Object.keys(result.failed).length === 0 && result.spentAgain === 0
   if (!isWell) process.exitCode = 1

@@ -8,7 +8,7 @@ import { type SessionRecord, sessionRecord } from '../../plugins/session/session
 import type { SessionReference } from '../../plugins/session/sessions.ts'
 import { createRedisStore } from '../../plugins/session-store/redis.ts'
 import { connectRedis } from '../../plugins/session-store/redis-connection.ts'
-import { sessionKey } from '../support/gateway.ts'
+import { sessionKey } from '../support/gateway-process.ts'
 
 /** A session as Redis has it, opened with its browser's cookie. */
 export interface StoredSession {

@@ -24,6 +24,8 @@ export interface TopologyOptions {
   host?: string
   /** Masters of a Cluster. Default 3. One that is by itself does not know its own address. */
   nodes?: number
+  /** Replicas of each master of a Cluster, which stand behind all masters in `servers`. Default 0. */
+  replicas?: number
   /** What the Sentinel calls the host of the master. */
   masterHost?: string
   /** Behind the Sentinel or on a single server. */
@@ -58,9 +60,9 @@ export async function startSentinel(options: TopologyOptions = {}): Promise<Redi
   return topology(url, [master], [sentinel])
 }
 
-/** Masters that share the slots. */
+/** Masters that share the slots, and their replicas. */
 export async function startCluster(options: TopologyOptions = {}): Promise<RedisTopology> {
-  const { nodes: count = 3 } = options
+  const { nodes: count = 3, replicas = 0 } = options
   const [first, ...others] = await Promise.all([
     startNode(options),
     ...Array.from({ length: count - 1 }, () => startNode(options)),
@@ -76,8 +78,17 @@ export async function startCluster(options: TopologyOptions = {}): Promise<Redis
   for (const { server, busPort } of others) {
     await first.server.send(`CLUSTER MEET 127.0.0.1 ${server.port} ${busPort}`)
   }
-  const servers = nodes.map(({ server }) => server)
-  await Promise.all(servers.map((server) => untilAgreed(server, count)))
+  const masters = nodes.map(({ server }) => server)
+  await Promise.all(masters.map((server) => untilAgreed(server, count)))
+  const servers = [...masters]
+  for (let i = 0; i < replicas * count; i++) {
+    const { server, busPort } = await startNode(options)
+    servers.push(server)
+    await first.server.send(`CLUSTER MEET 127.0.0.1 ${server.port} ${busPort}`)
+    await Promise.all(servers.map((each) => untilAgreed(each, servers.length)))
+    const master = await masters[i % count]?.send('CLUSTER MYID')
+    await server.send(`CLUSTER REPLICATE ${master?.split('\r\n')[1]}`)
+  }
   const ports = servers.map(({ port }) => port)
   return topology(`cluster${urlFrom(options, ports)}`, servers)
 }
