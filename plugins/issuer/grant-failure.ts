@@ -170,6 +170,14 @@ export function oauthErrorOf(error: unknown): string | undefined {
 /** What errors are called. A code or a token, which anybody can put in its place in a callback's URL, looks different. */
 const oauthErrorName = /^[a-z_]{1,64}$/
 
+/** Whether the issuer refused the authorization code, rather than the client or any request just now. */
+export function isRefusedCode(error: unknown): boolean {
+  const status = answerOf(error)?.status ?? 0
+  if (status < 400 || status >= 500 || status === 408 || status === 429) return false
+  const code = error instanceof ResponseBodyError ? error.error : ''
+  return !notAboutRequest.has(code) && !aboutClient.test(code) && !aboutHealth.test(code)
+}
+
 /** A short word for the log: an OAuth error, an error code, a status. Never what somebody wrote in prose. */
 export function failureReason(error: unknown): string {
   if (error instanceof ResponseBodyError || error instanceof AuthorizationResponseError)

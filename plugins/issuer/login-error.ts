@@ -1,5 +1,5 @@
-import { AuthorizationResponseError, ResponseBodyError, WWWAuthenticateChallengeError } from 'openid-client'
-import { failureReason } from './grant-failure.ts'
+import { AuthorizationResponseError } from 'openid-client'
+import { failureReason, isRefusedCode } from './grant-failure.ts'
 
 /** A login that must not succeed. */
 export class LoginError extends Error {
@@ -7,13 +7,13 @@ export class LoginError extends Error {
   readonly oauthError: string | undefined
   /** A short word for the log. */
   readonly reason: string
-  /** The issuer was asked, and declined: for one, a code that it never gave. */
+  /** The issuer refused the code: for one, because it never issued it. */
   readonly isRefusal: boolean
 
   constructor(cause: unknown) {
     super('The login could not be completed', { cause })
     this.reason = failureReason(cause)
-    this.isRefusal = cause instanceof ResponseBodyError || cause instanceof WWWAuthenticateChallengeError
+    this.isRefusal = isRefusedCode(cause)
     this.oauthError = cause instanceof AuthorizationResponseError ? cause.error : undefined
   }
 }

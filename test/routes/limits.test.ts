@@ -336,6 +336,50 @@ test('codes that the issuer refuses are limited by client, and cost neither othe
   assert.equal((await browser.call('/bff/user')).statusCode, 200)
 })
 
+for (const [status, error] of [
+  [429, 'too_many_requests'],
+  [400, 'temporarily_unavailable'],
+  [400, 'invalid_client'],
+] as const)
+  test(`logins that fail because the issuer answers ${status} ${error} lock no one else out`, async (t) => {
+    const issuer = await startFaultyIssuer()
+    t.after(() => issuer.close())
+    const { newBrowser } = await startInjectGateway(t, {
+      issuer,
+      extras: { limits: { refusedCodesPerMinute: 2 } },
+    })
+    issuer.rewrite('/token', (_answer, ctx) => {
+      ctx.status = status
+      ctx.body = { error }
+    })
+    for (let times = 0; times < 3; times++) {
+      const browser = newBrowser()
+      const callback = await browser.authorize(await browser.beginLogin())
+      assert.equal((await browser.open(callback)).statusCode, 400)
+    }
+    issuer.rewrite('/token')
+    await newBrowser().signIn()
+  })
+
+test('codes that the issuer refuses without an OAuth error are limited, too', async (t) => {
+  const issuer = await startFaultyIssuer()
+  t.after(() => issuer.close())
+  const { newBrowser } = await startInjectGateway(t, {
+    issuer,
+    extras: { limits: { refusedCodesPerMinute: 2 } },
+  })
+  issuer.rewrite('/token', (_answer, ctx) => {
+    ctx.status = 400
+    ctx.body = { message: 'no such code' }
+  })
+  const statuses: number[] = []
+  for (let times = 0; times < 3; times++) {
+    const browser = newBrowser()
+    statuses.push((await browser.open(await browser.authorize(await browser.beginLogin()))).statusCode)
+  }
+  assert.equal(statuses[2], 429)
+})
+
 test('codes made up from many addresses are limited in all', async (t) => {
   const { issuer, app, newBrowser } = await startInjectGateway(t, {
     env: { TRUST_PROXY: '10.0.0.0/8' },
