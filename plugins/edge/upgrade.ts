@@ -1,9 +1,6 @@
-import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http'
-import type { Duplex } from 'node:stream'
+import type { IncomingHttpHeaders, IncomingMessage, Server } from 'node:http'
 import { isWebSocketUpgrade } from '../../http/origin.ts'
-
-/** A connection as Node's HTTP server keeps it: with the response that is being written to it. */
-export type ServerSocket = Duplex & { _httpMessage?: ServerResponse | null }
+import type { ServerSocket } from '../errors/malformed-request.ts'
 
 /** Requests behind which Node's parser has thrown away what came in the same packet. */
 const cutShort = new WeakSet<IncomingMessage>()

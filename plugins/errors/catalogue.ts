@@ -91,6 +91,11 @@ const catalogue = {
     error: 'Overloaded',
     details: 'There are more requests than can be answered just now: try again',
   },
+  BFF_SHUTTING_DOWN: {
+    statusCode: 503,
+    error: 'Shutting down',
+    details: 'This process is closing and opens no more WebSockets: another one does, try again',
+  },
   BFF_INTERNAL_ERROR: {
     statusCode: 500,
     error: 'Internal error',

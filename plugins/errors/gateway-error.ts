@@ -1,4 +1,4 @@
-import { GatewayError } from './catalogue.ts'
+import { type ErrorCode, GatewayError } from './catalogue.ts'
 
 /** Finds the catalogue's words for whatever was thrown. What nobody foresaw tells the client nothing. */
 export function asGatewayError(thrown: unknown): GatewayError | ClientFault {
@@ -31,9 +31,11 @@ interface Log {
   debug(fields: object, message: string): void
 }
 
+/** Of these there is one line for all requests. */
+const toldOnce: ReadonlySet<ErrorCode> = new Set(['BFF_OVERLOADED', 'BFF_SHUTTING_DOWN'])
+
 /** What is wrong here, or with what the gateway needs, is told; what is wrong with a request only to who asks for it. */
 export function logError(log: Log, error: GatewayError): void {
-  // Of an overload there is one line for all requests.
-  if (error.statusCode >= 500 && error.code !== 'BFF_OVERLOADED') log.error({ err: error }, error.message)
+  if (error.statusCode >= 500 && !toldOnce.has(error.code)) log.error({ err: error }, error.message)
   else log.debug({ err: error }, error.message)
 }

@@ -13,7 +13,14 @@ import { namesOneHost } from '../../http/host.ts'
 import { errorBody, GatewayError, retryAfterSeconds } from './catalogue.ts'
 import { errorPage, prefersPage } from './error-page.ts'
 import { asGatewayError, logError } from './gateway-error.ts'
-import { awaitsAnswer, endWith, malformedRequest, rawAnswer } from './malformed-request.ts'
+import {
+  afterOwedAnswers,
+  canAnswer,
+  endWith,
+  malformedRequest,
+  rawAnswer,
+  type ServerSocket,
+} from './malformed-request.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -37,8 +44,11 @@ export default fp<ErrorsOptions>(
       socket.on('error', () => {})
       const reqId = randomUUID()
       const error = new GatewayError('BFF_METHOD_NOT_ALLOWED')
-      if (request.httpVersionMajor === 1) refuse(socket.resume(), error, reqId, app.log.child({ reqId }))
-      else refuseMethod(socket as unknown as ServerResponse, error, reqId)
+      if (request.httpVersionMajor !== 1)
+        return refuseMethod(socket as unknown as ServerResponse, error, reqId)
+      // For answers that are still to come: Node's own listener has gone.
+      socket.on('drain', () => (socket as ServerSocket)._httpMessage?.emit('drain')).resume()
+      refuse(socket, error, reqId, app.log.child({ reqId }))
     })
     app.addHook('onRequest', async ({ raw }) => {
       if (namesOneHost(raw.httpVersion, raw.rawHeaders)) return
@@ -77,13 +87,18 @@ export function answerMalformed(this: FastifyInstance, fault: ConnectionError, s
   refuse(socket, malformedRequest(fault), reqId, this.log.child({ reqId }))
 }
 
-/** Ends a connection on which a request can't be read to its end, with an answer if that can still be given. */
+/**
+ * Ends a connection on which a request can't be read to its end, with an answer if that can still be given, and once
+ * the requests before it are answered.
+ */
 export function refuse(socket: Socket, error: GatewayError, requestId: string, log: FastifyBaseLogger): void {
-  // The rest of what has been answered.
-  if (socket.writableEnded) return
-  if (!awaitsAnswer(socket)) return void socket.destroy()
-  log.debug({ err: error }, error.message)
-  endWith(socket, rawAnswer(error, requestId))
+  afterOwedAnswers(socket, () => {
+    // The rest of what has been answered.
+    if (socket.writableEnded) return
+    if (!canAnswer(socket)) return void socket.destroy()
+    log.debug({ err: error }, error.message)
+    endWith(socket, rawAnswer(error, requestId))
+  })
 }
 
 /** Over HTTP/2, where a response stands in place of the connection. */

@@ -1,7 +1,11 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { maxHeaderBytes } from '../../http/limits.ts'
 import { errorBody, GatewayError } from './catalogue.ts'
+
+/** A connection as Node's HTTP server keeps it: with the response that is being written to it. */
+export type ServerSocket = Duplex & { _httpMessage?: ServerResponse | null }
 
 /** How long a client that has been refused may go on sending, in milliseconds. */
 const lingeringMs = 1000
@@ -26,14 +30,35 @@ function isOneLine(packet: unknown): boolean {
 }
 
 /**
- * False while the connection still owes the answer to an earlier request: whatever were written now, the client
- * would take for that one, or for a part of it.
+ * What the connection still owes to an earlier request: whatever were written now, the client would take for that
+ * answer, or for a part of it.
  */
-export function awaitsAnswer(socket: Socket & { _httpMessage?: ServerResponse | null }): boolean {
-  const underWay = socket._httpMessage
-  if (!socket.writable) return false
-  // One that is still being read is the very request that is at fault.
-  return !underWay || (!underWay.headersSent && !underWay.req.complete)
+function owedAnswer({ _httpMessage: underWay }: ServerSocket): ServerResponse | undefined {
+  return underWay?.req.complete ? underWay : undefined
+}
+
+/** False for what has gone, and for the very request that is at fault if its answer has begun already. */
+export function canAnswer(socket: ServerSocket): boolean {
+  return socket.writable && !socket._httpMessage?.headersSent
+}
+
+const waiting = new WeakSet<ServerSocket>()
+
+/** Calls `then` once all earlier requests of a connection are answered, the first time that it is asked for. */
+export function afterOwedAnswers(socket: Socket & ServerSocket, then: () => void): void {
+  if (waiting.has(socket)) return
+  const goOn = () => {
+    const owed = owedAnswer(socket)
+    if (!owed || !socket.writable) return then()
+    owed.once('finish', goOn)
+  }
+  if (owedAnswer(socket)) {
+    // As Node does: who sends no more has gone.
+    if (socket.readableEnded) return void socket.destroy()
+    socket.once('end', () => socket.destroy())
+    waiting.add(socket)
+  }
+  goOn()
 }
 
 /** A whole HTTP response, the last one on its connection. */

@@ -158,7 +158,9 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   ) {
     const { raw, session } = request
     const browser = raw.socket
-    app.openStreams.open(session, browser, () => endWebSocket(browser))
+    const closing = new AbortController()
+    let end = () => closing.abort(new GatewayError('BFF_SHUTTING_DOWN'))
+    app.openStreams.open(session, browser, () => end())
     const answer = await askForWebSocket(upstream, {
       raw,
       head: headOf(raw),
@@ -167,12 +169,15 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
       replaceRefused: async ({ headers }) =>
         !wantsOtherLogin(headers['www-authenticate']) && tokenSource.replaceRefused(request),
       report: () => reportOf(request, path),
-      signal,
+      signal: AbortSignal.any([signal, closing.signal]),
     })
     if ('refusal' in answer) return answerWith(answer.refusal, request, reply)
     reply.hijack()
     reply.raw.detachSocket(browser)
     answer.open(responseHeaders(answer.response.headers, responseRules))
+    end = () => endWebSocket(browser)
+    // It began in this very turn.
+    if (closing.signal.aborted) end()
   }
 
   function answerWith(answer: UpstreamAnswer, request: FastifyRequest, reply: FastifyReply) {

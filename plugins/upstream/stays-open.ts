@@ -3,6 +3,7 @@ import type { Session } from '../session/sessions.ts'
 import type { OpenStreams } from '../session/streams/open-streams.ts'
 import { isEventStream } from './answer.ts'
 import { discard, type UpstreamAnswer } from './forwarder.ts'
+import { limitLingering } from './tunnel.ts'
 
 /**
  * Sees that an answer which stays open for long does not outlive the session that asked for it: an event stream, and
@@ -38,6 +39,7 @@ function openEventStream(
     if (httpVersionMajor === 1) response.once('finish', () => socket.destroySoon())
     body.unpipe(response)
     response.end()
+    limitLingering(response)
   }
   try {
     openStreams.open(session, response, () => {

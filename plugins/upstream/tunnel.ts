@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { ignore } from '../edge/sockets.ts'
+import type { Closing } from '../session/streams/open-streams.ts'
 
 /** How often the other end is asked whether it is still there, in milliseconds of silence. */
 const keepAliveMs = 60_000
@@ -69,6 +70,11 @@ export function join(one: Socket, other: Socket): void {
 export function endSoon(socket: Socket): void {
   if (socket.destroyed) return
   socket.destroySoon()
-  const tooLong = setTimeout(() => socket.destroy(), lingeringMs)
-  socket.once('close', () => clearTimeout(tooLong))
+  limitLingering(socket)
+}
+
+/** Cuts off a client that does not take what it was still sent, before what is being closed has to wait for it. */
+export function limitLingering(ending: Closing): void {
+  const tooLong = setTimeout(() => ending.destroy(), lingeringMs)
+  ending.once('close', () => clearTimeout(tooLong))
 }

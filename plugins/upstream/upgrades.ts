@@ -1,7 +1,8 @@
 import { type IncomingMessage, type Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { ignore } from '../edge/sockets.ts'
-import { hasBody, isCutShort, mayUpgrade, orDeclined, type ServerSocket } from '../edge/upgrade.ts'
+import { hasBody, isCutShort, mayUpgrade, orDeclined } from '../edge/upgrade.ts'
+import type { ServerSocket } from '../errors/malformed-request.ts'
 
 /** As much of Fastify as answers a request. */
 interface Router {

@@ -6,8 +6,9 @@ import { test } from 'node:test'
 import { connect as connectTls } from 'node:tls'
 import type { FastifyInstance } from 'fastify'
 import { startApplication } from '../plugin/support.ts'
+import { until } from '../support/until.ts'
 import { replyOf, startTlsGateway } from '../tls/support.ts'
-import { closed, errorCode, exchange, startGateway, startUpstream } from './support.ts'
+import { closed, errorCode, exchange, startGateway, startTcpUpstream, startUpstream } from './support.ts'
 
 const upgrade = ['Connection: Upgrade', 'Upgrade: websocket']
 
@@ -98,6 +99,43 @@ test('CONNECT is answered in JSON: no method that anything here takes', async (t
   )
   assert.deepEqual([status, errorCode({ text })], [405, 'BFF_METHOD_NOT_ALLOWED'])
 })
+
+const refused = {
+  CONNECT: ['CONNECT localhost:80 HTTP/1.1\r\nHost: localhost:80\r\n\r\n', 405],
+  'no HTTP': ['nonsense\r\n\r\nmore of it\r\n\r\n', 400],
+} as const
+
+for (const [what, [bytes, status]] of Object.entries(refused)) {
+  test(`${what} behind requests that are not answered yet takes no answer away from them`, async (t) => {
+    // More than fits into a socket, so that the answer has to wait for its client.
+    const body = 'x'.repeat(8_000_000)
+    const upstream = await startUpstream(t, () => {})
+    const gateways = [
+      [await startGateway(t, [{ target: upstream.url }]), exchange],
+      [await startTlsGateway(t, [{ target: upstream.url }]), talkTls],
+    ] as const
+    for (const [gateway, talk] of gateways) {
+      const get = requestsTo(gateway)
+      const answers = talk(gateway.port, get('/api/x') + get('/healthz') + bytes)
+      const { response } = await upstream.nextArrival()
+      response.end(body)
+      const all = await answers
+      assert.deepEqual(statuses(all), [200, 200, status])
+      assert.ok(all.includes(body))
+    }
+  })
+
+  test(`${what} behind a request whose client has gone keeps no connection open`, async (t) => {
+    const upstream = await startUpstream(t, () => {})
+    const gateway = await startGateway(t, [{ target: upstream.url }])
+    const client = connect({ port: gateway.port, host: '127.0.0.1', allowHalfOpen: true })
+    client.on('error', () => {}).write(requestsTo(gateway)('/api/x') + bytes)
+    const { response } = await upstream.nextArrival()
+    const gone = closed(response)
+    client.end()
+    await Promise.all([gone, closed(client.resume())])
+  })
+}
 
 /** Resets the connections of upgrades while a hook holds them. Whatever is uncaught fails the test. */
 async function resetWhileHeld(
@@ -236,4 +274,19 @@ test('an upgrade that another listener routes is left to it', async (t) => {
   const { port } = app.server.address() as AddressInfo
   const answer = await exchange(port, get('/nothing', ...upgrade))
   assert.deepEqual(statuses(answer), [404])
+})
+
+test('a WebSocket that is not open yet when closing begins is refused with 503, not without a word', async (t) => {
+  const upstream = await startTcpUpstream(t, () => {})
+  const { app } = await startApplication(t, {
+    bff: { upstreams: [{ prefix: '/api', target: upstream.url, token: 'none' }] },
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = app.server.address() as AddressInfo
+  const key = `Sec-WebSocket-Key: ${Buffer.alloc(16).toString('base64')}`
+  const handshake = [...upgrade, key, 'Sec-WebSocket-Version: 13', 'Origin: http://localhost:3000']
+  const answer = exchange(port, get('/api/socket', ...handshake))
+  await until(() => upstream.requests() === 1)
+  await app.close()
+  assert.match(await answer, /^HTTP\/1\.1 503 .*retry-after: 1\r\n.*"BFF_SHUTTING_DOWN"/s)
 })

@@ -107,12 +107,14 @@ test('nothing is written into an answer that is still being sent', async (t) => 
 
   socket.write('nonsense\r\n\r\n')
 
+  upstream.arrivals[0]?.response.end('data: two\n\n')
   await once(socket, 'close')
-  assert.equal(received.match(/HTTP\/1\.1/g)?.length, 1)
-  assert.ok(received.endsWith('data: one\n\n\r\n'), received)
+  const [stream = '', refusal = ''] = received.split(/(?=HTTP\/1\.1 400)/)
+  assert.match(stream, /data: one\n\n.*data: two\n\n.*\r\n0\r\n\r\n$/s)
+  assertRefused(refusal, 400, 'BFF_MALFORMED_REQUEST')
 })
 
-test('nor instead of the answer that an earlier request waits for', async (t) => {
+test('nor before the answer that an earlier request waits for', async (t) => {
   const upstream = await startUpstream(t, () => {})
   const gateway = await start(t, upstream.url)
   const arrived = upstream.nextArrival()
@@ -124,8 +126,11 @@ test('nor instead of the answer that an earlier request waits for', async (t) =>
 
   socket.write('nonsense\r\n\r\n')
 
+  upstream.arrivals[0]?.response.end('at last')
   await once(socket, 'close')
-  assert.equal(received, '')
+  const [answer = '', refusal = ''] = received.split(/(?=HTTP\/1\.1 400)/)
+  assert.match(answer, /^HTTP\/1\.1 200 .*\r\n\r\nat last$/s)
+  assertRefused(refusal, 400, 'BFF_MALFORMED_REQUEST')
 })
 
 test('the gateway serves on', async (t) => {

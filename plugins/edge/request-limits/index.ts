@@ -26,7 +26,8 @@ export default fp<Pick<Limits, 'bodyIdleTimeoutMs'>>(
       if (!stream && !(socket instanceof Socket)) return
       watchBody(raw, bodyIdleTimeoutMs, () => {
         if (stream) stream.close(constants.NGHTTP2_CANCEL)
-        else if (reply.raw.headersSent) socket.destroy()
+        // Answered in part, or not yet the next to be answered.
+        else if (reply.raw.headersSent || reply.raw.socket === null) socket.destroy()
         else refuse(socket, new GatewayError('BFF_REQUEST_TIMEOUT'), id, log)
       })
     })
