@@ -108,7 +108,8 @@ export const redisScripts = {
 
   /**
    * record, ended · id, the only version to destroy or '', caller, how long to remember the end → sealed, version,
-   * indexes. The same caller, who may have lost an answer, gets them once more.
+   * indexes. The same caller, who may have lost an answer, gets them once more. Empty when another has ended it or it has
+   * another version, nothing at all when it is not there.
    */
   bffDestroy: {
     numberOfKeys: 2,
@@ -116,9 +117,10 @@ export const redisScripts = {
       local record = redis.call('HMGET', KEYS[1], 'sealed', 'version', 'indexes')
       if not record[1] then
         local ended = redis.call('HMGET', KEYS[2], 'sealed', 'version', 'indexes', 'by')
-        return ended[4] == ARGV[3] and { ended[1], tonumber(ended[2]), ended[3] }
+        if ended[4] == ARGV[3] then return { ended[1], tonumber(ended[2]), ended[3] } end
+        return ended[4] and {}
       end
-      if ARGV[2] ~= '' and ARGV[2] ~= record[2] then return false end
+      if ARGV[2] ~= '' and ARGV[2] ~= record[2] then return {} end
       redis.call('DEL', KEYS[1])
       redis.call('HSET', KEYS[2], 'sealed', record[1], 'version', record[2], 'indexes', record[3], 'by', ARGV[3])
       redis.call('PEXPIRE', KEYS[2], ARGV[4])
@@ -214,7 +216,7 @@ declare module 'ioredis' {
     bffEndAgain(...args: [...Session, id: string, rememberMs: number]): Result<unknown, Context>
     bffDestroyBuffer(
       ...args: [...Session, id: string, onlyVersion: number | '', by: string, rememberMs: number]
-    ): Result<[sealed: Buffer, version: number, indexes: Buffer] | null, Context>
+    ): Result<[] | [sealed: Buffer, version: number, indexes: Buffer] | null, Context>
     bffEnterIndex(index: string, id: string, ttlMs: number): Result<unknown, Context>
     bffLeaveIndex(index: string, id: string): Result<unknown, Context>
     bffLock(

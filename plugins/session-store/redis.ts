@@ -5,7 +5,7 @@ import type { RedisClient } from './redis-client.ts'
 import { createRedisCommands } from './redis-commands.ts'
 import type { RedisConnection } from './redis-connection.ts'
 import { createRedisIndexes } from './redis-indexes.ts'
-import { claimKey, pingKeys, randomToken, recordKey, sessionKeys, wholeMs } from './redis-keys.ts'
+import { claimKey, indexKey, pingKeys, randomToken, recordKey, sessionKeys, wholeMs } from './redis-keys.ts'
 import { createRedisLocks } from './redis-locks.ts'
 import { watchMasters } from './redis-masters.ts'
 import { createRecentWrites, PUT_BACK_WITHIN_MS } from './redis-put-back.ts'
@@ -96,7 +96,13 @@ export function createRedisStore({ connection, storeTimeoutMs }: RedisStoreOptio
 
     async destroyBy(index) {
       // Entries that had no session stay until they lapse: one may belong to a session that is just being created.
-      return (await destroyAll(await indexes.ids(index))).length
+      const destroyed = await destroyAll(await indexes.ids(index))
+      const leftMs = putBackWithinMs(indexKey(index))
+      if (leftMs <= 0) return destroyed.length
+      // Another gateway may be about to put back its entries, too.
+      await pause(leftMs)
+      destroyed.push(...(await destroyAll(await indexes.ids(index))))
+      return destroyed.length
     },
 
     async trim(index, max, newest) {
@@ -150,19 +156,25 @@ export function createRedisStore({ connection, storeTimeoutMs }: RedisStoreOptio
     const giveUpAt = performance.now() + storeTimeoutMs
     for (;;) {
       const found = await look()
-      if (!mayCreate || !isMissing(found)) return found
-      const leftMs = Math.min(masters.headStartMs(recordKey(id)), giveUpAt - performance.now())
+      const leftMs = isMissing(found)
+        ? Math.min(putBackWithinMs(recordKey(id)), giveUpAt - performance.now())
+        : 0
       if (leftMs <= 0) return found
       await pause(Math.min(leftMs, LOOK_AGAIN_MS))
     }
   }
 
+  /** For how long others may put back what belongs to this key. */
+  function putBackWithinMs(key: string): number {
+    return mayCreate ? Math.min(masters.headStartMs(key), storeTimeoutMs) : 0
+  }
+
   async function destroy(id: string, onlyVersion?: number): Promise<SealedRecord | undefined> {
     const by = randomToken()
-    const destroyed = await run((redis) =>
-      redis.bffDestroyBuffer(...sessionKeys(id), id, onlyVersion ?? '', by, END_REMEMBERED_MS),
-    )
-    if (!destroyed) return undefined
+    const end = () =>
+      run((redis) => redis.bffDestroyBuffer(...sessionKeys(id), id, onlyVersion ?? '', by, END_REMEMBERED_MS))
+    const destroyed = await oncePutBack(id, end, (found) => found === null)
+    if (!destroyed?.length) return undefined
     const [sealed, version, indexed] = destroyed
     const names: string[] = JSON.parse(indexed.toString())
     writes.note(recordKey(id), async (redis) => {

@@ -54,6 +54,22 @@ test('a session that only the old master knew is waited for by a gateway that co
   assert.deepEqual(await replaced, { outcome: 'replaced', version: 2 })
 })
 
+test('a session that is put back after its logout has ended all the same', async (t) => {
+  const { store, other, promote, failOver } = await setUp(t)
+  await promote()
+  await create(store, 'a')
+  await create(store, 'b', { indexes: ['subject'] })
+
+  other.failOver()
+  await until(async () => (await other.store.lock('a', MINUTE)).outcome === 'recovering')
+  const destroyed = Promise.all([other.store.destroy('a'), other.store.destroyBy('subject')])
+  failOver()
+
+  const [record, count] = await destroyed
+  assert.deepEqual([record?.version, count], [1, 1])
+  assert.deepEqual(await Promise.all([store.read('a'), store.read('b')]), [undefined, undefined])
+})
+
 test('a session that has ended is not waited for', async (t) => {
   const { other, promote } = await setUp(t)
   await create(other.store, 'a')
