@@ -72,9 +72,8 @@ async function gateway(app: FastifyInstance, options: GatewayOptions, extras: Ap
   const guard = { csrfHeader, publicUrl, corsOrigins }
 
   catchSocketErrors(app.server)
-  app.register(sessionEvents, { ...extras.hooks })
   app.register(issuer, { ...oidc, clock })
-
+  app.register(sessionEvents, { ...extras.hooks })
   app.register(oidcSession, { ...session, clock })
   app.register(openStreams, { ...defaultLimits, ...extras.limits })
   const renewal = {

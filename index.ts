@@ -13,7 +13,6 @@ export { type ErrorCode, GatewayError } from './plugins/errors/catalogue.ts'
 export type { Claim } from './plugins/session/claims.ts'
 export type { EndedSession } from './plugins/session/events/session-events.ts'
 export type { SessionInfo } from './plugins/session/session-info.ts'
-export type { Session } from './plugins/session/sessions.ts'
 
 /** What the plugin is told: how to work, and whom to tell. */
 export type BffOptions = BffConfiguration & BffHooks

@@ -6,7 +6,7 @@ export const localApi: FastifyPluginAsync = async (app) => {
 
   app.get('/local/greeting', async ({ session }, reply) => {
     reply.header('cache-control', 'no-store')
-    const name = session?.record.claims['name'] ?? session?.record.subject
+    const name = session?.claims['name'] ?? session?.subject
     return { greeting: `Hello, ${name}`, time: new Date().toISOString() }
   })
 }

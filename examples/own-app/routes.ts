@@ -2,7 +2,7 @@ import type { FastifyPluginAsync } from 'fastify'
 
 export const routes: FastifyPluginAsync = async (app) => {
   app.get('/', { onRequest: app.bff.loadSession }, async ({ session }) => ({
-    hello: session?.record.claims['name'] ?? 'stranger',
+    hello: session?.claims['name'] ?? 'stranger',
     loginUrl: app.bff.loginUrl,
   }))
 
@@ -15,8 +15,8 @@ const signedIn: FastifyPluginAsync = async (app) => {
   app.addHook('onRequest', app.bff.requireSession)
 
   app.get('/me', async ({ session }) => ({
-    subject: session?.record.subject,
-    roles: session?.record.claims['roles'],
+    subject: session?.subject,
+    roles: session?.claims['roles'],
   }))
 
   // The API that the frontend would reach at /api/gettime: with the user's token, renewed in time.

@@ -1,7 +1,7 @@
 import { Agent, fetch, Headers, type RequestInit as UndiciInit } from 'undici'
 import type { UpstreamOptions } from '../../config/index.ts'
 import { tokenTarget } from '../issuer/token-target.ts'
-import type { WantedToken } from '../renewal/index.ts'
+import type { WantedToken } from '../renewal/renewer.ts'
 import { tlsOptions } from '../upstream/pool.ts'
 import { upstreamError } from '../upstream/report.ts'
 import { wantsOtherLogin } from '../upstream/step-up.ts'

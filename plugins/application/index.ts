@@ -6,9 +6,9 @@ import { answerError } from '../errors/index.ts'
 import { type RequestGuardOptions, requestChecks } from '../guard/checks.ts'
 import type { Issuer } from '../issuer/issuer.ts'
 import { tokenTarget } from '../issuer/token-target.ts'
-import type { WantedToken } from '../renewal/index.ts'
+import type { WantedToken } from '../renewal/renewer.ts'
 import type { SessionHooks } from '../session/events/session-events.ts'
-import type { Session } from '../session/sessions.ts'
+import { type SessionInfo, sessionInfo } from '../session/session-info.ts'
 import { StoreUnavailableError } from '../session-store/store.ts'
 import { type AuthorizedInit, createAuthorizedFetch } from './authorized-fetch.ts'
 
@@ -20,9 +20,9 @@ declare module 'fastify' {
   interface FastifyRequest {
     /**
      * The user's session, once `app.bff.requireSession` or `app.bff.loadSession` has looked for it; null when there is
-     * none. It holds tokens. What `JSON.stringify` makes of it does not.
+     * none. It holds no token.
      */
-    session: Session | null
+    readonly session: SessionInfo | null
     /**
      * An access token of the request's user that can be sent now, renewed if need be. For a remote API alone: it must
      * never reach a browser.
@@ -82,15 +82,20 @@ export interface LocalRoutesOptions extends RequestGuardOptions {
 }
 
 /** An onSend hook: what a route answers to a user is kept by no cache, unless the route says what may be kept. */
-export const keepFromCaches: onSendHookHandler = ({ session }, reply, payload, done) => {
-  if (session && !reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
+export const keepFromCaches: onSendHookHandler = ({ userSession }, reply, payload, done) => {
+  if (userSession && !reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
   done(null, payload)
 }
 
 /** What an application's requests have before anything else is there: other scopes inherit it. */
 export const requestMembers = fp(
   async (app) => {
-    app.decorateRequest('session', null)
+    app.decorateRequest('userSession', null)
+    app.decorateRequest('session', {
+      getter(this: FastifyRequest) {
+        return this.userSession && sessionInfo(this.userSession)
+      },
+    })
     app.decorateRequest('accessToken', function (this: FastifyRequest, options) {
       return this.server.bff.accessToken(this, options)
     })
@@ -129,7 +134,11 @@ export default fp<LocalRoutesOptions>(
       return app.tokenFor(request, wanted).catch(throwCatalogued)
     }
   },
-  { name: 'local-routes', fastify: '5.x', dependencies: ['request-members', 'token-renewal'] },
+  {
+    name: 'local-routes',
+    fastify: '5.x',
+    dependencies: ['request-members', 'oidc-session', 'token-renewal'],
+  },
 )
 
 /** Whoever answers knows no more than an error's `statusCode`. */

@@ -6,7 +6,7 @@ import type { TokenTarget } from '../issuer/token-target.ts'
 import type { Session } from '../session/sessions.ts'
 import { heldToken } from './held-token.ts'
 import type { RenewalLog } from './renewal-log.ts'
-import { createRenewer, type Renewer } from './renewer.ts'
+import { createRenewer, type Renewer, type WantedToken } from './renewer.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -28,13 +28,6 @@ declare module 'fastify' {
   }
 }
 
-export interface WantedToken {
-  /** Unset: the session's own token. */
-  target?: TokenTarget | undefined
-  /** After an API has refused the last one. */
-  forceRenewal?: boolean | undefined
-}
-
 export interface TokenRenewalOptions {
   refreshBeforeExpirationMs: number
   issuerTimeoutMs: number
@@ -44,31 +37,32 @@ export interface TokenRenewalOptions {
 
 export default fp<TokenRenewalOptions>(
   async (app, options) => {
-    const { sessions, sessionStore: store, issuer, metrics, sessionEvents: events } = app
+    const { sessions, sessionStore: store, issuer, metrics, reportEnding, sessionEvents } = app
     const renewer = createRenewer({
       ...options,
       sessions,
       store,
       issuer,
       metrics,
-      events,
+      reportEnding,
+      onRenewed: sessionEvents.renewed,
       random: Math.random,
     })
 
     app.decorate('renewer', renewer)
     app.decorateRequest('bearer', null)
     app.decorate('acquireUserToken', async (request: FastifyRequest, target: TokenTarget | undefined) => {
-      if (!request.session) throw new GatewayError('BFF_SESSION_REQUIRED')
+      if (!request.userSession) throw new GatewayError('BFF_SESSION_REQUIRED')
       request.log.trace({ event: 'token.acquire' })
-      const session = await renewer.withUsableToken(request.session, request.log, target)
-      request.log.trace({ event: 'token.acquired', renewed: session !== request.session })
+      const session = await renewer.withUsableToken(request.userSession, request.log, target)
+      request.log.trace({ event: 'token.acquired', renewed: session !== request.userSession })
       attach(request, session, target)
     })
     app.decorate('replaceRefusedToken', replaceRefusedToken)
     app.decorate('tokenFor', async (request: FastifyRequest, wanted: WantedToken) => {
-      if (!request.session) throw new GatewayError('BFF_SESSION_REQUIRED')
-      const session = await withToken(request.session, wanted, request.log)
-      request.session = session
+      if (!request.userSession) throw new GatewayError('BFF_SESSION_REQUIRED')
+      const session = await withToken(request.userSession, wanted, request.log)
+      request.userSession = session
       return tokenOf(session, wanted.target)
     })
     // Closing goes backwards, so the store is still there: tokens that a grant is about to bring have to be stored.
@@ -85,18 +79,29 @@ export default fp<TokenRenewalOptions>(
       upstream: string,
       target: TokenTarget | undefined,
     ): Promise<boolean> {
-      if (!request.session) return false
-      const session = await renewer.afterRefusal(request.session, upstream, request.log, target)
+      if (!request.userSession) return false
+      const session = await renewer.afterRefusal(request.userSession, upstream, request.log, target)
       if (session) attach(request, session, target)
       return session !== undefined
     }
 
     function attach(request: FastifyRequest, session: Session, target: TokenTarget | undefined): void {
-      request.session = session
+      request.userSession = session
       request.bearer = tokenOf(session, target)
     }
   },
-  { name: 'token-renewal', fastify: '5.x', dependencies: ['oidc-session', 'session-store', 'issuer'] },
+  {
+    name: 'token-renewal',
+    fastify: '5.x',
+    dependencies: [
+      'request-members',
+      'oidc-session',
+      'session-store',
+      'session-events',
+      'issuer',
+      'observability',
+    ],
+  },
 )
 
 function tokenOf({ record }: Session, target: TokenTarget | undefined): string {

@@ -4,8 +4,7 @@ import type { IssuerRefusal } from '../issuer/grant-failure.ts'
 import type { Issuer } from '../issuer/issuer.ts'
 import type { TokenTarget } from '../issuer/token-target.ts'
 import { type Metrics, noMetrics, type RenewalOutcome } from '../observability/metrics.ts'
-import { createEndingReport } from '../session/events/report-ending.ts'
-import type { SessionEvents } from '../session/events/session-events.ts'
+import type { ReportEnding } from '../session/events/report-ending.ts'
 import type { Session, Sessions } from '../session/sessions.ts'
 import { heldToken, isNewer, renewedWith } from './held-token.ts'
 import { createTokenKeeper } from './keep-tokens.ts'
@@ -22,9 +21,10 @@ export interface RenewalOptions extends TurnOptions {
   /** From 0 up to 1. */
   random: () => number
   /** Default: nobody counts. */
-  metrics?: Pick<Metrics, 'renewalDone' | 'renewalWaiters' | 'sessionEnded'>
-  /** Default: nobody is told. */
-  events?: Pick<SessionEvents<never>, 'renewed' | 'ended'>
+  metrics?: Pick<Metrics, 'renewalDone' | 'renewalWaiters'>
+  reportEnding: ReportEnding
+  /** Called once renewed tokens are stored. */
+  onRenewed: (session: Session) => void
 }
 
 /**
@@ -47,8 +47,7 @@ export interface WantedRenewal {
 }
 
 export function createRenewal(options: RenewalOptions): Renew {
-  const { sessions, issuer, clock, random, metrics = noMetrics, events } = options
-  const reportEnding = createEndingReport({ metrics, events })
+  const { sessions, issuer, clock, random, metrics = noMetrics, reportEnding, onRenewed } = options
   const takeTurns = createTurns(options)
   const keepTokens = createTokenKeeper({ sessions, issuer, clock, reportEnding })
   const refusals = createRefusals({ sessions, clock })
@@ -110,7 +109,7 @@ export function createRenewal(options: RenewalOptions): Renew {
           count,
         })
         count('renewed')
-        events?.renewed(kept)
+        onRenewed(kept)
         const { tokenType, expiresAt } = heldToken(kept.record, target) ?? {}
         const durationMs = Math.round(clock.monotonic() - startedAt)
         log.debug({ event: 'token.renewal.done', tokenType, expiresAt: isoTime(expiresAt), durationMs })

@@ -2,7 +2,6 @@ import { createExpiringMap } from '../../lib/expiring-map.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import type { TokenTarget } from '../issuer/token-target.ts'
 import { noMetrics } from '../observability/metrics.ts'
-import { createEndingReport } from '../session/events/report-ending.ts'
 import type { Session } from '../session/sessions.ts'
 import { type SessionStore, StoreUnavailableError } from '../session-store/store.ts'
 import { heldToken, isNewer, renewedWith } from './held-token.ts'
@@ -42,6 +41,14 @@ export interface Renewer {
   idle(): Promise<void>
 }
 
+/** For an application's own call. */
+export interface WantedToken {
+  /** Unset: the session's own token. */
+  target?: TokenTarget | undefined
+  /** After an API has refused the last one. */
+  forceRenewal?: boolean | undefined
+}
+
 export interface RenewerOptions extends RenewalOptions {
   store: RenewalOptions['store'] & Pick<SessionStore, 'claim'>
   refreshBeforeExpirationMs: number
@@ -61,9 +68,8 @@ interface Wanted {
 
 export function createRenewer(options: RenewerOptions): Renewer {
   const { sessions, store, clock, refreshBeforeExpirationMs, issuerTimeoutMs } = options
-  const { metrics = noMetrics, maxResting = 10_000, storeTimeoutMs = issuerTimeoutMs } = options
+  const { metrics = noMetrics, reportEnding, maxResting = 10_000, storeTimeoutMs = issuerTimeoutMs } = options
   const renew = createRenewal(options)
-  const reportEnding = createEndingReport({ metrics, events: options.events })
   const inTime = createPatience({ clock, issuerTimeoutMs, storeTimeoutMs, metrics })
   const flights = createSingleFlight<Session | undefined>(clock)
   /** Failed just now: nothing to gain from asking in the background, not even the store. */

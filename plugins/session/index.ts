@@ -22,11 +22,15 @@ declare module 'fastify' {
      */
     sessionCookie?: 'follows' | 'follows-on-navigation'
   }
+  interface FastifyRequest {
+    /** The session once it was loaded, tokens included. Applications get `request.session`, which has none. */
+    userSession: Session | null
+  }
   interface FastifyInstance {
     sessions: Sessions
     /** Opens the session of the request's cookie. What becomes of the cookie is the route's `config.sessionCookie`. */
     openSession(request: FastifyRequest, options?: { slide?: boolean }): Promise<Session | null>
-    /** An onRequest hook: `request.session` is the session, or null. */
+    /** An onRequest hook: `request.userSession` is the session, or null. */
     loadSession(request: FastifyRequest): Promise<void>
     /** An onRequest hook: 401 without a session. */
     requireSession(request: FastifyRequest): Promise<void>
@@ -49,11 +53,11 @@ export default fp<OidcSessionOptions>(
     app.decorate('sessions', sessions)
     app.decorate('openSession', openSession)
     app.decorate('loadSession', async (request: FastifyRequest) => {
-      request.session ??= await openSession(request)
+      request.userSession ??= await openSession(request)
     })
     app.decorate('requireSession', async (request: FastifyRequest) => {
       await app.loadSession(request)
-      if (!request.session) throw new GatewayError('BFF_SESSION_REQUIRED')
+      if (!request.userSession) throw new GatewayError('BFF_SESSION_REQUIRED')
     })
 
     async function openSession(request: FastifyRequest, options: { slide?: boolean } = {}) {

@@ -56,7 +56,19 @@ export default fp<TokenSourcesOptions>(
     app.decorate('tokenSource', (upstream: UpstreamToken) => sourceFor(app, clientTokens, upstream))
     app.addHook('onClose', () => clientTokens.idle())
   },
-  { name: 'token-sources', fastify: '5.x', dependencies: ['token-renewal'] },
+  {
+    name: 'token-sources',
+    fastify: '5.x',
+    dependencies: [
+      'request-members',
+      'token-renewal',
+      'oidc-session',
+      'session-cookie',
+      'session-store',
+      'issuer',
+      'observability',
+    ],
+  },
 )
 
 function sourceFor(app: FastifyInstance, clientTokens: ClientTokens, upstream: UpstreamToken): TokenSource {
@@ -113,13 +125,13 @@ function signedInOnly(app: FastifyInstance, source: TokenSource): TokenSource {
 }
 
 function bySession(app: FastifyInstance, signedIn: TokenSource, anonymous: TokenSource): TokenSource {
-  const source = ({ session }: FastifyRequest) => (session ? signedIn : anonymous)
+  const source = ({ userSession }: FastifyRequest) => (userSession ? signedIn : anonymous)
   return {
     async attach(request) {
       const cameWithSession = app.browserCookies.sessionReference(request) !== undefined
       await app.loadSession(request)
       // Whoever was signed in is told that this is over, rather than served as somebody else.
-      if (cameWithSession && !request.session) throw new GatewayError('BFF_SESSION_REQUIRED')
+      if (cameWithSession && !request.userSession) throw new GatewayError('BFF_SESSION_REQUIRED')
       await source(request).attach(request)
     },
     replaceRefused: (request) => source(request).replaceRefused(request),

@@ -1,5 +1,6 @@
 import httpProxy from '@fastify/http-proxy'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
 import { methods as allMethods, type UpstreamOptions } from '../../config/index.ts'
 import { isWebSocketUpgrade } from '../../http/origin.ts'
 import { pathBelow, pathOf, queryOf, staysBelow } from '../../http/path.ts'
@@ -103,7 +104,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     try {
       if (isWebSocketUpgrade(request.raw)) return await openWebSocket(request, reply, path, signal)
       const answer = await exchange(request, path, signal)
-      endWithSession(app.openStreams, request.session, answer, reply.raw, upstream.timeoutMs)
+      endWithSession(app.openStreams, request.userSession, answer, reply.raw, upstream.timeoutMs)
       return answerWith(answer, request, reply)
     } catch (error) {
       // Nobody is left to be answered.
@@ -156,11 +157,11 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     path: string,
     signal: AbortSignal,
   ) {
-    const { raw, session } = request
+    const { raw, userSession } = request
     const browser = raw.socket
     const closing = new AbortController()
     let end = () => closing.abort(new GatewayError('BFF_SHUTTING_DOWN'))
-    app.openStreams.open(session, browser, () => end())
+    app.openStreams.open(userSession, browser, () => end())
     const answer = await askForWebSocket(upstream, {
       raw,
       head: headOf(raw),
@@ -185,7 +186,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     // Without the CSRF header any page could show it, or run it as a script, that is of the same site.
     if (!upstream.csrf) headers['cross-origin-resource-policy'] ??= 'same-origin'
     if (isEventStream(answer)) headers['x-accel-buffering'] = 'no'
-    if (answer.statusCode === 401 && request.session) {
+    if (answer.statusCode === 401 && request.userSession) {
       const stepUp = stepUpUrl(answer.headers['www-authenticate'], `${basePath}/bff/login`)
       if (stepUp !== undefined) headers['bff-login-url'] = stepUp
     }
@@ -213,7 +214,12 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   }
 }
 
-export default upstreamProxy
+export default fp(upstreamProxy, {
+  name: 'upstream-proxy',
+  fastify: '5.x',
+  encapsulate: true,
+  dependencies: ['request-members', 'token-renewal', 'token-sources', 'open-streams', 'observability'],
+})
 
 /** Aborts when the browser closes its connection before it has been answered. */
 function goneSignal({ raw }: FastifyReply): AbortSignal {

@@ -87,7 +87,7 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     )
     const session = await replaceSession(app, request, transaction, begun)
     if (!session) return 'revoked'
-    request.session = session
+    request.userSession = session
     app.metrics.sessionStarted()
     request.log.info({
       event: 'session.started',

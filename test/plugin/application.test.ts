@@ -18,8 +18,8 @@ test("a user signs in, and the application's own routes know who it is", async (
   const { newBrowser } = await startApplication(t, {
     routes: (app) =>
       app.get('/me', { onRequest: app.bff.requireSession }, async ({ session }) => ({
-        subject: session?.record.subject,
-        name: session?.record.claims['name'],
+        subject: session?.subject,
+        name: session?.claims['name'],
       })),
   })
   const browser = newBrowser()
@@ -47,7 +47,7 @@ test('a route for everybody sees the session of those who have one', async (t) =
   const { newBrowser } = await startApplication(t, {
     routes: (app) =>
       app.get('/', { onRequest: app.bff.loadSession }, async ({ session }) => ({
-        subject: session?.record.subject ?? 'nobody',
+        subject: session?.subject ?? 'nobody',
       })),
   })
   const browser = newBrowser()

@@ -42,7 +42,7 @@ test('a login is told before the browser is answered, with a request that has se
   const { newBrowser } = await start(t, {
     async onLogin(session, request) {
       const token = await request.accessToken()
-      told.push(session.subject, request.session?.record.subject, typeof token, JSON.stringify(session))
+      told.push(session.subject, request.session?.subject, typeof token, JSON.stringify(session))
     },
   })
   await newBrowser().signIn('bob')

@@ -26,7 +26,7 @@ async function start(t: TestContext) {
       extras: {
         async localRoutes(app) {
           app.get('/local', { onRequest: app.bff.requireSession }, async (request, reply) => {
-            answers.push(() => void reply.send(request.session?.record.subject))
+            answers.push(() => void reply.send(request.session?.subject))
             return reply
           })
         },

@@ -65,6 +65,8 @@ export function createGateway({ process, store, issuer, history, isAlive, weaken
     ...weaken({ store, sessions, issuer }),
     clock,
     random: () => 0.999,
+    reportEnding: () => {},
+    onRenewed: () => {},
     issuerTimeoutMs,
     refreshBeforeExpirationMs,
     maxResting: 10,

@@ -39,5 +39,5 @@ export default fp<SessionHooks<FastifyRequest>>(
     app.decorate('reportEnding', createEndingReport({ metrics, events: told }))
     app.decorate('reportUnreadEndings', createUnreadEndingsReport({ metrics, events: told }))
   },
-  { name: 'session-events', fastify: '5.x', dependencies: ['session-store', 'observability'] },
+  { name: 'session-events', fastify: '5.x', dependencies: ['issuer', 'session-store', 'observability'] },
 )

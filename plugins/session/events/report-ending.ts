@@ -20,8 +20,7 @@ export interface EndingLog {
 
 export interface EndingReportOptions {
   metrics: Pick<Metrics, 'sessionEnded'>
-  /** Unset: the application is not told. */
-  events?: Pick<SessionEvents<never>, 'ended'> | undefined
+  events: Pick<SessionEvents<never>, 'ended'>
 }
 
 /** For every cause of an end the same: metric, hook and log line. */
@@ -60,6 +59,6 @@ function report(
   fields: object = {},
 ): void {
   metrics.sessionEnded(reason, count)
-  if (count > 0) events?.ended(ended, reason)
+  if (count > 0) events.ended(ended, reason)
   log.info({ event: 'session.ended', reason, ...fields })
 }

@@ -6,6 +6,7 @@ import type { GrantedTokens, TokenSet } from '../../../plugins/issuer/token-set.
 import type { TokenParameters } from '../../../plugins/issuer/token-target.ts'
 import { type Metrics, noMetrics } from '../../../plugins/observability/metrics.ts'
 import { createRenewer } from '../../../plugins/renewal/renewer.ts'
+import { createEndingReport } from '../../../plugins/session/events/report-ending.ts'
 import { createSessions, type Session } from '../../../plugins/session/sessions.ts'
 import { createMemoryStore } from '../../../plugins/session-store/memory.ts'
 import { type SessionStore, StoreUnavailableError } from '../../../plugins/session-store/store.ts'
@@ -65,6 +66,8 @@ export function createWorld({ random = 0 } = {}) {
         store,
         issuer,
         clock,
+        reportEnding: createEndingReport({ metrics, events: { ended() {} } }),
+        onRenewed() {},
         random: () => random,
         issuerTimeoutMs,
         refreshBeforeExpirationMs,
