@@ -24,8 +24,8 @@ export interface LoginTransaction {
   replaces?: SessionReference
 }
 
-/** Per browser, the oldest dropped. */
-export const maxOpenTransactions = 5
+/** Per browser, the oldest dropped: a browser may restore many tabs at once, and each takes some 700 bytes. */
+export const maxOpenTransactions = 10
 /** Of all their cookies together in a request, whose headers may have 16 KiB: the callback's URL is long, too. */
 export const maxTransactionBytes = 12_000
 
