@@ -56,7 +56,8 @@ export function createRecentWrites(now = () => performance.now()): RecentWrites 
     },
 
     async putBack(redis, isMoved = () => true) {
-      forgetBefore(Math.max((lostAt ?? now()) - REMEMBERED_MS, now() - PUT_BACK_WITHIN_MS))
+      // All that is still remembered: a process that was frozen learns late that its connection was lost.
+      forgetBefore(now() - PUT_BACK_WITHIN_MS)
       const moved = [...writes].filter(([key]) => isMoved(key))
       const results = await Promise.allSettled(moved.map(([, { at, again }]) => again(redis, now() - at)))
       // What failed is tried again when the connection, which must have been lost, is back. What Redis refuses is not.
