@@ -29,7 +29,7 @@ export function buildFrontends(
   const app = Fastify({
     ...serverOptions(first, loginUrlOf(first), limits, extras.logStream),
     rewriteUrl: ({ url = '/' }) => routableUrl(withSlash(url, bases), prefixes),
-    routerOptions: { constraints: { [hostConstraint]: hostConstraintStrategy(first.trustProxy !== false) } },
+    routerOptions: { constraints: { [hostConstraint]: hostConstraintStrategy(first.trustProxy) } },
   })
   routeEveryMethod(app)
   const gateways: Bff[] = []

@@ -159,11 +159,14 @@ test('the frontend with the longest path answers, and none for a host that nobod
 })
 
 test('behind a trusted proxy its word on the host counts, else the request', async (t) => {
-  const headers = { host: 'gateway:8080', 'x-forwarded-host': 'shop.localhost' }
+  const headers = { host: 'gateway:8080', 'x-forwarded-host': 'forged.example, shop.localhost' }
   for (const [trustProxy, status] of [
     [true, 302],
+    [1, 302],
+    [['127.0.0.0/8'], 302],
+    [['10.0.0.0/8'], 404],
     [false, 404],
-  ] as const) {
+  ] as [boolean | number | string[], number][]) {
     const { app } = await start(t, byHost, () => ({}), undefined, { trustProxy })
     assert.equal((await app.inject({ url: '/bff/login', headers })).statusCode, status)
   }

@@ -275,3 +275,21 @@ test('handshakes that fail use up none of the limit', async (t) => {
     await until(async () => (await refusalOf(openSocket(t, gateway, cookie))).status === 403)
   }
 })
+
+test('a handshake that needs a stronger login is refused as it is, says where to log in, and costs no renewal', async (t) => {
+  const challenge = 'Bearer error="insufficient_user_authentication", acr_values="gold", max_age="60"'
+  const refusal = lines(
+    ...[
+      'HTTP/1.1 401 Unauthorized',
+      `WWW-Authenticate: ${challenge}`,
+      'BFF-Login-URL: https://evil.example/',
+    ],
+    'Content-Length: 0',
+  )
+  const { gateway, handshakes, cookie } = await startJudging(t, () => refusal)
+  const { status, headers } = await refusalOf(openSocket(t, gateway, cookie))
+  assert.deepEqual([status, headers['www-authenticate']], [401, challenge])
+  assert.equal(headers['bff-login-url'], '/bff/login?acr_values=gold&max_age=60')
+  assert.equal(handshakes.length, 1)
+  assert.ok(!gateway.logs.some(({ event }) => event === 'token.renewal.due'))
+})

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { type TestContext, test } from 'node:test'
 import { WebSocket } from 'ws'
 import { startIssuer } from '../../demo/issuer.ts'
+import { startApplication } from '../plugin/support.ts'
 import { errorCode, exchange, signIn, startGateway, startUpstream } from './support.ts'
 
 const kinds = ['none', 'client', 'user-or-client', 'user-or-none'] as const
@@ -85,4 +86,31 @@ test('a WebSocket that names another host is refused in the same way', async (t)
 test('a client of HTTP/1.0 that names no host names no other', async (t) => {
   const { gateway } = await start(t)
   assert.match(await exchange(gateway.port, 'GET /none/x HTTP/1.0\r\nx-csrf: 1\r\n\r\n'), /^HTTP\/1.1 200 /)
+})
+
+test('in an application the rule is the same, over its own trustProxy, and is no rule for its own routes', async (t) => {
+  const upstream = await startUpstream(t)
+  const { app } = await startApplication(t, {
+    server: { trustProxy: '127.0.0.1' },
+    bff: {
+      publicUrl: 'https://app.example.com/shop',
+      upstreams: [{ prefix: '/open', target: upstream.url, token: 'none' }],
+    },
+    routes: (app) => app.get('/own', async () => 'own'),
+  })
+  const ask = (url: string, headers: Record<string, string>) =>
+    app.inject({ url, headers: { 'x-csrf': '1', ...headers } })
+  for (const headers of [
+    { host: 'evil.example' },
+    { host: 'app.example.com', 'x-forwarded-host': 'evil.example' },
+    { host: 'app.example.com', 'x-forwarded-host': 'app.example.com, evil.example' },
+  ]) {
+    const refused = await ask('/open/x', headers)
+    assert.deepEqual([refused.statusCode, refused.json().code], [421, 'BFF_WRONG_HOST'])
+    assert.equal((await ask('/own', headers)).body, 'own')
+  }
+  assert.equal(upstream.arrivals.length, 0)
+  for (const headers of [{ host: 'app.example.com' }, { host: 'a', 'x-forwarded-host': 'app.example.com' }]) {
+    assert.equal((await ask('/open/x', headers)).statusCode, 200)
+  }
 })

@@ -9,8 +9,8 @@ test('the host is that of the request, lower case and without its port, by HTTP/
   assert.equal(publicHost({}, false), '')
 })
 
-test("a proxy's word on the host counts where one is trusted, the first of several", () => {
-  const headers = { host: 'gateway', 'x-forwarded-host': 'shop.example.com, proxy' }
+test("a proxy's word on the host counts where it is trusted, the last of several, as in Fastify", () => {
+  const headers = { host: 'gateway', 'x-forwarded-host': 'forged.example, shop.example.com:443' }
   assert.equal(publicHost(headers, true), 'shop.example.com')
   assert.equal(publicHost(headers, false), 'gateway')
 })
