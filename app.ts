@@ -51,7 +51,7 @@ export function buildApp(options: GatewayOptions, extras: AppExtras = {}): Fasti
   const app = Fastify(serverOptions(options, loginUrl, limits, extras.logStream))
   routeEveryMethod(app)
 
-  refuseOverload(app, extras)
+  refuseOverload(app, options.corsOrigins, extras)
   app.register(errors, { loginUrl })
   app.register(limiting, limits)
   app.register(draining)
@@ -146,8 +146,12 @@ async function frontendPages(app: FastifyInstance, options: GatewayOptions): Pro
 }
 
 /** Before anything else that takes requests. */
-export function refuseOverload(app: FastifyInstance, { isOverloaded }: AppExtras): void {
-  app.register(overload, { onRefused: () => app.metrics.overloaded(), isOverloaded })
+export function refuseOverload(
+  app: FastifyInstance,
+  corsOrigins: string[],
+  { isOverloaded }: AppExtras,
+): void {
+  app.register(overload, { corsOrigins, onRefused: () => app.metrics.overloaded(), isOverloaded })
 }
 
 /** What gateways of one process can have in common. @param several of them there are */

@@ -34,7 +34,7 @@ export function buildFrontends(
   routeEveryMethod(app)
   const gateways: Bff[] = []
 
-  refuseOverload(app, extras)
+  refuseOverload(app, [...new Set(all.flatMap(({ corsOrigins }) => corsOrigins))], extras)
   app.register(errors, { loginUrl: loginUrlOf(first) })
   app.register(limiting, limits)
   app.register(draining)

@@ -29,7 +29,7 @@ const bff: FastifyPluginAsync<BffOptions> = fp(
     const hooks = { onClaims, onLogin, onRenewed, onLogout } as BffHooks
 
     await mounted(app, options, { hooks }, (scope) => {
-      refuseOverload(scope, {})
+      refuseOverload(scope, options.corsOrigins, {})
       shared(scope, options, {})
     })
     // After the gateway's own routes, which say it themselves.

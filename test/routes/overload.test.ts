@@ -65,6 +65,21 @@ test('an opening handshake of a WebSocket is refused by an overloaded gateway, t
   assert.equal(upstream.arrivals.length, 0)
 })
 
+test('pages of the allowed origins can read that they are refused, and no others', async (t) => {
+  const env = { CORS_ORIGINS: 'https://spa.example.com' }
+  const gateway = await startGateway(t, [], { env, extras: { isOverloaded: () => true } })
+  for (const [origin, allowed] of [
+    ['https://spa.example.com', 'https://spa.example.com'],
+    ['https://evil.example', undefined],
+  ] as const) {
+    const { status, headers } = await gateway.call('/bff/user', { headers: { origin } })
+    assert.equal(status, 503)
+    assert.equal(headers['access-control-allow-origin'], allowed)
+    assert.equal(headers['access-control-allow-credentials'], allowed && 'true')
+    assert.equal(headers['vary'], 'Origin')
+  }
+})
+
 test('refused requests are counted', async (t) => {
   let isOverloaded = true
   const env = { METRICS_PORT: '0', HOST: '127.0.0.1' }

@@ -1,3 +1,4 @@
+import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import { GatewayError } from '../../errors/catalogue.ts'
 import { createOverloadMeter, tickMs } from './meter.ts'
@@ -13,6 +14,8 @@ declare module 'fastify' {
 }
 
 export interface OverloadOptions {
+  /** Whose pages may read that they are refused: what answers for them otherwise comes only later. */
+  corsOrigins: string[]
   /** Called for each request that is refused. */
   onRefused(): void
   /** Unset: measured, from the moment on when the server listens. */
@@ -21,16 +24,17 @@ export interface OverloadOptions {
 
 /** Refuses requests before any work is done for them while the event loop is late. To be registered first. */
 export default fp<OverloadOptions>(
-  async (app, { onRefused, isOverloaded }) => {
+  async (app, { corsOrigins, onRefused, isOverloaded }) => {
     const meter = createOverloadMeter({ now: () => performance.now(), cpuMs })
     const isRefusing = isOverloaded ?? meter.isOverloaded
     let isListening = isOverloaded !== undefined
     /** One line of the log for each time that it lasts. */
     let isLogged = false
 
-    app.addHook('onRequest', (request, _reply, done) => {
+    app.addHook('onRequest', (request, reply, done) => {
       if (!isListening || !isRefusing() || request.routeOptions.config.answersWhenOverloaded) return done()
       onRefused()
+      allowReading(reply, request.headers.origin, corsOrigins)
       if (!isLogged) {
         isLogged = true
         app.log.warn({ event: 'event_loop.overloaded', lateMs: Math.round(meter.latenessMs()) })
@@ -51,6 +55,14 @@ export default fp<OverloadOptions>(
   },
   { name: 'overload', fastify: '5.x' },
 )
+
+function allowReading(reply: FastifyReply, origin: string | undefined, corsOrigins: string[]): void {
+  if (corsOrigins.length === 0) return
+  // An application's own hooks may have said something before.
+  reply.header('vary', [reply.getHeader('vary') ?? [], 'Origin'].flat().join(', '))
+  if (origin === undefined || !corsOrigins.includes(origin)) return
+  reply.header('access-control-allow-origin', origin).header('access-control-allow-credentials', 'true')
+}
 
 function cpuMs(): number {
   const { user, system } = process.cpuUsage()
