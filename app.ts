@@ -26,7 +26,7 @@ import openStreams from './plugins/session/streams/index.ts'
 import sessionStore from './plugins/session-store/index.ts'
 import tokenSources from './plugins/tokens/index.ts'
 import upstreamProxy from './plugins/upstream/index.ts'
-import { logoutNotices, navigations, sessionEndpoints } from './routes/bff/index.ts'
+import { bffRoutes } from './routes/bff/index.ts'
 import type { RouteOptions } from './routes/bff/options.ts'
 import { health } from './routes/health.ts'
 
@@ -93,9 +93,7 @@ async function gateway(app: FastifyInstance, options: GatewayOptions, extras: Ap
   })
   app.register(localRoutes, { ...guard, loginUrl: loginUrlOf(options), upstreams })
 
-  app.register(async (scope) => navigations(scope, routeOptions))
-  app.register(async (scope) => logoutNotices(scope, routeOptions))
-  app.register(async (scope) => sessionEndpoints(scope, routeOptions), { prefix: '/bff' })
+  app.register(bffRoutes, routeOptions)
   app.register(async (scope) => guarded(scope, routeOptions, extras))
   app.register(async (scope) => frontendPages(scope, options))
 }

@@ -50,6 +50,16 @@ const catalogue = {
     error: 'Request timeout',
     details: 'The request did not arrive in time',
   },
+  BFF_BODY_TOO_LARGE: {
+    statusCode: 413,
+    error: 'Body too large',
+    details: 'The body of the request is too large',
+  },
+  BFF_UNSUPPORTED_MEDIA_TYPE: {
+    statusCode: 415,
+    error: 'Unsupported media type',
+    details: 'The Content-Type of the request can not be read here',
+  },
   BFF_WRONG_HOST: {
     statusCode: 421,
     error: 'Wrong host',

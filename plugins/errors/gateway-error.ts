@@ -4,12 +4,27 @@ import { type ErrorCode, GatewayError } from './catalogue.ts'
 export function asGatewayError(thrown: unknown): GatewayError | ClientFault {
   if (thrown instanceof GatewayError) return thrown
   if (isStoreUnavailable(thrown)) return new GatewayError('BFF_STORE_UNAVAILABLE', { cause: thrown })
+  const fault = fastifyFault(thrown)
+  if (fault) return new GatewayError(fault, { cause: thrown })
   return isClientFault(thrown) ? thrown : new GatewayError('BFF_INTERNAL_ERROR', { cause: thrown })
 }
 
 /** By its code: the session store stands above this folder. */
 function isStoreUnavailable(thrown: unknown): boolean {
   return thrown instanceof Error && 'code' in thrown && thrown.code === 'STORE_UNAVAILABLE'
+}
+
+/** What Fastify itself says of a body that it does not read. */
+function fastifyFault(thrown: unknown): ErrorCode | undefined {
+  if (!isClientFault(thrown)) return undefined
+  switch (thrown.code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return 'BFF_BODY_TOO_LARGE'
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return 'BFF_UNSUPPORTED_MEDIA_TYPE'
+    default:
+      return undefined
+  }
 }
 
 /** A 4xx that Fastify itself raises, such as a body that is no JSON. */

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import requestGuard from '../../plugins/guard/index.ts'
 import { answerHeaders } from './answer-headers.ts'
@@ -14,37 +14,54 @@ import { session } from './session.ts'
 import { silentLogin } from './silent-login.ts'
 import { user } from './user.ts'
 
-/** Where browsers navigate to, from other sites too: each of these checks for itself who sent them. */
-export async function navigations(app: FastifyInstance, options: RouteOptions): Promise<void> {
+/** All endpoints below `/bff`, each a plugin with a scope of its own. */
+export const bffRoutes: FastifyPluginAsync<RouteOptions> = async (app, options) => {
+  const methods = collectMethods(app)
+  app.register(navigations, { ...options, methods })
+  app.register(logoutNotices, options)
+  app.register((scope) => sessionEndpoints(scope, options), { prefix: '/bff' })
+}
+
+interface NavigationOptions extends RouteOptions {
+  /** Methods of each endpoint, by its path. */
+  methods: ReadonlyMap<string, readonly string[]>
+}
+
+/** Where browsers navigate to, from other sites too: each of these checks for itself where the request came from. */
+async function navigations(app: FastifyInstance, { methods, ...options }: NavigationOptions): Promise<void> {
   sessionCookieFollows(app)
   await answerHeaders(app, options)
   await rateLimit(app, 'navigations', options)
-  await login(app, options)
-  await callback(app, options)
-  await silentLogin(app, options)
-  await logout(app, options)
+  for (const route of [login, callback, silentLogin, logout]) app.register(route, options)
   // Or a frontend's fallback would answer a mistyped endpoint with its page. CORS preflights are the guard's.
   const method = app.supportedMethods.filter((name) => name !== 'OPTIONS' || options.corsOrigins.length === 0)
-  app.route({ method, url: '/bff/*', handler: notFound })
+  app.route({
+    method,
+    url: '/bff/*',
+    async handler({ url }, reply) {
+      const allowed = methods.get(url.split('?', 1)[0] ?? '')
+      if (!allowed) throw new GatewayError('BFF_NOT_FOUND')
+      reply.header('allow', allowed.join(', '))
+      throw new GatewayError('BFF_METHOD_NOT_ALLOWED')
+    },
+  })
 }
 
 /** How the issuer says that a session has ended there. */
-export async function logoutNotices(app: FastifyInstance, options: RouteOptions): Promise<void> {
+async function logoutNotices(app: FastifyInstance, options: RouteOptions): Promise<void> {
   await answerHeaders(app, options)
   await rateLimit(app, 'logout-notices', options)
-  await backchannelLogout(app, options)
-  await frontchannelLogout(app, options)
+  for (const route of [backchannelLogout, frontchannelLogout]) app.register(route, options)
 }
 
-/** What scripts of the frontend call, below `/bff`. What the guard refuses has the headers too: they come first. */
-export async function sessionEndpoints(app: FastifyInstance, options: RouteOptions): Promise<void> {
+/** What the frontend's scripts call. The headers come first: what the guard refuses has them too. */
+async function sessionEndpoints(app: FastifyInstance, options: RouteOptions): Promise<void> {
   const { csrfHeader, publicUrl, corsOrigins } = options
   sessionCookieFollows(app)
   await answerHeaders(app, options)
   await app.register(requestGuard, { csrfHeader, publicUrl, corsOrigins })
-  await user(app, options)
-  await session(app, options)
-  if (options.diagnostics) await diagnostics(app, options)
+  for (const route of [user, session]) app.register(route, options)
+  if (options.diagnostics) app.register(diagnostics, options)
 }
 
 function sessionCookieFollows(app: FastifyInstance): void {
@@ -53,7 +70,11 @@ function sessionCookieFollows(app: FastifyInstance): void {
   })
 }
 
-/** In the gateway's words, in an application with words of its own too. */
-async function notFound(): Promise<never> {
-  throw new GatewayError('BFF_NOT_FOUND')
+/** @returns the methods of each path that gets a route from now on, in this scope or below it */
+function collectMethods(app: FastifyInstance): ReadonlyMap<string, readonly string[]> {
+  const methods = new Map<string, string[]>()
+  app.addHook('onRoute', ({ url, method }) => {
+    if (!url.endsWith('*')) methods.set(url, [...(methods.get(url) ?? []), ...[method].flat()])
+  })
+  return methods
 }

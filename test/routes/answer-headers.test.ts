@@ -30,8 +30,8 @@ test('so does whatever is refused or not found there, with CORS and without', as
       [403, 'POST', '/bff/session', foreign],
       [404, 'GET', '/bff/', {}],
       [404, 'GET', '/bff/x/y', {}],
-      [404, 'POST', '/bff/login', {}],
-      [404, 'DELETE', '/bff/user', csrf],
+      [405, 'POST', '/bff/login', {}],
+      [405, 'DELETE', '/bff/user', csrf],
       ...('CORS_ORIGINS' in env ? [] : ([[404, 'OPTIONS', '/bff/x', {}]] as const)),
     ] as const) {
       const answer = await app.inject({ method, url, headers })

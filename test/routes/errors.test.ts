@@ -34,10 +34,10 @@ test('what Fastify itself refuses has the shape of every other error', async (t)
   const post = (url: string, payload: string, type: string) =>
     app.inject({ method: 'POST', url, payload, headers: { ...csrf, 'content-type': type } })
 
-  assertError(await post('/echo', 'x', 'text/unknown'), 415, 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
+  assertError(await post('/echo', 'x', 'text/unknown'), 415, 'BFF_UNSUPPORTED_MEDIA_TYPE')
   assertError(await post('/echo', '{"a":', 'application/json'), 400, 'FST_ERR_CTP_INVALID_JSON_BODY')
   assertError(await post('/echo', '', 'application/json'), 400, 'FST_ERR_CTP_EMPTY_JSON_BODY')
-  assertError(await post('/small', '"0123456789"', 'application/json'), 413, 'FST_ERR_CTP_BODY_TOO_LARGE')
+  assertError(await post('/small', '"0123456789"', 'application/json'), 413, 'BFF_BODY_TOO_LARGE')
   assertError(await app.inject({ url: '/query', headers: csrf }), 400, 'FST_ERR_VALIDATION')
   assertError(await app.inject({ url: '/unknown', headers: csrf }), 404, 'BFF_NOT_FOUND')
   assertError(await app.inject({ method: 'PUT', url: '/echo', headers: csrf }), 404, 'BFF_NOT_FOUND')

@@ -189,7 +189,7 @@ test('a session that ended in the last ten minutes is signed out, one that ended
 test('it can only be opened', async (t) => {
   const { app, browser, good } = await start(t)
   for (const method of ['POST', 'PUT', 'DELETE'] as const)
-    assertError(await app.inject({ method, url: good }), 404, 'BFF_NOT_FOUND')
+    assertError(await app.inject({ method, url: good }), 405, 'BFF_METHOD_NOT_ALLOWED')
   assert.ok(await isSignedIn(browser))
 })
 

@@ -175,7 +175,7 @@ test('an endpoint of the gateway reads no more than 64 KiB, a proxied body may b
 
   const tooLarge = await send('/bff/backchannel-logout', 64 * 1024 + 1)
   assert.equal(tooLarge.status, 413)
-  assert.equal(JSON.parse(tooLarge.text).code, 'FST_ERR_CTP_BODY_TOO_LARGE')
+  assert.equal(JSON.parse(tooLarge.text).code, 'BFF_BODY_TOO_LARGE')
   assert.equal((await send('/bff/backchannel-logout', 64 * 1024)).status, 400)
   assert.equal((await send('/api/x', 2 * 1024 * 1024)).status, 200)
 })

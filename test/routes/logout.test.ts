@@ -239,7 +239,7 @@ test('only a navigation of a person ends a session: no prefetch, prerender, scri
   }
   const cookie = browser.cookies.headerFor(new URL('http://localhost:3000/')) ?? ''
   const head = await app.inject({ method: 'HEAD', url, headers: { cookie, 'sec-fetch-site': 'none' } })
-  assert.equal(head.statusCode, 404)
+  assert.equal(head.statusCode, 405)
   assert.equal((await browser.call('/bff/user')).statusCode, 200)
 
   const person = { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document', 'sec-fetch-user': '?1' }
