@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { decodeJwt } from 'jose'
 import type { BffHooks, BffOptions, EndedSession, SessionInfo } from '../../index.ts'
 import { assertError } from '../support/assert-error.ts'
 import { type FaultyIssuer, startFaultyIssuer } from '../support/faulty-issuer.ts'
@@ -84,6 +85,22 @@ test('a renewal and every end of a session but running out of time are told', as
     { subject: undefined, sid: sids[2], reason: 'backchannel_logout' },
     { subject: 'alice', sid: sids[3], reason: 'refused' },
   ])
+})
+
+test('a hook that drops sid from the claims does not part the session from that of the issuer', async (t) => {
+  const { app, issuer, newBrowser } = await start(t, { onClaims: ({ name }) => ({ name }) })
+  let idToken = ''
+  issuer.rewrite('/token', (answer) => {
+    idToken = String(answer['id_token'])
+  })
+  const browser = newBrowser()
+  await browser.signIn()
+  const { sid } = decodeJwt(idToken)
+  assert.ok(sid)
+
+  await notify({ app, issuer }, { sub: 'alice', sid })
+
+  assert.equal((await browser.call('/bff/user')).statusCode, 401)
 })
 
 test('a login whose hook can get no token is a login all the same', async (t) => {

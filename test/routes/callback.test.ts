@@ -215,6 +215,21 @@ test('after prompt=none nobody signed in is an answer: back to where it began, w
   assert.deepEqual(browser.cookies.all(), [])
 })
 
+for (const error of ['interaction_required', 'consent_required', 'account_selection_required']) {
+  test(`after prompt=none ${error} is an answer as well, and the login can't be finished again`, async (t) => {
+    const { newBrowser } = await startInjectGateway(t)
+    const browser = newBrowser()
+    const callback = await browser.authorize(
+      await browser.beginLogin({ prompt: 'none', returnUrl: '/silent' }),
+    )
+    const refused = withParameters(callback, { error })
+
+    assert.equal(locationOf(await browser.open(refused)), '/silent')
+    assert.deepEqual(browser.cookies.all(), [])
+    await assertRejected(browser, refused)
+  })
+}
+
 test('prompt=none signs in who is known at the issuer', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
