@@ -39,6 +39,11 @@ export interface BffConfiguration {
     /** Extra authorization parameters as a query string: `prompt=consent&acr_values=…&resource=…`. */
     authorizationParams?: Input['oidc']['authorizationParams']
     /**
+     * `false`: the ID token's claims are enough, UserInfo is not asked. For issuers whose access tokens
+     * are for one API only, and refused at UserInfo. Default `true`.
+     */
+    userinfo?: Input['oidc']['userinfo']
+    /**
      * How long a request waits for the issuer (a token grant itself is listened to for 2.5 times as long).
      * Default `5s`.
      */

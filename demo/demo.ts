@@ -108,6 +108,8 @@ function gatewayEnvironment(url: string, issuer: DemoIssuer, timeApi: TimeApi, l
     OIDC_ISSUER: issuer.issuer,
     OIDC_CLIENT_ID: issuer.clientId,
     OIDC_CLIENT_SECRET: issuer.clientSecret,
+    // The access token is for the time API, and the issuer refuses it at UserInfo.
+    OIDC_USERINFO: 'false',
     OIDC_SCOPE: 'openid profile email offline_access time:read',
     SESSION_KEYS: randomBytes(32).toString('base64'),
     REFRESH_BEFORE_EXPIRATION: '15s',

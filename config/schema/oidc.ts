@@ -42,6 +42,11 @@ export const oidc = z.strictObject({
       env: 'OIDC_AUTHORIZATION_PARAMS',
       meaning: 'Extra authorization parameters as a query string: `prompt=consent&acr_values=…&resource=…`',
     }),
+  userinfo: z.boolean('must be one of true, false').prefault(true).register(facts, {
+    env: 'OIDC_USERINFO',
+    meaning:
+      "`false`: the ID token's claims are enough, UserInfo is not asked. For issuers whose access tokens are for one API only, and refused at UserInfo",
+  }),
   timeout: duration('100ms', '2m').prefault('5s').register(facts, {
     env: 'OIDC_TIMEOUT',
     meaning:

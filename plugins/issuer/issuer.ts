@@ -17,6 +17,8 @@ export interface IssuerOptions extends ClientCredentials {
   issuer: URL
   clientId: string
   /** How long a request waits for the issuer, in milliseconds. */
+  /** Whether UserInfo is asked at login. */
+  userinfo: boolean
   timeoutMs: number
 }
 
@@ -164,12 +166,9 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
         if (!answer.id_token || !idToken?.sub)
           throw new TypeError('The issuer sent no ID token, or one about nobody')
         await checkSignature(answer.id_token, keysOfAnswers(redeeming.serverMetadata()))
-        const userInfo = await fetchUserInfo(
-          interactive,
-          answer.access_token,
-          idToken.sub,
-          events.userInfoFailed,
-        )
+        const userInfo = options.userinfo
+          ? await fetchUserInfo(interactive, answer.access_token, idToken.sub, events.userInfoFailed)
+          : {}
         return {
           issuer: idToken.iss,
           subject: idToken.sub,

@@ -215,6 +215,21 @@ test('what UserInfo adds is seen, and it never changes whose or which session it
   assert.notEqual(claimed('sid'), 'x')
 })
 
+test('with OIDC_USERINFO=false the ID token is enough, and UserInfo is not asked', async (t) => {
+  const issuer = await startFaultyIssuer()
+  t.after(() => issuer.close())
+  let asked = 0
+  issuer.rewrite('/me', () => {
+    asked++
+  })
+  const { newBrowser } = await startInjectGateway(t, { issuer, env: { OIDC_USERINFO: 'false' } })
+  const browser = newBrowser()
+  await browser.signIn()
+
+  assert.equal((await browser.call('/bff/session')).json().identity.name, 'Alice Example')
+  assert.equal(asked, 0)
+})
+
 test('a UserInfo endpoint that is down or refuses the token stops no login', async (t) => {
   const { issuer, newBrowser } = await start(t)
   for (const status of [401, 403, 500, 503]) {

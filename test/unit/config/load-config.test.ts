@@ -25,6 +25,7 @@ test('the least configuration gives the documented defaults', () => {
       clientId: 'gateway',
       scope: 'openid profile email offline_access',
       authorizationParams: new URLSearchParams(),
+      userinfo: true,
       timeoutMs: 5000,
     },
     session: {

@@ -166,6 +166,14 @@ const cases: Record<string, Cases> = {
     ],
     read: ({ oidc }) => String(oidc.authorizationParams),
   },
+  OIDC_USERINFO: {
+    good: [
+      ['true', true],
+      ['false', false],
+    ],
+    bad: [['no', /must be one of true, false/]],
+    read: ({ oidc }) => oidc.userinfo,
+  },
   OIDC_TIMEOUT: {
     good: [
       ['500ms', 500],

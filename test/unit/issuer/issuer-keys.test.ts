@@ -8,7 +8,7 @@ import { checkSignature, createKeySet } from '../../../plugins/issuer/issuer-key
 const issuer = new URL('https://login.example.com')
 
 test('an issuer signs with what it says that it does, but for what anybody could, and else with RS256', () => {
-  const keysOf = createKeySet({ issuer, clientId: 'gateway', timeoutMs: 1000 }, 0)
+  const keysOf = createKeySet({ issuer, clientId: 'gateway', timeoutMs: 1000, userinfo: true }, 0)
   const algorithmsOf = (supported: unknown) => {
     const metadata = { issuer: issuer.href, id_token_signing_alg_values_supported: supported as string[] }
     return keysOf(metadata).algorithms
@@ -33,7 +33,7 @@ test('keys that do not come in time are asked for again where a token is not sen
     id_token_signing_alg_values_supported: ['ES256'],
   }
   const token = await new SignJWT({}).setProtectedHeader({ alg: 'ES256', kid: 'k' }).sign(privateKey)
-  const options = { issuer: loopback, clientId: 'gateway', timeoutMs: 200 }
+  const options = { issuer: loopback, clientId: 'gateway', timeoutMs: 200, userinfo: true }
 
   await assert.rejects(checkSignature(token, createKeySet(options, 0)(metadata)), {
     code: 'ERR_JWKS_TIMEOUT',
