@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { type Files, readOr } from './files.ts'
 import type { Environment } from './given.ts'
-import { nearest } from './nearest.ts'
+import { isMisspelt, nearest } from './nearest.ts'
 import { type GatewayOptions, options } from './schema/index.ts'
 import { validityDoubt } from './schema/pem.ts'
 import { parseRedisUrl } from './schema/redis-url.ts'
@@ -79,16 +79,17 @@ export function doubts(
 }
 
 const known = options.flatMap(({ env, secret }) => (secret ? [env, `${env}_FILE`] : [env]))
-const prefixes = new Set(
-  known.flatMap((name) => /^(?!(API|CONFIG|LOG|PUBLIC|TRUST)_)[A-Z]+_/.exec(name)?.[0] ?? []),
-)
+const prefixes = new Set(known.flatMap((name) => /^[A-Z]+_/.exec(name)?.[0] ?? []))
 
-/** Variables that begin like one of ours, but for common beginnings, and are nearly spelled like one. */
+/** Beginnings that variables of other programs have, too. */
+const isCommon = /^(API|CONFIG|LOG|PUBLIC|TRUST)_/
+
+/** Variables that begin like one of ours and are nearly spelled like one, or differ from one by a letter or two. */
 function likelySlips(environment: Environment): string[] {
   return Object.keys(environment).flatMap((name) => {
     const [prefix = ''] = /^[A-Z]+_/.exec(name) ?? []
-    if (!environment[name]?.trim() || !prefixes.has(prefix) || known.includes(name)) return []
-    const guess = nearest(name, known)
+    if (!environment[name]?.trim() || isCommon.test(name) || known.includes(name)) return []
+    const guess = prefixes.has(prefix) ? nearest(name, known) : known.find((one) => isMisspelt(name, one))
     return guess ? [`${name} is not known and does nothing: did you mean ${guess}?`] : []
   })
 }

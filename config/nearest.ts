@@ -8,6 +8,15 @@ export function nearest(text: string, names: readonly string[]): string | undefi
   return best?.name ?? names.find((name) => sharesWords(text, name))
 }
 
+/** Whether two long names differ by a letter or two: `SESION_KEYS`, `KEEPALIVE_TIMEOUT`. */
+export function isMisspelt(name: string, known: string): boolean {
+  const [a, b] = [simplify(name), simplify(known)]
+  return b.length >= minLength && a.length >= minLength && distance(a, b) <= 2
+}
+
+/** Shorter names are similar by chance. */
+const minLength = 10
+
 /** Case, `_`, `-` and `.` make no difference between names of options. */
 export function simplify(name: string): string {
   return name.replace(/[_.-]/g, '').toUpperCase()

@@ -249,6 +249,9 @@ test('a variable that looks like a slip of the keyboard is worth a warning, with
     SESSION_KEY: 'x',
     SESSION_TIMEOUT: 'x',
     REDIS_URI: 'x',
+    SESION_KEYS: 'x',
+    KEEPALIVE_TIMEOUT: 'x',
+    CRSF_HEADER: 'x',
   })
   assert.deepEqual(
     warnings.map((warning) => warning.replace(' is not known and does nothing: did you mean ', ' → ')),
@@ -258,6 +261,9 @@ test('a variable that looks like a slip of the keyboard is worth a warning, with
       'SESSION_KEY → SESSION_KEYS?',
       'SESSION_TIMEOUT → SESSION_IDLE_TIMEOUT?',
       'REDIS_URI → REDIS_URL?',
+      'SESION_KEYS → SESSION_KEYS?',
+      'KEEPALIVE_TIMEOUT → KEEP_ALIVE_TIMEOUT?',
+      'CRSF_HEADER → CSRF_HEADER?',
     ],
   )
 })
