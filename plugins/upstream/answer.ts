@@ -4,17 +4,17 @@ import type { ResponseHeaderRules } from './response-headers.ts'
 import { fieldsFor } from './single-values.ts'
 import { responseTrailers } from './trailers.ts'
 
-/** A stream may have nothing to say for a long time, and the browser wants to know that it has begun. */
+/** Sends the headers of a streamed answer before its first byte, since a stream may stay silent for a long time. */
 export function sendHeadersAtOnce(response: ServerResponse, { headers, body }: UpstreamAnswer): void {
-  // A turn later, by which time most answers have their first bytes and go out in one piece.
+  // One turn of the event loop later: most answers have their first bytes by then and go out in one write.
   if (headers['content-length'] === undefined) {
     response.once('pipe', () => setImmediate(() => response.headersSent || response.flushHeaders()))
   }
-  // One that breaks off before its first byte has begun too: its headers can't be taken back for an error's.
+  // If the body fails before its first byte, the response must break off, not become an error response.
   body.once('error', () => response.flushHeaders())
 }
 
-/** Those of the upstream, once its body has been read. */
+/** Sends the upstream's trailers once its body has been read. */
 export function sendTrailers(
   response: ServerResponse,
   { headers, trailers, body }: UpstreamAnswer,
@@ -23,7 +23,7 @@ export function sendTrailers(
   body.once('end', () => {
     const passed = responseTrailers(trailers, headers, rules)
     if (Object.keys(passed).length === 0) return
-    // The length of an empty answer would leave no room for them.
+    // For an empty body Node would add `Content-Length`, which leaves no place for trailers.
     response.flushHeaders()
     response.addTrailers(fieldsFor(response, passed))
   })
@@ -33,39 +33,39 @@ export function isEventStream({ headers }: Pick<UpstreamAnswer, 'headers'>): boo
   return /^\s*text\/event-stream\s*(;|,|$)/i.test(String(headers['content-type']))
 }
 
-const name = 'content-length'
+const contentLength = 'content-length'
 const [lineFeed, carriageReturn, two, underscore] = [0x0a, 0x0d, 0x32, 0x5f]
 
 /**
- * Reads the heads of an answer by HTTP/1.1 as far as is needed to mend, in place, what undici takes for a fault:
+ * Scans the heads of HTTP/1.1 answers and patches in place what is valid but undici treats as an error:
  *
- * - `100 Continue` that was not asked for becomes `102 Processing`, which is skipped. HTTP allows both at any time.
- * - `Content-Length` of a 204 or 304, which says how long another answer would be, becomes a header of no meaning:
- *   undici would miss that body, and close the connection.
+ * - An unrequested `100 Continue` becomes `102 Processing`, which undici skips. HTTP allows both at any time.
+ * - `Content-Length` of a 204 or 304, which gives the length of another answer, becomes an unknown header:
+ *   undici would report a missing body and close the connection.
  *
  * @see https://www.rfc-editor.org/rfc/rfc9110#section-15.2
  * @see https://www.rfc-editor.org/rfc/rfc9110#section-8.6
  */
 export class AnswerHead {
-  /** What comes is a body, or nothing that is expected. */
+  /** The next bytes belong to a body, or no answer is expected. */
   isOver = true
-  /** An interim answer has come, and no other yet. */
+  /** An interim (1xx) answer has arrived, and no final one yet. */
   isInterim = false
   #status = 0
   #inStatusLine = true
-  /** In the current line. */
+  /** Position in the current line. */
   #offset = 0
-  /** All of the current line so far is as in `name`. */
-  #isName = false
+  /** The current line matches `contentLength` so far. */
+  #isContentLength = false
 
-  /** A request has been sent: what comes next is an answer's head. */
+  /** Call this when a request has been sent: the next bytes are the head of its answer. */
   expect(): void {
     this.isOver = false
     this.isInterim = false
     this.#begin()
   }
 
-  /** @param chunk as it came, which may begin and end anywhere */
+  /** @param chunk may begin and end anywhere in an answer; patched in place */
   read(chunk: Uint8Array): void {
     for (let i = 0; i < chunk.length && !this.isOver; i++) {
       if (this.#inStatusLine) this.#readStatus(chunk, i)
@@ -104,15 +104,16 @@ export class AnswerHead {
       else this.isOver = true
       return
     }
-    this.#isName &&= (byte | 0x20) === name.charCodeAt(this.#offset)
-    if (this.#isName && this.#offset === name.length - 1 && this.#isBodiless()) chunk[i] = underscore
+    this.#isContentLength &&= (byte | 0x20) === contentLength.charCodeAt(this.#offset)
+    const isMatched = this.#isContentLength && this.#offset === contentLength.length - 1
+    if (isMatched && this.#isBodiless()) chunk[i] = underscore
     this.#offset++
   }
 
   #beginLine(): void {
     this.#inStatusLine = false
     this.#offset = 0
-    this.#isName = true
+    this.#isContentLength = true
   }
 
   #isBodiless(): boolean {

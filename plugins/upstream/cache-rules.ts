@@ -1,19 +1,19 @@
 /**
- * Makes a cache that several users share keep its hands off: what the gateway answers belongs to one session, and
- * a cache in front sees no `Authorization` that would tell it so.
+ * Keeps answers out of shared caches: an answer belongs to one session, but a cache in front of the gateway sees no
+ * `Authorization` header from which it could tell.
  *
- * `public` and `s-maxage` become `private`; where nothing is said of caching, nothing is stored.
+ * `public` and `s-maxage` become `private`; without any caching header the answer gets `no-store`.
  *
- * @param value of the upstream's `Cache-Control`
- * @param saysOtherwise it has `Expires` or `Pragma`, which by themselves allow shared caching too
+ * @param value the upstream's `Cache-Control`
+ * @param hasOtherRules the answer has `Expires` or `Pragma`, which also allow shared caching
  * @see https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2
  */
-export function privateCacheControl(value: string | undefined, saysOtherwise: boolean): string {
+export function privateCacheControl(value: string | undefined, hasOtherRules: boolean): string {
   const directives = split(value ?? '')
-  if (directives.length === 0) return saysOtherwise ? 'private' : 'no-store'
+  if (directives.length === 0) return hasOtherRules ? 'private' : 'no-store'
 
   const kept = directives.filter((directive) => !isShared(directive))
-  // `private="name"` speaks of that one header alone.
+  // `private="name"` applies to that one header only.
   const isPrivate = kept.some((directive) => /^(private|no-store)$/i.test(directive))
   return (isPrivate ? kept : ['private', ...kept]).join(', ')
 }
@@ -24,7 +24,7 @@ function isShared(directive: string): boolean {
   )
 }
 
-/** At commas, but for those in quotes. */
+/** Splits at commas outside of quotes. */
 function split(value: string): string[] {
   const directives = value.match(/(?:[^,"]|"(?:\\.|[^"\\])*"?)+/g) ?? []
   return directives.map((directive) => directive.trim()).filter((directive) => directive !== '')

@@ -2,13 +2,13 @@ import { cookiePairs, nameOf } from '../../http/cookies.ts'
 import { isOwnCookie } from '../../http/gateways-own.ts'
 
 export interface CookieRules {
-  /** Names that may pass. */
+  /** Names of the cookies that are passed on. */
   names: readonly string[]
-  /** Names of the session cookies of all frontends in the process, with which their other cookies begin. */
+  /** Names of the session cookies of all frontends in the process. Their other cookies begin with these names. */
   sessionCookies: readonly string[]
 }
 
-/** What of a `Cookie` header passes to the upstream, if anything. */
+/** The part of a `Cookie` header that is sent to the upstream, if any. */
 export function passedCookies(header: string | undefined, rules: CookieRules): string | undefined {
   if (rules.names.length === 0) return undefined
   const passed = cookiePairs(header).filter((pair) => mayPass(pair, rules))
@@ -16,10 +16,10 @@ export function passedCookies(header: string | undefined, rules: CookieRules): s
 }
 
 /**
- * Never one of the gateway's own: to an upstream it would give a session away, and from one it would sign the user
- * in as somebody else.
+ * True for cookies on the list, but never for the gateway's own: sent to an upstream they would disclose a session,
+ * and set by an upstream they would sign the user in as another user.
  *
- * @param cookie begins with its name, as in `Cookie` and `Set-Cookie`
+ * @param cookie starts with its name, as in `Cookie` and `Set-Cookie`
  */
 export function mayPass(cookie: string, { names, sessionCookies }: CookieRules): boolean {
   const name = nameOf(cookie)

@@ -8,25 +8,26 @@ import { upstreamError } from './report.ts'
 import { type Body, isReplayable } from './request-body.ts'
 import type { OutgoingHeaders } from './request-headers.ts'
 import { createSlots, type Slots } from './slots.ts'
-import { isUnheard } from './watched-connection.ts'
+import { isClosedUnanswered } from './watched-connection.ts'
 
 export interface UpstreamRequest {
   method: string
-  /** With the query, as it stands in the request line. */
+  /** Path and query, as in a request line. */
   path: string
   headers: OutgoingHeaders
   body: Body
-  /** Aborts when the browser has gone. */
+  /** Aborts when the browser disconnects. */
   signal: AbortSignal
 }
 
 export type UpstreamAnswer = Dispatcher.ResponseData
 
-/** Connections to one upstream, kept open between requests. */
+/** Sends requests to one upstream over connections that are kept open. */
 export interface Forwarder {
   /**
-   * Sends a request once, and once more only if the upstream says that it did nothing about it, or closed a connection
-   * that was used before without a word about a GET or HEAD. Resolves with the headers; the body streams, and keeps its connection until it was read, drained or discarded.
+   * Sends a request, and repeats it once only if the upstream states that it did not process it, or if a reused
+   * connection was closed before any byte of the answer to a GET or HEAD. Resolves with the headers; the body streams
+   * and occupies its connection until it has been read, drained or discarded.
    * @throws GatewayError BFF_UPSTREAM_UNREACHABLE, BFF_UPSTREAM_TIMEOUT
    */
   send(request: UpstreamRequest): Promise<UpstreamAnswer>
@@ -38,22 +39,22 @@ export function createForwarder(upstream: UpstreamOptions): Forwarder {
   const slots = upstream.connections === undefined ? undefined : createSlots(upstream.connections)
   let http1Pool = upstream.http2 ? undefined : pool
 
-  function ask({ method, body, ...request }: UpstreamRequest) {
-    // By HTTP/2 undici sends no body with these.
+  function dispatch({ method, body, ...request }: UpstreamRequest) {
+    // Over HTTP/2 undici sends no body with GET and HEAD.
     const isSafe = method === 'GET' || method === 'HEAD'
     if (isSafe && body !== null) http1Pool ??= createPool({ ...upstream, http2: false })
     const suitable = isSafe && body !== null && http1Pool ? http1Pool : pool
-    // It would close the connection after each HEAD, lest the upstream sends a body.
+    // By default undici closes the connection after each HEAD, in case the upstream sends a body.
     const kept = method === 'HEAD' ? { reset: false } : {}
     return suitable.request({ ...request, ...kept, method: method as Dispatcher.HttpMethod, body })
   }
 
   return {
     async send(request) {
-      const release = slots && (await takeTurn(slots, request.signal, upstream.timeoutMs))
-      const answer = await ask(request)
+      const release = slots && (await acquireSlot(slots, request.signal, upstream.timeoutMs))
+      const answer = await dispatch(request)
         .catch((error: unknown) => {
-          if (mayRepeat(request, error)) return ask(request)
+          if (mayRepeat(request, error)) return dispatch(request)
           throw error
         })
         .catch((error: unknown) => {
@@ -62,7 +63,7 @@ export function createForwarder(upstream: UpstreamOptions): Forwarder {
         })
       if (release) answer.body.once('close', release)
       if (answer.statusCode < 600) return answer
-      // No status that Node would send on.
+      // Node cannot send such a status.
       discard(answer)
       throw upstreamError(new RangeError(`The upstream answered with status ${answer.statusCode}`))
     },
@@ -75,30 +76,29 @@ export function createForwarder(upstream: UpstreamOptions): Forwarder {
 function mayRepeat({ method, body, signal }: UpstreamRequest, error: unknown): boolean {
   if (signal.aborted) return false
   if (isUnprocessed(error)) return isReplayable(body)
-  return isUnheard(error) && body === null && (method === 'GET' || method === 'HEAD')
+  return isClosedUnanswered(error) && body === null && (method === 'GET' || method === 'HEAD')
 }
 
-/** @throws GatewayError BFF_UPSTREAM_TIMEOUT when all connections are in use for too long */
-async function takeTurn(slots: Slots, gone: AbortSignal, timeoutMs: number): Promise<() => void> {
+/** @throws GatewayError BFF_UPSTREAM_TIMEOUT when no connection becomes free in time */
+async function acquireSlot(slots: Slots, disconnected: AbortSignal, timeoutMs: number): Promise<() => void> {
   const tooLong = AbortSignal.timeout(timeoutMs)
-  return slots.take(AbortSignal.any([gone, tooLong])).catch((cause: unknown) => {
+  return slots.acquire(AbortSignal.any([disconnected, tooLong])).catch((cause: unknown) => {
     throw tooLong.aborted ? new GatewayError('BFF_UPSTREAM_TIMEOUT', { cause }) : cause
   })
 }
 
-/** What is still read, in milliseconds and bytes, of an answer that nobody wants. */
+/** How much of a discarded answer is drained at most, in milliseconds and bytes. */
 const drainingMs = 1000
 const drainedBytes = 128 * 1024
 
-/** Reads an answer that nobody wants to its end, so that its connection can serve the next request. */
+/** Reads the rest of an unneeded answer, so that its connection can be reused. A long or slow one is cut off. */
 export async function drain({ body }: UpstreamAnswer): Promise<void> {
-  // One that is long or slow is cut off.
   await body.dump({ limit: drainedBytes, signal: AbortSignal.timeout(drainingMs) }).catch(() => {})
-  // undici gives a connection free a turn after its answer has ended.
+  // undici releases a connection one turn of the event loop after its answer has ended.
   await turn()
 }
 
-/** Ends an answer that nobody wants, and its connection with it. */
+/** Aborts an unneeded answer, which closes its connection. */
 export function discard({ body }: UpstreamAnswer): void {
   body.on('error', () => {}).destroy()
 }

@@ -10,29 +10,29 @@ import { upstreamError } from './report.ts'
 import type { OutgoingHeaders } from './request-headers.ts'
 import { agreementFault } from './websocket.ts'
 
-/** What an upstream says to an opening handshake. */
+/** An upstream's answer to an opening handshake. */
 export interface HandshakeAnswer {
   response: IncomingMessage
-  /** After a 101 the connection, and what came on it behind the answer. */
+  /** After a 101: the connection, and the bytes that followed the answer. */
   opened?: { socket: Socket; head: Buffer }
 }
 
 export interface Handshake {
-  /** With the query, as it stands in the request line. */
+  /** Path and query, as in a request line. */
   path: string
-  /** With those of the browser's handshake. */
+  /** Including those of the browser's handshake. */
   headers: OutgoingHeaders
-  /** Aborts when the browser has gone. */
+  /** Aborts when the browser disconnects. */
   signal: AbortSignal
 }
 
 /**
- * Sends an opening handshake, on a connection of its own and by HTTP/1.1. Its answer is refused unless it is a
- * WebSocket's or of another status than 101.
+ * Sends an opening handshake over HTTP/1.1 on a separate connection. A 101 that does not complete a WebSocket handshake
+ * is an error; any other status is an answer like any other.
  *
  * @throws GatewayError BFF_UPSTREAM_UNREACHABLE, BFF_UPSTREAM_TIMEOUT
  */
-export function shakeHands(
+export function sendHandshake(
   upstream: UpstreamOptions,
   { path, headers, signal }: Handshake,
 ): Promise<HandshakeAnswer> {
@@ -51,7 +51,7 @@ export function shakeHands(
     reject(error instanceof GatewayError ? error : upstreamError(error))
     request.destroy()
   }
-  const gone = () => fail(signal.reason)
+  const abort = () => fail(signal.reason)
   const stopWaiting = limitWaiting(request, isSecure, connectTimeoutMs, timeoutMs, fail)
 
   request
@@ -59,28 +59,28 @@ export function shakeHands(
     .on('response', (response) => {
       response.on('error', ignore)
       const { statusCode = 0 } = response
-      // A 101 that names no protocol, or no status that Node would send on.
+      // A 101 without `Upgrade`, or a status that Node cannot send.
       if (statusCode < 200 || statusCode > 599) fail(new RangeError(`The upstream answered ${statusCode}`))
       else resolve({ response })
     })
     .on('upgrade', (response: IncomingMessage, socket: Socket, head: Buffer) => {
-      // Node's own listener has gone.
+      // Node has removed its own error listener.
       socket.on('error', ignore)
       const fault = agreementFault(response, String(headers['sec-websocket-key']))
       if (fault === undefined) return resolve({ response, opened: { socket, head } })
       socket.destroy()
       fail(new Error(fault))
     })
-  signal.addEventListener('abort', gone)
-  if (signal.aborted) gone()
+  signal.addEventListener('abort', abort)
+  if (signal.aborted) abort()
   else request.end()
   return promise.finally(() => {
     stopWaiting()
-    signal.removeEventListener('abort', gone)
+    signal.removeEventListener('abort', abort)
   })
 }
 
-/** Gives up when there is no connection in time, or then no answer: interim ones don't count. */
+/** Time limits for connecting, and then for the final answer: interim ones do not extend it. */
 function limitWaiting(
   request: ClientRequest,
   isSecure: boolean,

@@ -5,30 +5,30 @@ import { answerBegins } from './watched-connection.ts'
 
 type Emit = (event: string | symbol, ...args: unknown[]) => boolean
 
-/** What an upstream leaves unanswered when it takes leave of a connection. */
+/** Which streams an upstream leaves unanswered after GOAWAY. */
 interface Connection {
-  /** Streams that have not ended. */
+  /** Number of streams that have not ended. */
   open: number
-  /** No later stream was processed, or will be. */
+  /** Last stream ID that the upstream processes. Streams with a higher ID were and will be ignored. */
   lastProcessed: number
-  /** Tells undici, which then closes the connection at once. */
+  /** Passes GOAWAY on to undici, which then closes the connection at once. */
   close: () => void
 }
 
 const connections = new WeakMap<Http2Session, Connection>()
-const ofUnprocessed = new WeakSet<object>()
+const unprocessedErrors = new WeakSet<object>()
 
 /**
- * True for the error of a request that the upstream says it never looked at: to send it again is safe, whatever its
+ * True for the error of a request that the upstream states it did not process: repeating it is safe, whatever its
  * method.
  * @see https://www.rfc-editor.org/rfc/rfc9113#section-6.8
  */
 export function isUnprocessed(error: unknown): boolean {
-  return error instanceof Error && ofUnprocessed.has(error)
+  return error instanceof Error && unprocessedErrors.has(error)
 }
 
-/** Lets what is under way be answered after a GOAWAY. Node sends nothing new on the connection. */
-export function outliveGoaway(stream: ClientHttp2Stream): void {
+/** Delays GOAWAY for undici until open streams are answered. Node opens no new streams on the connection meanwhile. */
+export function deferGoaway(stream: ClientHttp2Stream): void {
   const connection = stream.session && connectionOf(stream.session)
   if (!connection) return
   const emit: Emit = stream.emit.bind(stream)
@@ -42,12 +42,12 @@ export function outliveGoaway(stream: ClientHttp2Stream): void {
   connection.open++
   stream.emit = (event: string | symbol, ...args: unknown[]) => {
     const [error] = args
-    if (error instanceof Error && wasUnprocessed(stream, connection)) ofUnprocessed.add(error)
-    const isHeard = emit(event, ...args)
+    if (error instanceof Error && wasUnprocessed(stream, connection)) unprocessedErrors.add(error)
+    const hadListeners = emit(event, ...args)
     if (event === 'end' || event === 'error' || event === 'close') ended()
-    return isHeard
+    return hadListeners
   }
-  // Given up, it may take long to close, and undici would go on to use the connection.
+  // After an abort `close` may come late, and undici would keep using the connection.
   stream.close = (...args) => {
     close(...args)
     queueMicrotask(ended)
@@ -62,7 +62,7 @@ function connectionOf(session: Http2Session): Connection {
   const emit: Emit = session.emit.bind(session)
   let isLeaving = false
   const leave = (...args: unknown[]) => {
-    // Of two, the first only gives notice.
+    // Servers may send two: the first only announces the second (RFC 9113, section 6.8).
     if (isLeaving) return
     isLeaving = true
     connection.close = () => {
@@ -77,7 +77,7 @@ function connectionOf(session: Http2Session): Connection {
     leave(...args)
     return true
   }
-  // On a connection that allows no streams undici would go on to wait, even after another one allows some.
+  // On a connection that allows no streams, undici would wait forever, even if another connection allows some.
   session.on('remoteSettings', ({ maxConcurrentStreams }) => {
     if (maxConcurrentStreams === 0) leave(constants.NGHTTP2_NO_ERROR)
   })
@@ -89,34 +89,34 @@ function wasUnprocessed({ id, rstCode }: ClientHttp2Stream, { lastProcessed }: C
   return Number(id) > lastProcessed || rstCode === constants.NGHTTP2_REFUSED_STREAM
 }
 
-const isOurs = Symbol('an upstream is asked on this connection')
+const isUpstreamConnection = Symbol('connection to an upstream')
 
 /**
- * What undici would misunderstand of HTTP/2 is put right for each request on this connection. It opens the streams
- * itself and hands none of them out, so they are met as Node creates them.
+ * Fixes undici's handling of HTTP/2 for each request on this connection. undici does not expose its streams, so they
+ * are intercepted when Node creates them.
  */
-export function mendStreams(connection: Duplex): void {
-  Object.assign(connection, { [isOurs]: true })
+export function adaptHttp2Streams(connection: Duplex): void {
+  Object.assign(connection, { [isUpstreamConnection]: true })
 }
 
 subscribe('http2.client.stream.created', (message) => {
   const { stream } = message as { stream: ClientHttp2Stream }
-  const connection = stream.session?.socket as (Duplex & { [isOurs]?: true }) | undefined
-  if (!connection?.[isOurs]) return
+  const connection = stream.session?.socket as (Duplex & { [isUpstreamConnection]?: true }) | undefined
+  if (!connection?.[isUpstreamConnection]) return
   const begin = () => answerBegins(connection)
   stream.once('headers', begin).once('response', begin)
   refuseCutOff(stream)
   translateEvents(stream)
-  outliveGoaway(stream)
+  deferGoaway(stream)
 })
 
-/** Makes the events of an answer by HTTP/2 such that undici understands them. */
+/** Converts the events of an HTTP/2 answer to the form that undici expects. */
 export function translateEvents(stream: ClientHttp2Stream): void {
   const emit: (event: string | symbol, ...args: unknown[]) => boolean = stream.emit.bind(stream)
   let trailers: unknown[] | undefined
   stream.emit = (event: string | symbol, ...[first, ...rest]: unknown[]) => {
     if (event === 'trailers') {
-      // undici takes the answer for ended once it gets them, however much is still to be read.
+      // undici ends the answer as soon as it gets trailers, even with body data left to read.
       trailers = pairs(first as IncomingHttpHeaders)
       return true
     }
@@ -125,12 +125,12 @@ export function translateEvents(stream: ClientHttp2Stream): void {
   }
 }
 
-/** undici expects trailers as HTTP/1.1 brings them. */
+/** undici expects trailers as a flat list of names and values, as over HTTP/1.1. */
 function pairs(trailers: IncomingHttpHeaders): unknown[] {
   return Object.entries(trailers).flat()
 }
 
-/** Node has one character for each byte, of which undici would make UTF-8. */
+/** Node decodes headers as latin1; undici would encode them as UTF-8. As buffers they keep their bytes. */
 function inBytes(headers: IncomingHttpHeaders): Record<string, unknown> {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, bytesOf(value)]))
 }
@@ -141,8 +141,8 @@ function bytesOf(value: unknown): unknown {
 }
 
 /**
- * From now on an answer ends as whole only if the upstream said that it does: Node, and undici with it, takes a stream
- * that was reset with CANCEL or NO_ERROR for one that has ended.
+ * Makes a truncated answer fail: Node, and so undici, treats a stream that was reset with CANCEL or NO_ERROR as
+ * complete. Only END_STREAM ends an answer normally.
  */
 export function refuseCutOff(stream: ClientHttp2Stream): void {
   const push = stream.push.bind(stream)
@@ -151,7 +151,7 @@ export function refuseCutOff(stream: ClientHttp2Stream): void {
     if (chunk !== null) return push(chunk)
     isWhole ||= !stream.closed
     if (isWhole) return push(chunk)
-    // Node goes on with the stream right after.
+    // Node still works on the stream right after this call.
     process.nextTick(() => stream.destroy(new Error(`The upstream reset its answer with ${stream.rstCode}`)))
     return false
   }

@@ -15,8 +15,8 @@ import { fieldsFor } from './single-values.ts'
 import { endWithSession } from './stays-open.ts'
 import { stepUpUrl, wantsOtherLogin } from './step-up.ts'
 import { announcedTrailers, carriesTrailers, wantsTrailers } from './trailers.ts'
-import { headOf, takeUpgrades } from './upgrades.ts'
-import { askForWebSocket, endWebSocket } from './web-sockets.ts'
+import { routeUpgrades, upgradeHead } from './upgrades.ts'
+import { endWebSocket, openUpstreamWebSocket } from './web-sockets.ts'
 import { handshakeFault, webSocketVersion } from './websocket.ts'
 
 export interface UpstreamProxyOptions {
@@ -28,17 +28,17 @@ export interface UpstreamProxyOptions {
   basePath: string
   /** Names of the session cookies of all frontends in this process. */
   sessionCookies: string[]
-  /** Lets every header of an answer pass that may. Default: those of the allow-list and of `responseHeaders`. */
+  /** Passes every header of an answer that is not forbidden. Default: the allow-list and `responseHeaders`. */
   allHeaders?: boolean
-  /** Those that are passed on. Unset: all that browsers use. */
+  /** Methods that are routed here. Unset: all. */
   methods?: string[]
 }
 
 /**
- * Everything below an upstream's prefix goes there, with the request's access token if the upstream takes one.
+ * Proxies everything below an upstream's prefix, with the request's access token if the upstream is configured for one.
  *
- * @fastify/http-proxy routes, and keeps the path as it was sent; our own forwarder sends, since that of reply-from
- * lets a request run on whose browser has gone, and can't be told which headers and which token a replay needs.
+ * @fastify/http-proxy does the routing and keeps the path as it was sent. Our own forwarder sends the request: that of
+ * reply-from does not abort it when the browser disconnects, and can't change headers and token for a replay.
  */
 const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, options) => {
   const { upstream, csrfHeader, publicUrl, basePath, sessionCookies, allHeaders = false, methods } = options
@@ -81,25 +81,25 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     throw new GatewayError('BFF_METHOD_NOT_ALLOWED')
   })
   app.addHook('onRequest', tokenSource.attach)
-  // Bodies pass as they are, whatever their type.
+  // Bodies are not parsed, whatever their type.
   app.removeAllContentTypeParsers()
   app.setErrorHandler((error, _request, reply) => {
-    if (perUser) reply.header('vary', varying(reply))
+    if (perUser) reply.header('vary', varyHeader(reply))
     throw invalidDestination(error) ?? error
   })
-  takeUpgrades(app, app.prefix + prefix)
+  routeUpgrades(app, app.prefix + prefix)
   app.register(httpProxy, {
     prefix,
     config: { csrf: upstream.csrf, ownHost: upstream.token !== 'user' },
     upstream: target.href,
     handler: forward as never,
-    // Those that are not allowed too, or a shorter prefix would take them.
+    // Disallowed ones too: an upstream with a shorter prefix would serve them otherwise.
     httpMethods: methods ?? app.supportedMethods,
   })
 
-  /** @param destination path of the target, as the browser sent it below the prefix */
+  /** @param destination path on the target: what the browser sent below the prefix */
   async function forward(request: FastifyRequest, reply: FastifyReply, destination: string) {
-    const signal = goneSignal(reply)
+    const signal = disconnectSignal(reply)
     const path = pathBelow(target, destination || '/', request.originalUrl)
     try {
       if (isWebSocketUpgrade(request.raw)) return await openWebSocket(request, reply, path, signal)
@@ -107,13 +107,13 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
       endWithSession(app.openStreams, request.userSession, answer, reply.raw, upstream.timeoutMs)
       return answerWith(answer, request, reply)
     } catch (error) {
-      // Nobody is left to be answered.
+      // The browser has disconnected.
       if (signal.aborted) return reply.hijack()
       throw error
     }
   }
 
-  /** Asks the upstream, and once more where it refused a token that has a successor. */
+  /** Sends the request, and repeats it once if the upstream refused the token and there is a new one. */
   async function exchange(request: FastifyRequest, path: string, signal: AbortSignal) {
     const body = await sentBody(request, request.bearer !== null)
     const answer = await send(request, path, body, signal)
@@ -134,7 +134,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   async function send(request: FastifyRequest, path: string, body: Body, signal: AbortSignal) {
     const { method, raw } = request
     const headers = outgoingHeaders(request, body !== null)
-    // By HTTP/1.1 `Connection` would have to name it, which undici doesn't allow.
+    // Over HTTP/1.1 `Connection` would have to name `TE`, which undici does not allow.
     if (upstream.http2 && wantsTrailers(raw)) headers['te'] = 'trailers'
     const report = reportOf(request, path)
     const answer = await forwarder
@@ -162,9 +162,9 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     const closing = new AbortController()
     let end = () => closing.abort(new GatewayError('BFF_SHUTTING_DOWN'))
     app.openStreams.open(userSession, browser, () => end())
-    const answer = await askForWebSocket(upstream, {
+    const answer = await openUpstreamWebSocket(upstream, {
       raw,
-      head: headOf(raw),
+      head: upgradeHead(raw),
       path: path + queryOf(raw.url),
       headers: () => outgoingHeaders(request, false),
       replaceRefused: async ({ headers }) =>
@@ -177,20 +177,20 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     reply.raw.detachSocket(browser)
     answer.open(responseHeaders(answer.response.headers, responseRules))
     end = () => endWebSocket(browser)
-    // It began in this very turn.
+    // The gateway began to close in the same turn of the event loop.
     if (closing.signal.aborted) end()
   }
 
   function answerWith(answer: UpstreamAnswer, request: FastifyRequest, reply: FastifyReply) {
     const headers = responseHeaders(answer.headers, responseRules)
-    // Without the CSRF header any page could show it, or run it as a script, that is of the same site.
+    // Without the CSRF check, any page of the same site could embed the answer or run it as a script.
     if (!upstream.csrf) headers['cross-origin-resource-policy'] ??= 'same-origin'
     if (isEventStream(answer)) headers['x-accel-buffering'] = 'no'
     if (answer.statusCode === 401 && request.userSession) {
       const stepUp = stepUpUrl(answer.headers['www-authenticate'], `${basePath}/bff/login`)
       if (stepUp !== undefined) headers['bff-login-url'] = stepUp
     }
-    if (reply.hasHeader('vary')) headers['vary'] = varying(reply, headers['vary'])
+    if (reply.hasHeader('vary')) headers['vary'] = varyHeader(reply, headers['vary'])
     if (carriesTrailers(request.raw, answer)) {
       const announced = announcedTrailers(answer.headers, responseRules)
       if (announced !== '') headers['trailer'] = announced
@@ -201,14 +201,14 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     return reply.send(answer.body)
   }
 
-  /** With the token that the request has now. */
+  /** With the request's current token. */
   function outgoingHeaders(request: FastifyRequest, hasBody: boolean): OutgoingHeaders {
     const { headers, ips, ip, bearer } = request
     const outgoing = requestHeaders(headers, requestRules, ips?.toReversed() ?? [ip], hasBody)
     return bearer === null ? outgoing : { ...outgoing, authorization: `Bearer ${bearer}` }
   }
 
-  function varying(reply: FastifyReply, ...more: (string | string[] | undefined)[]): string {
+  function varyHeader(reply: FastifyReply, ...more: (string | string[] | undefined)[]): string {
     const ours = reply.getHeader('vary')
     return mergedVary(perUser ? 'Cookie' : undefined, ours === undefined ? undefined : String(ours), ...more)
   }
@@ -222,17 +222,17 @@ export default fp(upstreamProxy, {
 })
 
 /** Aborts when the browser closes its connection before it has been answered. */
-function goneSignal({ raw }: FastifyReply): AbortSignal {
-  const gone = new AbortController()
-  // While its token was renewed.
-  if (raw.destroyed) gone.abort()
+function disconnectSignal({ raw }: FastifyReply): AbortSignal {
+  const disconnected = new AbortController()
+  // It may have disconnected while its token was renewed.
+  if (raw.destroyed) disconnected.abort()
   raw.once('close', () => {
-    if (!raw.writableFinished) gone.abort()
+    if (!raw.writableFinished) disconnected.abort()
   })
-  return gone.signal
+  return disconnected.signal
 }
 
-/** @fastify/http-proxy refuses a few more, with an error that has no code. */
+/** @fastify/http-proxy rejects some more paths, with an error that has no code. */
 function invalidDestination(error: unknown): GatewayError | undefined {
   if (!(error instanceof Error) || 'code' in error) return undefined
   const isFault = 'statusCode' in error && error.statusCode === 400

@@ -1,4 +1,4 @@
-/** Where an upstream is, for the gateway and for the browser. */
+/** The URLs of an upstream, as the gateway and as the browser sees it. */
 export interface Places {
   target: URL
   /** Origin of the gateway's public URL. */
@@ -8,14 +8,13 @@ export interface Places {
 }
 
 /**
- * A URL of the upstream as the browser must see it: below our prefix when it is below the target, as it stands when it
- * leads elsewhere.
+ * Maps a URL from an upstream to the browser's view: a URL below the target moves below our prefix, any other stays.
  *
- * An upstream that heeds `X-Forwarded-Prefix` puts our prefix before paths of its own, base path included, and one that
- * heeds `X-Forwarded-Host` names our origin. Such a URL needs nothing but to lose the target's base path.
+ * An upstream that evaluates `X-Forwarded-Prefix` already puts our prefix before its own paths, base path included, and
+ * one that evaluates `X-Forwarded-Host` uses our origin. From such a URL only the target's base path is removed.
  */
 export function browserLocation(location: string, { target, publicOrigin, prefix }: Places): string {
-  // Relative to the request's own path, which the browser resolves below our prefix.
+  // A relative reference: the browser resolves it below our prefix.
   if (!/^(https?:|\/)/i.test(location)) return location
   const resolved = URL.parse(fromBytes(location), target.href)
   if (!resolved) return location
@@ -34,7 +33,7 @@ export function browserLocation(location: string, { target, publicOrigin, prefix
   return rest === undefined ? location : prefix + rest + search + hash
 }
 
-/** The same for each URL of a `Link` header. @see https://www.rfc-editor.org/rfc/rfc8288#section-3 */
+/** Maps each URL of a `Link` header likewise. @see https://www.rfc-editor.org/rfc/rfc8288#section-3 */
 export function browserLinks(link: string, places: Places): string {
   return link.replaceAll(
     /<([^>]*)>|(;\s*anchor\s*=\s*")([^"]*)"|"(?:\\.|[^"\\])*"/gi,
@@ -46,12 +45,12 @@ export function browserLinks(link: string, places: Places): string {
   )
 }
 
-/** The rest of a path that is a parent's own or below it, beginning with a slash if it is not empty. */
+/** The rest of `path` after `parent`, empty or starting with a slash. Undefined if it is not below `parent`. */
 function below(path: string, parent: string): string | undefined {
   return path === parent || path.startsWith(`${parent}/`) ? path.slice(parent.length) : undefined
 }
 
-/** Headers hold one character for each byte; browsers read these bytes as UTF-8. */
+/** Node decodes headers as latin1; browsers read their bytes as UTF-8. */
 function fromBytes(value: string): string {
   return Buffer.from(value, 'latin1').toString('utf8')
 }

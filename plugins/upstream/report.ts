@@ -3,21 +3,21 @@ import type { Metrics } from '../observability/metrics.ts'
 
 export interface UpstreamCall {
   method: string
-  /** Without its query, which may hold anything. */
+  /** Without the query, which may hold secrets. */
   url: string
   /** Prefix of the upstream. */
   upstream: string
 }
 
-/** As pino has it. */
+/** The part of a pino logger that is needed here. */
 interface Log {
   info(line: object): void
 }
 
-/** One request to an upstream, from now on. */
+/** Log line and duration metric of one request to an upstream. */
 export interface Report {
   answered(statusCode: number): void
-  /** Without an answer. Why is told elsewhere. */
+  /** The request got no answer. The error handler logs the cause. */
   failed(error: GatewayError): void
 }
 
@@ -46,7 +46,7 @@ const timeouts = new Set([
   'ETIMEDOUT',
 ])
 
-/** What a client is told when the upstream could not be asked: it tells neither address nor reason. */
+/** The client's error for an upstream that could not be reached. It discloses neither address nor cause. */
 export function upstreamError(cause: unknown): GatewayError {
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
   return new GatewayError(timeouts.has(code) ? 'BFF_UPSTREAM_TIMEOUT' : 'BFF_UPSTREAM_UNREACHABLE', { cause })

@@ -1,22 +1,22 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { PassThrough, Readable } from 'node:stream'
 
-/** The most that is held back to be sent once more. */
+/** Maximum size of a body that is buffered for a repeated request. */
 export const maxReplayableBytes = 64 * 1024
 
 export type Body = Readable | Buffer | null
 
-/** As Fastify has it. */
+/** The part of Fastify's request that is needed here. */
 interface IncomingRequest {
-  /** What was made of the body. Fastify makes nothing of that of a GET or HEAD. */
+  /** The parsed body. Fastify does not parse that of a GET or HEAD. */
   body: unknown
   headers: IncomingHttpHeaders
   raw: Readable
 }
 
 /**
- * What came with a request, whatever its method.
- * @param mayRepeat it may have to be sent once more
+ * The body of a request, whatever its method.
+ * @param mayRepeat the request may have to be repeated, so a small body is buffered
  */
 export async function sentBody({ body, headers, raw }: IncomingRequest, mayRepeat: boolean): Promise<Body> {
   const stream = body instanceof Readable ? body : hasBody(headers) ? raw : null
@@ -33,11 +33,11 @@ function hasBody(headers: IncomingHttpHeaders): boolean {
  * beforehand, stays a stream.
  *
  * @param contentLength the header
- * @throws what the stream does when the browser goes before it has sent all
+ * @throws the stream's error when the browser disconnects before it has sent all
  */
 export async function replayableBody(stream: Readable, contentLength: string | undefined): Promise<Body> {
   const fits = contentLength !== undefined && Number(contentLength) <= maxReplayableBytes
-  // Node's parser has checked the header, and hands over no more than that.
+  // Node's parser has validated the header and delivers no more than that.
   return fits ? Buffer.concat(await stream.toArray()) : upload(stream)
 }
 
@@ -46,14 +46,14 @@ export function isReplayable(body: Body): body is Buffer | null {
 }
 
 /**
- * A request's body as a stream that can be destroyed by itself: destroying the request's own would cut the
- * connection on which the answer still has to go out, as when an upstream refuses an upload without reading it.
+ * A request's body as a stream that can be destroyed separately: destroying the request itself would close the
+ * connection on which the answer still has to be sent, as when an upstream refuses an upload without reading it.
  */
 export function upload(body: Readable): Readable {
   const detached = new PassThrough()
   detached.once('close', () => {
     body.unpipe(detached)
-    // A browser that isn't read from never gets to read.
+    // A browser reads the answer only after it could send its whole body.
     body.resume()
   })
   return body.pipe(detached)

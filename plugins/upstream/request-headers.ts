@@ -9,26 +9,26 @@ export interface RequestHeaderRules {
   csrfHeader: string
   /** Host and port of the target. */
   host: string
-  /** Host of the public URL, with a port that is not the default one: what no header of a request can change. */
+  /** Host of the public URL, with its port unless it is the default one. Request headers can't change it. */
   publicHost: string
   /** Scheme of the public URL, without a colon. */
   publicScheme: string
   /** Path below which the browser sees the upstream. */
   prefix: string
-  /** Only some methods may be used, so a request must not be taken for one of another method. */
+  /** The upstream's methods are limited, so headers that override the method must not pass. */
   limitsMethods: boolean
-  /** Names that may pass besides those that are needed to read the request right. Unset: all. */
+  /** Names that may pass in addition to those in `needed`. Unset: all. */
   allowed?: ReadonlySet<string> | undefined
-  /** What the upstream gets of the browser's cookies. */
+  /** Which of the browser's cookies the upstream gets. */
   cookies: CookieRules
 }
 
 export type OutgoingHeaders = Record<string, string | string[]>
 
-/** What makes many frameworks take a POST for a request of another method. */
+/** Headers with which many frameworks let a POST override its method. */
 const methodOverrides = new Set(['x-http-method-override', 'x-http-method', 'x-method-override'])
 
-/** What says how the body is to be read, and on what condition the request is to be carried out at all. */
+/** Headers that describe the body, and conditional request headers. */
 const needed = new Set([
   'content-type',
   'content-length',
@@ -41,10 +41,10 @@ const needed = new Set([
 ])
 
 /**
- * What the upstream gets to see of a request's headers.
+ * The headers that the upstream gets.
  *
- * @param clients what trusted proxies say of who asks, from the client to the nearest proxy. Only addresses pass
- * @param hasBody without one its length is none of the upstream's business
+ * @param clients addresses from the client to the nearest proxy, by trusted proxies. What is no address is left out
+ * @param hasBody without a body `Content-Length` is left out
  */
 export function requestHeaders(
   incoming: IncomingHttpHeaders,
@@ -73,7 +73,7 @@ export function requestHeaders(
   return headers
 }
 
-/** Some proxies add a port, and then put an address of IPv6 in brackets. Others write words such as `unknown`. */
+/** Some proxies add a port, with brackets around an IPv6 address. Others write words such as `unknown`. */
 function addressIn(client = ''): string | undefined {
   if (isIP(client) !== 0) return client
   const [, v6, v4] = /^(?:\[([^\]]+)\](?::\d+)?|([\d.]+):\d+)$/.exec(client) ?? []

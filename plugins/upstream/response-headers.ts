@@ -5,17 +5,17 @@ import { type CookieRules, mayPass } from './cookies.ts'
 import { browserLinks, browserLocation, type Places } from './location.ts'
 
 export interface ResponseHeaderRules extends Places {
-  /** Names that may pass besides those that pass anyway, lower case, or `all` that may. */
+  /** Names that may pass in addition to the allow-list, lower case; `all`: every header that is not forbidden. */
   allowed: ReadonlySet<string> | 'all'
-  /** What the browser gets of the upstream's cookies. */
+  /** Which of the upstream's cookies the browser gets. */
   cookies: CookieRules
-  /** Whether answers differ between users: no cache may give one to another, not even the browser's own. */
+  /** Whether answers differ between users: then no cache, the browser's own included, may reuse one for another user. */
   perUser: boolean
 }
 
 export type IncomingHeaders = Record<string, string | string[] | undefined>
 
-/** What the browser gets to see of an answer's headers. */
+/** The headers of an answer that the browser gets. */
 export function responseHeaders(incoming: IncomingHeaders, rules: ResponseHeaderRules) {
   const endsHere = namedBy(incoming['connection'])
   const headers: Record<string, string | string[]> = {}
@@ -40,9 +40,9 @@ export function responseHeaders(incoming: IncomingHeaders, rules: ResponseHeader
     headers['vary'] = vary === undefined ? 'Cookie' : mergedVary('Cookie', vary)
   }
   const cacheControl = [incoming['cache-control'] ?? []].flat().join(', ')
-  const saysOtherwise = incoming['expires'] !== undefined || incoming['pragma'] !== undefined
-  headers['cache-control'] = privateCacheControl(cacheControl, saysOtherwise)
-  // At the end: once Node knows the length it takes the bytes of `Content-Disposition` for UTF-8.
+  const hasOtherRules = incoming['expires'] !== undefined || incoming['pragma'] !== undefined
+  headers['cache-control'] = privateCacheControl(cacheControl, hasOtherRules)
+  // Last: once Node knows the length, it encodes `Content-Disposition` as UTF-8 instead of latin1.
   const length = incoming['content-length']
   if (length !== undefined && !endsHere('content-length')) headers['content-length'] = length
   return headers
@@ -53,7 +53,7 @@ function mayReachBrowser(name: string, { allowed }: Pick<ResponseHeaderRules, 'a
   return passesUnlisted(name) || ((allowed === 'all' || allowed.has(name)) && !isUpstreamsOwn(name))
 }
 
-/** All names that an answer varies by, each once, as the last one spells it. */
+/** Merges `Vary` headers: each name once, in its last spelling. */
 export function mergedVary(...values: (string | string[] | undefined)[]): string {
   const names = values.flat().flatMap((value) => value?.split(',') ?? [])
   const distinct = new Map(names.map((name) => name.trim()).map((name) => [name.toLowerCase(), name]))

@@ -4,7 +4,7 @@ import { trimBlanks } from '../../http/fields.ts'
 export type Fields = Record<string, string | string[]>
 
 /**
- * Fields as HTTP/2 takes them: of some Node sends no more than one value, and clients drop what has blanks around it.
+ * Header fields for HTTP/2: Node allows only one value for some of them, and clients reject blanks around a value.
  * @see https://www.rfc-editor.org/rfc/rfc9110#section-5.3
  * @see https://www.rfc-editor.org/rfc/rfc9113#section-8.2.1
  */
@@ -18,7 +18,7 @@ function single(name: string, value: string | string[]): string | string[] {
   return name === 'set-cookie' ? values : values.join(', ')
 }
 
-/** As the browser's version of HTTP takes them. */
+/** Header fields for the browser's HTTP version. */
 export function fieldsFor({ req }: Pick<ServerResponse, 'req'>, fields: Fields): Fields {
   return req.httpVersionMajor === 2 ? singleValues(fields) : fields
 }

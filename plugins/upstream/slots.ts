@@ -1,37 +1,37 @@
-/** So many at a time; others wait in line. */
+/** A semaphore: a limited number of holders at a time; others wait in order of arrival. */
 export interface Slots {
   /**
-   * Resolves when it is one's turn, with what gives the slot to the next.
-   * @throws the signal's reason, once it aborts
+   * Waits for a free slot. Resolves with the function that releases it.
+   * @throws the signal's reason when it aborts
    */
-  take(signal: AbortSignal): Promise<() => void>
+  acquire(signal: AbortSignal): Promise<() => void>
 }
 
 export function createSlots(count: number): Slots {
   const waiting = new Set<() => void>()
   let free = count
 
-  function give(): void {
+  function release(): void {
     const [next] = waiting
     if (next) next()
     else free++
   }
 
   return {
-    async take(signal) {
+    async acquire(signal) {
       signal.throwIfAborted()
       if (free > 0) free--
-      else await turn(waiting, signal)
+      else await nextFree(waiting, signal)
       let isHeld = true
       return () => {
-        if (isHeld) give()
+        if (isHeld) release()
         isHeld = false
       }
     },
   }
 }
 
-function turn(waiting: Set<() => void>, signal: AbortSignal): Promise<void> {
+function nextFree(waiting: Set<() => void>, signal: AbortSignal): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const leave = () => {
     waiting.delete(proceed)

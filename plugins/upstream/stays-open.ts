@@ -6,10 +6,11 @@ import { discard, type UpstreamAnswer } from './forwarder.ts'
 import { limitLingering } from './tunnel.ts'
 
 /**
- * Sees that an answer which stays open for long does not outlive the session that asked for it: an event stream, and
- * whatever else lasts for longer than an answer may take to begin.
+ * Ends a long answer with the session that requested it: an event stream at any time, any other answer once it has
+ * lasted longer than the upstream's time-out.
  *
- * @param response through which the answer is about to go
+ * @param response to which the answer is about to be sent
+ * @param timeoutMs the upstream's time-out
  * @throws GatewayError BFF_RATE_LIMITED when the session has too many event streams open; the answer is discarded
  */
 export function endWithSession(
@@ -35,7 +36,7 @@ function openEventStream(
   const { body } = answer
   const { socket, httpVersionMajor } = response.req
   const end = () => {
-    // Its headers could not say that it is the last answer, and a server that closes waits for its connections.
+    // Its headers did not say `Connection: close`, and a closing server waits for open connections.
     if (httpVersionMajor === 1) response.once('finish', () => socket.destroySoon())
     body.unpipe(response)
     response.end()
@@ -43,7 +44,7 @@ function openEventStream(
   }
   try {
     openStreams.open(session, response, () => {
-      // While closing it ends as soon as it has begun.
+      // When the gateway is already closing, the stream ends as soon as it has started.
       if (response.headersSent) end()
       else response.once('pipe', () => setImmediate(end))
     })

@@ -1,11 +1,11 @@
 import { isAuthorizationParameter } from '../login/authorization-parameters.ts'
 
 /**
- * Where a user logs in the way that an API wants before it answers, if its 401 says so: stronger, or more recently.
- * Another token of the same login would be refused again.
+ * The login URL for a step-up, if an API's 401 demands a stronger or a more recent login. Another token of the same
+ * login would be refused again.
  *
  * @param challenges `WWW-Authenticate` of the answer
- * @param loginUrl the gateway's, as the browser sees it
+ * @param loginUrl the gateway's login URL, as the browser sees it
  * @see https://www.rfc-editor.org/rfc/rfc9470#section-3
  */
 export function stepUpUrl(challenges: string | string[] | undefined, loginUrl: string): string | undefined {
@@ -16,14 +16,14 @@ export function stepUpUrl(challenges: string | string[] | undefined, loginUrl: s
   if (!wanted) return undefined
   const parameters = ['acr_values', 'max_age'].flatMap((name) => {
     const value = wanted[name]?.trim()
-    // What our login would refuse is left out.
+    // Our login endpoint would reject other values.
     const isUsable = value !== undefined && isAuthorizationParameter(name, value)
     return isUsable ? `${name}=${encodeURIComponent(value)}` : []
   })
   return parameters.length === 0 ? loginUrl : `${loginUrl}?${parameters.join('&')}`
 }
 
-/** Whether a 401 asks for another login, so that a renewed token of this one is of no use. */
+/** Whether a 401 demands a new login, so that a renewed token would not help. */
 export function wantsOtherLogin(challenges: string | string[] | undefined): boolean {
   return stepUpUrl(challenges, '') !== undefined
 }
@@ -31,7 +31,7 @@ export function wantsOtherLogin(challenges: string | string[] | undefined): bool
 type Challenge = Record<string, string>
 
 /**
- * The parameters of each challenge, whatever its scheme, by their names in lower case. What is malformed is skipped.
+ * The parameters of each challenge, of any scheme, with lower-case names. Malformed parts are skipped.
  * @see https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1
  */
 function parseChallenges(text: string): Challenge[] {

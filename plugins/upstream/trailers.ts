@@ -3,15 +3,16 @@ import { listedNames } from '../../http/fields.ts'
 import { type IncomingHeaders, type ResponseHeaderRules, responseHeaders } from './response-headers.ts'
 
 /**
- * What an answer can't be read without, cookies, credentials, what is about a request, and what asks for the next one
- * or says how the answer may be used. Behind a body they would come too late, or past who looks at headers alone.
+ * Fields that must not be trailers: those needed to process the answer, cookies, credentials, request fields, and those
+ * that trigger another request or restrict how the answer may be used. After the body they would come too late, or
+ * bypass proxies that check headers only.
  * @see https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1
  */
 const headerOnly =
   /^(content-(?!digest$).*|accept-.*|cache-control|expires|pragma|age|date|vary|location|link|allow|x-content-type-options|x-frame-options|x-download-options|x-robots-tag|cross-origin-.*|referrer-policy|permissions-policy|document-policy|require-document-policy|set-cookie|cookie|authorization|www-authenticate|host|expect|max-forwards|range|if-.*|retry-after|warning|x-xss-protection)$/
 
 /**
- * What the browser gets to see of an answer's trailers: what it would see as a header, and may come after the body.
+ * The trailers of an answer that the browser gets: those that may pass as headers and are valid after a body.
  * @param headers those of the answer
  */
 export function responseTrailers(
@@ -26,7 +27,7 @@ export function responseTrailers(
   return Object.fromEntries(shown.filter(([name]) => !headerOnly.test(name)))
 }
 
-/** `Trailer` as the browser gets to see it: empty where nothing that it names will come. */
+/** The `Trailer` header for the browser. Empty if none of the named trailers passes. */
 export function announcedTrailers(headers: IncomingHeaders, rules: ResponseHeaderRules): string {
   const names = listedNames(headers['trailer'])
   return Object.keys(
@@ -40,12 +41,12 @@ export function carriesTrailers(
   { statusCode, headers }: { statusCode: number; headers: IncomingHeaders },
 ): boolean {
   if (method === 'HEAD' || statusCode === 204 || statusCode === 304) return false
-  // HTTP/1.1 has a place for them at the end of the last chunk alone.
+  // HTTP/1.1 has trailers only with chunked encoding.
   return httpVersion === '2.0' || (httpVersion === '1.1' && headers['content-length'] === undefined)
 }
 
 /**
- * Whether the browser says that it doesn't throw trailers away.
+ * Whether the browser accepts trailers (`TE: trailers`).
  * @see https://www.rfc-editor.org/rfc/rfc9110#section-10.1.4
  */
 export function wantsTrailers({

@@ -2,28 +2,28 @@ import type { Socket } from 'node:net'
 import { ignore } from '../edge/sockets.ts'
 import type { Closing } from '../session/streams/open-streams.ts'
 
-/** How often the other end is asked whether it is still there, in milliseconds of silence. */
+/** TCP keep-alive: idle time before the first probe, in milliseconds. */
 const keepAliveMs = 60_000
 
-/** For how long nothing may pass any more once one end has said its last, in milliseconds. */
+/** Idle timeout of a connection once one end has sent FIN, in milliseconds. */
 const halfClosedMs = 60_000
 
-/** How long an end may take for what it was still sent when the other has closed, in milliseconds. */
+/** How long one end may take to receive remaining data once the other has closed, in milliseconds. */
 const lingeringMs = 10_000
 
-/** How much a browser may send before its WebSocket is open, in bytes. It has no reason to. */
+/** How much a browser may send before its WebSocket is open, in bytes. Normally it sends nothing. */
 const maxEarlyBytes = 64 * 1024
 
-/** What a browser sends before there is anybody to get it. */
-export interface Early {
-  /** Stops listening. What came is in the stream again. */
+/** Data that a browser sends before the upstream's connection is open. */
+export interface EarlyData {
+  /** Stops buffering and puts the data back into the stream. */
   release(): void
-  /** Stops listening, and forgets what came. */
+  /** Stops buffering and drops the data. */
   discard(): void
 }
 
-/** @param onEnd the browser will send nothing more, which it does when it goes */
-export function holdBack(browser: Socket, head: Buffer, onEnd: () => void): Early {
+/** @param onEnd called when the browser sends FIN, as it does when the page is closed */
+export function bufferEarlyData(browser: Socket, head: Buffer, onEnd: () => void): EarlyData {
   const chunks = head.length > 0 ? [head] : []
   let length = head.length
   const onData = (chunk: Buffer) => {
@@ -43,10 +43,10 @@ export function holdBack(browser: Socket, head: Buffer, onEnd: () => void): Earl
 }
 
 /**
- * Passes bytes on both ways as they come, and holds one end back while the other doesn't take them. An end that
- * has said its last may still listen; one that closes or is reset closes the other.
+ * Pipes bytes both ways, with backpressure. An end that has sent FIN may still receive (half-open); one that closes or
+ * is reset closes the other.
  */
-export function join(one: Socket, other: Socket): void {
+export function pipeBothWays(one: Socket, other: Socket): void {
   for (const [from, to] of [
     [one, other],
     [other, one],
@@ -55,25 +55,25 @@ export function join(one: Socket, other: Socket): void {
     from.setTimeout(0).setNoDelay(true).setKeepAlive(true, keepAliveMs)
     from.on('error', ignore)
     from.once('end', () => to.setTimeout(halfClosedMs, () => to.destroy()))
-    from.once('close', () => endSoon(to))
+    from.once('close', () => closeAfterFlush(to))
     from.pipe(to)
   }
   for (const [from, to] of [
     [one, other],
     [other, one],
   ] as const) {
-    if (from.destroyed) endSoon(to)
+    if (from.destroyed) closeAfterFlush(to)
   }
 }
 
-/** Closes a connection when what was written to it has been sent, or cannot be. */
-export function endSoon(socket: Socket): void {
+/** Closes a connection once written data has been sent, at the latest after {@link lingeringMs}. */
+export function closeAfterFlush(socket: Socket): void {
   if (socket.destroyed) return
   socket.destroySoon()
   limitLingering(socket)
 }
 
-/** Cuts off a client that does not take what it was still sent, before what is being closed has to wait for it. */
+/** Destroys a closing connection or response whose client does not read, so that closing need not wait for it. */
 export function limitLingering(ending: Closing): void {
   const tooLong = setTimeout(() => ending.destroy(), lingeringMs)
   ending.once('close', () => clearTimeout(tooLong))

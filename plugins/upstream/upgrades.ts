@@ -4,40 +4,40 @@ import { ignore } from '../edge/sockets.ts'
 import { hasBody, isCutShort, mayUpgrade, orDeclined } from '../edge/upgrade.ts'
 import type { ServerSocket } from '../errors/malformed-request.ts'
 
-/** As much of Fastify as answers a request. */
+/** The part of Fastify that answers a request. */
 interface Router {
   server: Server
   /** Runs the hooks and the handler of the request's route. */
   routing(request: IncomingMessage, response: ServerResponse): void
 }
 
-/** What a client sent behind its opening handshake, of each request that asks for an upgrade. */
+/** Bytes that followed each upgrade request in the same packet. */
 const heads = new WeakMap<IncomingMessage, Buffer>()
 
-/** Prefixes of each server whose upgrades are ours. */
+/** Prefixes of each server below which upgrades are proxied. */
 const prefixes = new WeakMap<Server, Set<string>>()
 
-/** How long a client that has been refused may go on sending, in milliseconds. */
+/** How long a refused client may go on sending, in milliseconds. */
 const lingeringMs = 1000
 
-/** Of an upgrade that was routed here: what came behind it. */
-export function headOf(request: IncomingMessage): Buffer {
+/** The bytes that followed an upgrade request. */
+export function upgradeHead(request: IncomingMessage): Buffer {
   return heads.get(request) ?? Buffer.alloc(0)
 }
 
 /**
- * Sends requests for an upgrade through Fastify like any other, so that hooks judge them. Where the server has other
- * listeners, an application's own, those below `prefix` only.
+ * Routes upgrade requests through Fastify like any other, so that hooks apply to them. If the server has other upgrade
+ * listeners (an application's own), only requests below `prefix` are routed.
  */
-export function takeUpgrades({ server, routing }: Router, prefix: string): void {
+export function routeUpgrades({ server, routing }: Router, prefix: string): void {
   const known = prefixes.get(server)
   if (known) return void known.add(prefix)
   const ours = new Set([prefix])
   prefixes.set(server, ours)
 
-  decline(server)
+  declineOtherUpgrades(server)
   server.prependListener('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
-    // First of all: a client can have reset its connection.
+    // First, since the client may already have reset the connection.
     socket.on('error', ignore)
     if (server.listenerCount('upgrade') > 1 && !isBelow(request.url ?? '', ours)) return
     heads.set(request, head)
@@ -49,19 +49,19 @@ export function takeUpgrades({ server, routing }: Router, prefix: string): void 
       response.detachSocket(socket)
       close(socket)
     })
-    // Only on a server that asks nobody: its body was not read, and can't be.
+    // Happens only on a server without our `shouldUpgradeCallback`: the body was not parsed, and can't be.
     if (hasBody(request.headers)) response.writeHead(400).end()
     else routing(request, response)
   })
 }
 
-/** Node's server has it, its types don't. */
+/** Node's server has this property, but its types lack it. */
 interface Upgrading {
   shouldUpgradeCallback?: (request: IncomingMessage) => boolean
 }
 
-/** Has what can't become a WebSocket answered as if it had not asked. The gateway's own server does so already. */
-function decline(server: Server & Upgrading): void {
+/** Answers what can't become a WebSocket as an ordinary request. The gateway's own server does so already. */
+function declineOtherUpgrades(server: Server & Upgrading): void {
   const { shouldUpgradeCallback: decide = () => true } = server
   if (decide === mayUpgrade) return
   server.shouldUpgradeCallback = orDeclined(server, decide)
@@ -71,21 +71,22 @@ function decline(server: Server & Upgrading): void {
 }
 
 /**
- * By another listener, or by an earlier request whose answer is still to come: only Fastify's second server for
- * `localhost`, which knows nothing of our rule, lets that happen. It is the last answer then.
+ * Whether the connection is in use by another listener, or by an earlier request that is still to be answered. The
+ * latter happens only on Fastify's second server for `localhost`, which lacks our `shouldUpgradeCallback`. That answer
+ * is then the last on its connection.
  */
 function isTaken(socket: Socket & ServerSocket, request: IncomingMessage): boolean {
   const response = socket._httpMessage as (ServerResponse & { _last: boolean }) | null | undefined
   if (!response) return false
   if (response.req !== request) {
     response._last = true
-    // Node's own listener has gone.
+    // Node has removed its own listener.
     socket.on('drain', () => response.emit('drain')).resume()
   }
   return true
 }
 
-/** Closing with something unread would reset the connection, and could take the answer back. */
+/** Reads on while closing: closing with unread data would reset the connection, and the client could lose the answer. */
 function close(socket: Socket): void {
   socket.resume().end()
   const tooLong = setTimeout(() => socket.destroy(), lingeringMs)
@@ -98,7 +99,7 @@ function isBelow(url: string, ours: Set<string>): boolean {
   return false
 }
 
-/** As Fastify routes it. */
+/** Decoded as Fastify's router does. */
 function decoded(path: string): string {
   try {
     return decodeURI(path)

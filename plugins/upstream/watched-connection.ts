@@ -4,32 +4,33 @@ import type { Duplex } from 'node:stream'
 import { errors } from 'undici'
 import { AnswerHead } from './answer.ts'
 
-/** What a connection to an upstream is about, from one request to the next. */
+/** State of a connection to an upstream. */
 interface Watch {
+  /** Number of requests sent so far. */
   requests: number
-  /** Something of an answer to the last request has come. */
+  /** Bytes of an answer to the last request have arrived. */
   isAnswering: boolean
-  /** By HTTP/1.1. */
+  /** Used over HTTP/1.1 only. */
   head: AnswerHead
   sentAt: number
   deadline?: NodeJS.Timeout | undefined
 }
 
 const watches = new WeakMap<Duplex, Watch>()
-const ofUnheard = new WeakSet<object>()
+const unansweredErrors = new WeakSet<object>()
 
 /**
- * True for the error of a request on a connection that had served others and was closed before any byte of an answer:
- * most likely before the request arrived, when the upstream ended a connection that it took for unused.
+ * True for the error of a request on a reused connection that was closed before any byte of an answer: most likely the
+ * upstream closed an idle connection before the request arrived.
  * @see https://www.rfc-editor.org/rfc/rfc9112#section-9.3.1
  */
-export function isUnheard(error: unknown): boolean {
-  return error instanceof Error && ofUnheard.has(error)
+export function isClosedUnanswered(error: unknown): boolean {
+  return error instanceof Error && unansweredErrors.has(error)
 }
 
 /**
- * Looks after a connection that undici is about to use: mends heads of answers, and holds interim answers to the time
- * that an upstream has for its final one, which each of them would extend.
+ * Instruments a connection before undici uses it: patches heads of answers (see {@link AnswerHead}), and enforces the
+ * time limit for the final answer, which undici would restart with each interim one.
  *
  * @param timeoutMs to the first byte of the final answer
  */
@@ -44,17 +45,17 @@ export function watchConnection(socket: Socket, timeoutMs: number): void {
     watch.isAnswering = true
     if (head.isOver) return chunk
     head.read(chunk)
-    if (head.isInterim) watch.deadline ??= endLate(socket, watch.sentAt, timeoutMs)
-    else stopClock(watch)
+    if (head.isInterim) watch.deadline ??= startDeadline(socket, watch.sentAt, timeoutMs)
+    else clearDeadline(watch)
     return chunk
   }
   socket.on('error', (error) => {
-    if (watch.requests > 1 && !watch.isAnswering && isClosing(error)) ofUnheard.add(error)
+    if (watch.requests > 1 && !watch.isAnswering && isClosing(error)) unansweredErrors.add(error)
   })
-  socket.once('close', () => stopClock(watch))
+  socket.once('close', () => clearDeadline(watch))
 }
 
-/** By HTTP/2 no bytes are seen here. */
+/** To be called over HTTP/2, where the bytes are not read here. */
 export function answerBegins(socket: Duplex): void {
   const watch = watches.get(socket)
   if (watch) watch.isAnswering = true
@@ -66,23 +67,23 @@ subscribe('undici:client:sendHeaders', (message) => {
   watch.requests++
   watch.isAnswering = false
   watch.sentAt = performance.now()
-  stopClock(watch)
+  clearDeadline(watch)
   watch.head.expect()
 })
 
-/** Once the time is over, but for an upload that is still going on. */
-function endLate(socket: Socket, sentAt: number, timeoutMs: number): NodeJS.Timeout {
+/** Closes the connection after the time-out, unless an upload is still in progress. */
+function startDeadline(socket: Socket, sentAt: number, timeoutMs: number): NodeJS.Timeout {
   const { bytesWritten } = socket
   const remaining = Math.max(0, sentAt + timeoutMs - performance.now())
   const timer = setTimeout(() => {
     const watch = watches.get(socket)
     if (!watch || socket.bytesWritten === bytesWritten) socket.destroy(new errors.HeadersTimeoutError())
-    else watch.deadline = endLate(socket, performance.now(), timeoutMs)
+    else watch.deadline = startDeadline(socket, performance.now(), timeoutMs)
   }, remaining)
   return timer.unref()
 }
 
-function stopClock(watch: Watch): void {
+function clearDeadline(watch: Watch): void {
   if (watch.deadline) clearTimeout(watch.deadline)
   watch.deadline = undefined
 }

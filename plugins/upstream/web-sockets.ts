@@ -3,52 +3,52 @@ import type { Socket } from 'node:net'
 import type { UpstreamOptions } from '../../config/index.ts'
 import type { GatewayError } from '../errors/catalogue.ts'
 import type { UpstreamAnswer } from './forwarder.ts'
-import { type HandshakeAnswer, shakeHands } from './handshake.ts'
+import { type HandshakeAnswer, sendHandshake } from './handshake.ts'
 import type { Report } from './report.ts'
 import type { OutgoingHeaders } from './request-headers.ts'
-import { endSoon, holdBack, join } from './tunnel.ts'
+import { bufferEarlyData, closeAfterFlush, pipeBothWays } from './tunnel.ts'
 import { withAgreement, withHandshake } from './websocket.ts'
 
 /** A browser's request for a WebSocket. */
-export interface Wish {
+export interface WebSocketRequest {
   raw: IncomingMessage
-  /** What came behind it. */
+  /** Bytes that followed the request. */
   head: Buffer
-  /** As the upstream is to see it, with its query. */
+  /** Path and query on the upstream. */
   path: string
-  /** With the token that there is now. */
+  /** Headers for the upstream, with the current access token. */
   headers(): OutgoingHeaders
-  /** After a 401: true when there is another token. */
+  /** To be called after a 401. Resolves with true when there is a new token. */
   replaceRefused(answer: IncomingMessage): Promise<boolean>
   report(): Report
-  /** Aborts when the browser has gone. */
+  /** Aborts when the browser disconnects. */
   signal: AbortSignal
 }
 
-/** A WebSocket to which the upstream has agreed: what is left to do. */
-export interface Agreed {
+/** A WebSocket that the upstream has accepted. */
+export interface AcceptedWebSocket {
   /** The 101, as the upstream sent it. */
   response: IncomingMessage
-  /** Sends it to the browser, and what then comes either way. @param headers by the rules for answers */
+  /** Sends the 101 to the browser and starts the tunnel. @param headers filtered for the browser */
   open(headers: OutgoingHeaders): void
 }
 
 /**
- * Opens WebSockets as a tunnel: the upstream hears the browser's own handshake first, and what it says is what the
- * browser hears. Nothing of what then passes is read, so there is no limit to a message and none is kept.
+ * Opens a WebSocket as a tunnel: the browser's own handshake goes to the upstream, and the upstream's answer to the
+ * browser. The gateway does not parse or buffer messages, so their size is not limited.
  *
- * @returns the upstream's agreement, or its refusal for the browser
+ * @returns the accepted WebSocket, or the upstream's refusal for the browser
  * @throws GatewayError BFF_UPSTREAM_UNREACHABLE, BFF_UPSTREAM_TIMEOUT
  */
-export async function askForWebSocket(
+export async function openUpstreamWebSocket(
   upstream: UpstreamOptions,
-  wish: Wish,
-): Promise<Agreed | { refusal: UpstreamAnswer }> {
-  const { raw, head } = wish
+  request: WebSocketRequest,
+): Promise<AcceptedWebSocket | { refusal: UpstreamAnswer }> {
+  const { raw, head } = request
   const browser = raw.socket
-  const early = holdBack(browser, head, () => browser.destroy())
+  const early = bufferEarlyData(browser, head, () => browser.destroy())
   try {
-    const { response, opened } = await answerTo(upstream, wish)
+    const { response, opened } = await handshakeAnswer(upstream, request)
     if (!opened) {
       early.discard()
       return { refusal: refusalOf(response) }
@@ -58,8 +58,8 @@ export async function askForWebSocket(
       open(headers) {
         early.release()
         if (opened.head.length > 0) opened.socket.unshift(opened.head)
-        browser.write(switching(withAgreement(headers, response.headers)), 'latin1')
-        join(browser, opened.socket)
+        browser.write(switchingProtocols(withAgreement(headers, response.headers)), 'latin1')
+        pipeBothWays(browser, opened.socket)
       },
     }
   } catch (error) {
@@ -68,49 +68,52 @@ export async function askForWebSocket(
   }
 }
 
-/** Asks once more where the upstream refused a token that has a successor. */
-async function answerTo(upstream: UpstreamOptions, wish: Wish): Promise<HandshakeAnswer> {
-  const answer = await ask(upstream, wish)
+/** Repeats the handshake once if the upstream refused the token and there is a new one. */
+async function handshakeAnswer(
+  upstream: UpstreamOptions,
+  request: WebSocketRequest,
+): Promise<HandshakeAnswer> {
+  const answer = await sendOnce(upstream, request)
   if (answer.response.statusCode !== 401) return answer
   try {
-    const isReplaced = await wish.replaceRefused(answer.response)
-    wish.signal.throwIfAborted()
+    const isReplaced = await request.replaceRefused(answer.response)
+    request.signal.throwIfAborted()
     if (!isReplaced) return answer
   } catch (error) {
     answer.response.destroy()
     throw error
   }
   answer.response.destroy()
-  return ask(upstream, wish)
+  return sendOnce(upstream, request)
 }
 
-/** In terms of the forwarder, so that it goes out like any other answer. */
+/** As an answer of the forwarder, so that it is sent like any other. */
 function refusalOf(response: IncomingMessage): UpstreamAnswer {
   const { statusCode = 0, headers } = response
   return { statusCode, headers, trailers: {}, body: response } as unknown as UpstreamAnswer
 }
 
-/** Ends a WebSocket in good order. */
+/** Closes a WebSocket after sending what is pending. */
 export function endWebSocket(browser: Socket): void {
-  endSoon(browser)
+  closeAfterFlush(browser)
 }
 
-async function ask(upstream: UpstreamOptions, wish: Wish): Promise<HandshakeAnswer> {
-  const { raw, path, signal } = wish
-  const report = wish.report()
-  const headers = withHandshake(wish.headers(), raw.headers)
-  const answer = await shakeHands(upstream, { path, headers, signal }).catch((error: GatewayError) => {
+async function sendOnce(upstream: UpstreamOptions, request: WebSocketRequest): Promise<HandshakeAnswer> {
+  const { raw, path, signal } = request
+  const report = request.report()
+  const headers = withHandshake(request.headers(), raw.headers)
+  const answer = await sendHandshake(upstream, { path, headers, signal }).catch((error: GatewayError) => {
     if (!signal.aborted) report.failed(error)
     throw error
   })
   report.answered(answer.response.statusCode ?? 0)
-  // It went in this very turn.
+  // The browser disconnected in the same turn of the event loop.
   if (signal.aborted) answer.opened?.socket.destroy()
   signal.throwIfAborted()
   return answer
 }
 
-function switching(headers: OutgoingHeaders): string {
+function switchingProtocols(headers: OutgoingHeaders): string {
   const lines = Object.entries(headers).flatMap(([name, value]) =>
     [value].flat().map((each) => `${name}: ${each}\r\n`),
   )

@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { listedNames } from '../../http/fields.ts'
 import type { OutgoingHeaders } from './request-headers.ts'
 
-/** The one that there is. @see https://www.rfc-editor.org/rfc/rfc6455#section-4.1 */
+/** The only version. @see https://www.rfc-editor.org/rfc/rfc6455#section-4.1 */
 export const webSocketVersion = '13'
 
 /**
@@ -28,13 +28,13 @@ function isToken(text: string): boolean {
   return /^[\w!#$%&'*+.^`|~-]+$/.test(text)
 }
 
-/** The browser's own handshake, among the headers that the upstream gets in any case. */
+/** Adds the browser's handshake to the headers for the upstream. */
 export function withHandshake(headers: OutgoingHeaders, incoming: IncomingHttpHeaders): OutgoingHeaders {
   const handshake = { ...headers, connection: 'Upgrade', upgrade: 'websocket' }
   return { ...handshake, ...pick(incoming, ['key', 'version', 'protocol', 'extensions']) }
 }
 
-/** What the upstream agrees to, among the headers that the browser gets in any case. */
+/** Adds the upstream's handshake answer to the headers for the browser. */
 export function withAgreement(headers: OutgoingHeaders, incoming: IncomingHttpHeaders): OutgoingHeaders {
   const agreement = { ...headers, connection: 'Upgrade', upgrade: 'websocket' }
   return { ...agreement, ...pick(incoming, ['accept', 'protocol', 'extensions']) }
@@ -46,7 +46,7 @@ function pick(headers: IncomingHttpHeaders, names: string[]): OutgoingHeaders {
 }
 
 /**
- * What is wrong with an upstream's 101, if anything: the browser would refuse it too, but tell its page nothing.
+ * What is wrong with an upstream's 101, if anything. The browser would refuse it too, but without a reason.
  *
  * @param key the browser's
  * @see https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2
