@@ -10,7 +10,7 @@ import { routeEveryMethod, serverOptions } from './plugins/edge/index.ts'
 import limiting from './plugins/edge/request-limits/index.ts'
 import tls from './plugins/edge/tls/index.ts'
 import errors from './plugins/errors/index.ts'
-import { forHost, nothingElse, withOwnKeys } from './plugins/frontend/several/index.ts'
+import { forHost, notFoundBelow, withOwnKeys } from './plugins/frontend/several/index.ts'
 import { hostConstraint, hostConstraintStrategy, withSlash } from './plugins/frontend/several/routing.ts'
 import { health } from './routes/health.ts'
 
@@ -50,7 +50,7 @@ export function buildFrontends(
       scope.decorate('metrics', app.metrics.of(options.publicUrl.origin + basePath(options.publicUrl)))
       await mounted(scope, withOwnKeys(options, all), extras)
       gateways.push(scope.bff)
-      if (!servesFrontend(options)) scope.register(nothingElse)
+      if (!servesFrontend(options)) scope.register(notFoundBelow)
     }
     app.register(frontendScope, { prefix: basePath(options.publicUrl) })
   }

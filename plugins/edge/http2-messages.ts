@@ -8,26 +8,26 @@ import {
 } from 'node:http2'
 
 /**
- * A request by HTTP/2 in the terms of HTTP/1.1, in which all of the gateway thinks: what its pseudo headers say
- * stands where HTTP/1.1 says it, and none of them can get to an upstream.
+ * An HTTP/2 request in the form of an HTTP/1.1 request, which the rest of the gateway expects: pseudo headers become
+ * the corresponding HTTP/1.1 headers, and none of them can reach an upstream.
  */
 export class GatewayRequest extends Http2ServerRequest {
   override readonly headers: IncomingHttpHeaders
-  #taken = 0
+  #pushedBytes = 0
 
   constructor(...[stream, headers, ...rest]: ConstructorParameters<typeof Http2ServerRequest>) {
     super(stream, headers, ...rest)
     this.headers = http1Headers(headers, stream)
   }
 
-  /** Bytes of the body so far, whether anybody has read them or not. */
+  /** Bytes of the body received so far, read or not. */
   get received(): number {
-    return this.#taken + this.stream.readableLength
+    return this.#pushedBytes + this.stream.readableLength
   }
 
-  /** Node ends a body that was cut off as if it were whole. */
+  /** Node would end a truncated body as if it were complete. */
   override push(chunk: Buffer | null): boolean {
-    this.#taken += chunk?.length ?? 0
+    this.#pushedBytes += chunk?.length ?? 0
     if (chunk !== null || !this.#isCutOff()) return super.push(chunk)
     if (this.stream.destroyed) this.destroy()
     return false
@@ -39,20 +39,20 @@ export class GatewayRequest extends Http2ServerRequest {
   }
 }
 
-/** An answer by HTTP/2 that is as clear as one by HTTP/1.1 about a browser that has gone, and about breaking off. */
+/** An HTTP/2 response that behaves like an HTTP/1.1 one when the browser disconnects or the response is aborted. */
 export class GatewayResponse extends Http2ServerResponse<GatewayRequest> {
-  /** Node ends the stream of a browser that has gone, as if all had been said. */
-  // @ts-expect-error: for the types, what Node has as accessors are properties.
+  /** Node ends the stream as if it were complete when the browser disconnects. */
+  // @ts-expect-error: an accessor in Node, but a property in its types.
   override get writableFinished(): boolean {
     return this.stream.writableFinished && !this.stream.aborted
   }
 
-  // @ts-expect-error: likewise, and Node has none.
+  // @ts-expect-error: likewise; Node's HTTP/2 response lacks it.
   override get destroyed(): boolean {
     return this.stream.destroyed
   }
 
-  /** Node's own says NO_ERROR, for which browsers take half an answer for a whole one. */
+  /** Node would reset with NO_ERROR, and browsers would treat a truncated response as complete. */
   override destroy(error?: Error): this {
     if (!this.stream.writableFinished) this.stream.close(constants.NGHTTP2_INTERNAL_ERROR)
     super.destroy(error)
@@ -60,7 +60,7 @@ export class GatewayResponse extends Http2ServerResponse<GatewayRequest> {
   }
 }
 
-/** What a request came on, if it came by HTTP/2. */
+/** The stream of a request over HTTP/2, else undefined. */
 export function http2Stream(request: IncomingMessage | GatewayRequest): ServerHttp2Stream | undefined {
   return request instanceof GatewayRequest ? request.stream : undefined
 }
@@ -71,7 +71,7 @@ function http1Headers(incoming: IncomingHttpHeaders, { endAfterHeaders }: Server
   for (const name in incoming) if (!name.startsWith(':')) headers[name] = incoming[name]
   const authority = incoming[':authority']
   if (authority !== undefined) headers['host'] = authority
-  // That there is a body, HTTP/2 says without a header.
+  // HTTP/2 signals a body without a header.
   if (!endAfterHeaders && headers['content-length'] === undefined) headers['transfer-encoding'] = 'chunked'
   return headers
 }

@@ -9,9 +9,9 @@ import { loggerOptions } from '../logging/logger-options.ts'
 import { createTlsServer, type Http1Options } from './tls-server.ts'
 import { mayUpgrade } from './upgrade.ts'
 
-/** All that Node can parse: a method that nobody routes is 404, where it should be 405 as others that are not allowed. */
+/** Registers all methods that Node can parse: Fastify answers unregistered ones with 404, where 405 is right. */
 export function routeEveryMethod(app: FastifyInstance): void {
-  // Node makes an event of its own of CONNECT.
+  // Node emits a separate event for CONNECT.
   const others = METHODS.filter((method) => method !== 'CONNECT' && !app.supportedMethods.includes(method))
   for (const method of others) app.addHttpMethod(method)
 }
@@ -20,7 +20,7 @@ export interface LogStream {
   write(line: string): void
 }
 
-/** What the gateway's own server needs of Fastify and of Node, before any plugin is there. */
+/** Options of Fastify and Node for the gateway's own server. */
 export function serverOptions(
   { publicUrl, trustProxy, logLevel, tls, keepAliveTimeoutMs, upstreams }: GatewayOptions,
   loginUrl: string,
@@ -30,7 +30,7 @@ export function serverOptions(
   const base = basePath(publicUrl)
   const prefixes = upstreams.map(({ prefix }) => prefix)
   const http: Http1Options = {
-    // Together with all else that is wrong with a `Host`, see host.ts.
+    // Checked with all other faults of `Host`, see host.ts.
     requireHostHeader: false,
     maxHeaderSize: maxHeaderBytes,
     headersTimeout: headersTimeoutMs,
@@ -39,23 +39,23 @@ export function serverOptions(
   }
   return {
     logger: { ...loggerOptions(logLevel), ...(logStream && { stream: logStream }) },
-    // Its lines hold whole URLs, and with them authorization codes.
+    // Fastify's request log contains full URLs, and so authorization codes.
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => randomUUID(),
-    // Fastify itself takes a number for distrust, since whoever reaches it directly can claim any number of hops.
+    // Fastify does not trust a hop count by itself, since a direct client can claim any number of hops.
     trustProxy: typeof trustProxy === 'number' ? (_address, hop) => hop < trustProxy : trustProxy,
-    // A URL that can't be routed reaches no error handler.
+    // For URLs that can't be routed, which reach no error handler.
     frameworkErrors: answerBadUrl(loginUrl),
-    // Nor does what is no HTTP.
+    // For requests that are not valid HTTP, likewise.
     clientErrorHandler: answerMalformed,
-    // Proxies in front differ in whether they take the base path away.
+    // Some proxies in front strip the base path, others do not.
     rewriteUrl: ({ url = '/' }) => routableUrl(withoutBase(url, base), prefixes),
-    // Requests on connections that are still open when closing begins are answered, not refused.
+    // Requests on open connections are still answered after closing has begun.
     return503OnClosing: false,
     keepAliveTimeout: keepAliveTimeoutMs,
     bodyLimit: maxBodyBytes,
     http,
-    // `https` is for its log line alone.
+    // `https` only makes Fastify log the right scheme.
     ...(tls && {
       https: {},
       serverFactory: (listener: RequestListener) => createTlsServer(listener, http, keepAliveTimeoutMs),

@@ -6,8 +6,8 @@ import type { GatewayRequest, GatewayResponse } from './http2-messages.ts'
 type Http2Listener = (request: GatewayRequest, response: GatewayResponse) => void
 
 /**
- * Refuses methods that HTTP/1.1's parser would refuse: HTTP/2 lets any word pass, and Fastify's router takes one that
- * it doesn't know for a bug of its own, which it logs with all of its routes.
+ * Rejects methods that the HTTP/1.1 parser would reject: over HTTP/2 Node accepts any word, and Fastify's router treats
+ * an unknown one as an internal error, which it logs with all of its routes.
  */
 export function withKnownMethod(listener: Http2Listener): Http2Listener {
   const known = new Set(METHODS)

@@ -2,14 +2,14 @@ import type { EventEmitter } from 'node:events'
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 
-/** With TLS, what is inside of a connection as well as what it goes through; with HTTP/2, what is inside of that. */
+/** Events for TCP and TLS sockets, HTTP/2 sessions and streams. */
 const opening = ['connection', 'secureConnection', 'session', 'stream']
 
 const watched = new WeakSet<Server>()
 
 /**
- * From its first moment everything that a client opens has a listener for errors, which Node takes for uncaught
- * otherwise: its own listener leaves a connection at an upgrade, and a client can reset the connection at any time.
+ * Adds an error listener to every connection and stream as soon as it opens. Without one Node throws the error as
+ * uncaught: it removes its own listener at an upgrade, and a client can reset the connection at any time.
  */
 export function catchSocketErrors(server: Server): void {
   if (watched.has(server)) return
@@ -17,11 +17,11 @@ export function catchSocketErrors(server: Server): void {
   for (const event of opening) {
     server.on(event, (opened: EventEmitter) => {
       opened.on('error', ignore)
-      // Node remembers the address once it was asked for. Of a connection that was reset it can't be told any more.
+      // Node caches the address on first access. After a reset it is no longer available.
       if (event.endsWith('onnection')) void (opened as Socket).remoteAddress
     })
   }
 }
 
-/** Whatever else is to be done about it, `close` follows. */
+/** For `error` events: `close` follows, and does the cleaning up. */
 export function ignore(): void {}

@@ -7,7 +7,7 @@ import { withKnownMethod } from './known-method.ts'
 /** Older versions have known weaknesses. @see https://www.rfc-editor.org/rfc/rfc8996 */
 export const minTlsVersion = 'TLSv1.2'
 
-/** What Node's own HTTP server would be told about HTTP/1.1. */
+/** Options of Node's HTTP server for HTTP/1.1. */
 export interface Http1Options {
   requireHostHeader: boolean
   maxHeaderSize: number
@@ -17,8 +17,8 @@ export interface Http1Options {
 }
 
 /**
- * A server for TLS that speaks HTTP/2 with those who can and HTTP/1.1 with the others, WebSockets among them. It has
- * no certificate yet: that comes, and is replaced, by `setSecureContext`.
+ * A TLS server for HTTP/2 and, for other clients and for WebSockets, HTTP/1.1. It has no certificate yet: set and
+ * replace it with `setSecureContext`.
  */
 export function createTlsServer(
   listener: RequestListener,
@@ -29,7 +29,7 @@ export function createTlsServer(
     {
       allowHTTP1: true,
       minVersion: minTlsVersion,
-      // As long as for the headers, since it too is what a client has to do before it is one.
+      // The same limit as for headers: both come before a request exists.
       handshakeTimeout: http1.headersTimeout,
       noDelay: true,
       settings: { maxConcurrentStreams: 100, maxHeaderListSize: maxHeaderListBytes },
@@ -39,9 +39,9 @@ export function createTlsServer(
     },
     withKnownMethod(listener as never) as never,
   )
-  // Node has these for HTTP/1.1 beside HTTP/2 too, though not always as options. A body has its own time limit.
+  // For HTTP/1.1 Node reads these properties here too, but not all as options. Bodies have their own time limit.
   Object.assign(server, http1, { keepAliveTimeout: keepAliveTimeoutMs, requestTimeout: 0 })
   server.on('session', (session) => session.setTimeout(keepAliveTimeoutMs, () => session.close()))
-  // To Fastify and its plugins it is one of Node's servers like any other.
+  // Fastify and its plugins use it like a plain HTTP server.
   return server as unknown as Server
 }

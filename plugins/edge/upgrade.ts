@@ -2,38 +2,38 @@ import type { IncomingHttpHeaders, IncomingMessage, Server } from 'node:http'
 import { isWebSocketUpgrade } from '../../http/origin.ts'
 import type { ServerSocket } from '../errors/malformed-request.ts'
 
-/** Requests behind which Node's parser has thrown away what came in the same packet. */
+/** Requests after which Node's parser has dropped the rest of the packet. */
 const cutShort = new WeakSet<IncomingMessage>()
 
 /**
- * Whether a connection may become a WebSocket: Node's `shouldUpgradeCallback`. A request for which this is false is
- * answered as if it had not asked: one for another protocol such as h2c, one by HTTP/1.0 (RFC 9110, 7.8), one with a
- * body, and one that was pipelined behind a request whose answer is still to come, since that answer needs the
- * connection first.
+ * Whether a connection may become a WebSocket: Node's `shouldUpgradeCallback`. Where it is false, the request is handled
+ * as an ordinary one: an upgrade to another protocol such as h2c, over HTTP/1.0 (RFC 9110, section 7.8), with a body, or
+ * pipelined behind a request that is still to be answered, since that answer needs the connection first.
  */
 export function mayUpgrade(this: Server, request: IncomingMessage): boolean {
   return (
-    this.listenerCount('upgrade') > 0 && settle(request, canUpgrade(request) && isWebSocketUpgrade(request))
+    this.listenerCount('upgrade') > 0 &&
+    recordDecision(request, canUpgrade(request) && isWebSocketUpgrade(request))
   )
 }
 
 /**
- * The same for a server that is an application's own, whose listeners may want other protocols.
- * @param decide the server's `shouldUpgradeCallback` so far
+ * The same for an application's server, whose other listeners may handle other protocols.
+ * @param decide the server's previous `shouldUpgradeCallback`
  */
-export function orDeclined(server: Server, decide: (request: IncomingMessage) => boolean) {
+export function filteredUpgrades(server: Server, decide: (request: IncomingMessage) => boolean) {
   return (request: IncomingMessage): boolean => {
-    const isWanted = server.listenerCount('upgrade') > 1 || isWebSocketUpgrade(request)
-    return settle(request, canUpgrade(request) && isWanted && decide.call(server, request))
+    const isHandled = server.listenerCount('upgrade') > 1 || isWebSocketUpgrade(request)
+    return recordDecision(request, canUpgrade(request) && isHandled && decide.call(server, request))
   }
 }
 
-/** True for the last request of a connection: requests that came behind it are lost, and have to be sent again. */
+/** True if this must be the connection's last request: pipelined ones behind it were dropped and have to be resent. */
 export function isCutShort(request: IncomingMessage): boolean {
   return cutShort.has(request)
 }
 
-/** True for a request that says how much body it has, unless that is none. */
+/** True for a request that announces a body that is not empty. */
 export function hasBody(headers: IncomingHttpHeaders): boolean {
   return (headers['content-length'] ?? '0') !== '0' || headers['transfer-encoding'] !== undefined
 }
@@ -43,14 +43,14 @@ function canUpgrade({ httpVersion, headers, socket }: IncomingMessage): boolean 
   return httpVersion === '1.1' && !hasBody(headers) && !owesAnswer
 }
 
-function settle(request: IncomingMessage, isUpgrade: boolean): boolean {
+function recordDecision(request: IncomingMessage, isUpgrade: boolean): boolean {
   if (!isUpgrade && !endsPacket(request.socket as ParsedSocket)) cutShort.add(request)
   return isUpgrade
 }
 
 type ParsedSocket = Partial<Record<'parser', { getCurrentBuffer(): Buffer } | null>>
 
-/** Whether the headers that were just read are the only ones in their packet, and at its end. */
+/** Whether the headers that were just parsed are the only content of their packet. */
 function endsPacket({ parser }: ParsedSocket): boolean {
   const packet = parser?.getCurrentBuffer()
   return packet !== undefined && packet.indexOf('\r\n\r\n') === packet.length - 4

@@ -1,14 +1,14 @@
 import { hasHashedName } from './hashed-name.ts'
 
-/** A year, the most that caches are told, in seconds. */
+/** A year, the usual maximum for `max-age`, in seconds. */
 const forever = 31_536_000
 
 /**
- * How long a file of the frontend may be kept. One whose name changes with its content for good; any other is asked
- * for again each time: an old page would name files that are gone.
+ * `Cache-Control` for a file of the frontend. A file whose name contains a hash of its content is cached for good. Any
+ * other is revalidated each time: an outdated page would refer to files that no longer exist.
  *
- * @param path of the file, perhaps of its compressed copy
- * @param isPrivate only for those who are signed in, so no cache that users share may keep it
+ * @param path of the file, or of its compressed copy
+ * @param isPrivate for signed-in users only, so shared caches must not keep it
  */
 export function cacheControl(path: string, isPrivate: boolean): string {
   const file = path.replace(/\.(br|gz|deflate)$/, '')

@@ -8,13 +8,13 @@ import { cacheControl } from './cache-control.ts'
 import { type PageHeadersOptions, pageHeaders } from './page-headers.ts'
 
 export interface FrontendOptions extends PageHeadersOptions {
-  /** Folder with the built frontend. */
+  /** Folder of the built frontend. */
   staticDir: string
-  /** Only for those who are signed in, so no cache that users share may keep it. */
+  /** For signed-in users only, so shared caches must not keep it. */
   isPrivate: boolean
 }
 
-/** Serves a built single-page application: its files, and for every other page its `index.html`. */
+/** Serves a built single-page application: its files, and `index.html` for every other page. */
 const frontend: FastifyPluginAsync<FrontendOptions> = async (app, { staticDir, isPrivate, ...headers }) => {
   await app.register(helmet, pageHeaders(headers))
   app.setErrorHandler((error, _request, reply) => {
@@ -26,12 +26,12 @@ const frontend: FastifyPluginAsync<FrontendOptions> = async (app, { staticDir, i
   })
   await app.register(serveFiles, {
     root: staticDir,
-    // A route for each file there is, so that a path from outside never becomes a path in the file system.
+    // One route for each existing file, so that a request's path is never used as a file system path.
     wildcard: false,
-    // `app.js.br` or `app.js.gz` instead of `app.js`, for those who accept it.
+    // Serves `app.js.br` or `app.js.gz` instead of `app.js` if the browser accepts it.
     preCompressed: true,
     cacheControl: false,
-    // An application may serve files too.
+    // The application may have registered @fastify/static already.
     decorateReply: !app.hasReplyDecorator('sendFile'),
     setHeaders(reply, path) {
       const file = relative(staticDir, path).replaceAll(sep, '/')
@@ -52,7 +52,7 @@ interface UnmetCondition {
   headers?: Record<string, string>
 }
 
-/** A version or a range was asked for that the file doesn't have. The status says it all. */
+/** For a failed `If-Match` or an unsatisfiable range: the response needs no body. */
 function isUnmetCondition(error: unknown): error is UnmetCondition {
   if (!(error instanceof Error) || !('statusCode' in error)) return false
   return error.statusCode === 412 || error.statusCode === 416

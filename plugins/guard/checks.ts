@@ -6,16 +6,16 @@ export type RequestGuardOptions = Pick<GatewayOptions, 'csrfHeader' | 'publicUrl
 
 /** Checks that a request comes from the frontend. @throws GatewayError BFF_CSRF_REJECTED, BFF_WRONG_HOST */
 export interface RequestChecks {
-  /** By the host that it names, as far as trusted proxies can tell: what no cookie guards, a foreign page could read. */
+  /** Checks the host that the request or a trusted proxy names: without a cookie, only this stops DNS rebinding. */
   host(host: string): void
-  /** By what the browser says of the page that sent it. */
+  /** Checks `Origin` and `Sec-Fetch-Site`, which tell the page that sent the request. */
   origin(request: MaybeUpgrade): void
-  /** By a header that a page elsewhere can't set without a CORS preflight, which it doesn't get. */
+  /** Checks the CSRF header: other sites can't set it without a CORS preflight, which is refused. */
   header(request: MaybeUpgrade): void
 }
 
 export function requestChecks({ csrfHeader, publicUrl, corsOrigins }: RequestGuardOptions): RequestChecks {
-  const others = new Set(corsOrigins)
+  const allowedOrigins = new Set(corsOrigins)
   return {
     host(host) {
       if (!namesPublicHost(host, publicUrl)) throw new GatewayError('BFF_WRONG_HOST')
@@ -24,10 +24,10 @@ export function requestChecks({ csrfHeader, publicUrl, corsOrigins }: RequestGua
       const { headers } = request
       const secFetchSite = headers['sec-fetch-site']
       const site = typeof secFetchSite === 'string' ? secFetchSite : undefined
-      if (isForeign({ origin: headers.origin, secFetchSite: site }, publicUrl.origin, others)) {
+      if (isForeign({ origin: headers.origin, secFetchSite: site }, publicUrl.origin, allowedOrigins)) {
         throw new GatewayError('BFF_CSRF_REJECTED', { details: 'The request comes from a foreign origin' })
       }
-      // Scripts can't set headers on a WebSocket, and CORS doesn't apply to it: its origin stands for both.
+      // Scripts can't set headers on a WebSocket, and CORS does not apply to it, so the origin is required.
       if (isWebSocketUpgrade(request) && headers.origin === undefined) {
         throw new GatewayError('BFF_CSRF_REJECTED', { details: 'A WebSocket needs an Origin' })
       }
@@ -40,15 +40,15 @@ export function requestChecks({ csrfHeader, publicUrl, corsOrigins }: RequestGua
 }
 
 /**
- * Whether a request names the host of the public URL, in any case, a default port named or not. A page elsewhere can
- * make its own name point here (DNS rebinding), and to a browser it is then of one origin with us; but the browser
- * sends that name.
+ * Whether a request names the host of the public URL, in upper or lower case, with or without the default port. An
+ * attacker's page can point its own domain name here (DNS rebinding) and is then same-origin with us for the browser;
+ * but the browser sends that name as the host.
  *
- * @param host of the request, empty where it names none, as no browser does
+ * @param host of the request; empty if there is none, which browsers never do
  */
 export function namesPublicHost(host: string, publicUrl: URL): boolean {
   if (host === '') return true
-  // A URL would take more than host and port from it.
+  // Otherwise the URL parser could find more than host and port in it.
   if (/[^\w.:[\]-]/.test(host)) return false
   return URL.parse(`${publicUrl.protocol}//${host}`)?.host === publicUrl.host
 }

@@ -5,16 +5,16 @@ import { type RequestGuardOptions, requestChecks } from './checks.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** False: the CSRF header isn't demanded here, as for what a browser loads by itself. Foreign origins are refused. */
+    /** False: the CSRF header is not required here, as for images and navigation. Foreign origins are still refused. */
     csrf?: boolean
-    /** True: no session is needed here, so only requests that name the public URL's host are let through. */
+    /** True: no session is needed here, so requests must name the public URL's host. */
     ownHost?: boolean
   }
 }
 
 /**
- * Lets through what the frontend sent, and nothing that another site made a browser send: a page elsewhere can't
- * set the header without a CORS preflight, which it doesn't get. Two scopes that have it need prefixes of their own.
+ * Accepts requests from the frontend only, and none that another site made a browser send (CSRF): other sites can't set
+ * the header without a CORS preflight, which is refused. Two scopes that register this plugin need different prefixes.
  */
 export default fp<RequestGuardOptions>(
   async (app, options) => {
@@ -25,8 +25,8 @@ export default fp<RequestGuardOptions>(
       if (request.routeOptions.config?.ownHost) checks.host(request.host)
       checks.origin(request.raw)
     })
-    // Between the two: a preflight comes without the header, and asks whether it may be set. An application that
-    // answers preflights itself has done so by now.
+    // Between the two checks, since a preflight has no CSRF header. An application with @fastify/cors has answered
+    // preflights already.
     if (corsOrigins.length > 0 && !app.hasPlugin('@fastify/cors')) {
       await app.register(cors, { delegator: corsOptions(corsOrigins) })
     }
@@ -37,14 +37,14 @@ export default fp<RequestGuardOptions>(
   { name: 'request-guard', fastify: '5.x' },
 )
 
-/** To an origin of the list only. OPTIONS that is no preflight is an upstream's to answer. */
+/** Grants CORS to listed origins only. An OPTIONS request that is no preflight goes to the upstream. */
 function corsOptions(origins: string[]) {
   return async ({ headers: { origin, ...headers } }: FastifyRequest): Promise<FastifyCorsOptions> => ({
     origin: origin !== undefined && origins.includes(origin) ? origin : false,
     credentials: true,
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
     preflight: headers['access-control-request-method'] !== undefined,
-    // Browsers keep the answer for so long, in seconds.
+    // How long browsers cache a preflight's answer, in seconds.
     maxAge: 600,
   })
 }

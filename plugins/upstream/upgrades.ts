@@ -1,7 +1,7 @@
 import { type IncomingMessage, type Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { ignore } from '../edge/sockets.ts'
-import { hasBody, isCutShort, mayUpgrade, orDeclined } from '../edge/upgrade.ts'
+import { filteredUpgrades, hasBody, isCutShort, mayUpgrade } from '../edge/upgrade.ts'
 import type { ServerSocket } from '../errors/malformed-request.ts'
 
 /** The part of Fastify that answers a request. */
@@ -64,7 +64,7 @@ interface Upgrading {
 function declineOtherUpgrades(server: Server & Upgrading): void {
   const { shouldUpgradeCallback: decide = () => true } = server
   if (decide === mayUpgrade) return
-  server.shouldUpgradeCallback = orDeclined(server, decide)
+  server.shouldUpgradeCallback = filteredUpgrades(server, decide)
   server.prependListener('request', (request, response) => {
     if (isCutShort(request)) response.shouldKeepAlive = false
   })

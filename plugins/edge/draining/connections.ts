@@ -2,30 +2,30 @@ import type { Server } from 'node:http'
 import type { ServerHttp2Session } from 'node:http2'
 import type { Socket } from 'node:net'
 
-/** A server's open connections: what Node leaves open of them while it closes. */
+/** Closes connections that Node leaves open while a server closes. */
 export interface Connections {
-  /** Tells those by HTTP/2 to send no more requests. They close when all that came has been answered. */
-  sayGoodbye(): void
-  /** Those that were opened in advance and have not said a word, now or yet to come. Node takes them for busy. */
+  /** Sends GOAWAY on HTTP/2 connections. They close when all their requests have been answered. */
+  sendGoaway(): void
+  /** Closes connections that were opened in advance and sent nothing, now and later. Node treats them as busy. */
   closeUnused(): void
-  /** One whose response has been sent: to one begun before closing it could not be said that it is the last. */
+  /** Closes a connection after a response that began before closing, and so had no `Connection: close`. */
   closeAnswered(socket: Socket): void
-  /** Whatever is still under way. */
+  /** Destroys all connections. */
   cutOff(): void
 }
 
 export function watchConnections(server: Server): Connections {
-  // With TLS, what is inside of it as well as what it goes through.
+  // With TLS both the TLS socket and the TCP socket below it.
   const open = trackOpen<Socket>(server, 'connection', 'secureConnection')
   const sessions = trackOpen<ServerHttp2Session>(server, 'session')
 
   return {
-    sayGoodbye() {
+    sendGoaway() {
       for (const session of sessions) session.close()
     },
     closeUnused() {
       for (const socket of open) if (socket.bytesRead === 0) socket.destroy()
-      // The handshakes that were still under way: what comes of them is as unused, and nobody looks at it again.
+      // Connections whose TLS handshake was still in progress are unused as well.
       server.on('secureConnection', (socket: Socket) => socket.destroy())
     },
     closeAnswered(socket) {
@@ -37,7 +37,7 @@ export function watchConnections(server: Server): Connections {
   }
 }
 
-/** What a server's events of these names hand over, until it closes. */
+/** The open sockets or sessions that a server has emitted with these events. */
 function trackOpen<T extends Socket | ServerHttp2Session>(server: Server, ...events: string[]): Set<T> {
   const open = new Set<T>()
   for (const event of events) {

@@ -7,15 +7,15 @@ declare module 'fastify' {
     draining: {
       begin(): void
       isDraining(): boolean
-      /** Ends whatever is still under way. */
+      /** Destroys all connections. */
       cutOff(): void
     }
   }
 }
 
 /**
- * While draining, clients are told to open no more requests on their connections, so that closing loses none; and
- * closing waits for requests only, not for connections that are kept open.
+ * While draining, responses tell clients to send no more requests on their connections, so that closing loses none.
+ * Closing waits for requests only, not for idle keep-alive connections.
  */
 export default fp(
   async (app) => {
@@ -24,22 +24,22 @@ export default fp(
     let isClosing = false
     const begin = () => {
       isDraining = true
-      connections.sayGoodbye()
+      connections.sendGoaway()
     }
     app.decorate('draining', { begin, isDraining: () => isDraining, cutOff: connections.cutOff })
     app.addHook('preClose', async () => {
       begin()
       isClosing = true
-      // Once nobody can connect any more.
+      // In the next turn, when the server accepts no more connections.
       setImmediate(() => {
-        connections.sayGoodbye()
+        connections.sendGoaway()
         connections.closeUnused()
       })
     })
     app.addHook('onSend', async ({ raw }, reply) => {
       if (!isDraining) return
       const stream = http2Stream(raw)
-      // HTTP/2 has a frame for it, GOAWAY, and forbids the header.
+      // HTTP/2 uses a GOAWAY frame and forbids the header.
       if (stream) stream.session?.close()
       else reply.header('connection', 'close')
     })

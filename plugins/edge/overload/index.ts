@@ -6,35 +6,35 @@ import { createOverloadMeter, tickMs } from './meter.ts'
 declare module 'fastify' {
   interface FastifyContextConfig {
     /**
-     * For probes: an instance that is restarted or taken out for being overloaded leaves its load to the others. And for
-     * notices of the issuer, which are not sent again.
+     * The route answers even when the event loop is overloaded. For probes: restarting or removing an overloaded instance
+     * moves its load to the others. And for logout notifications of the issuer, which are not repeated.
      */
     answersWhenOverloaded?: boolean
   }
 }
 
 export interface OverloadOptions {
-  /** Whose pages may read that they are refused: what answers for them otherwise comes only later. */
+  /** Origins whose pages may read the refusal: the CORS plugin runs only later. */
   corsOrigins: string[]
-  /** Called for each request that is refused. */
+  /** Called for each refused request. */
   onRefused(): void
-  /** Unset: measured, from the moment on when the server listens. */
+  /** Unset: measured, once the server listens. */
   isOverloaded?: (() => boolean) | undefined
 }
 
-/** Refuses requests before any work is done for them while the event loop is late. To be registered first. */
+/** Refuses requests before any work is done for them while the event loop is late. Register it first. */
 export default fp<OverloadOptions>(
   async (app, { corsOrigins, onRefused, isOverloaded }) => {
     const meter = createOverloadMeter({ now: () => performance.now(), cpuMs })
     const isRefusing = isOverloaded ?? meter.isOverloaded
     let isListening = isOverloaded !== undefined
-    /** One line of the log for each time that it lasts. */
+    /** Whether the current overload has been logged: one line for each overload. */
     let isLogged = false
 
     app.addHook('onRequest', (request, reply, done) => {
       if (!isListening || !isRefusing() || request.routeOptions.config.answersWhenOverloaded) return done()
       onRefused()
-      allowReading(reply, request.headers.origin, corsOrigins)
+      addCorsHeaders(reply, request.headers.origin, corsOrigins)
       if (!isLogged) {
         isLogged = true
         app.log.warn({ event: 'event_loop.overloaded', lateMs: Math.round(meter.latenessMs()) })
@@ -56,9 +56,9 @@ export default fp<OverloadOptions>(
   { name: 'overload', fastify: '5.x' },
 )
 
-function allowReading(reply: FastifyReply, origin: string | undefined, corsOrigins: string[]): void {
+function addCorsHeaders(reply: FastifyReply, origin: string | undefined, corsOrigins: string[]): void {
   if (corsOrigins.length === 0) return
-  // An application's own hooks may have said something before.
+  // Hooks of an application may have set it already.
   reply.header('vary', [reply.getHeader('vary') ?? [], 'Origin'].flat().join(', '))
   if (origin === undefined || !corsOrigins.includes(origin)) return
   reply.header('access-control-allow-origin', origin).header('access-control-allow-credentials', 'true')

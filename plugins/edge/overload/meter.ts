@@ -1,34 +1,34 @@
-/** Tells whether the event loop has more to do than it can. */
+/** Detects an overloaded event loop. */
 export interface OverloadMeter {
-  /** To be called every {@link tickMs}. */
+  /** Call it every {@link tickMs}. */
   tick(): void
   isOverloaded(): boolean
-  /** How late the event loop is, or was at its last tick, in milliseconds. */
+  /** Delay of the event loop now or at its last tick, whichever is longer, in milliseconds. */
   latenessMs(): number
 }
 
 export interface OverloadMeterOptions {
-  /** Milliseconds, never set back. */
+  /** Monotonic time in milliseconds. */
   now(): number
-  /** The CPU time that this process has used so far, in milliseconds. */
+  /** CPU time used by this process so far, in milliseconds. */
   cpuMs(): number
 }
 
-/** How often the event loop has to show that it is on time, in milliseconds. */
+/** Interval of the measurements, in milliseconds. */
 export const tickMs = 100
 
-/** Later than this is too late, in milliseconds. */
+/** Longest acceptable delay, in milliseconds. */
 const maxLatenessMs = 1000
 
-/** A process that had this share of a core while it was late has itself to blame. */
+/** Share of one CPU core from which on a delay counts as caused by the process's own work. */
 const busyShare = 0.8
 
 /**
- * The event loop is overloaded while it is late by more than a second. It is so by what it is doing now, never by an
- * average: one tick on time, and requests are welcome again.
+ * The event loop counts as overloaded while it is late by more than a second. Only the current delay counts, no average:
+ * after one tick on time, requests are accepted again.
  *
- * A process that was stopped, or got no CPU, is late too, but can do its work as soon as it runs. So lateness counts if
- * the process was busy meanwhile, or if it is late a second time in a row.
+ * A process that was stopped or got no CPU is late too, but can work as soon as it runs. So a delay counts only if the
+ * process was busy meanwhile, or if it is the second in a row.
  */
 export function createOverloadMeter({ now, cpuMs }: OverloadMeterOptions): OverloadMeter {
   let tickedAt = now()
@@ -46,7 +46,7 @@ export function createOverloadMeter({ now, cpuMs }: OverloadMeterOptions): Overl
       cpuAtTick = cpuMs()
     },
 
-    // Requests come before the tick in a turn of the event loop, so one that has lasted too long shows only here.
+    // In a turn of the event loop requests may run before the tick, so a turn that was too long shows only here.
     isOverloaded: () => wasOverloaded || isLateAgainOrBusy(),
   }
 

@@ -2,10 +2,10 @@ import { maxHeaderBytes } from '../../../http/limits.ts'
 import { GatewayError } from '../../errors/catalogue.ts'
 
 /**
- * What is wrong with a request whose headers are too large: Node's parser sees to that for HTTP/1.1, but lets HTTP/2
- * have more and then resets the stream without a word. Cookies count as the one field that they are by HTTP/1.1.
+ * The error for an HTTP/2 request whose headers are too large. For HTTP/1.1 Node's parser enforces the limit; for HTTP/2
+ * Node allows more, and then resets the stream without an answer. Cookies count as one field, as over HTTP/1.1.
  *
- * @param rawHeaders names and values in turn
+ * @param rawHeaders alternating names and values
  */
 export function headerSizeFault(rawHeaders: readonly string[], url: string): GatewayError | undefined {
   let size = 0

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { GatewayRequest } from '../http2-messages.ts'
 
-/** Calls `onIdle` once when nothing of a request's body came for `timeoutMs`, or for up to twice as long. */
+/** Calls `onIdle` once when no data of a request's body has arrived for `timeoutMs` to twice as long. */
 export function watchBody(
   request: IncomingMessage | GatewayRequest,
   timeoutMs: number,
@@ -11,7 +11,7 @@ export function watchBody(
   let seen = received()
   const timer = setInterval(() => {
     if (request.complete) return stop()
-    // What has come is not taken yet: it is the upstream, not the client, that is slow.
+    // Received data is still unread: the upstream is slow, not the client.
     if (request.readableLength > 0) return
     if (received() > seen) {
       seen = received()
@@ -24,10 +24,10 @@ export function watchBody(
   request.once('close', stop)
 }
 
-/** By HTTP/2 other requests come on the same connection, and say nothing of this one. */
+/** Counted per stream over HTTP/2, where other requests share the connection. */
 function receivedBytes(request: IncomingMessage | GatewayRequest): () => number {
   if (request instanceof GatewayRequest) return () => request.received
-  // Kept, since a request that is done has lost it.
+  // Kept, since a finished request has no socket.
   const { socket } = request
   return () => socket.bytesRead
 }

@@ -10,8 +10,8 @@ import { headerSizeFault } from './header-size.ts'
 import { watchBody } from './idle-body.ts'
 
 /**
- * Clients that begin a body and never finish it are let go. Node's `requestTimeout` would do that too, but also cut
- * off an upload that only takes long.
+ * Limits header size over HTTP/2, and disconnects clients that begin a body and never finish it. Node's
+ * `requestTimeout` would also abort an upload that is merely long.
  */
 export default fp<Pick<Limits, 'bodyIdleTimeoutMs'>>(
   async (app, { bodyIdleTimeoutMs }) => {
@@ -22,11 +22,11 @@ export default fp<Pick<Limits, 'bodyIdleTimeoutMs'>>(
       if (fault) throw fault
       if (isCutShort(raw)) reply.raw.shouldKeepAlive = false
       if (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined) return
-      // What Fastify's `inject` hands in comes over no connection, so none can be idle.
+      // Requests from Fastify's `inject` have no connection that could be idle.
       if (!stream && !(socket instanceof Socket)) return
       watchBody(raw, bodyIdleTimeoutMs, () => {
         if (stream) stream.close(constants.NGHTTP2_CANCEL)
-        // Answered in part, or not yet the next to be answered.
+        // Partly answered, or queued behind an earlier request on the connection.
         else if (reply.raw.headersSent || reply.raw.socket === null) socket.destroy()
         else refuse(socket, new GatewayError('BFF_REQUEST_TIMEOUT'), id, log)
       })

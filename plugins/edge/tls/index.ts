@@ -6,16 +6,16 @@ import type { Clock } from '../../../lib/clock.ts'
 import { minTlsVersion } from '../tls-server.ts'
 import { type Change, keyPairChanges } from './key-pair-changes.ts'
 
-/** How often the files are looked at, in milliseconds. Events of the file system miss changes behind links. */
+/** Polling interval of the files, in milliseconds. File system events miss changes behind symbolic links. */
 export const pollingMs = 10_000
 
 /**
- * Gives the server its certificate, and another when the files change. Connections that are open stay so; a pair
- * that is bad, or only half written yet, is not used, and the old one serves on.
+ * Sets the server's certificate, and reloads it when the files change. Open connections stay open. An invalid or
+ * half-written pair is not used: the server keeps the old one.
  */
 export default fp<TlsOptions & { clock: Clock }>(
   async (app, { certFile, keyFile, clock }) => {
-    // Made by createTlsServer.
+    // Created by createTlsServer.
     const server = app.server as unknown as Server
     const use = (pair: KeyPair) => server.setSecureContext({ ...pair, minVersion: minTlsVersion })
     const nextChange = keyPairChanges(async () => ({
@@ -28,9 +28,9 @@ export default fp<TlsOptions & { clock: Clock }>(
 
     const closed = new AbortController()
     app.addHook('onClose', async () => closed.abort())
-    app.addHook('onListen', async () => void follow())
+    app.addHook('onListen', async () => void watch())
 
-    async function follow(): Promise<void> {
+    async function watch(): Promise<void> {
       for (;;) {
         await clock.sleep(pollingMs, closed.signal)
         if (closed.signal.aborted) return
@@ -42,11 +42,14 @@ export default fp<TlsOptions & { clock: Clock }>(
       if (change.is === 'good') {
         use(change.pair)
         const expiresAt = expiryOf(change.pair.cert)
-        app.log.info({ event: 'tls.reloaded', expiresAt }, 'The new certificate serves')
+        app.log.info({ event: 'tls.reloaded', expiresAt }, 'Certificate reloaded')
       }
       if (change.is === 'bad') {
         const { reason } = change
-        app.log.error({ event: 'tls.reload.failed', reason }, 'The old certificate serves on')
+        app.log.error(
+          { event: 'tls.reload.failed', reason },
+          'Certificate reload failed, keeping the old one',
+        )
       }
     }
   },

@@ -1,19 +1,19 @@
 import { type KeyPair, type KeyPairFault, keyPairFaults } from '../../../config/index.ts'
 
-/** What has become of a certificate and its key. */
+/** Change of a certificate and its key since the last check. */
 export type Change = { is: 'none' } | { is: 'good'; pair: KeyPair } | { is: 'bad'; reason: string }
 
 /**
- * Tells with each call what has changed since the last. It looks at what the files hold, so it makes no difference
- * how they were replaced: written over, renamed, or behind a symbolic link that now leads elsewhere.
+ * Returns a function that reports what has changed since its last call. It compares the contents of the files, so it
+ * does not matter how they were replaced: overwritten, renamed, or by changing a symbolic link.
  *
- * @param read throws when they can't be read
+ * @param read throws if the files can't be read
  */
 export function keyPairChanges(read: () => Promise<KeyPair>): () => Promise<Change> {
   let seen = ''
 
   return async () => {
-    const found = await look(read)
+    const found = await readPair(read)
     const description = JSON.stringify(found)
     if (description === seen) return { is: 'none' }
     seen = description
@@ -21,7 +21,7 @@ export function keyPairChanges(read: () => Promise<KeyPair>): () => Promise<Chan
   }
 }
 
-async function look(read: () => Promise<KeyPair>): Promise<Change> {
+async function readPair(read: () => Promise<KeyPair>): Promise<Change> {
   let pair: KeyPair
   try {
     pair = await read()

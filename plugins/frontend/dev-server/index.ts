@@ -17,12 +17,12 @@ export interface DevServerOptions {
   sessionCookies: string[]
 }
 
-/** No OPTIONS: a preflight is for the gateway's own endpoints, where CORS is granted. */
+/** Without OPTIONS: CORS is granted at the gateway's own endpoints only, and they answer preflights. */
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']
 
 /**
- * Everything that is not the gateway's own comes from the frontend's development server, hot reload included. It gets
- * no token and no cookie, and says itself which security headers its pages can live with.
+ * Proxies every path that is not the gateway's own to the frontend's development server, hot reload included. The
+ * server gets no tokens and no cookies, and sets the security headers of its pages itself.
  */
 const devServer: FastifyPluginAsync<DevServerOptions> = async (app, options) => {
   const { frontendUrl, publicUrl, ...rest } = options
@@ -38,10 +38,10 @@ const devServer: FastifyPluginAsync<DevServerOptions> = async (app, options) => 
   })
   app.setErrorHandler((error) => {
     const isDown = error instanceof GatewayError && error.code === 'BFF_UPSTREAM_UNREACHABLE'
-    throw isDown ? new GatewayError(error.code, { details: notThere, cause: error }) : error
+    throw isDown ? new GatewayError(error.code, { details: notRunning, cause: error }) : error
   })
   await app.register(upstreamProxy, {
-    // Everything: a prefix would end in a slash too many.
+    // Empty for all paths: `/` as a prefix would add a second slash.
     upstream: { ...upstreamDefaults(), prefix: '', target: frontendUrl, token: 'none' },
     methods,
     publicUrl,
@@ -52,4 +52,5 @@ const devServer: FastifyPluginAsync<DevServerOptions> = async (app, options) => 
 
 export default devServer
 
-const notThere = 'The development server of the frontend, FRONTEND_URL, could not be reached: is it running?'
+const notRunning =
+  'The development server of the frontend, FRONTEND_URL, could not be reached: is it running?'

@@ -1,10 +1,10 @@
 import { isIP } from 'node:net'
 
 /**
- * Whether a request was meant for this gateway. A page elsewhere can make its own name point here (DNS rebinding) and
- * would then read what the development server gives out, source code above all; but the browser sends that name.
+ * Whether a request is addressed to this gateway. An attacker's page can point its own domain name here (DNS rebinding)
+ * and then read what the development server returns, such as source code; but the browser sends that name as the host.
  *
- * @param host of the request, with a port or without
+ * @param host of the request, with or without a port
  */
 export function isOwnHost(host: string, publicUrl: URL): boolean {
   const url = URL.parse(`http://${host}`)

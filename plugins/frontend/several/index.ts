@@ -5,7 +5,7 @@ import { GatewayError } from '../../errors/catalogue.ts'
 import { deriveKeys } from '../../session/cookie/keys.ts'
 import { hostConstraint } from './routing.ts'
 
-/** What follows in this scope is for requests to one host alone. */
+/** Limits all later routes of this scope to requests for one host. */
 export const forHost = fp<{ host: string }>(
   async (app, { host }) => {
     app.addHook('onRoute', (route) => {
@@ -15,8 +15,11 @@ export const forHost = fp<{ host: string }>(
   { name: 'for-host', fastify: '5.x' },
 )
 
-/** Or the page of a frontend above would answer for paths of this one. CORS preflights are the guard's. */
-export const nothingElse: FastifyPluginAsync = async (app) => {
+/**
+ * Answers 404 below this base path; otherwise the page of a frontend with a shorter base path would answer. The guard
+ * answers CORS preflights.
+ */
+export const notFoundBelow: FastifyPluginAsync = async (app) => {
   const method = app.supportedMethods.filter((name) => name !== 'OPTIONS')
   const handler = async (): Promise<never> => {
     throw new GatewayError('BFF_NOT_FOUND')
@@ -24,7 +27,10 @@ export const nothingElse: FastifyPluginAsync = async (app) => {
   app.route({ method, url: '/*', handler })
 }
 
-/** With keys that no other frontend has, so that what is sealed for one opens at no other, and the names of all cookies. */
+/**
+ * Derives session keys for one frontend, so that what is sealed for one can't be opened by another, and adds the names
+ * of all frontends' session cookies.
+ */
 export function withOwnKeys(options: GatewayOptions, all: GatewayOptions[]): GatewayOptions {
   const [first, ...others] = options.session.keys
   const purpose = `frontend ${options.publicUrl.href}`

@@ -1,18 +1,18 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { compile } from '@fastify/proxy-addr'
 
-/** The name of the constraint, and of its member in a route's `constraints`. */
+/** Name of the constraint, also as a key of a route's `constraints`. */
 export const hostConstraint = 'publicHost'
 
 /**
- * A constraint for Fastify's router: routes of several frontends are told apart by the host that the browser called.
- * Routes without it serve every host that has none of its own at that path.
+ * A constraint for Fastify's router: it selects among the routes of several frontends by the host that the browser
+ * called. Routes without the constraint serve every host that has no route at that path.
  *
- * @param trustProxy which proxies may say what host that was, by the rules of Fastify's `request.host`. Who forges it
- *   gets another frontend, as with `Host`, and that one knows nothing of his session
+ * @param trustProxy proxies whose `X-Forwarded-Host` is used, by the rules of Fastify's `request.host`. A client that
+ *   forges it gets another frontend, as with a forged `Host`, and no session there
  */
 export function hostConstraintStrategy(trustProxy: TrustProxy) {
-  const trusts = trusting(trustProxy)
+  const isTrusted = proxyTest(trustProxy)
   return {
     name: hostConstraint,
     storage: <T>() => {
@@ -23,7 +23,7 @@ export function hostConstraintStrategy(trustProxy: TrustProxy) {
       }
     },
     deriveConstraint: ({ headers, socket }: RoutedRequest) =>
-      publicHost(headers, trusts(socket?.remoteAddress)),
+      publicHost(headers, isTrusted(socket?.remoteAddress)),
     validate: () => true,
   }
 }
@@ -35,16 +35,16 @@ interface RoutedRequest {
   socket?: { remoteAddress?: string | undefined }
 }
 
-/** Whether the one that a request came from is such a proxy. */
-function trusting(trustProxy: TrustProxy): (address: string | undefined) => boolean {
+/** A test whether the peer at an address is a trusted proxy. */
+function proxyTest(trustProxy: TrustProxy): (address: string | undefined) => boolean {
   if (!Array.isArray(trustProxy)) return () => Number(trustProxy) > 0
   const isListed = compile(trustProxy)
   return (address = '') => isListed(address, 0)
 }
 
 /**
- * As in a URL's `hostname`: lower case, and no port. HTTP/2 has it in a header of its own.
- * @param isForwarded whether a trusted proxy sent the request. Of several hosts the last is the one that it added
+ * The host that the browser called, like a URL's `hostname`: lower case, without port. Over HTTP/2 it is in `:authority`.
+ * @param isForwarded whether a trusted proxy sent the request. Of several forwarded hosts, it added the last
  */
 export function publicHost(headers: IncomingHttpHeaders, isForwarded: boolean): string {
   const forwarded = isForwarded ? String(headers['x-forwarded-host'] ?? '') : ''
@@ -52,7 +52,7 @@ export function publicHost(headers: IncomingHttpHeaders, isForwarded: boolean): 
   return /^(\[[^\]]*\]|[^:]*)/.exec(named.trim().toLowerCase())?.[0] ?? ''
 }
 
-/** A frontend's base path by itself is its page: `/shop` is `/shop/`. */
+/** Maps a frontend's base path to its page: `/shop` becomes `/shop/`. */
 export function withSlash(url: string, bases: string[]): string {
   const [path = ''] = url.split('?', 1)
   return path !== '' && bases.includes(path) ? `${path}/${url.slice(path.length)}` : url
