@@ -1,15 +1,15 @@
-/** More than the metadata, keys, tokens or claims of any issuer take, in bytes after decompression. */
+/** Limit for any response of the issuer, in bytes after decompression. Real ones are far smaller. */
 const maxAnswerBytes = 1024 * 1024
 const maxKeys = 200
-/** So many bytes at least have more keys than that. */
+/** A body shorter than this can't hold more than `maxKeys` keys, so it is not parsed. */
 const smallestKeySetBytes = 8 * 1024
 
-/** Statuses whose answers have no body. */
+/** Statuses without a body. */
 const withoutBody = new Set([101, 204, 205, 304])
 
 /**
- * `fetch` for all that the issuer answers, read as a whole: one that is broken or hostile can't exhaust the memory. How
- * long it may take is the signal's to say, which counts for the body too.
+ * `fetch` for requests to the issuer. Reads the whole body, up to a limit, so that a broken or hostile issuer can't
+ * exhaust the memory. `options.signal` also covers the body.
  *
  * @throws TypeError whose cause has the code ISSUER_ANSWER_TOO_LARGE or ISSUER_TOO_MANY_KEYS
  */
@@ -24,7 +24,7 @@ export async function boundedFetch(url: string | URL, options: RequestInit = {})
 async function read({ body }: Response): Promise<Buffer> {
   const chunks: Uint8Array[] = []
   let bytes = 0
-  // Leaving the loop cancels the body, and closes the connection.
+  // Throwing out of the loop cancels the body and closes the connection.
   for await (const chunk of body ?? []) {
     bytes += chunk.length
     if (bytes > maxAnswerBytes) throw fault('is larger than 1 MB', 'ISSUER_ANSWER_TOO_LARGE')
@@ -33,7 +33,7 @@ async function read({ body }: Response): Promise<Buffer> {
   return Buffer.concat(chunks)
 }
 
-/** Each key costs time when it is imported, and all are gone through for a token that names none. */
+/** Importing each key costs time, and a token without `kid` is checked against all keys. */
 function rejectTooManyKeys(body: Buffer): void {
   const keys = keysOf(body)
   if (Array.isArray(keys) && keys.length > maxKeys)

@@ -9,7 +9,7 @@ export interface ClientCredentials {
   clientPrivateKeyFile?: string
 }
 
-/** How the gateway proves to the issuer that it is the client: `private_key_jwt`, a secret, or not at all. */
+/** How the gateway authenticates at the issuer: `private_key_jwt`, a client secret, or none (public client). */
 export async function clientAuthentication(credentials: ClientCredentials): Promise<ClientAuth> {
   if (credentials.clientPrivateKeyFile !== undefined) {
     return privateKeyJwt(await readFile(credentials.clientPrivateKeyFile, 'utf8'))

@@ -5,22 +5,22 @@ import { clientAuthentication } from './client-authentication.ts'
 import type { IssuerOptions } from './issuer.ts'
 import { loginAnswerFetch, refreshAnswerFetch } from './token-answers.ts'
 
-/** openid-client's view of the issuer, once its metadata are known. */
+/** openid-client configurations for one issuer, each with its own `fetch` and timeout. */
 export interface Configurations {
-  /** For what a person waits for. */
+  /** For requests that a user waits for. */
   interactive: oidc.Configuration
   /**
-   * For codes. It leaves the signature of the ID token to be checked: openid-client looks for keys that it misses once
-   * a minute at the most, and would decline all logins after the issuer has changed its key.
+   * For authorization codes. Does not check the ID token's signature, so the caller must: openid-client refetches the
+   * key set at most once a minute, and would reject all logins for that long after the issuer has rotated its key.
    */
   redeeming: oidc.Configuration
-  /** For refresh token grants: an answer that comes late is still worth having, since the token is spent. */
-  patient: oidc.Configuration
+  /** For all other grants. A longer timeout: even a late answer is needed, because the refresh token is already spent. */
+  grants: oidc.Configuration
 }
 
 /**
  * Fetches the issuer's metadata.
- * @throws when they can't be had, are another's, or lack what no login can do without
+ * @throws when they can't be fetched, name another issuer, or lack an endpoint that every login needs
  */
 export async function discover(options: IssuerOptions): Promise<Configurations> {
   const authentication = await clientAuthentication(options)
@@ -32,21 +32,22 @@ export async function discover(options: IssuerOptions): Promise<Configurations> 
       ...(insecure && { execute: [oidc.allowInsecureRequests] }),
     })
     .catch((error: unknown) => {
-      throw explained(error, options.issuer)
+      throw explainMismatch(error, options.issuer)
     })
-  const { authorization_endpoint: wayIn, token_endpoint: grants } = interactive.serverMetadata()
-  for (const needed of [wayIn, grants])
+  const { authorization_endpoint: authorizationEndpoint, token_endpoint: tokenEndpoint } =
+    interactive.serverMetadata()
+  for (const needed of [authorizationEndpoint, tokenEndpoint])
     if (!endpoint(needed, options.issuer)) throw new TypeError('The issuer names no usable endpoints')
-  // Without this the signature of a UserInfo answer is not looked at.
+  // Without this the signature of a UserInfo response is not checked.
   oidc.enableNonRepudiationChecks(interactive)
   return {
     interactive,
-    redeeming: another(loginAnswerFetch(grants), options.timeoutMs / 1000),
-    patient: another(refreshAnswerFetch(2.5 * options.timeoutMs)),
+    redeeming: withFetch(loginAnswerFetch(tokenEndpoint), options.timeoutMs / 1000),
+    grants: withFetch(refreshAnswerFetch(2.5 * options.timeoutMs)),
   }
 
-  /** @param timeout in seconds. Unset: `fetch` has one of its own. */
-  function another(fetch: oidc.CustomFetch, timeout?: number): oidc.Configuration {
+  /** @param timeout in seconds. Unset: `fetch` applies its own. */
+  function withFetch(fetch: oidc.CustomFetch, timeout?: number): oidc.Configuration {
     const configuration = new oidc.Configuration(
       interactive.serverMetadata(),
       options.clientId,
@@ -60,8 +61,8 @@ export async function discover(options: IssuerOptions): Promise<Configurations> 
   }
 }
 
-/** Names both issuers where they differ, as they easily do by a slash at the end. */
-function explained(error: unknown, issuer: URL): unknown {
+/** Names both issuers in the error if they differ, often only by a trailing slash. */
+function explainMismatch(error: unknown, issuer: URL): unknown {
   const isAnother =
     error instanceof oidc.ClientError && error.code === 'OAUTH_JSON_ATTRIBUTE_COMPARISON_FAILED'
   if (!isAnother) return error
@@ -72,12 +73,12 @@ function explained(error: unknown, issuer: URL): unknown {
   )
 }
 
-/** Many an issuer that supports PKCE does not say so, Microsoft Entra among them. */
+/** `unsaid`: the metadata don't mention it. Many issuers that support PKCE don't, for example Microsoft Entra. */
 export type PkceSupport = 'supported' | 'unsupported' | 'unsaid'
 
 /**
- * What metadata say of PKCE with `S256`. It is sent in any case, and no login relies on it alone: where an issuer
- * ignores it, `state` still tells a forged callback, and `nonce` a code of another login.
+ * Whether the metadata announce PKCE with `S256`. The gateway always uses PKCE, but never relies on it only: if an issuer
+ * ignores it, `state` still detects a forged callback, and `nonce` a code of another login.
  *
  * @see https://www.rfc-editor.org/rfc/rfc9700#section-4.7.1
  */
@@ -88,8 +89,8 @@ export function pkceSupport(metadata: Pick<ServerMetadata, 'code_challenge_metho
 }
 
 /**
- * An endpoint as metadata name it, if it is one to send a browser or a token to: by https, or by plain http where the
- * issuer itself is reached so, which is loopback.
+ * Parses an endpoint of the metadata. Accepts https; plain http only if the issuer itself uses http (loopback), so that
+ * neither a browser nor a token is sent over an unprotected connection. @returns undefined for anything else
  */
 export function endpoint(named: unknown, issuer: URL): URL | undefined {
   const url = typeof named === 'string' ? URL.parse(named) : null

@@ -5,30 +5,30 @@ import {
   WWWAuthenticateChallengeError,
 } from 'openid-client'
 
-/** Why a grant brought nothing. */
+/** Why a grant failed. */
 export type GrantFailure =
-  /** Only the user can mend it: the refresh token is dead, or the user is needed or has lost access. */
-  | ({ outcome: 'refused'; particular?: true } & IssuerRefusal)
-  /** It may work later: the network, the issuer's health, our registration there. The session stays. */
+  /** Only a new login helps: the refresh token is invalid, or the user must interact or has lost access. */
+  | ({ outcome: 'refused'; requestSpecific?: true } & IssuerRefusal)
+  /** A retry may succeed: a problem of the network, the issuer or our client registration. The session stays. */
   | {
       outcome: 'failed'
       reason: string
       retryAfterMs?: number
-      /** The issuer works, and declines what was asked for: another request may well succeed. */
-      particular?: true
-      /** Said of the request, neither of the client nor of the issuer's health. If it lasts, only the user can mend it. */
+      /** The issuer works but declines this request; one with other parameters may succeed. */
+      requestSpecific?: true
+      /** Set if the error is about this request, not the client or the issuer's health. If it persists, the user must log in. */
       refusal?: IssuerRefusal
     }
 
-/** What an issuer says when it refuses a grant. */
+/** The issuer's error response. */
 export interface IssuerRefusal {
-  /** An OAuth error code, or `unknown_error` in the place of one that could hold something secret. */
+  /** An OAuth error code, or `unknown_error` in place of a value that could contain a secret. */
   oauthError: string
-  /** What the issuer wrote, without what could be a token. */
+  /** The issuer's `error_description`, with anything that could be a token removed. */
   errorDescription?: string
 }
 
-/** Said of the refresh token itself. `invalid_grant` by RFC 6749 section 5.2; the others by issuers that ignore it. */
+/** The refresh token itself is invalid: `invalid_grant` (RFC 6749 section 5.2), or a non-standard code of some issuers. */
 const deadTokenErrors = new Set([
   'invalid_grant',
   'invalid_token',
@@ -38,12 +38,12 @@ const deadTokenErrors = new Set([
 ])
 
 /**
- * By which an issuer says that the user is needed, or has lost access.
+ * Error codes that say that the user must interact or has lost access.
  *
  * @see https://openid.net/specs/openid-connect-core-1_0.html#AuthError and
- *   https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1 (`access_denied`, which Okta and Auth0 answer to a refresh once
- *   a policy excludes the user) and https://www.rfc-editor.org/rfc/rfc9470#section-3. The others are those of single
- *   issuers: Entra, Auth0, Salesforce
+ *   https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1 (`access_denied`, which Okta and Auth0 send for a refresh once
+ *   a policy excludes the user) and https://www.rfc-editor.org/rfc/rfc9470#section-3. The others are specific
+ *   to single issuers: Entra, Auth0, Salesforce
  */
 const userErrors = new Set([
   'interaction_required',
@@ -72,7 +72,7 @@ const userErrors = new Set([
 ])
 
 /** @see https://www.rfc-editor.org/rfc/rfc6749#section-5.2 and https://www.rfc-editor.org/rfc/rfc8707#section-2 */
-const particularErrors = new Set([
+const requestErrors = new Set([
   'invalid_target',
   'invalid_scope',
   'invalid_request',
@@ -80,7 +80,7 @@ const particularErrors = new Set([
   'unsupported_grant_type',
 ])
 
-/** Codes that are about us or about the issuer's health, not about the request; the patterns are for codes of no standard. */
+/** Codes about the client or the issuer's health, not about the request. The patterns match non-standard codes. */
 const notAboutRequest = new Set([
   'invalid_scope',
   'unsupported_grant_type',
@@ -96,41 +96,42 @@ const aboutHealth = /unavailable|rate_limit|too_many|throttl|quota|timeout|timed
  * @param now in milliseconds since the epoch, for a `Retry-After` that is a date
  */
 export async function grantFailure(error: unknown, now: number): Promise<GrantFailure> {
-  const said = (await saidInChallenge(error)) ?? saidInBody(error)
-  const particular = said && (particularErrors.has(said.code) || userErrors.has(said.code))
-  if (said && (deadTokenErrors.has(said.code) || userErrors.has(said.code))) {
-    return { outcome: 'refused', ...refusalOf(said), ...(particular && { particular: true }) }
+  const oauthError = (await errorInChallenge(error)) ?? errorInBody(error)
+  const requestSpecific =
+    oauthError && (requestErrors.has(oauthError.code) || userErrors.has(oauthError.code))
+  if (oauthError && (deadTokenErrors.has(oauthError.code) || userErrors.has(oauthError.code))) {
+    return { outcome: 'refused', ...refusalOf(oauthError), ...(requestSpecific && { requestSpecific: true }) }
   }
   const retryAfterMs = retryAfterOf(error, now)
   return {
     outcome: 'failed',
     reason: failureReason(error),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
-    ...(particular && { particular: true }),
-    ...(said && isAboutRequest(said) && { refusal: refusalOf(said) }),
+    ...(requestSpecific && { requestSpecific: true }),
+    ...(oauthError && isAboutRequest(oauthError) && { refusal: refusalOf(oauthError) }),
   }
 }
 
-/** An OAuth error, as it came. */
-interface Said {
+/** An OAuth error as received, not yet checked. */
+interface OAuthError {
   code: string
   description?: string | undefined
   status: number
 }
 
-function isAboutRequest({ code, status }: Said): boolean {
+function isAboutRequest({ code, status }: OAuthError): boolean {
   if (status !== 400 && status !== 403) return false
   return !notAboutRequest.has(code) && !aboutClient.test(code) && !aboutHealth.test(code)
 }
 
-function saidInBody(error: unknown): Said | undefined {
+function errorInBody(error: unknown): OAuthError | undefined {
   const code = oauthErrorOf(error)
   if (code === undefined || !(error instanceof ResponseBodyError)) return undefined
   return { code, description: error.error_description, status: error.status }
 }
 
-/** Some issuers send a challenge (`WWW-Authenticate`) with every error, and openid-client looks no further then. */
-async function saidInChallenge(error: unknown): Promise<Said | undefined> {
+/** Some issuers send `WWW-Authenticate` with every error; openid-client then does not read the body. */
+async function errorInChallenge(error: unknown): Promise<OAuthError | undefined> {
   if (!(error instanceof WWWAuthenticateChallengeError)) return undefined
   const { response, status } = error
   if (status === 429 || status >= 500 || response.bodyUsed) return undefined
@@ -144,7 +145,7 @@ async function saidInChallenge(error: unknown): Promise<Said | undefined> {
   return { code: body.error, description, status }
 }
 
-function refusalOf({ code, description }: Said): IssuerRefusal {
+function refusalOf({ code, description }: OAuthError): IssuerRefusal {
   return {
     oauthError: oauthErrorName.test(code) ? code : 'unknown_error',
     ...(description !== undefined && { errorDescription: withoutTokens(description) }),
@@ -153,7 +154,7 @@ function refusalOf({ code, description }: Said): IssuerRefusal {
 
 const maxDescriptionLength = 200
 
-/** A description is prose, but some issuers quote the token in it. Whatever is as long as one goes, in one line. */
+/** Some issuers quote the token in the description. Removes everything as long as a token, and line breaks. */
 function withoutTokens(description: string): string {
   const text = description.slice(0, 4 * maxDescriptionLength).replace(/[^\s"'<>()]{24,}/g, '…')
   return text
@@ -162,28 +163,28 @@ function withoutTokens(description: string): string {
     .slice(0, maxDescriptionLength)
 }
 
-/** What the issuer says of the request. One that it is too busy for it has not looked at, whatever it calls that. */
+/** The OAuth error code about the request. None for a 429: the issuer has not processed that request, whatever the code. */
 export function oauthErrorOf(error: unknown): string | undefined {
   return error instanceof ResponseBodyError && error.status !== 429 ? error.error : undefined
 }
 
-/** What errors are called. A code or a token, which anybody can put in its place in a callback's URL, looks different. */
+/** Form of an OAuth error name. Anyone can put a code or token into a callback URL's `error`; those don't match. */
 const oauthErrorName = /^[a-z_]{1,64}$/
 
-/** Whether the issuer refused the authorization code, rather than the client or any request just now. */
+/** Whether the issuer refused the authorization code itself, not the client, and not because it is overloaded. */
 export function isRefusedCode(error: unknown): boolean {
-  const status = answerOf(error)?.status ?? 0
+  const status = responseOf(error)?.status ?? 0
   if (status < 400 || status >= 500 || status === 408 || status === 429) return false
   const code = error instanceof ResponseBodyError ? error.error : ''
   return !notAboutRequest.has(code) && !aboutClient.test(code) && !aboutHealth.test(code)
 }
 
-/** A short word for the log: an OAuth error, an error code, a status. Never what somebody wrote in prose. */
+/** A short word for the log: an OAuth error, an error code, a status. Never free text. */
 export function failureReason(error: unknown): string {
   if (error instanceof ResponseBodyError || error instanceof AuthorizationResponseError)
     return oauthErrorName.test(error.error) ? error.error : error.code
   if (error instanceof WWWAuthenticateChallengeError) return 'client_authentication_rejected'
-  const answer = answerOf(error)
+  const answer = responseOf(error)
   if (answer && !answer.ok) return `http_${answer.status}`
   if (error instanceof ClientError) return error.code ?? 'protocol_error'
   const cause = error instanceof Error ? error.cause : undefined
@@ -191,16 +192,16 @@ export function failureReason(error: unknown): string {
   return error instanceof Error ? error.name : 'unknown'
 }
 
-function answerOf(error: unknown): Response | undefined {
+function responseOf(error: unknown): Response | undefined {
   if (error instanceof ResponseBodyError || error instanceof WWWAuthenticateChallengeError)
     return error.response
   if (error instanceof ClientError && error.cause instanceof Response) return error.cause
   return undefined
 }
 
-/** When the issuer wants to be asked again, in milliseconds. @see https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3 */
+/** The response's `Retry-After`, in milliseconds from `now`. @see https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3 */
 export function retryAfterOf(error: unknown, now: number): number | undefined {
-  const value = answerOf(error)?.headers.get('retry-after')
+  const value = responseOf(error)?.headers.get('retry-after')
   if (!value) return undefined
   const ms = /^\d+$/.test(value.trim()) ? Number(value) * 1000 : Date.parse(value) - now
   return Number.isFinite(ms) && ms > 0 ? ms : undefined

@@ -11,7 +11,7 @@ export type GrantOutcome = { outcome: 'granted'; tokens: GrantedTokens } | Grant
 const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
 const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token'
 
-/** The grants that need no browser. */
+/** The grants without a browser. */
 export function createGrants(
   configuration: () => Promise<oidc.Configuration>,
   clock: Clock,
@@ -25,9 +25,9 @@ export function createGrants(
       const result = await attempt((issuer) =>
         oidc.genericGrantRequest(issuer, tokenExchange, { ...subject, ...given(parameters) }),
       )
-      // Of the access token, not of the refresh token: that the session is over it doesn't say.
+      // The issuer refused the access token, not the refresh token, so the session is not over.
       if (result.outcome === 'refused')
-        return { outcome: 'failed', reason: result.oauthError, particular: true }
+        return { outcome: 'failed', reason: result.oauthError, requestSpecific: true }
       return result.outcome === 'granted' ? { ...result, tokens: accessTokenOnly(result.tokens) } : result
     },
 
@@ -48,8 +48,8 @@ export function createGrants(
 }
 
 /**
- * @param idToken that of the answer, once it has been looked at
- * @throws TypeError for a token that is good for nothing without a proof: openid-client, which can make one, takes it
+ * @param idToken the response's ID token
+ * @throws TypeError for a `DPoP` token: openid-client accepts it, but the gateway sends no proofs
  */
 export function grantedTokens(
   answer: oidc.TokenEndpointResponse,
@@ -66,7 +66,7 @@ export function grantedTokens(
   }
 }
 
-/** Some issuers send more along, which is about the new token and must not take the place of the session's. */
+/** Some issuers also send a refresh or ID token for the new access token. These must not replace the session's. */
 function accessTokenOnly({ refreshToken: _, idToken: __, ...tokens }: GrantedTokens): GrantedTokens {
   return tokens
 }

@@ -12,7 +12,7 @@ import { endpoint } from './discovery.ts'
 import type { IssuerOptions } from './issuer.ts'
 import { deadlineSignal } from './token-answers.ts'
 
-/** What the issuer signs ID tokens and logout tokens with. */
+/** The issuer's keys for ID tokens and logout tokens. */
 export interface SigningKeys {
   keys: JWTVerifyGetKey
   algorithms: string[]
@@ -21,11 +21,11 @@ export interface SigningKeys {
 type FetchOptions = Parameters<FetchImplementation>[1]
 
 /**
- * The issuer's keys, by its metadata as they are known now. Fetched when they are needed, and again when one is
- * missing, since the issuer may have a new one.
+ * The issuer's key set, from the `jwks_uri` of its current metadata. Fetched on first use, and again if a token names a
+ * key that is missing, because the issuer may have rotated its keys.
  *
- * @param attempts to fetch them, as long as there is no answer in time
- * @param cooldownMs how long nobody looks again for a key that is missing
+ * @param attempts how often a fetch that times out is tried
+ * @param cooldownMs minimum time between two fetches because of a missing key
  */
 export function createKeySet(
   { issuer, timeoutMs }: IssuerOptions,
@@ -35,18 +35,18 @@ export function createKeySet(
   let latest: { uri: string | undefined; keys: JWTVerifyGetKey } | undefined
   return ({ jwks_uri: uri, id_token_signing_alg_values_supported: supported }) => {
     if (!latest || latest.uri !== uri) latest = { uri, keys: remoteKeys(uri) }
-    // Some say nothing as `null`. openid-client falls back to the same.
+    // Some issuers send `null` instead of omitting it. openid-client has the same default.
     const named = Array.isArray(supported) ? supported : ['RS256']
     const algorithms = named.filter((algorithm) => !/^(none|HS\d+)$/i.test(algorithm))
     return { keys: latest.keys, algorithms }
   }
 
   function remoteKeys(uri: string | undefined): JWTVerifyGetKey {
-    // By plain http, whoever sits between could hand out keys of his own.
+    // Over plain http an attacker on the network could substitute keys.
     const url = endpoint(uri, issuer)
     if (url)
       return createRemoteJWKSet(url, {
-        // Longer than that of each attempt, which a process that is busy does not miss.
+        // Longer than each attempt's own deadline (see fetchOnce), which tolerates a busy event loop.
         timeoutDuration: 2 * attempts * timeoutMs,
         cooldownDuration: cooldownMs,
         [customFetch]: fetchKeys,
@@ -78,7 +78,7 @@ export function createKeySet(
   }
 }
 
-/** @throws when none of the issuer's keys has signed the token, or they can't be had */
+/** @throws when no key of the issuer verifies the token, or the keys can't be fetched */
 export async function checkSignature(token: string, { keys, algorithms }: SigningKeys): Promise<void> {
   await compactVerify(token, keys, { algorithms })
 }

@@ -8,9 +8,9 @@ export interface Log {
   warn(fields: object, message: string): void
 }
 
-/** Metadata come again and again: what they say of PKCE is told when it is new. */
+/** Metadata are fetched repeatedly, so their PKCE support is logged only when it changes. */
 export function issuerLog(log: Log): IssuerEvents {
-  let told: PkceSupport = 'supported'
+  let logged: PkceSupport = 'supported'
 
   return {
     unreachable(err, retryInMs) {
@@ -19,15 +19,15 @@ export function issuerLog(log: Log): IssuerEvents {
 
     userInfoFailed(err) {
       const reason = failureReason(err)
-      log.warn({ event: 'issuer.userinfo.failed', reason, err }, 'UserInfo could not be had for a login')
+      log.warn({ event: 'issuer.userinfo.failed', reason, err }, 'UserInfo could not be fetched for a login')
     },
 
     learned(pkce) {
-      if (pkce === 'unsupported' && pkce !== told)
+      if (pkce === 'unsupported' && pkce !== logged)
         log.warn({ event: 'issuer.pkce.unsupported' }, 'The issuer does not support PKCE with S256')
-      if (pkce === 'unsaid' && pkce !== told)
+      if (pkce === 'unsaid' && pkce !== logged)
         log.info({ event: 'issuer.pkce.unsaid' }, 'The issuer does not say whether it supports PKCE')
-      told = pkce
+      logged = pkce
     },
   }
 }

@@ -22,53 +22,53 @@ export interface IssuerOptions extends ClientCredentials {
   timeoutMs: number
 }
 
-/** The OpenID provider as the rest of the gateway sees it. Only this folder speaks the protocol. */
+/** The OpenID provider as the rest of the gateway sees it. Only this folder speaks OAuth and OpenID Connect to it. */
 export interface Issuer {
   readonly clientId: string
-  /** Whether its metadata were ever learned. */
+  /** Whether its metadata have been fetched at least once. */
   isKnown(): boolean
-  /** Learns its metadata, trying until it answers or `signal` aborts. */
+  /** Fetches its metadata, retrying until it succeeds or `signal` aborts. */
   learn(signal: AbortSignal): Promise<void>
   /**
-   * Where the browser logs in. Pushes the request to an issuer that demands it.
-   * @throws LoginError when the issuer declines what was pushed
-   * @throws GatewayError BFF_ISSUER_UNAVAILABLE while its metadata are unknown, or when it can't be pushed to
+   * The URL where the browser logs in. Pushes the request if the issuer requires it (RFC 9126).
+   * @throws LoginError when the issuer declines the pushed request
+   * @throws GatewayError BFF_ISSUER_UNAVAILABLE while its metadata are unknown, or when pushing fails
    */
   authorizationUrl(request: AuthorizationRequest): Promise<URL>
   /**
-   * Exchanges the code and checks all that came with it: `state`, `iss`, PKCE, and the ID token's signature,
+   * Exchanges the code and checks everything that came with it: `state`, `iss`, PKCE, and the ID token's signature,
    * `iss`, `aud`, `exp`, `nonce` and `auth_time`.
-   * @param callbackUrl the redirect URI with the parameters that the browser brought
-   * @throws LoginError when anything is wrong
+   * @param callbackUrl the redirect URI with the query of the browser's request
+   * @throws LoginError when any check fails
    */
   redeemCode(callbackUrl: URL, expected: ExpectedLogin): Promise<Login>
   /**
-   * One refresh token grant. Never throws: what went wrong decides what becomes of the session.
-   * @param parameters what the access token is to be for, if not for what was agreed at login
+   * One refresh token grant. Never throws: the caller decides by the failure whether the session ends.
+   * @param parameters scope, resource or audience, if they differ from those of the login
    */
   refresh(refreshToken: string, parameters?: TokenParameters): Promise<GrantOutcome>
-  /** Another access token for the user's. Never throws. @see https://www.rfc-editor.org/rfc/rfc8693 */
+  /** Exchanges the user's access token for another. Never throws. @see https://www.rfc-editor.org/rfc/rfc8693 */
   exchange(accessToken: string, parameters: TokenParameters): Promise<GrantOutcome>
-  /** An access token of the gateway's own. Never throws. @see https://www.rfc-editor.org/rfc/rfc6749#section-4.4 */
+  /** A client credentials grant: a token of the gateway's own. Never throws. @see https://www.rfc-editor.org/rfc/rfc6749#section-4.4 */
   clientCredentials(parameters: TokenParameters): Promise<GrantOutcome>
   /** Undefined while its metadata are unknown. */
   tokenEndpoint(): string | undefined
-  /** Revokes a token where the issuer offers it, by default a refresh token. @see https://www.rfc-editor.org/rfc/rfc7009 */
+  /** Revokes a token, by default a refresh token, if the issuer has a revocation endpoint. @see https://www.rfc-editor.org/rfc/rfc7009 */
   revoke(token: string, type?: RevocableType): Promise<void>
   /** Whether it is known to have a revocation endpoint. */
   offersRevocation(): boolean
   /**
-   * Where the browser logs out, or nothing when the issuer has no such endpoint or was never reached. `state` comes
-   * back with the browser, at `postLogoutRedirectUri`.
+   * The URL where the browser logs out, or undefined if the issuer has no such endpoint or was never reached. The issuer
+   * returns `state` to `postLogoutRedirectUri`.
    * @see https://openid.net/specs/openid-connect-rpinitiated-1_0.html
    */
   endSessionUrl(request: EndSessionRequest): URL | undefined
-  /** As it names itself in `iss`. @throws GatewayError BFF_ISSUER_UNAVAILABLE while its metadata are unknown */
+  /** The issuer's `iss`. @throws GatewayError BFF_ISSUER_UNAVAILABLE while its metadata are unknown */
   identifier(): Promise<string>
   /**
-   * Checks a logout token, all but whether it has been used before.
-   * @throws LogoutTokenError when it must not be heeded
-   * @throws GatewayError BFF_ISSUER_UNAVAILABLE when the issuer's keys can't be had
+   * Verifies a logout token, except whether it was used before.
+   * @throws LogoutTokenError when it is not valid
+   * @throws GatewayError BFF_ISSUER_UNAVAILABLE when the issuer's keys can't be fetched
    */
   verifyLogoutToken(token: string): Promise<LogoutNotice>
 }
@@ -84,9 +84,9 @@ export interface AuthorizationRequest {
 }
 
 export interface EndSessionRequest {
-  /** Of the session, so that the issuer knows which of its own to end, and need not ask. */
+  /** Sent as `id_token_hint`: tells the issuer which session to end, without asking the user. */
   idToken?: string
-  /** Registered at the issuer, which compares it to the letter. */
+  /** Must match exactly one that is registered at the issuer. */
   postLogoutRedirectUri: URL
   state: string
 }
@@ -101,20 +101,20 @@ export interface ExpectedLogin {
 export interface Login {
   issuer: string
   subject: string
-  /** Of the ID token, with those of UserInfo over them. */
+  /** Claims of the ID token, overridden by those of UserInfo. */
   claims: Record<string, unknown>
   tokens: GrantedTokens
 }
 
-/** As a `token_type_hint` says it. */
+/** Values of `token_type_hint`. */
 export type RevocableType = 'refresh_token' | 'access_token'
 
-/** What is worth a line in the log. */
+/** Events that are logged. */
 export interface IssuerEvents {
   unreachable(error: unknown, retryInMs: number): void
-  /** A login goes on without UserInfo. */
+  /** UserInfo could not be fetched; the login continues without it. */
   userInfoFailed(error: unknown): void
-  /** Its metadata were fetched, as they are now and then. */
+  /** Its metadata were fetched (also on each refresh). */
   learned(pkce: PkceSupport): void
 }
 
@@ -124,9 +124,10 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
     metadata.get().catch((cause: unknown) => {
       throw new GatewayError('BFF_ISSUER_UNAVAILABLE', { cause })
     })
-  // What the issuer has just answered names no key that isn't there, and what anybody may send often does.
+  // Only the issuer can send ID tokens, so a missing key is fetched at once; anyone can send a logout token that names
+  // an unknown key, so there fetches have a cooldown.
   const keysOfAnswers = createKeySet(options, 0)
-  // Thousands of notices may come at once and keep this process busy, and are not sent again.
+  // Thousands of logout tokens may arrive at once and are not sent again, so a fetch that times out is retried.
   const keysOfNotices = createKeySet(options, 1000, 6)
 
   async function fetchMetadata() {
@@ -164,7 +165,7 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
         })
         const idToken = answer.claims()
         if (!answer.id_token || !idToken?.sub)
-          throw new TypeError('The issuer sent no ID token, or one about nobody')
+          throw new TypeError('The issuer sent no ID token, or one without a subject')
         await checkSignature(answer.id_token, keysOfAnswers(redeeming.serverMetadata()))
         const userInfo = options.userinfo
           ? await fetchUserInfo(interactive, answer.access_token, idToken.sub, events.userInfoFailed)
@@ -172,7 +173,7 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
         return {
           issuer: idToken.iss,
           subject: idToken.sub,
-          // Which of the issuer's sessions it is, the signed token alone says.
+          // The issuer's session is identified only by the signed token's `sid`, never by UserInfo.
           claims: { ...idToken, ...userInfo, sid: idToken['sid'] },
           tokens: grantedTokens(answer, answer.id_token),
         }
@@ -181,7 +182,7 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
       }
     },
 
-    ...createGrants(async () => (await metadata.get()).patient, clock),
+    ...createGrants(async () => (await metadata.get()).grants, clock),
 
     tokenEndpoint: () => metadata.known()?.interactive.serverMetadata().token_endpoint,
 
@@ -195,7 +196,7 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
 
     endSessionUrl({ idToken, postLogoutRedirectUri, state }) {
       const interactive = metadata.known()?.interactive
-      // One that is no URL is as good as none: the session here has ended by now.
+      // An endpoint that is no URL is ignored: the session here has already ended.
       const named = interactive?.serverMetadata().end_session_endpoint
       if (!interactive || !endpoint(named, options.issuer)) return undefined
       return oidc.buildEndSessionUrl(interactive, {

@@ -1,13 +1,13 @@
 import { AuthorizationResponseError } from 'openid-client'
 import { failureReason, isRefusedCode } from './grant-failure.ts'
 
-/** A login that must not succeed. */
+/** The login failed a check, or the issuer refused it. */
 export class LoginError extends Error {
-  /** The OAuth error of the authorization response, when it was one. */
+  /** The `error` of the authorization response, if it had one. */
   readonly oauthError: string | undefined
   /** A short word for the log. */
   readonly reason: string
-  /** The issuer refused the code: for one, because it never issued it. */
+  /** Whether the issuer refused the code, for example because it never issued it. */
   readonly isRefusal: boolean
 
   constructor(cause: unknown) {

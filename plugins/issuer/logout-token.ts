@@ -1,10 +1,10 @@
 import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose'
 import { GatewayError } from '../errors/catalogue.ts'
 
-/** Whose sessions an issuer asks to end. */
+/** A verified logout token: which sessions to end. */
 export type LogoutNotice = {
   issuer: string
-  /** Names the token, so that it is heeded once. */
+  /** Identifies the token, so that it is accepted only once. */
   jti: string
 } & ({ sid: string } | { subject: string })
 
@@ -12,34 +12,34 @@ export interface LogoutTokenRules {
   issuer: string
   clientId: string
   keys: JWTVerifyGetKey
-  /** Those that the issuer signs ID tokens with. */
+  /** Allowed signature algorithms: those of the issuer's ID tokens. */
   algorithms: string[]
   /** Milliseconds since the epoch. */
   now: number
 }
 
-/** A logout token that must not be heeded. */
+/** The logout token is not valid. */
 export class LogoutTokenError extends Error {
   readonly code = 'LOGOUT_TOKEN_INVALID'
 }
 
 const logoutEvent = 'http://schemas.openid.net/event/backchannel-logout'
-/** How far the issuer's clock may be from ours. */
+/** Accepted difference between the issuer's clock and ours. */
 const clockToleranceSeconds = 30
-/** How old a notice may be, whatever it says of its own life. */
+/** Maximum age of a logout token, whatever its `exp`. */
 const maxAgeSeconds = 10 * 60
-/** The same where it says nothing of it. Hydra, LemonLDAP and older versions of Keycloak and authentik send no `exp`. */
+/** Maximum age of one without `exp`. Hydra, LemonLDAP and older versions of Keycloak and authentik send no `exp`. */
 const maxAgeWithoutExpirySeconds = 2 * 60
 
-/** How long a token must be remembered not to be good again, by the clock of any gateway, in milliseconds. */
+/** How long a used token is remembered against replay, in milliseconds. Includes clock differences between gateways. */
 export const logoutTokenLifetimeMs = 15 * 60_000
 
 /**
- * Checks a logout token. An ID token is none: it has no event, and a logout token must have no `nonce`, so that
- * neither passes for the other.
+ * Verifies a logout token. Rejects an ID token: it has no logout event, and a logout token must have no `nonce`, so
+ * neither can be used as the other.
  *
  * @throws LogoutTokenError
- * @throws GatewayError BFF_ISSUER_UNAVAILABLE when the issuer's keys can't be had
+ * @throws GatewayError BFF_ISSUER_UNAVAILABLE when the issuer's keys can't be fetched
  * @see https://openid.net/specs/openid-connect-backchannel-1_0.html#Validation
  */
 export async function verifyLogoutToken(token: string, rules: LogoutTokenRules): Promise<LogoutNotice> {
@@ -55,7 +55,7 @@ export async function verifyLogoutToken(token: string, rules: LogoutTokenRules):
     if (isAboutToken(cause)) throw fault('does not hold', cause)
     throw new GatewayError('BFF_ISSUER_UNAVAILABLE', { cause })
   })
-  // Not every issuer says what it is; one that says something else means something else.
+  // `typ` is optional, but if it is set it must be right.
   const { typ } = protectedHeader
   if (typ !== undefined && !/^(application\/)?(logout\+jwt|jwt)$/i.test(typ)) throw fault('has another type')
   if (payload.exp === undefined && isOlderThan(maxAgeWithoutExpirySeconds, payload, rules.now))
@@ -67,7 +67,7 @@ function isOlderThan(seconds: number, { iat = 0 }: JWTPayload, now: number): boo
   return Math.floor(now / 1000) - iat > seconds
 }
 
-/** Unlike an error of the fetch itself, or jose's words for a key set that did not come or is none. */
+/** False for network errors, and for jose's errors about a key set that could not be fetched or is malformed. */
 function isAboutToken(error: unknown): boolean {
   const aboutKeys = ['ERR_JOSE_GENERIC', 'ERR_JWKS_TIMEOUT', 'ERR_JWKS_INVALID']
   return error instanceof errors.JOSEError && !aboutKeys.includes(error.code)

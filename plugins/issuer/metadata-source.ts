@@ -1,21 +1,21 @@
 import type { Clock } from '../../lib/clock.ts'
 
-/** Something that is fetched when first needed, fetched again until it was got, and now and then once more. */
+/** Metadata that are fetched on first use, retried until they are known, and refreshed regularly. */
 export interface MetadataSource<T> {
   /**
-   * What was got, or one attempt shared by all who ask meanwhile. Throws what the attempt threw. What is old serves
-   * while it is fetched again in the background, and goes on to serve when that fails.
+   * The known value, or the result of one attempt that all concurrent callers share. Rejects with that attempt's error.
+   * An outdated value is returned while it is refreshed in the background, and also if that fails.
    */
   get(): Promise<T>
-  /** What was got so far. */
+  /** The last value fetched, if any. */
   known(): T | undefined
-  /** Tries until it was got or `signal` aborts: 1 s after a failure, doubling to 30 s. */
+  /** Tries until the value is known or `signal` aborts: 1 s after a failure, doubling to 30 s. */
   keepTrying(signal: AbortSignal): Promise<void>
 }
 
-/** Keys and endpoints of an issuer may change. */
+/** Refreshed after this, because an issuer's keys and endpoints may change. */
 const maxAgeMs = 60 * 60_000
-/** How long what is old serves after it could not be fetched again. */
+/** Time until the next attempt after a refresh has failed. */
 const retryAgainMs = 60_000
 
 export function createMetadataSource<T>(

@@ -3,12 +3,12 @@ import { GatewayError } from '../errors/catalogue.ts'
 import { failureReason, oauthErrorOf, retryAfterOf } from './grant-failure.ts'
 import { LoginError } from './login-error.ts'
 
-/** What an issuer says of itself, not of the request. @see https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1 */
+/** Errors about the issuer's health, not about the request. @see https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1 */
 const passingErrors = new Set(['server_error', 'temporarily_unavailable'])
 
 /**
- * Whether the issuer takes authorization requests in no other way. One that only offers it may still decline it to
- * this client, and what it answers is good for one visit: who reloads its login page may have to begin anew.
+ * Whether the issuer requires pushed authorization requests. An issuer that only offers them may decline them for this
+ * client, and a `request_uri` is for one use: a user who reloads the login page may have to start again.
  * @see https://www.rfc-editor.org/rfc/rfc9126#section-5
  */
 export function demandsPushing(configuration: oidc.Configuration): boolean {
@@ -16,11 +16,11 @@ export function demandsPushing(configuration: oidc.Configuration): boolean {
 }
 
 /**
- * Hands the authorization request to the issuer, so that the browser carries nothing but a reference to it.
+ * Pushes the authorization request to the issuer, so that the browser carries only a reference to it.
  *
  * @param now in milliseconds since the epoch, for a `Retry-After` that is a date
  * @throws LoginError when the issuer declines the request
- * @throws GatewayError BFF_ISSUER_UNAVAILABLE when it does not answer as it should
+ * @throws GatewayError BFF_ISSUER_UNAVAILABLE on any other failure
  * @see https://www.rfc-editor.org/rfc/rfc9126
  */
 export async function pushedAuthorizationUrl(
@@ -34,7 +34,10 @@ export async function pushedAuthorizationUrl(
     if (isDeclined(error)) throw new LoginError(error)
     const retryAfterMs = retryAfterOf(error, now)
     throw new GatewayError('BFF_ISSUER_UNAVAILABLE', {
-      cause: new Error(`The authorization request was not taken: ${failureReason(error)}`, { cause: error }),
+      cause: new Error(
+        `The issuer did not accept the pushed authorization request: ${failureReason(error)}`,
+        { cause: error },
+      ),
       ...(retryAfterMs !== undefined && { retryAfterMs }),
     })
   }

@@ -2,12 +2,12 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { CustomFetch, TokenEndpointResponse } from 'openid-client'
 import { boundedFetch } from './bounded-fetch.ts'
 
-/** What issuers leave out of a token's answer, some send as `null` or as empty text: it counts as absent. */
+/** Drops members that are `null` or empty: some issuers send these instead of omitting the member. */
 export function withoutBlanks(answer: object): Record<string, unknown> {
   return Object.fromEntries(Object.entries(answer).filter(([, value]) => value !== null && value !== ''))
 }
 
-/** An answer of the token endpoint, if it is a JSON object. */
+/** Parses a token response; undefined if it is no JSON object. */
 export function parseAnswer(text: string): object | undefined {
   try {
     const answer: unknown = JSON.parse(text)
@@ -18,8 +18,8 @@ export function parseAnswer(text: string): object | undefined {
 }
 
 /**
- * Fetches as ever, but for what the token endpoint grants: blank members count as absent there, as for a refresh.
- * Whatever must be there is missed all the same, and all that is there is checked.
+ * {@link boundedFetch}, but drops blank members of a successful token response, as for a refresh. openid-client still
+ * requires the mandatory members and checks all others.
  */
 export function loginAnswerFetch(tokenEndpoint: string | undefined): CustomFetch {
   const endpoint = URL.parse(tokenEndpoint ?? '')?.href
@@ -33,20 +33,20 @@ export function loginAnswerFetch(tokenEndpoint: string | undefined): CustomFetch
   }
 }
 
-/** Where the ID token of a refresh answer goes while openid-client looks at the answer. */
+/** Member that holds the ID token of a refresh response, so that openid-client does not validate it. */
 const movedIdToken = 'fastify_bff_id_token'
 
-/** Of the event loop: enough for head and body, with some to spare. */
+/** Turns of the event loop: enough to read a head and a body, with some margin. */
 const turnsToRead = 10
 
 /**
- * Fetches the answer to a refresh token grant so that no flaw in what is optional loses what is not.
+ * Fetches the response to a refresh token grant so that a fault in an optional member does not lose the tokens.
  *
- * The refresh token is spent once the issuer has answered, and openid-client throws the whole answer away when
- * the ID token in it does not please it. So the ID token is put aside, for the renewer to compare with the
- * session's identity while it holds the tokens, and blank members count as absent.
+ * The refresh token is spent once the issuer has answered, but openid-client rejects the whole response if its ID
+ * token is not valid. So the ID token is moved to another member; the renewer later compares it with the session's
+ * identity. Blank members are dropped.
  *
- * @param timeoutMs how long it listens. The configuration that uses it needs no time-out of its own.
+ * @param timeoutMs for head and body. The configuration that uses this needs no timeout of its own.
  */
 export function refreshAnswerFetch(timeoutMs: number): CustomFetch {
   return async (url, options) => {
@@ -56,7 +56,7 @@ export function refreshAnswerFetch(timeoutMs: number): CustomFetch {
       const { status } = response
       const text = await response.text()
       const headers = new Headers(response.headers)
-      // Whatever an issuer calls its JSON: openid-client looks for an `invalid_grant` in nothing else.
+      // Some issuers send errors with another content type; openid-client reads `invalid_grant` from JSON only.
       if (status >= 400) headers.set('content-type', 'application/json')
       return new Response(status === 200 ? rearranged(text) : text || null, { status, headers })
     } finally {
@@ -65,7 +65,7 @@ export function refreshAnswerFetch(timeoutMs: number): CustomFetch {
   }
 }
 
-/** The ID token that a refresh answer came with, not yet looked at. */
+/** The ID token of a refresh response, not validated. */
 export function refreshedIdToken(answer: TokenEndpointResponse): string | undefined {
   const idToken = answer[movedIdToken]
   return typeof idToken === 'string' ? idToken : undefined
@@ -73,18 +73,18 @@ export function refreshedIdToken(answer: TokenEndpointResponse): string | undefi
 
 function rearranged(text: string): string {
   const answer = parseAnswer(text)
-  // openid-client says better what is wrong with it.
+  // openid-client reports what is wrong with it.
   if (!answer) return text
   const { id_token: idToken, ...rest } = withoutBlanks(answer)
   return JSON.stringify(idToken === undefined ? rest : { ...rest, [movedIdToken]: idToken })
 }
 
-/** Aborts after `timeoutMs` as `AbortSignal.timeout` does, but not before what has come already was read. */
+/** Like `AbortSignal.timeout`, but first lets the process read data that has already arrived. */
 export function deadlineSignal(timeoutMs: number): { signal: AbortSignal; clear(): void } {
   const deadline = new AbortController()
   let cleared = false
   const timer = setTimeout(async () => {
-    // After a stall Node runs timers before it reads the answer that already lies in the socket.
+    // After a stall Node runs timers before it reads a response that is already in the socket.
     for (let turns = 0; turns < turnsToRead && !cleared; turns++) await turn()
     deadline.abort(new DOMException('The issuer did not answer in time', 'TimeoutError'))
   }, timeoutMs).unref()

@@ -1,11 +1,11 @@
 import { decodeJwt } from 'jose'
 import { isNumber, isObject, isString, isUnsetOr } from '../../lib/kept-values.ts'
 
-/** An access token, as it is kept. Times are milliseconds since the epoch. */
+/** A stored access token. Times are milliseconds since the epoch. */
 export interface AccessToken {
   accessToken: string
   tokenType: string
-  /** Unset: unknown, so it serves until an upstream refuses it. */
+  /** Unset: unknown, so the token is used until an upstream refuses it. */
   expiresAt?: number
   obtainedAt: number
   scope?: string
@@ -17,7 +17,7 @@ export interface TokenSet extends AccessToken {
   idToken?: string
 }
 
-/** What a grant brought, before it is told what it replaces. */
+/** The tokens of one token response, before they are merged into a token set. */
 export interface GrantedTokens {
   accessToken: string
   tokenType: string
@@ -27,7 +27,7 @@ export interface GrantedTokens {
   scope?: string
 }
 
-/** Whether something that was kept is an access token, perhaps with more. */
+/** Whether an unsealed value is an access token. It may have further members. */
 export function isAccessToken(value: unknown): value is AccessToken & Record<string, unknown> {
   if (!isObject(value)) return false
   const { accessToken, tokenType, expiresAt, obtainedAt, scope } = value
@@ -39,7 +39,7 @@ export function isAccessToken(value: unknown): value is AccessToken & Record<str
   )
 }
 
-/** Whether something that was kept is a session's tokens. */
+/** Whether an unsealed value is a token set. */
 export function isTokenSet(value: unknown): value is TokenSet {
   return (
     isAccessToken(value) &&
@@ -48,10 +48,10 @@ export function isTokenSet(value: unknown): value is TokenSet {
 }
 
 /**
- * The access token that a grant brought.
+ * The access token of a token response.
  *
- * @param requestedAt when the grant was requested. The lifetime is counted from then, so that an answer that was
- *   slow, or read late, never makes a token look younger than it is.
+ * @param requestedAt when the grant was requested. The lifetime counts from then, so that a slow answer never makes
+ *   a token look younger than it is.
  */
 export function accessTokenFrom(granted: GrantedTokens, requestedAt: number): AccessToken {
   const { accessToken, tokenType, expiresInMs, scope } = granted
@@ -67,7 +67,7 @@ export function accessTokenFrom(granted: GrantedTokens, requestedAt: number): Ac
 }
 
 /**
- * The token set that a grant leads to. What the issuer leaves out stays as it was: the refresh token and scope
+ * The token set after a grant. What the issuer omits stays as it was: the refresh token and scope
  * (RFC 6749 sections 5.1 and 6), the ID token (OpenID Connect Core section 12.2).
  */
 export function tokenSetFrom(granted: GrantedTokens, requestedAt: number, previous?: TokenSet): TokenSet {
@@ -82,7 +82,7 @@ export function tokenSetFrom(granted: GrantedTokens, requestedAt: number, previo
   }
 }
 
-/** Whether a date can show it. Some issuers say "never" by a number that is beyond all dates. */
+/** Whether it is a valid date. Some issuers send a number beyond all dates for "never". */
 function isTime(milliseconds: number | undefined): milliseconds is number {
   return milliseconds !== undefined && !Number.isNaN(new Date(milliseconds).getTime())
 }
@@ -90,7 +90,7 @@ function isTime(milliseconds: number | undefined): milliseconds is number {
 /** The `exp` of a JWT access token in milliseconds, or nothing when it is opaque or carries none. */
 function jwtExpiry(accessToken: string): number | undefined {
   try {
-    // Whatever its type says: an access token is the issuer's business with the API, and nothing has checked it.
+    // Read whatever the token's `typ`. It is only a hint about the lifetime: the gateway does not verify access tokens.
     const { exp }: { exp?: unknown } = decodeJwt(accessToken)
     return typeof exp === 'number' ? exp * 1000 : undefined
   } catch {

@@ -1,26 +1,26 @@
-/** What is said of a token when it is asked for. Parameters that are unset are left to the issuer. */
+/** Parameters of a token request. The issuer decides about those that are unset. */
 export interface TokenParameters {
   /** Space-separated. */
   scope?: string
   /** @see https://www.rfc-editor.org/rfc/rfc8707 */
   resource?: string
-  /** As RFC 8693, and some issuers in other grants too, name the API. */
+  /** The API, as in RFC 8693; some issuers accept it in other grants too. */
   audience?: string
 }
 
-/** Something that says of a token what {@link TokenParameters} do, and perhaps more. */
+/** Any object with {@link TokenParameters}, such as the options of an upstream. */
 export type Described = { [Name in keyof TokenParameters]?: string | undefined }
 
-/** A token of the user's for one API, beside the session's own. */
+/** An additional token of the user for one API, besides the session's own. */
 export interface TokenTarget {
-  /** Under which the session keeps it. */
+  /** Key in the session record's `apiTokens`. */
   key: string
-  /** `refresh`: by the session's refresh token. `exchange`: in exchange for its access token (RFC 8693). */
+  /** `refresh`: with the session's refresh token. `exchange`: token exchange with its access token (RFC 8693). */
   grant: 'refresh' | 'exchange'
   parameters: TokenParameters
 }
 
-/** @returns nothing when the session's own token is what is wanted */
+/** @returns undefined for the session's own token */
 export function tokenTarget(wanted: TokenParameters & { exchange?: boolean }): TokenTarget | undefined {
   const parameters = tokenParameters(wanted)
   const { exchange = false } = wanted

@@ -1,7 +1,7 @@
 import * as oidc from 'openid-client'
 
-/** The claims of UserInfo, or none when it can't be had: the ID token has said who it is. A foreign `sub` throws.
- *  @param onFailure when it can't be had
+/** The claims of UserInfo, or none if it can't be fetched: the ID token is enough. Throws if its `sub` is another user's.
+ *  @param onFailure called if it can't be fetched
  *  @see https://openid.net/specs/openid-connect-core-1_0.html#UserInfoResponse */
 export async function fetchUserInfo(
   configuration: oidc.Configuration,

@@ -6,7 +6,7 @@ import type { Session } from '../session/sessions.ts'
 
 export type HeldToken = AccessToken & Pick<SessionRecord, 'renewals' | 'renewedAt'>
 
-/** The token for `target` that a session holds: for none, its own. */
+/** The session's access token for `target`; without a target, its own. */
 export function heldToken(
   { tokenSet, renewals, renewedAt, apiTokens }: SessionRecord,
   target: TokenTarget | undefined,
@@ -15,13 +15,13 @@ export function heldToken(
   return { ...tokenSet, renewals, ...(renewedAt !== undefined && { renewedAt }) }
 }
 
-/** Whether a session's token for `target` is another one than was seen. Its others may have changed too. */
+/** Whether the session's token for `target` was renewed since `seen` was read. */
 export function isNewer({ record }: Session, seen: Session, target: TokenTarget | undefined): boolean {
   return heldToken(record, target)?.renewals !== heldToken(seen.record, target)?.renewals
 }
 
-/** What is given for a new token; nothing when there is no such thing. */
-export function renewedWith(
+/** The token that a grant for `target` needs: access token for an exchange, else refresh token. Undefined if there is none. */
+export function renewalCredential(
   { tokenSet }: SessionRecord,
   target: TokenTarget | undefined,
 ): string | undefined {
@@ -29,8 +29,8 @@ export function renewedWith(
 }
 
 /**
- * Whether an ID token that a refresh brought is about the session's user: same `iss`, `sub` and audience.
- * It came from the token endpoint over TLS, which stands for its signature (OpenID Connect Core 3.1.3.7 item 6).
+ * Whether the ID token of a refresh response is for the session's user: same `iss`, `sub` and audience. It came from the
+ * token endpoint over TLS, so its signature need not be checked (OpenID Connect Core 3.1.3.7 item 6).
  *
  * @see https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokenResponse
  */

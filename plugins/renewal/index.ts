@@ -11,11 +11,11 @@ import { createRenewer, type Renewer, type WantedToken } from './renewer.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     renewer: Renewer
-    /** Attaches the user's fresh access token, for `target` or the session's own. Comes after `requireSession`. */
+    /** Sets `request.bearer` to a usable access token, for `target` or the session's own. Call after `requireSession`. */
     acquireUserToken(request: FastifyRequest, target: TokenTarget | undefined): Promise<void>
-    /** For an application's own calls. Comes after `loadSession`. */
+    /** A usable access token, for an application's own calls. Call after `loadSession`. */
     tokenFor(request: FastifyRequest, wanted: WantedToken): Promise<string>
-    /** After `upstream` refused the request's token: true when the request has a newer one now. */
+    /** After `upstream` refused the request's token: replaces it. @returns whether there is a newer one */
     replaceRefusedToken(
       request: FastifyRequest,
       upstream: string,
@@ -23,7 +23,7 @@ declare module 'fastify' {
     ): Promise<boolean>
   }
   interface FastifyRequest {
-    /** The access token that goes with this request to its upstream. Null where nothing has asked for one. */
+    /** The access token to send to the upstream with this request. Null until one was acquired. */
     bearer: string | null
   }
 }
@@ -65,7 +65,7 @@ export default fp<TokenRenewalOptions>(
       request.userSession = session
       return tokenOf(session, wanted.target)
     })
-    // Closing goes backwards, so the store is still there: tokens that a grant is about to bring have to be stored.
+    // onClose hooks run in reverse order, so the store is still open for the tokens of grants under way.
     app.addHook('onClose', () => renewer.idle())
 
     async function withToken(session: Session, wanted: WantedToken, log: RenewalLog): Promise<Session> {

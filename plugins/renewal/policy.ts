@@ -1,17 +1,17 @@
 export type RenewalDecision =
-  /** Long enough to live, or all there is. */
+  /** The token is valid for long enough, or can't be renewed but has not expired. */
   | 'use'
-  /** Inside the window: goes out at once while one renewal runs in the background. */
+  /** Inside the renewal window: use it now and renew it in the background. */
   | 'use-and-renew'
-  /** Too short to live to be sent: wait for the one renewal. */
+  /** Expired or about to: wait for the renewal. */
   | 'wait'
-  /** Expired, and nothing to renew it with. */
+  /** Expired, and there is no refresh token. */
   | 'ended'
 
-/** The most that a token may have left and yet not be sent, in milliseconds. */
+/** Upper bound for the remaining lifetime below which a token is not sent, in milliseconds. */
 const maxMarginMs = 5000
 
-/** An access token's times, in milliseconds since the epoch, and what it is renewed with. */
+/** An access token's times in milliseconds since the epoch, and the token to renew it with. */
 export interface Renewable {
   expiresAt?: number
   obtainedAt: number
@@ -19,7 +19,7 @@ export interface Renewable {
 }
 
 /**
- * What a request does with a token at `now`.
+ * Decides whether a request uses a token at `now`, waits for a renewal, or both uses and renews it.
  *
  * The renewal window is `refreshBeforeExpirationMs` or half the token's lifetime, whichever is shorter. A token is
  * usable while it has more than five seconds, or a third of the window, left.
@@ -42,12 +42,12 @@ const firstMs = 1000
 const maxMs = 30_000
 
 /**
- * How long to leave the issuer alone after a failed grant: 1 s doubling to 30 s, less up to a quarter at random
- * so that sessions that failed together don't come back together.
+ * Back-off after a failed grant: 1 s, doubling up to 30 s, minus up to a quarter at random (jitter), so that sessions
+ * that failed together don't retry together.
  *
- * @param failures how many grants in a row had failed before this one
+ * @param failures number of consecutive failures before this one
  * @param random from 0 up to 1
- * @param retryAfterMs what the issuer asked for; never tried sooner than that
+ * @param retryAfterMs the issuer's `Retry-After`: the minimum
  */
 export function backOffMs(failures: number, random: number, retryAfterMs = 0): number {
   const doubled = Math.min(firstMs * 2 ** failures, maxMs)

@@ -1,12 +1,12 @@
 import type { Clock } from '../../lib/clock.ts'
 
-/** Where a renewal under way stands, so that a request that waits for it knows how long the store has kept it. */
+/** Measures how much of a renewal's time is spent waiting for the store, for the wait limit of its requests. */
 export interface Progress {
-  /** Runs an operation of the store. All other time is the issuer's. */
+  /** Runs a store operation and counts its time. All other time counts as the issuer's. */
   atStore<T>(operation: () => Promise<T>): Promise<T>
-  /** From now on, what `other` waits for keeps this one waiting. */
+  /** From now on also counts the store time of `other`. */
   follow(other: Progress): void
-  /** For how long it has waited for the store so far, in milliseconds. */
+  /** Total store time so far, in milliseconds. */
   storeMs(): number
 }
 

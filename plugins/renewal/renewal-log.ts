@@ -3,7 +3,7 @@ import type { IssuerRefusal } from '../issuer/grant-failure.ts'
 import type { TokenTarget } from '../issuer/token-target.ts'
 import type { SessionRecord } from '../session/session-record.ts'
 
-/** The part of a pino logger that a renewal writes to. It carries `reqId`, `user` and `sessionHash` by itself. */
+/** The part of a pino logger that a renewal writes to. Its bindings already include `reqId`, `user` and `sessionHash`. */
 export interface RenewalLog {
   trace(fields: object): void
   debug(fields: object): void
@@ -11,7 +11,7 @@ export interface RenewalLog {
   warn(fields: object): void
 }
 
-/** The same log, whose lines say which API's token they are about, if it is not the session's own. */
+/** Adds `target` to each line if the token is not the session's own. */
 export function logAbout(target: TokenTarget | undefined, log: RenewalLog): RenewalLog {
   if (!target) return log
   const about = { target: target.key }
@@ -28,7 +28,7 @@ export function refreshTokenHash(refreshToken: string): string {
   return createHash('sha256').update(refreshToken).digest().subarray(0, 16).toString('base64url')
 }
 
-/** Some issuers quote the refresh token in what they write about it. */
+/** Removes the refresh token from the error description: some issuers quote it. */
 export function withoutToken(
   { oauthError, errorDescription }: IssuerRefusal,
   { tokenSet }: SessionRecord,

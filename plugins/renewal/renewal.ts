@@ -6,21 +6,27 @@ import type { TokenTarget } from '../issuer/token-target.ts'
 import { type Metrics, noMetrics, type RenewalOutcome } from '../observability/metrics.ts'
 import type { ReportEnding } from '../session/events/report-ending.ts'
 import type { Session, Sessions } from '../session/sessions.ts'
-import { heldToken, isNewer, renewedWith } from './held-token.ts'
-import { createTokenKeeper } from './keep-tokens.ts'
+import { heldToken, isNewer, renewalCredential } from './held-token.ts'
 import { backOffMs } from './policy.ts'
 import { atStore, type Progress } from './progress.ts'
 import { createRefusals } from './refusals.ts'
+import {
+  type Attempt,
+  createRenewalLock,
+  issuerUnavailable,
+  type LockHolder,
+  type RenewalLockOptions,
+} from './renewal-lock.ts'
 import { isoTime, type RenewalLog, refreshTokenHash, withoutToken } from './renewal-log.ts'
-import { type Attempt, createTurns, type Holder, issuerUnavailable, type TurnOptions } from './take-turns.ts'
+import { createStoreTokens } from './store-tokens.ts'
 
-export interface RenewalOptions extends TurnOptions {
+export interface RenewalOptions extends RenewalLockOptions {
   sessions: Sessions
   issuer: Pick<Issuer, 'clientId' | 'refresh' | 'exchange' | 'revoke' | 'tokenEndpoint'>
   clock: Clock
   /** From 0 up to 1. */
   random: () => number
-  /** Default: nobody counts. */
+  /** Default: no metrics. */
   metrics?: Pick<Metrics, 'renewalDone' | 'renewalWaiters'>
   reportEnding: ReportEnding
   /** Called once renewed tokens are stored. */
@@ -28,7 +34,7 @@ export interface RenewalOptions extends TurnOptions {
 }
 
 /**
- * Renews a session's token for a target, once over all processes that share its store.
+ * Renews a session's token for a target. Only one process of those that share the store runs the grant.
  *
  * @throws GatewayError BFF_SESSION_ENDED, BFF_SESSION_REQUIRED (it ended meanwhile), BFF_ISSUER_UNAVAILABLE
  * @throws StoreUnavailableError
@@ -36,30 +42,30 @@ export interface RenewalOptions extends TurnOptions {
 export type Renew = (wanted: WantedRenewal) => Promise<Session | undefined>
 
 export interface WantedRenewal {
-  /** The session as whoever asks has read it: newer tokens in the store are as good as a grant. */
+  /** The session as the caller has read it: if the store has newer tokens, no grant is needed. */
   seen: Session
   /** Unset: the session's own token. */
   target: TokenTarget | undefined
   log: RenewalLog
   progress: Progress
-  /** Asked under the lock, when a grant is all that helps. If it forbids one, nothing is what comes of it. */
+  /** Called under the lock before a grant. If it returns false, the result is undefined. */
   permit?: (() => Promise<boolean>) | undefined
 }
 
 export function createRenewal(options: RenewalOptions): Renew {
   const { sessions, issuer, clock, random, metrics = noMetrics, reportEnding, onRenewed } = options
-  const takeTurns = createTurns(options)
-  const keepTokens = createTokenKeeper({ sessions, issuer, clock, reportEnding })
+  const withRenewalLock = createRenewalLock(options)
+  const storeTokens = createStoreTokens({ sessions, issuer, clock, reportEnding })
   const refusals = createRefusals({ sessions, clock })
 
   return async function renew({ seen, target, log, progress, permit = async () => true }) {
     let permitted = false
-    return takeTurns<Session>({
+    return withRenewalLock<Session>({
       id: seen.id,
       progress,
       read: () => reload(seen),
       isRenewed: (current) => isNewer(current, seen, target),
-      // Asked once: a permit that was given stays good for another round.
+      // Called once: the permission also holds for a retry.
       async permit() {
         permitted ||= await permit()
         return permitted
@@ -68,28 +74,28 @@ export function createRenewal(options: RenewalOptions): Renew {
     })
   }
 
-  async function grant(session: Session, holder: Holder, wanted: Wanted): Promise<Attempt<Session>> {
+  async function grant(session: Session, holder: LockHolder, wanted: Wanted): Promise<Attempt<Session>> {
     const { target, log, progress } = wanted
-    const credential = renewedWith(session.record, target)
+    const credential = renewalCredential(session.record, target)
     if (credential === undefined) throw notRenewable(target, log)
 
     const startedAt = clock.monotonic()
     const requestedAt = clock.now()
     const count = (outcome: RenewalOutcome) => metrics.renewalDone(outcome, clock.monotonic() - startedAt)
-    const answer = await ask(credential, target, log)
-    const isParticular = target !== undefined && 'particular' in answer
+    const answer = await requestGrant(credential, target, log)
+    const isDeclined = target !== undefined && 'requestSpecific' in answer
 
     switch (answer.outcome) {
       case 'refused': {
-        const { outcome: _, particular: __, ...refusal } = answer
-        if (isParticular) return decline(refusal.oauthError, log, count)
+        const { outcome: _, requestSpecific: __, ...refusal } = answer
+        if (isDeclined) return decline(refusal.oauthError, log, count)
         count('refused')
         return end(session, refusal, holder, wanted)
       }
       case 'failed': {
         const { reason, refusal } = answer
-        if (isParticular) return decline(reason, log, count)
-        if (!target && refusal && refusals.isLast(session)) {
+        if (isDeclined) return decline(reason, log, count)
+        if (!target && refusal && refusals.isOneTooMany(session)) {
           count('refused')
           return end(session, refusal, holder, wanted)
         }
@@ -100,7 +106,7 @@ export function createRenewal(options: RenewalOptions): Renew {
         return { outcome: 'failed', retryInMs }
       }
       case 'granted': {
-        const kept = await keepTokens(session, answer.tokens, {
+        const stored = await storeTokens(session, answer.tokens, {
           requestedAt,
           target,
           holder,
@@ -109,11 +115,11 @@ export function createRenewal(options: RenewalOptions): Renew {
           count,
         })
         count('renewed')
-        onRenewed(kept)
-        const { tokenType, expiresAt } = heldToken(kept.record, target) ?? {}
+        onRenewed(stored)
+        const { tokenType, expiresAt } = heldToken(stored.record, target) ?? {}
         const durationMs = Math.round(clock.monotonic() - startedAt)
         log.debug({ event: 'token.renewal.done', tokenType, expiresAt: isoTime(expiresAt), durationMs })
-        return { outcome: 'renewed', value: kept }
+        return { outcome: 'renewed', value: stored }
       }
     }
   }
@@ -122,18 +128,18 @@ export function createRenewal(options: RenewalOptions): Renew {
   async function end(
     session: Session,
     refusal: IssuerRefusal,
-    holder: Holder,
+    holder: LockHolder,
     { target, log, progress }: Wanted,
   ): Promise<Attempt<Session>> {
-    // A holder whose lock has lapsed can't tell a dead session from one that the next holder is renewing.
-    if (holder.hasLapsed()) return { outcome: 'again' }
+    // After the lock has lapsed, the refusal may be because another holder has already spent the refresh token.
+    if (holder.hasLapsed()) return { outcome: 'retry' }
     let isEndedHere = false
-    const noteEnd = () => {
+    const onEnded = () => {
       isEndedHere = true
     }
-    const newer = await atStore(progress, () => endUnlessRenewed(sessions, session, noteEnd))
+    const newer = await atStore(progress, () => endUnlessRenewed(sessions, session, onEnded))
     if (newer) {
-      return isNewer(newer, session, target) ? { outcome: 'renewed', value: newer } : { outcome: 'again' }
+      return isNewer(newer, session, target) ? { outcome: 'renewed', value: newer } : { outcome: 'retry' }
     }
     const { oauthError } = refusal
     log.warn({ event: 'token.renewal.failed', reason: oauthError, final: true, retryInMs: null })
@@ -141,7 +147,7 @@ export function createRenewal(options: RenewalOptions): Renew {
     throw new GatewayError('BFF_SESSION_ENDED', { details: `Token error: ${oauthError}` })
   }
 
-  function ask(credential: string, target: TokenTarget | undefined, log: RenewalLog) {
+  function requestGrant(credential: string, target: TokenTarget | undefined, log: RenewalLog) {
     const isExchange = target?.grant === 'exchange'
     if (!isExchange) {
       log.trace({ event: 'token.renewal.grant', refreshTokenHash: refreshTokenHash(credential) })
@@ -159,11 +165,10 @@ export function createRenewal(options: RenewalOptions): Renew {
   }
 }
 
-/** What is renewed, and on whose behalf. */
 type Wanted = Pick<WantedRenewal, 'target' | 'log' | 'progress'>
 
-/** How long an API is done without whose token the issuer declines to give: how it is set up there changes slowly. */
-const declinedMs = 30_000
+/** Back-off for an API whose token the issuer declines: the issuer's configuration rarely changes. */
+const declinedBackOffMs = 30_000
 
 function decline(
   reason: string,
@@ -171,21 +176,21 @@ function decline(
   count: (outcome: RenewalOutcome) => void,
 ): Attempt<Session> {
   count('failed')
-  log.warn({ event: 'token.renewal.failed', reason, final: false, retryInMs: declinedMs })
-  return { outcome: 'declined', retryInMs: declinedMs }
+  log.warn({ event: 'token.renewal.failed', reason, final: false, retryInMs: declinedBackOffMs })
+  return { outcome: 'declined', retryInMs: declinedBackOffMs }
 }
 
-/** Without its own token a session is over; without one for some API it is not. */
+/** A session without its own token is over; one without a token for an API is not. */
 function notRenewable(target: TokenTarget | undefined, log: RenewalLog): GatewayError {
   if (!target) return new GatewayError('BFF_SESSION_ENDED')
-  const fields = { reason: 'no_refresh_token', final: false, retryInMs: declinedMs }
+  const fields = { reason: 'no_refresh_token', final: false, retryInMs: declinedBackOffMs }
   log.warn({ event: 'token.renewal.failed', ...fields })
-  return issuerUnavailable(declinedMs)
+  return issuerUnavailable(declinedBackOffMs)
 }
 
 /**
- * Ends a session whose tokens can't be renewed, unless somebody stored newer ones: looked up and ended in one step.
- * @param onEnded called when it was this that ended it
+ * Ends a session whose tokens can't be renewed, unless newer ones were stored meanwhile (checked and ended atomically).
+ * @param onEnded called if this call has ended it
  * @returns the session with the newer tokens, or nothing when it has ended
  */
 export async function endUnlessRenewed(

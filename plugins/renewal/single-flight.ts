@@ -1,18 +1,18 @@
 import type { Clock } from '../../lib/clock.ts'
 import { createProgress, type Progress } from './progress.ts'
 
-/** A task under way. */
+/** A running task. */
 export interface Flight<T> {
   result: Promise<T>
   progress: Progress
 }
 
-/** Runs one task per key at a time in this process: a caller that asks while one runs gets the same one. */
+/** Runs one task per key at a time in this process; concurrent callers share its result. */
 export interface SingleFlight<T> {
   run(key: string, task: (progress: Progress) => Promise<T>): Flight<T>
-  /** The one under way, if any. */
+  /** The running task of this key, if any. */
   current(key: string): Flight<T> | undefined
-  /** Resolves when none is under way. */
+  /** Resolves when no task is running. */
   idle(): Promise<void>
 }
 

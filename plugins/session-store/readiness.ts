@@ -2,7 +2,7 @@ import type { Clock } from '../../lib/clock.ts'
 import { type SessionStore, StoreUnavailableError } from './store.ts'
 
 /** How long a readiness probe waits for the store. */
-const patienceMs = 1_000
+const timeoutMs = 1_000
 
 export interface Readiness {
   isReady(): Promise<boolean>
@@ -11,7 +11,7 @@ export interface Readiness {
 }
 
 /**
- * Whether the store can be read and written now. All who ask at once share one try.
+ * Whether the store can be read and written now. All who check at once share one try.
  * @param onChange is told when that has changed, with what is wrong
  */
 export function createReadiness(
@@ -21,21 +21,21 @@ export function createReadiness(
 ): Readiness {
   let wasReady = true
   let refusal: string | undefined
-  let asked: Promise<boolean> | undefined
+  let pending: Promise<boolean> | undefined
 
   return {
     async isReady() {
-      asked ??= ask().finally(() => {
-        asked = undefined
+      pending ??= check().finally(() => {
+        pending = undefined
       })
-      return asked
+      return pending
     },
 
     warnings: () => (refusal === undefined ? [] : [`the session store answers ${refusal}`]),
   }
 
-  async function ask(): Promise<boolean> {
-    const error = await inTime(store.ping()).then(
+  async function check(): Promise<boolean> {
+    const error = await withTimeout(store.ping()).then(
       () => undefined,
       (reason: unknown) => reason,
     )
@@ -46,11 +46,11 @@ export function createReadiness(
     return isReady
   }
 
-  async function inTime(answer: Promise<void>): Promise<void> {
+  async function withTimeout(answer: Promise<void>): Promise<void> {
     const answered = new AbortController()
     const tooLate = async () => {
-      await clock.sleep(patienceMs, answered.signal)
-      throw new Error(`The session store did not answer within ${patienceMs} ms`)
+      await clock.sleep(timeoutMs, answered.signal)
+      throw new Error(`The session store did not answer within ${timeoutMs} ms`)
     }
     await Promise.race([answer, tooLate()]).finally(() => answered.abort())
   }

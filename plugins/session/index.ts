@@ -65,17 +65,17 @@ export default fp<OidcSessionOptions>(
       if (!reference) return null
       const session = await sessions.open(reference, options)
       if (!session) {
-        if (await cookieMayFollow(request, reference)) app.browserCookies.clearSession(request)
+        if (await mayChangeCookie(request, reference)) app.browserCookies.clearSession(request)
         return null
       }
-      if (app.browserCookies.isOutdated(request) && (await cookieMayFollow(request, reference)))
+      if (app.browserCookies.isOutdated(request) && (await mayChangeCookie(request, reference)))
         app.browserCookies.resealSession(request)
       addToLog(request, { user: logName(session.record), sessionHash: sessionHash(session) })
       return session
     }
 
     /** A dead cookie does no harm, so in doubt it stays. */
-    async function cookieMayFollow(request: FastifyRequest, reference: SessionReference): Promise<boolean> {
+    async function mayChangeCookie(request: FastifyRequest, reference: SessionReference): Promise<boolean> {
       const sessionCookie = request.routeOptions.config?.sessionCookie
       const { 'sec-fetch-mode': mode = 'navigate' } = request.headers
       if (sessionCookie === undefined) return false

@@ -88,14 +88,14 @@ export function recordAfter(
       ...(refreshToken !== undefined && { refreshToken }),
       ...(idToken !== undefined && { idToken }),
     },
-    apiTokens: { ...remembered(apiTokens, now), [target.key]: apiToken },
+    apiTokens: { ...withoutExpired(apiTokens, now), [target.key]: apiToken },
   }
 }
 
 /** A session that asks for ever new tokens doesn't grow for ever. Longer than whoever still looks at a token waits. */
 const forgetAfterMs = 3_600_000
 
-function remembered(apiTokens: Record<string, ApiToken> = {}, now: number): Record<string, ApiToken> {
+function withoutExpired(apiTokens: Record<string, ApiToken> = {}, now: number): Record<string, ApiToken> {
   const entries = Object.entries(apiTokens)
   return Object.fromEntries(entries.filter(([, { expiresAt = now }]) => now - expiresAt < forgetAfterMs))
 }

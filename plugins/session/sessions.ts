@@ -77,7 +77,7 @@ export interface SessionsOptions {
 }
 
 /** How often a session that somebody watches is looked at without news. */
-const lookAgainMs = 5000
+const recheckMs = 5000
 
 export function createSessions(options: SessionsOptions): Sessions {
   const { store, clock, clientId, idleTimeoutMs, lifetimeMs, maxPerUser } = options
@@ -103,7 +103,7 @@ export function createSessions(options: SessionsOptions): Sessions {
       const expiresAt = clock.now() + ttlMs
       return {
         reference,
-        session: discreet({ id, key, record, version: 1, expiresAt, format: newestFormat }),
+        session: withoutTokensInJson({ id, key, record, version: 1, expiresAt, format: newestFormat }),
       }
     },
 
@@ -127,7 +127,10 @@ export function createSessions(options: SessionsOptions): Sessions {
       return async () => {
         const result = await store.replace(id, sealed, version)
         return result.outcome === 'replaced'
-          ? { outcome: 'stored', session: discreet({ ...session, record, version: result.version }) }
+          ? {
+              outcome: 'stored',
+              session: withoutTokensInJson({ ...session, record, version: result.version }),
+            }
           : result
       }
     },
@@ -154,7 +157,7 @@ export function createSessions(options: SessionsOptions): Sessions {
   async function nextChange(id: string, signal: AbortSignal): Promise<void> {
     const waiting = new AbortController()
     const either = AbortSignal.any([signal, waiting.signal])
-    await Promise.race([store.changed(id, either), clock.sleep(lookAgainMs, either)])
+    await Promise.race([store.changed(id, either), clock.sleep(recheckMs, either)])
     waiting.abort()
   }
 
@@ -167,7 +170,7 @@ export function createSessions(options: SessionsOptions): Sessions {
     if (lifetimeLeftMs <= 0) return undefined
     const expiresAt = clock.now() + Math.min(stored.ttlMs, lifetimeLeftMs)
     const format = formatOf(stored.sealed) ?? newestFormat
-    return discreet({ id, key: unsealed.key, record, version: stored.version, expiresAt, format })
+    return withoutTokensInJson({ id, key: unsealed.key, record, version: stored.version, expiresAt, format })
   }
 
   async function keepAlive(session: Session): Promise<Session> {
@@ -175,7 +178,7 @@ export function createSessions(options: SessionsOptions): Sessions {
     const expiresAt = clock.now() + ttlMs
     if (expiresAt - session.expiresAt < slideEveryMs) return session
     await store.touch(session.id, ttlMs)
-    return discreet({ ...session, expiresAt })
+    return withoutTokensInJson({ ...session, expiresAt })
   }
 
   function timeToLive(record: SessionRecord): number {
@@ -184,7 +187,7 @@ export function createSessions(options: SessionsOptions): Sessions {
 }
 
 /** Whoever sends a session to a browser by mistake sends none of its tokens. */
-function discreet(session: Session): Session {
+function withoutTokensInJson(session: Session): Session {
   return Object.defineProperty(session, 'toJSON', { value: () => sessionInfo(session) })
 }
 

@@ -4,33 +4,33 @@ import type { Issuer } from '../issuer/issuer.ts'
 import { type AccessToken, accessTokenFrom, isAccessToken } from '../issuer/token-set.ts'
 import { type TokenParameters, tokenParameters } from '../issuer/token-target.ts'
 import { type Metrics, noMetrics } from '../observability/metrics.ts'
-import { createPatience } from '../renewal/patience.ts'
 import { backOffMs, decideRenewal } from '../renewal/policy.ts'
 import { atStore, createProgress, type Progress } from '../renewal/progress.ts'
-import { isoTime, type RenewalLog } from '../renewal/renewal-log.ts'
-import { createSingleFlight, type Flight } from '../renewal/single-flight.ts'
 import {
   type Attempt,
-  createTurns,
-  type Holder,
+  createRenewalLock,
   issuerUnavailable,
-  type TurnOptions,
-} from '../renewal/take-turns.ts'
+  type LockHolder,
+  type RenewalLockOptions,
+} from '../renewal/renewal-lock.ts'
+import { isoTime, type RenewalLog } from '../renewal/renewal-log.ts'
+import { createSingleFlight, type Flight } from '../renewal/single-flight.ts'
+import { createWaitLimit } from '../renewal/wait-limit.ts'
 import { seal, unseal } from '../session/sealing.ts'
 import { type SessionStore, StoreUnavailableError } from '../session-store/store.ts'
 
 /** Access tokens of the gateway's own, by client credentials: one for all users, and for all processes that share a store. */
 export interface ClientTokens {
   /**
-   * A token that can be sent now. Waits for the issuer only when there is none.
+   * A token that can be sent now. Waits for the issuer only if there is none.
    * @throws GatewayError BFF_ISSUER_UNAVAILABLE
    * @throws StoreUnavailableError
    */
   usable(parameters: TokenParameters, log: RenewalLog): Promise<AccessToken>
   /**
-   * After an upstream has answered 401 to a token: another one, or nothing when none can be had now. An upstream that
-   * refuses every token gets one forced renewal per `refreshBeforeExpirationMs`.
-   * @param upstream a name for who refused
+   * After an upstream has answered 401 to a token: another one, or undefined if there is none now. At most one forced
+   * renewal per upstream and `refreshBeforeExpirationMs`, for upstreams that refuse every token.
+   * @param upstream name of the upstream, for the limit of forced renewals
    */
   afterRefusal(refused: Refused, upstream: string, log: RenewalLog): Promise<AccessToken | undefined>
   /** Resolves when no grant is under way. */
@@ -42,33 +42,33 @@ export interface Refused {
   parameters: TokenParameters
 }
 
-export interface ClientTokensOptions extends TurnOptions {
+export interface ClientTokensOptions extends RenewalLockOptions {
   store: Pick<SessionStore, 'put' | 'read' | 'lock' | 'changed' | 'claim'>
   issuer: Pick<Issuer, 'clientId' | 'clientCredentials' | 'tokenEndpoint'>
-  /** Whose tokens they are. Others may share the store. */
+  /** Part of the store key: gateways of other issuers may share the store. */
   issuerUrl: string
-  /** 32 bytes each. The first seals, all open. */
+  /** 32 bytes each. The first encrypts, all decrypt. */
   keys: [Buffer, ...Buffer[]]
   refreshBeforeExpirationMs: number
   /** How long a request waits for the store, in milliseconds. Default: as long as for the issuer. */
   storeTimeoutMs?: number
   /** From 0 up to 1. */
   random: () => number
-  /** Default: nobody counts. */
+  /** Default: no metrics. */
   metrics?: Pick<Metrics, 'renewalDone' | 'renewalWaiters'>
 }
 
-/** One that the issuer doesn't say the lifetime of is kept for so long, unless an upstream refuses it before. */
+/** How long a token without a known lifetime is stored, unless an upstream refuses it before. */
 const unknownLifetimeMs = 24 * 3_600_000
 
 export function createClientTokens(options: ClientTokensOptions): ClientTokens {
   const { store, issuer, issuerUrl, keys, clock, random, issuerTimeoutMs, refreshBeforeExpirationMs } =
     options
   const { metrics = noMetrics, storeTimeoutMs = issuerTimeoutMs } = options
-  const takeTurns = createTurns(options)
-  const inTime = createPatience({ clock, issuerTimeoutMs, storeTimeoutMs, metrics })
+  const withRenewalLock = createRenewalLock(options)
+  const withinWaitLimit = createWaitLimit({ clock, issuerTimeoutMs, storeTimeoutMs, metrics })
   const flights = createSingleFlight<AccessToken | undefined>(clock)
-  /** As many as there are upstreams with parameters of their own. */
+  /** Tokens in memory. Bounded by the number of upstreams with different parameters. */
   const held = new Map<string, AccessToken>()
 
   return { usable, afterRefusal, idle: flights.idle }
@@ -77,26 +77,26 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
     const token = held.get(idOf(parameters))
     switch (decide(token)) {
       case 'wait':
-        return granted(await needed({ seen: token, parameters, log }))
+        return tokenOrThrow(await requireToken({ seen: token, parameters, log }))
       case 'use-and-renew':
-        // What becomes of it is logged, and the next request sees it.
+        // A failure is logged, and the next request handles it.
         renew({ seen: token, parameters, log }).result.catch(() => {})
     }
-    return granted(token)
+    return tokenOrThrow(token)
   }
 
   async function afterRefusal({ accessToken, parameters }: Refused, upstream: string, log: RenewalLog) {
     const id = idOf(parameters)
     const permit = () => store.claim(`forced-renewal:${id}:${upstream}`, refreshBeforeExpirationMs)
     const seen = held.get(id)
-    // Replaced since the request was sent.
+    // It was replaced since the request was sent.
     if (seen && seen.accessToken !== accessToken) return seen
     try {
       const { result, progress } = renew({ seen, parameters, log, permit })
-      const token = await inTime(result, progress)
+      const token = await withinWaitLimit(result, progress)
       return token?.accessToken === accessToken ? undefined : token
     } catch (error) {
-      // The browser gets the upstream's own answer then, which is true at least.
+      // The browser then gets the upstream's 401.
       if (error instanceof StoreUnavailableError || error instanceof GatewayError) return undefined
       throw error
     }
@@ -104,7 +104,7 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
 
   function decide(token: AccessToken | undefined) {
     if (!token) return 'wait'
-    // It takes no more than the client's credentials.
+    // Renewing needs only the client's credentials, so any value stands in for the refresh token.
     return decideRenewal({ ...token, refreshToken: issuer.clientId }, refreshBeforeExpirationMs, clock.now())
   }
 
@@ -115,21 +115,21 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
     permit?: () => Promise<boolean>
   }
 
-  /** A forced renewal that this one has joined may not have been permitted. */
-  function needed(wanted: Wanted): Promise<AccessToken | undefined> {
+  /** Tries twice: the first renewal may be a shared forced one that was not permitted. */
+  function requireToken(wanted: Wanted): Promise<AccessToken | undefined> {
     const progress = createProgress(clock)
-    const once = () => {
+    const runOnce = () => {
       const flight = renew(wanted)
       progress.follow(flight.progress)
       return flight.result
     }
-    return inTime(
-      once().then((token) => token ?? once()),
+    return withinWaitLimit(
+      runOnce().then((token) => token ?? runOnce()),
       progress,
     )
   }
 
-  /** Runs on nobody's request: a browser that goes away does not cancel it. */
+  /** Not tied to a request: a browser that disconnects does not cancel it. */
   function renew({
     seen,
     parameters,
@@ -138,7 +138,7 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
   }: Wanted): Flight<AccessToken | undefined> {
     const id = idOf(parameters)
     return flights.run(id, async (progress) => {
-      const token = await takeTurns<AccessToken | undefined>({
+      const token = await withRenewalLock<AccessToken | undefined>({
         id,
         progress,
         read: () => load(id),
@@ -154,7 +154,7 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
   async function grant(
     id: string,
     parameters: TokenParameters,
-    { failures }: Holder,
+    { failures }: LockHolder,
     { log, progress }: { log: RenewalLog; progress: Progress },
   ): Promise<Attempt<AccessToken>> {
     const startedAt = clock.monotonic()
@@ -179,12 +179,12 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
     const { tokenType, expiresAt } = token
     const fields = { tokenType, expiresAt: isoTime(expiresAt), durationMs: Math.round(tookMs) }
     log.debug({ event: 'token.renewal.done', ...fields, client: issuer.clientId })
-    await atStore(progress, () => share(id, token, log))
+    await atStore(progress, () => storeForOthers(id, token, log))
     return { outcome: 'renewed', value: token }
   }
 
-  /** A token that can't be shared is as good: other processes ask for their own. */
-  async function share(id: string, token: AccessToken, log: RenewalLog): Promise<void> {
+  /** If the store fails, the token is used all the same; other processes request their own. */
+  async function storeForOthers(id: string, token: AccessToken, log: RenewalLog): Promise<void> {
     const ttlMs = token.expiresAt === undefined ? unknownLifetimeMs : token.expiresAt - clock.now()
     const sealed = seal(token, { key: keys[0], id, version: 1 })
     await store.put(id, sealed, ttlMs).catch((err: unknown) => {
@@ -202,14 +202,14 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
     return undefined
   }
 
-  /** Under which the store keeps a token. */
+  /** The store key of a token. */
   function idOf(parameters: TokenParameters): string {
     const name = ['client token', issuerUrl, issuer.clientId, tokenParameters(parameters)]
     return createHash('sha256').update(JSON.stringify(name)).digest('base64url')
   }
 }
 
-function granted(token: AccessToken | undefined): AccessToken {
+function tokenOrThrow(token: AccessToken | undefined): AccessToken {
   if (!token) throw issuerUnavailable(1000)
   return token
 }

@@ -9,12 +9,12 @@ import { type ClientTokens, createClientTokens } from './client-tokens.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Where requests to an upstream get their access token from. */
+    /** Returns the source of access tokens for requests to an upstream. */
     tokenSource(upstream: UpstreamToken): TokenSource
   }
 }
 
-/** What an upstream says of its token. */
+/** An upstream's token options. */
 export type UpstreamToken = Pick<
   UpstreamOptions,
   'prefix' | 'token' | 'scope' | 'resource' | 'audience' | 'exchange'
@@ -22,18 +22,18 @@ export type UpstreamToken = Pick<
 
 export interface TokenSource {
   /**
-   * An onRequest hook: leaves in `request.bearer` what the upstream is sent.
+   * An onRequest hook: sets `request.bearer` to the token for the upstream.
    *
-   * A failure to get a token never makes do with a weaker one: without a session the user's token is not asked for,
-   * with one nothing else is.
+   * Never falls back to a weaker token on a failure: with `user-or-…`, a request with a session gets the user's token or
+   * an error.
    */
   attach(request: FastifyRequest): Promise<void>
-  /** After the upstream refused the token: true when the request has another one now. */
+  /** After the upstream refused the token: replaces it. @returns whether there is another one */
   replaceRefused(request: FastifyRequest): Promise<boolean>
 }
 
 export interface TokenSourcesOptions {
-  /** 32 bytes each. The first seals, all open. */
+  /** 32 bytes each. The first encrypts, all decrypt. */
   keys: Buffer[]
   issuerUrl: URL
   issuerTimeoutMs: number
@@ -91,7 +91,7 @@ const noToken: TokenSource = {
   replaceRefused: async () => false,
 }
 
-/** Of a request whose session is loaded. */
+/** Requires that the request's session is loaded. */
 function userToken(app: FastifyInstance, upstream: UpstreamToken): TokenSource {
   const target = tokenTarget(upstream)
   return {
@@ -128,10 +128,10 @@ function bySession(app: FastifyInstance, signedIn: TokenSource, anonymous: Token
   const source = ({ userSession }: FastifyRequest) => (userSession ? signedIn : anonymous)
   return {
     async attach(request) {
-      const cameWithSession = app.browserCookies.sessionReference(request) !== undefined
+      const hadSessionCookie = app.browserCookies.sessionReference(request) !== undefined
       await app.loadSession(request)
-      // Whoever was signed in is told that this is over, rather than served as somebody else.
-      if (cameWithSession && !request.userSession) throw new GatewayError('BFF_SESSION_REQUIRED')
+      // A user whose session has ended gets 401 instead of an anonymous response.
+      if (hadSessionCookie && !request.userSession) throw new GatewayError('BFF_SESSION_REQUIRED')
       await source(request).attach(request)
     },
     replaceRefused: (request) => source(request).replaceRefused(request),

@@ -34,7 +34,7 @@ export async function backchannelLogout(
 ): Promise<void> {
   const { clientId } = app.issuer
   const invalid = createTally(clock, requestsPerMinute)
-  const inTurn = createTurns(maxUnderWay)
+  const limitConcurrency = createConcurrencyLimit(maxUnderWay)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser<string>(
     'application/x-www-form-urlencoded',
@@ -48,13 +48,13 @@ export async function backchannelLogout(
   app.post('/bff/backchannel-logout', { config }, async (request: Notice, reply) => {
     reply.header('cache-control', 'no-store')
     const notice = await verify(request)
-    await inTurn(() => heed(notice, request.log))
+    await limitConcurrency(() => endNamedSessions(notice, request.log))
     return reply.send()
   })
 
-  async function heed(notice: LogoutNotice, log: FastifyBaseLogger): Promise<void> {
+  async function endNamedSessions(notice: LogoutNotice, log: FastifyBaseLogger): Promise<void> {
     const { issuer } = notice
-    const used = usedName(notice, clientId)
+    const used = replayKey(notice, clientId)
     if ((await app.sessionStore.claimLastsMs(used)) > 0) throw replayed()
     // First, so that a login under way either finds this or has a session by now that is ended with the others.
     if ('sid' in notice) await rememberEnd(app.sessionStore, { ...notice, clientId })
@@ -96,7 +96,7 @@ export async function backchannelLogout(
 }
 
 /** Runs at most `max` at the same time, the others in their order. */
-function createTurns(max: number): <T>(act: () => Promise<T>) => Promise<T> {
+function createConcurrencyLimit(max: number): <T>(act: () => Promise<T>) => Promise<T> {
   let underWay = 0
   const waiting: (() => void)[] = []
   return async (act) => {
@@ -120,7 +120,7 @@ function endedBy(notice: LogoutNotice): EndedSession {
 }
 
 /** Under which a token is remembered that this client has heeded. */
-function usedName({ issuer, jti }: LogoutNotice, clientId: string): string {
+function replayKey({ issuer, jti }: LogoutNotice, clientId: string): string {
   const hash = createHash('sha256').update(JSON.stringify([issuer, clientId, jti]))
   return `logout-token:${hash.digest('base64url')}`
 }

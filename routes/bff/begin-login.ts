@@ -6,7 +6,7 @@ import { beginTransaction } from '../../plugins/login/login-transaction.ts'
 import { rememberLoginBegun } from '../../plugins/session/superseded-session.ts'
 import { callbackUrl, type RouteOptions, silentLoginCallbackPath } from './options.ts'
 
-export interface LoginWishes {
+export interface RequestedLogin {
   /** A path that has been checked. */
   returnUrl: string
   /** What the frontend says about the login, not yet checked. */
@@ -23,7 +23,7 @@ export async function beginLogin(
   { publicUrl, oidc, clock }: RouteOptions,
   request: FastifyRequest,
   reply: FastifyReply,
-  { returnUrl, query }: LoginWishes,
+  { returnUrl, query }: RequestedLogin,
 ): Promise<FastifyReply> {
   const parameters = new URLSearchParams(oidc.authorizationParams)
   for (const [name, value] of authorizationParameters(query)) parameters.set(name, value)

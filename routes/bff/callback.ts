@@ -17,7 +17,7 @@ import { rejectedLogin } from './begin-login.ts'
 import { limitSessions, replaceSession, revokeRefreshToken } from './end-session.ts'
 import { callbackUrl, type RouteOptions } from './options.ts'
 import { createRedemptionLimit } from './redemption-limit.ts'
-import { tellParent, tellParentOfFailure } from './silent-login.ts'
+import { postFailureToParent, postOutcomeToParent } from './silent-login.ts'
 
 type CallbackRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 
@@ -49,13 +49,13 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
         if (outcome === 'revoked') return reply.redirect(loginUrl(transaction))
         // A frame leads to no page that would begin another.
         if (requireLogin && !inFrame) app.loginGate.loginFinished(request, reply)
-        return inFrame ? tellParent(reply, isLoggedIn) : reply.redirect(returnUrl)
+        return inFrame ? postOutcomeToParent(reply, isLoggedIn) : reply.redirect(returnUrl)
       } catch (error) {
         app.metrics.loginDone(asGatewayError(error).statusCode < 500 ? 'rejected' : 'failed')
         // While the store can't be asked, or too many codes were refused, the browser keeps what it has.
         if (error instanceof GatewayError && error.code !== 'BFF_RATE_LIMITED')
           app.browserCookies.clearTransaction(reply, transaction)
-        if (inFrame) return tellParentOfFailure(request, reply, error)
+        if (inFrame) return postFailureToParent(request, reply, error)
         throw error
       }
     },

@@ -7,7 +7,7 @@ import { userClaims, withoutTokens } from '../../plugins/session/claims.ts'
 import type { Session } from '../../plugins/session/sessions.ts'
 import type { RouteOptions } from './options.ts'
 
-/** For developers: all that the session holds, with each token told by its hash, as in the log. Never a token. */
+/** For developers: all that the session holds, with each token describeToken by its hash, as in the log. Never a token. */
 export async function diagnostics(
   app: FastifyInstance,
   { clock, session: { lifetimeMs } }: RouteOptions,
@@ -46,20 +46,20 @@ function diagnosis({ record, expiresAt }: Session, lifetimeMs: number, now: numb
       renewedUtc: isoTime(renewedAt),
     },
     accessToken: {
-      ...told(accessToken),
+      ...describeToken(accessToken),
       tokenType,
       scope: scope ?? null,
       obtainedUtc: isoTime(obtainedAt),
       expiresUtc: isoTime(tokenExpiresAt),
       expiresIn: tokenExpiresAt === undefined ? null : secondsBetween(now, tokenExpiresAt),
     },
-    refreshToken: refreshToken === undefined ? null : told(refreshToken),
-    idToken: idToken === undefined ? null : told(idToken),
+    refreshToken: refreshToken === undefined ? null : describeToken(refreshToken),
+    idToken: idToken === undefined ? null : describeToken(idToken),
   }
 }
 
 /** What can be said of a token without giving it away. */
-function told(token: string) {
+function describeToken(token: string) {
   const claims = claimsOf(token)
   return { kind: claims ? 'jwt' : 'opaque', hash: hashOf(token), claims }
 }

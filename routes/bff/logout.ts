@@ -28,9 +28,9 @@ export async function logout(app: FastifyInstance, { publicUrl }: RouteOptions):
       if (returnUrl === undefined) throw new GatewayError('BFF_INVALID_RETURN_URL')
 
       const session = await app.openSession(request, { slide: false })
-      if (session && !isWanted(request, session)) throw new GatewayError('BFF_LOGOUT_REJECTED')
+      if (session && !isIntended(request, session)) throw new GatewayError('BFF_LOGOUT_REJECTED')
       const ended = session ? await endSession(app, request.log, session, 'logout') : undefined
-      if (session && !(await hasAnother(request))) app.browserCookies.clearSession(request)
+      if (session && !(await hasNewerSession(request))) app.browserCookies.clearSession(request)
       // What the browser's cache keeps of the API's answers is the user's. Another site's link must not empty it.
       if (session || request.headers['sec-fetch-site'] !== 'cross-site')
         reply.header('clear-site-data', '"cache"')
@@ -46,14 +46,14 @@ export async function logout(app: FastifyInstance, { publicUrl }: RouteOptions):
   )
 
   /** While the issuer took its time to revoke the token, the user may have logged in again in another tab. */
-  async function hasAnother(request: LogoutRequest): Promise<boolean> {
+  async function hasNewerSession(request: LogoutRequest): Promise<boolean> {
     const reference = app.browserCookies.sessionReference(request)
     return reference !== undefined && isReplaced(app.sessionStore, reference).catch(() => false)
   }
 }
 
 /** Another site can link here, but it doesn't know the `sid`, and a browser tells where a navigation began. */
-function isWanted({ query, headers }: LogoutRequest, { record }: Session): boolean {
+function isIntended({ query, headers }: LogoutRequest, { record }: Session): boolean {
   if (query['sid'] === record.sid) return true
   const site = headers['sec-fetch-site']
   return (site === 'same-origin' || site === 'none') && !isByServiceWorker(headers)

@@ -18,7 +18,7 @@ export async function silentLogin(app: FastifyInstance, options: RouteOptions): 
   /** For a frame that comes here by itself: whether there is a session, which this does not prolong. */
   app.get('/bff/silent-login-callback', { exposeHeadRoute: false }, async (request, reply) => {
     const session = await app.openSession(request, { slide: false })
-    return tellParent(reply, session !== null)
+    return postOutcomeToParent(reply, session !== null)
   })
 }
 
@@ -44,12 +44,12 @@ export async function beginSilentLogin(
     const query = { ...request.query, prompt: 'none' }
     return await beginLogin(app, options, request, reply, { returnUrl, query })
   } catch (error) {
-    return tellParentOfFailure(request, reply, error)
+    return postFailureToParent(request, reply, error)
   }
 }
 
 /** Answers a frame with a page that tells the page around it, if that is of this origin, whether somebody is logged in. */
-export function tellParent(reply: FastifyReply, isLoggedIn: boolean): FastifyReply {
+export function postOutcomeToParent(reply: FastifyReply, isLoggedIn: boolean): FastifyReply {
   // Nothing in it comes from the request, so that the policy can name it by its hash.
   const script = `parent.postMessage({ source: 'bff-silent-login', isLoggedIn: ${isLoggedIn} }, location.origin)`
   const hash = createHash('sha256').update(script).digest('base64')
@@ -64,12 +64,12 @@ export function tellParent(reply: FastifyReply, isLoggedIn: boolean): FastifyRep
 }
 
 /** The same of a login that went wrong: nobody reads in a frame, and the page around it waits for an answer. */
-export function tellParentOfFailure(
+export function postFailureToParent(
   { log }: FastifyRequest,
   reply: FastifyReply,
   thrown: unknown,
 ): FastifyReply {
   const error = asGatewayError(thrown)
   if (error instanceof GatewayError) logError(log, error)
-  return tellParent(reply.code(error.statusCode), false)
+  return postOutcomeToParent(reply.code(error.statusCode), false)
 }

@@ -69,7 +69,7 @@ export function createGateway({ process, store, issuer, history, isAlive, weaken
     onRenewed: () => {},
     issuerTimeoutMs,
     refreshBeforeExpirationMs,
-    maxResting: 10,
+    maxBackingOff: 10,
   })
 
   return {

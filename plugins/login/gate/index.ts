@@ -58,7 +58,7 @@ export default fp<LoginGateOptions>(
           case 'refuse':
             throw new GatewayError('BFF_SESSION_REQUIRED')
           case 're-enter':
-            keep(reply, afterReentry(rounds))
+            setRounds(reply, afterReentry(rounds))
             return reply.headers(reentryHeaders).send(reentryPage)
           case 'log-in':
             return reply.header('cache-control', 'no-store').redirect(loginUrl(request))
@@ -69,7 +69,7 @@ export default fp<LoginGateOptions>(
       },
 
       loginFinished(request, reply) {
-        keep(reply, afterLogin(readRounds(request.cookies[roundsCookie])))
+        setRounds(reply, afterLogin(readRounds(request.cookies[roundsCookie])))
       },
     } satisfies (typeof app)['loginGate'])
 
@@ -85,7 +85,7 @@ export default fp<LoginGateOptions>(
       }
     }
 
-    function keep(reply: FastifyReply, rounds: LoginRounds): void {
+    function setRounds(reply: FastifyReply, rounds: LoginRounds): void {
       reply.setCookie(roundsCookie, formatRounds(rounds), { ...attributes, maxAge: roundsLifetimeSeconds })
     }
 

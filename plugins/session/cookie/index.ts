@@ -98,7 +98,7 @@ export default fp<SessionCookieOptions>(
       sessionReference(request) {
         const values = cookieValues(request.headers.cookie, name)
         return values.length > 1
-          ? onlyReference(request, values)
+          ? singleReference(request, values)
           : readReference(request.sealedSession?.data() ?? {})
       },
 
@@ -165,7 +165,7 @@ export default fp<SessionCookieOptions>(
      * A sibling subdomain that can set cookies for our host can inject another user's session before the browser's
      * own. A cookie that can't be opened does no harm, but with two sessions there is no telling which one is meant.
      */
-    function onlyReference(request: FastifyRequest, values: string[]): SessionReference | undefined {
+    function singleReference(request: FastifyRequest, values: string[]): SessionReference | undefined {
       const cookies = [...new Set(values)].map((value) =>
         app.decodeSecureSession(value, request.log, 'sealedSession'),
       )

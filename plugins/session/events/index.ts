@@ -24,7 +24,7 @@ export default fp<SessionHooks<FastifyRequest>>(
     const events = createSessionEvents(hooks, (hook, err) => {
       app.log.error({ event: 'hook.failed', hook, err }, `${hook} of the application failed`)
     })
-    const told: SessionEvents<FastifyRequest> = {
+    const sessionEvents: SessionEvents<FastifyRequest> = {
       ...events,
       ended(session, reason) {
         const { issuer, sid } = session
@@ -34,10 +34,10 @@ export default fp<SessionHooks<FastifyRequest>>(
         events.ended(session, reason)
       },
     }
-    app.decorate('sessionEvents', told)
+    app.decorate('sessionEvents', sessionEvents)
     const { metrics } = app
-    app.decorate('reportEnding', createEndingReport({ metrics, events: told }))
-    app.decorate('reportUnreadEndings', createUnreadEndingsReport({ metrics, events: told }))
+    app.decorate('reportEnding', createEndingReport({ metrics, events: sessionEvents }))
+    app.decorate('reportUnreadEndings', createUnreadEndingsReport({ metrics, events: sessionEvents }))
   },
   { name: 'session-events', fastify: '5.x', dependencies: ['issuer', 'session-store', 'observability'] },
 )

@@ -52,12 +52,13 @@ export function createSessionEvents<Request>(
         throw new GatewayError('BFF_LOGIN_REJECTED', { cause })
       }
     },
-    begun: (session, request) => tell('onLogin', async () => hooks.onLogin?.(sessionInfo(session), request)),
-    renewed: (session) => void tell('onRenewed', async () => hooks.onRenewed?.(sessionInfo(session))),
-    ended: (session, reason) => void tell('onLogout', async () => hooks.onLogout?.(session, reason)),
+    begun: (session, request) =>
+      callHook('onLogin', async () => hooks.onLogin?.(sessionInfo(session), request)),
+    renewed: (session) => void callHook('onRenewed', async () => hooks.onRenewed?.(sessionInfo(session))),
+    ended: (session, reason) => void callHook('onLogout', async () => hooks.onLogout?.(session, reason)),
   }
 
-  async function tell(hook: keyof SessionHooks<Request>, call: () => Promise<void>): Promise<void> {
+  async function callHook(hook: keyof SessionHooks<Request>, call: () => Promise<void>): Promise<void> {
     await call().catch((error: unknown) => onFailure(hook, error))
   }
 }

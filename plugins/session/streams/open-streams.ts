@@ -28,7 +28,7 @@ export function createOpenStreams(
   onError: (error: unknown) => void,
 ): OpenStreams {
   const all = new Map<Closing, () => void>()
-  const bySession = new Map<string, { counted: number; streams: Set<Closing>; left: AbortController }>()
+  const bySession = new Map<string, { counted: number; streams: Set<Closing>; unwatch: AbortController }>()
   let isEnding = false
 
   return {
@@ -61,7 +61,7 @@ export function createOpenStreams(
   function watch(session: Session, stream: Closing, counts: 0 | 1): void {
     const { id } = session
     const known = bySession.get(id)
-    const watched = known ?? { counted: 0, streams: new Set(), left: new AbortController() }
+    const watched = known ?? { counted: 0, streams: new Set(), unwatch: new AbortController() }
     const forget = () => bySession.get(id) === watched && bySession.delete(id)
     watched.counted += counts
     watched.streams.add(stream)
@@ -69,13 +69,13 @@ export function createOpenStreams(
       watched.counted -= counts
       watched.streams.delete(stream)
       if (watched.streams.size > 0) return
-      watched.left.abort()
+      watched.unwatch.abort()
       forget()
     })
     if (known) return
     bySession.set(id, watched)
     sessions
-      .ended(session, watched.left.signal)
+      .ended(session, watched.unwatch.signal)
       .catch(onError)
       .then(() => {
         forget()

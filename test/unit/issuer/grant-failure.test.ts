@@ -48,7 +48,7 @@ test('an issuer that needs the user, or has taken access away, refuses for good'
     'interaction_required login_required consent_required account_selection_required mfa_required invalid_account access_denied user_disabled insufficient_user_authentication'
   for (const code of codes.split(' ')) {
     // Asked for one API's token, it means that API only.
-    const expected = { outcome: 'refused', oauthError: code, errorDescription: secret, particular: true }
+    const expected = { outcome: 'refused', oauthError: code, errorDescription: secret, requestSpecific: true }
     for (const status of [400, 403])
       assert.deepEqual(await failureOf(() => oauthError(code, status)), expected)
   }
@@ -208,16 +208,16 @@ test('Retry-After is honoured whatever the status, and whether or not there is J
 })
 
 test('an issuer that works but declines what was asked for is told apart from one that fails', async () => {
-  const isParticular = async (answer: () => Response) => {
+  const isRequestSpecific = async (answer: () => Response) => {
     const failure = await failureOf(answer)
-    return failure.particular === true
+    return failure.requestSpecific === true
   }
   for (const error of ['invalid_target', 'invalid_scope', 'unauthorized_client', 'access_denied']) {
-    assert.equal(await isParticular(() => oauthError(error)), true, error)
+    assert.equal(await isRequestSpecific(() => oauthError(error)), true, error)
     // That it is asked too much has nothing to do with what it is asked for.
-    assert.equal(await isParticular(() => oauthError(error, 429)), false, error)
+    assert.equal(await isRequestSpecific(() => oauthError(error, 429)), false, error)
   }
   for (const error of ['invalid_client', 'temporarily_unavailable', 'server_error']) {
-    assert.equal(await isParticular(() => oauthError(error)), false, error)
+    assert.equal(await isRequestSpecific(() => oauthError(error)), false, error)
   }
 })

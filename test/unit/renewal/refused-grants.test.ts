@@ -27,7 +27,7 @@ test('whatever code an issuer refuses by, the session ends, and the 401 names th
   for (const code of ['invalid_grant', 'interaction_required', 'mfa_required', 'access_denied']) {
     const { startGateway, signIn, issuer, logger, sessions } = createWorld()
     const session = await signIn(unusable)
-    issuer.answers.push(refusedBy(code, { particular: true }))
+    issuer.answers.push(refusedBy(code, { requestSpecific: true }))
 
     const error = await rejectsWith(startGateway().withUsableToken(session, logger), 'BFF_SESSION_ENDED')
     assert.equal(error.message, 'Failed to get access token')
@@ -39,7 +39,7 @@ test('whatever code an issuer refuses by, the session ends, and the 401 names th
 test('a refusal that is about one API leaves the session alone', async () => {
   const { startGateway, signIn, issuer, logger, sessions } = createWorld()
   const session = await signIn(usable * 4)
-  issuer.answers.push(refusedBy('consent_required', { particular: true }))
+  issuer.answers.push(refusedBy('consent_required', { requestSpecific: true }))
 
   await rejectsWith(startGateway().withUsableToken(session, logger, api), 'BFF_ISSUER_UNAVAILABLE')
   assert.ok(await sessions.reload(session))

@@ -17,7 +17,7 @@ import {
 const fresh = 200_000
 const orders = targetOf({ resource: 'https://orders.example' })
 const stock = targetOf({ audience: 'stock', exchange: true })
-const declined = { ...failed('invalid_target'), particular: true } as const
+const declined = { ...failed('invalid_target'), requestSpecific: true } as const
 
 test("a token for one API is granted when it is first asked for, and leaves the session's own alone", async () => {
   const { startGateway, signIn, issuer, logger } = createWorld()

@@ -9,89 +9,99 @@ import { StoreUnavailableError } from '../session-store/store.ts'
 import { isSameIdentity } from './held-token.ts'
 import { atStore, type Progress } from './progress.ts'
 import type { RenewalOptions } from './renewal.ts'
+import type { LockHolder } from './renewal-lock.ts'
 import { type RenewalLog, refreshTokenHash } from './renewal-log.ts'
-import type { Holder } from './take-turns.ts'
 
-export type TokenKeeperOptions = Pick<RenewalOptions, 'sessions' | 'issuer' | 'clock'> & {
+export type StoreTokensOptions = Pick<RenewalOptions, 'sessions' | 'issuer' | 'clock'> & {
   reportEnding: ReportEnding
 }
 
-/** The grant that brought the tokens. */
+/** The grant that the tokens come from. */
 export interface Grant {
   /** Milliseconds since the epoch. */
   requestedAt: number
-  /** What its access token is for. Unset: it is the session's own. */
+  /** Target of the access token. Unset: it is the session's own. */
   target: TokenTarget | undefined
-  /** Of the lock under which it was asked for. */
-  holder: Pick<Holder, 'keep'>
+  /** Holder of the renewal lock. */
+  holder: Pick<LockHolder, 'extendLock'>
   log: RenewalLog
   progress: Progress
   count: (outcome: RenewalOutcome) => void
 }
 
 /**
- * Stores what a grant brought, before anything else is done with it.
+ * Stores the tokens of a grant before they are used.
  *
- * @returns the session with the newest tokens there are, these or another holder's
- * @throws GatewayError BFF_SESSION_ENDED when they are somebody else's, BFF_SESSION_REQUIRED when it ended meanwhile
- * @throws StoreUnavailableError when the store has not come back in a minute
+ * @returns the session with the newest tokens: these, or those that another holder has stored meanwhile
+ * @throws GatewayError BFF_SESSION_ENDED when they are another user's, BFF_SESSION_REQUIRED when the session ended meanwhile
+ * @throws StoreUnavailableError when the store is unavailable for a minute
  */
-export type KeepTokens = (session: Session, granted: GrantedTokens, grant: Grant) => Promise<Session>
+export type StoreTokens = (session: Session, granted: GrantedTokens, grant: Grant) => Promise<Session>
 
-/** How long a store that fails is tried again with what a grant has led to. */
-const insistForMs = 60_000
+/** How long a write that follows a grant is retried while the store is unavailable. */
+const retryStoreForMs = 60_000
 
-export function createTokenKeeper({ sessions, issuer, clock, reportEnding }: TokenKeeperOptions): KeepTokens {
-  return async function keepTokens(session, granted, { requestedAt, target, holder, log, progress, count }) {
-    const insist = <T>(write: () => Promise<T>) => atStore(progress, () => untilStored(write, holder))
+export function createStoreTokens({
+  sessions,
+  issuer,
+  clock,
+  reportEnding,
+}: StoreTokensOptions): StoreTokens {
+  return async function storeTokens(session, granted, { requestedAt, target, holder, log, progress, count }) {
+    const storeWithRetries = <T>(write: () => Promise<T>) =>
+      atStore(progress, () => retryUntilStored(write, holder))
     const { idToken, refreshToken } = granted
     if (idToken !== undefined && !isSameIdentity(idToken, session.record, issuer.clientId)) {
-      // Looked at before it is stored, so that another user's tokens never reach another instance.
+      // Checked before storing, so that another user's tokens never reach another instance.
       log.warn({ event: 'token.renewal.failed', reason: 'foreign_identity', final: true, retryInMs: null })
       count('foreign_identity')
       reportEnding(session, 'foreign_identity', log)
-      // Whatever is stored by now comes from the same grants. One that did not rotate has only the old token.
+      // Without rotation the session's refresh token is still the current one.
       const newest = refreshToken ?? session.record.tokenSet.refreshToken
       await Promise.all([
         revoke(newest, log),
         revokeAccessToken(granted.accessToken, log),
-        insist(() => sessions.end(session)),
+        storeWithRetries(() => sessions.end(session)),
       ])
       throw new GatewayError('BFF_SESSION_ENDED', { details: 'Token error: foreign identity' })
     }
 
-    for (let over = session, tokens = granted; ; ) {
-      // The tokens exist nowhere else, so a store that fails just now is tried again.
-      const record = recordAfter(over.record, tokens, { requestedAt, now: clock.now(), target })
-      const result = await insist(sessions.renewal(over, record))
+    for (let base = session, tokens = granted; ; ) {
+      // The tokens exist only in this process, so a failing write is retried.
+      const record = recordAfter(base.record, tokens, { requestedAt, now: clock.now(), target })
+      const result = await storeWithRetries(sessions.renewal(base, record))
       if (result.outcome === 'stored') return result.session
-      const current = result.outcome === 'gone' ? undefined : await insist(() => sessions.reload(session))
+      const current =
+        result.outcome === 'gone' ? undefined : await storeWithRetries(() => sessions.reload(session))
       if (!current) {
-        // Logged out while the grant ran: it stays dead.
+        // Logged out while the grant ran: the session must not come back.
         count('gone')
         await revoke(refreshToken, log)
         throw new GatewayError('BFF_SESSION_REQUIRED')
       }
-      // The lock had lapsed, and another holder stored its tokens. They are the newer ones, unless they came with
-      // no refresh token of their own: then what is stored is the one that this grant has spent.
+      // The lock had lapsed, and another holder has stored its tokens. Those are newer, unless the stored refresh token is
+      // the one that this grant has spent.
       const spent = session.record.tokenSet.refreshToken
       const isNewest = refreshToken !== undefined && current.record.tokenSet.refreshToken === spent
-      // A token for one API replaces none of the others, so it is kept at any rate.
+      // A token for one API replaces no other token, so it is stored in any case.
       if (!isNewest && !target) return current
       if (!isNewest) tokens = withoutRefreshToken(granted)
-      over = current
+      base = current
     }
   }
 
   /**
-   * Does what has to reach the store once the refresh token is spent. The lock must outlive it, or another holder would
-   * spend that token once more.
+   * Retries a write that must succeed because the refresh token is spent. Extends the lock meanwhile: otherwise another
+   * holder would send the spent token again.
    */
-  async function untilStored<T>(write: () => Promise<T>, holder: Pick<Holder, 'keep'>): Promise<T> {
-    const giveUpAt = clock.monotonic() + insistForMs
+  async function retryUntilStored<T>(
+    write: () => Promise<T>,
+    holder: Pick<LockHolder, 'extendLock'>,
+  ): Promise<T> {
+    const giveUpAt = clock.monotonic() + retryStoreForMs
     for (let retryInMs = 50; ; retryInMs = Math.min(2 * retryInMs, 1000)) {
-      // Not waited for: it goes ahead of the write.
-      void holder.keep()
+      // Not awaited: it is sent before the write.
+      void holder.extendLock()
       try {
         return await write()
       } catch (error) {
@@ -109,7 +119,7 @@ export function createTokenKeeper({ sessions, issuer, clock, reportEnding }: Tok
   }
 
   async function revokeAccessToken(accessToken: string, log: RenewalLog): Promise<void> {
-    // Many issuers revoke no JWT, and say so by an error.
+    // Many issuers can't revoke a JWT and answer with an error.
     await issuer.revoke(accessToken, 'access_token').catch(() => {
       log.warn({ event: 'token.revocation.failed', tokenType: 'access_token' })
     })
