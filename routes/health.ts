@@ -1,15 +1,15 @@
 import type { FastifyInstance } from 'fastify'
 
 export interface HealthOptions {
-  /** What can't be worked without and isn't there. */
+  /** Required services that are unavailable. */
   missing(): Promise<string[]>
-  /** What works badly, though it works. */
+  /** Problems that don't make the gateway unready. */
   warnings(): string[]
 }
 
 /**
- * Liveness touches nothing else; readiness asks for what the gateway can't work without. Both answer during an overload:
- * instances share their load, so they would all become unready one after the other.
+ * Liveness depends on no other service; readiness checks the required ones. Both answer during an overload: otherwise
+ * the load would move to the other instances, and all would become unready one after the other.
  */
 export async function health(
   app: FastifyInstance,

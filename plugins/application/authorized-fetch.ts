@@ -7,13 +7,13 @@ import { upstreamError } from '../upstream/report.ts'
 import { wantsOtherLogin } from '../upstream/step-up.ts'
 import { destinationOf } from './upstream-of.ts'
 
-/** As for `fetch`. Redirects are never followed: the token is for the upstream, not for where it points. */
+/** As for `fetch`. Redirects are not followed, so that the token goes to the upstream only. */
 export interface AuthorizedInit extends Pick<RequestInit, 'method' | 'headers' | 'signal'> {
-  /** A stream is sent once only, so that what refuses its token is not asked again. */
+  /** A stream can be sent only once, so such a request is not repeated after a 401. */
   body?: string | Uint8Array | URLSearchParams | Blob | ReadableStream | null
 }
 
-/** @returns an access token; after the upstream has refused the last one, a newer one if there is any */
+/** @returns an access token; with `forceRenewal`, a newer one if possible */
 export type AskForToken = (wanted: WantedToken) => Promise<string>
 
 export interface AuthorizedFetch {
@@ -21,7 +21,7 @@ export interface AuthorizedFetch {
   close(): Promise<void>
 }
 
-/** Calls upstreams with a user's token, and nobody else. */
+/** `fetch` with the user's token, for upstreams only. */
 export function createAuthorizedFetch(upstreams: UpstreamOptions[]): AuthorizedFetch {
   const agents = new Map<UpstreamOptions, Agent>()
 
@@ -80,7 +80,7 @@ function newAgent(upstream: UpstreamOptions): Agent {
   })
 }
 
-/** A stream is spent once it was sent. */
+/** A stream can be read only once. */
 function isRepeatable(body: AuthorizedInit['body']): boolean {
   return !(body instanceof ReadableStream)
 }

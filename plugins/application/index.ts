@@ -14,65 +14,67 @@ import { type AuthorizedInit, createAuthorizedFetch } from './authorized-fetch.t
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** What the gateway does for an application's own routes. */
+    /** The gateway's API for an application's own routes. */
     bff: Bff
   }
   interface FastifyRequest {
     /**
-     * The user's session, once `app.bff.requireSession` or `app.bff.loadSession` has looked for it; null when there is
-     * none. It holds no token.
+     * The user's session, after `app.bff.requireSession` or `app.bff.loadSession`; null if there is none. Contains no
+     * token.
      */
     readonly session: SessionInfo | null
     /**
-     * An access token of the request's user that can be sent now, renewed if need be. For a remote API alone: it must
-     * never reach a browser.
+     * A usable access token of the request's user, renewed if needed. For calls to remote APIs only: it must never
+     * reach a browser.
      *
-     * @throws GatewayError 401 `BFF_SESSION_REQUIRED` without a session, 401 `BFF_SESSION_ENDED` when the issuer refuses
-     *   to renew, 503 `BFF_ISSUER_UNAVAILABLE` or `BFF_STORE_UNAVAILABLE`, each with a `statusCode`, so that Fastify
-     *   answers right if nobody catches it
+     * @throws GatewayError 401 `BFF_SESSION_REQUIRED` without a session, 401 `BFF_SESSION_ENDED` when the issuer
+     *   refuses to renew, 503 `BFF_ISSUER_UNAVAILABLE` or `BFF_STORE_UNAVAILABLE`, each with a `statusCode`, so that
+     *   Fastify sends the right status if it is not caught
      */
     accessToken(options?: AccessTokenOptions): Promise<string>
   }
 }
 
 export interface AccessTokenOptions {
-  /** Of the API that the token is for, an absolute URI (RFC 8707). Default: the session's own token. */
+  /** The API that the token is for: an absolute URI (RFC 8707). Default: the session's own token. */
   resource?: string
   /**
-   * After an API has refused the last token: renews it although it has time left, unless that has happened meanwhile.
-   * At most once per session, resource and `refreshBeforeExpiration`; otherwise the token is the same as before. Default false.
+   * Set after an API has refused the last token: renews it although it has not expired, unless it was renewed
+   * meanwhile. At most once per session, resource and `refreshBeforeExpiration`; otherwise returns the same token.
+   * Default false.
    */
   forceRenewal?: boolean
 }
 
-/** Hooks of the application. Neither token nor cookie is given to them. */
+/** Hooks of the application. They receive neither tokens nor cookies. */
 export type BffHooks = SessionHooks<FastifyRequest>
 
 export interface Bff {
-  /** Where to log in, as the browser sees it. `?returnUrl=/path` leads back. */
+  /** The login URL as the browser sees it. `?returnUrl=/path` sets where to go afterwards. */
   readonly loginUrl: string
-  /** An onRequest hook: only signed-in users get past it. @throws GatewayError 401 `BFF_SESSION_REQUIRED` */
+  /** An onRequest hook for signed-in users only. @throws GatewayError 401 `BFF_SESSION_REQUIRED` */
   requireSession(request: FastifyRequest): Promise<void>
-  /** An onRequest hook for routes that anybody may call: `request.session` is the session, or null. */
+  /** An onRequest hook for public routes: sets `request.session` to the session or null. */
   loadSession(request: FastifyRequest): Promise<void>
   /**
-   * An onRequest hook for what the frontend's scripts call: demands the CSRF header and refuses other sites' pages.
-   * Whatever changes something on behalf of the session needs it. @throws GatewayError 403 `BFF_CSRF_REJECTED`
+   * An onRequest hook for routes that the frontend's scripts call: requires the CSRF header and rejects requests from
+   * other sites. Required for every route that changes something with the session. @throws GatewayError 403
+   * `BFF_CSRF_REJECTED`
    */
   guard(request: FastifyRequest): Promise<void>
   /** The same as `request.accessToken(options)`. */
   accessToken(request: FastifyRequest, options?: AccessTokenOptions): Promise<string>
   /**
-   * As `fetch`, with the token of the request's user; when the API refuses it, once more with a newer one.
+   * `fetch` with the token of the request's user; repeated once with a newer token if the API refuses it.
    *
-   * @param url below the target of an upstream with `token: 'user'`, or a path below its prefix, as the frontend would
-   *   call it. So that a token never goes anywhere else, other URLs are a TypeError and redirects are not followed
+   * @param url below the target of an upstream with `token: 'user'`, or a path below its prefix, as the frontend
+   *   calls it. Other URLs throw a TypeError and redirects are not followed, so that the token goes nowhere else
    * @throws GatewayError as `request.accessToken` does, 502 `BFF_UPSTREAM_UNREACHABLE` and 504 `BFF_UPSTREAM_TIMEOUT`
    */
   fetch(request: FastifyRequest, url: string | URL, init?: AuthorizedInit): Promise<Response>
-  /** For `setErrorHandler` of a scope whose errors are to look like the gateway's own. */
+  /** For `setErrorHandler` of a scope whose errors should look like the gateway's own. */
   errorHandler(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply
-  /** What the gateway can't work without just now, for an application's readiness probe. Empty: all is well. */
+  /** Required services that are unavailable, for the application's readiness probe. Empty: ready. */
   missing(): Promise<string[]>
 }
 
@@ -81,13 +83,13 @@ export interface LocalRoutesOptions extends RequestGuardOptions {
   upstreams: UpstreamOptions[]
 }
 
-/** An onSend hook: what a route answers to a user is kept by no cache, unless the route says what may be kept. */
+/** An onSend hook: `no-store` for responses to signed-in users, unless the route sets `Cache-Control` itself. */
 export const keepFromCaches: onSendHookHandler = ({ userSession }, reply, payload, done) => {
   if (userSession && !reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
   done(null, payload)
 }
 
-/** What an application's requests have before anything else is there: other scopes inherit it. */
+/** Request decorators for the application. Registered first, so that all scopes inherit them. */
 export const requestMembers = fp(
   async (app) => {
     app.decorateRequest('userSession', null)
@@ -141,19 +143,19 @@ export default fp<LocalRoutesOptions>(
   },
 )
 
-/** Whoever answers knows no more than an error's `statusCode`. */
+/** Converts store errors: an application's error handler only knows `statusCode`. */
 function throwCatalogued(error: unknown): never {
   throw error instanceof StoreUnavailableError ? asGatewayError(error) : error
 }
 
-/** What the gateway can't work without and doesn't have, in the words of `/readyz`. */
+/** Required services that are unavailable, named as in `/readyz`. */
 export async function missingParts(gateway: {
   storeIsReady(): Promise<boolean>
   issuer: Pick<Issuer, 'isKnown'>
 }): Promise<string[]> {
   const missing = []
   if (!(await gateway.storeIsReady())) missing.push('session store')
-  // Whether they were ever learned: an issuer that fails later does not make the gateway unready.
+  // Known once fetched: an issuer that fails later does not make the gateway unready.
   if (!gateway.issuer.isKnown()) missing.push('issuer metadata')
   return missing
 }

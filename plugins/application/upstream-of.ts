@@ -7,10 +7,10 @@ export interface Destination {
 }
 
 /**
- * Where a call with the user's token goes: to an upstream that takes it, and nowhere else.
+ * Resolves the destination of a call with the user's token: only upstreams that take the user's token are allowed.
  *
- * @param wanted a URL below the target of such an upstream, or a path as the frontend calls it: below its prefix
- * @throws TypeError when it leads anywhere else
+ * @param wanted a URL below such an upstream's target, or a path below its prefix, as the frontend calls it
+ * @throws TypeError for any other destination
  */
 export function destinationOf(wanted: string | URL, upstreams: UpstreamOptions[]): Destination {
   const text = String(wanted)
@@ -28,7 +28,7 @@ function takesUsersToken({ token }: UpstreamOptions): boolean {
   return token.startsWith('user')
 }
 
-/** Of all upstreams: a longer prefix takes a path away from a shorter one, with whatever token. */
+/** Searches all upstreams, whatever their token: the longest prefix wins. */
 function byPrefix(path: string, upstreams: UpstreamOptions[]): Destination | undefined {
   const upstream = longest(
     upstreams.filter(({ prefix }) => startsWithPath(path, prefix)),
@@ -51,7 +51,7 @@ function byTarget(text: string, upstreams: UpstreamOptions[]): Destination | und
   return upstream ? { upstream, url } : undefined
 }
 
-/** Without a user and password too, which would displace the token. */
+/** Rejects a URL with user and password: these would replace the token. */
 function isBelow(url: URL, target: URL): boolean {
   if (url.origin !== target.origin || url.username !== '' || url.password !== '') return false
   return startsWithPath(url.pathname, basePathOf(target))

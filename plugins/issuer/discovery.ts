@@ -14,7 +14,9 @@ export interface Configurations {
    * key set at most once a minute, and would reject all logins for that long after the issuer has rotated its key.
    */
   redeeming: oidc.Configuration
-  /** For all other grants. A longer timeout: even a late answer is needed, because the refresh token is already spent. */
+  /**
+   * For all other grants. A longer timeout: even a late answer is needed, because the refresh token is already spent.
+   */
   grants: oidc.Configuration
 }
 
@@ -77,8 +79,8 @@ function explainMismatch(error: unknown, issuer: URL): unknown {
 export type PkceSupport = 'supported' | 'unsupported' | 'unsaid'
 
 /**
- * Whether the metadata announce PKCE with `S256`. The gateway always uses PKCE, but never relies on it only: if an issuer
- * ignores it, `state` still detects a forged callback, and `nonce` a code of another login.
+ * Whether the metadata announce PKCE with `S256`. The gateway always uses PKCE, but never relies on it only: if an
+ * issuer ignores it, `state` still detects a forged callback, and `nonce` a code of another login.
  *
  * @see https://www.rfc-editor.org/rfc/rfc9700#section-4.7.1
  */

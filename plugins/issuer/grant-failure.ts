@@ -16,7 +16,10 @@ export type GrantFailure =
       retryAfterMs?: number
       /** The issuer works but declines this request; one with other parameters may succeed. */
       requestSpecific?: true
-      /** Set if the error is about this request, not the client or the issuer's health. If it persists, the user must log in. */
+      /**
+       * Set if the error is about this request, not the client or the issuer's health. If it persists, the user must
+       * log in.
+       */
       refusal?: IssuerRefusal
     }
 
@@ -28,7 +31,10 @@ export interface IssuerRefusal {
   errorDescription?: string
 }
 
-/** The refresh token itself is invalid: `invalid_grant` (RFC 6749 section 5.2), or a non-standard code of some issuers. */
+/**
+ * The refresh token itself is invalid: `invalid_grant` (RFC 6749 section 5.2), or a non-standard code of some
+ * issuers.
+ */
 const deadTokenErrors = new Set([
   'invalid_grant',
   'invalid_token',
@@ -41,9 +47,9 @@ const deadTokenErrors = new Set([
  * Error codes that say that the user must interact or has lost access.
  *
  * @see https://openid.net/specs/openid-connect-core-1_0.html#AuthError and
- *   https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1 (`access_denied`, which Okta and Auth0 send for a refresh once
- *   a policy excludes the user) and https://www.rfc-editor.org/rfc/rfc9470#section-3. The others are specific
- *   to single issuers: Entra, Auth0, Salesforce
+ *   https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1 (`access_denied`, which Okta and Auth0 send for a refresh
+ *   once a policy excludes the user) and https://www.rfc-editor.org/rfc/rfc9470#section-3. The others are specific to
+ *   single issuers: Entra, Auth0, Salesforce
  */
 const userErrors = new Set([
   'interaction_required',
@@ -163,7 +169,10 @@ function withoutTokens(description: string): string {
     .slice(0, maxDescriptionLength)
 }
 
-/** The OAuth error code about the request. None for a 429: the issuer has not processed that request, whatever the code. */
+/**
+ * The OAuth error code about the request. None for a 429: the issuer has not processed that request, whatever the
+ * code.
+ */
 export function oauthErrorOf(error: unknown): string | undefined {
   return error instanceof ResponseBodyError && error.status !== 429 ? error.error : undefined
 }
@@ -199,7 +208,10 @@ function responseOf(error: unknown): Response | undefined {
   return undefined
 }
 
-/** The response's `Retry-After`, in milliseconds from `now`. @see https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3 */
+/**
+ * The response's `Retry-After`, in milliseconds from `now`.
+ * @see https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3
+ */
 export function retryAfterOf(error: unknown, now: number): number | undefined {
   const value = responseOf(error)?.headers.get('retry-after')
   if (!value) return undefined

@@ -49,17 +49,23 @@ export interface Issuer {
   refresh(refreshToken: string, parameters?: TokenParameters): Promise<GrantOutcome>
   /** Exchanges the user's access token for another. Never throws. @see https://www.rfc-editor.org/rfc/rfc8693 */
   exchange(accessToken: string, parameters: TokenParameters): Promise<GrantOutcome>
-  /** A client credentials grant: a token of the gateway's own. Never throws. @see https://www.rfc-editor.org/rfc/rfc6749#section-4.4 */
+  /**
+   * A client credentials grant: a token of the gateway's own. Never throws.
+   * @see https://www.rfc-editor.org/rfc/rfc6749#section-4.4
+   */
   clientCredentials(parameters: TokenParameters): Promise<GrantOutcome>
   /** Undefined while its metadata are unknown. */
   tokenEndpoint(): string | undefined
-  /** Revokes a token, by default a refresh token, if the issuer has a revocation endpoint. @see https://www.rfc-editor.org/rfc/rfc7009 */
+  /**
+   * Revokes a token, by default a refresh token, if the issuer has a revocation endpoint.
+   * @see https://www.rfc-editor.org/rfc/rfc7009
+   */
   revoke(token: string, type?: RevocableType): Promise<void>
   /** Whether it is known to have a revocation endpoint. */
   offersRevocation(): boolean
   /**
-   * The URL where the browser logs out, or undefined if the issuer has no such endpoint or was never reached. The issuer
-   * returns `state` to `postLogoutRedirectUri`.
+   * The URL where the browser logs out, or undefined if the issuer has no such endpoint or was never reached. The
+   * issuer returns `state` to `postLogoutRedirectUri`.
    * @see https://openid.net/specs/openid-connect-rpinitiated-1_0.html
    */
   endSessionUrl(request: EndSessionRequest): URL | undefined

@@ -3,7 +3,10 @@ import { GatewayError } from '../errors/catalogue.ts'
 import { failureReason, oauthErrorOf, retryAfterOf } from './grant-failure.ts'
 import { LoginError } from './login-error.ts'
 
-/** Errors about the issuer's health, not about the request. @see https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1 */
+/**
+ * Errors about the issuer's health, not about the request.
+ * @see https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1
+ */
 const passingErrors = new Set(['server_error', 'temporarily_unavailable'])
 
 /**

@@ -1,6 +1,9 @@
 import { GatewayError } from '../errors/catalogue.ts'
 
-/** What a frontend may say about a login, passed on to the issuer. @see https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest */
+/**
+ * Parameters that a frontend may set and that are passed on to the issuer.
+ * @see https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest
+ */
 const parameters = {
   prompt: isPrompt,
   login_hint: (value: string) => /^[^\p{Cc}]{1,256}$/u.test(value),
@@ -23,12 +26,15 @@ export function authorizationParameters(query: Record<string, unknown>): URLSear
   return valid
 }
 
-/** Whether a login takes this value for one of its parameters. */
+/** Whether the parameter exists and the value is valid for it. */
 export function isAuthorizationParameter(name: string, value: string): boolean {
   return Object.hasOwn(parameters, name) && parameters[name as keyof typeof parameters](value)
 }
 
-/** `none` stands alone. @see https://openid.net/specs/openid-connect-prompt-create-1_0.html for `create` */
+/**
+ * `none` can't be combined with other values.
+ * @see https://openid.net/specs/openid-connect-prompt-create-1_0.html for `create`
+ */
 function isPrompt(value: string): boolean {
   const prompts = value.split(' ')
   const known = prompts.every((prompt) =>

@@ -2,23 +2,23 @@ import { sidIndex } from '../session/sessions.ts'
 import { transactionLifetimeMs } from '../session/superseded-session.ts'
 import type { SessionStore } from '../session-store/store.ts'
 
-/** A session of the issuer's, as it names it. */
+/** Identifies a session at the issuer. */
 export interface IssuerSession {
   issuer: string
   sid: string
 }
 
-/** For one client: others have sessions of their own. */
+/** Per client: other clients have their own sessions. */
 export type EndedSession = IssuerSession & { clientId: string }
 
-/** Remembers that the issuer has ended a session of its own, for logins from it that are under way. */
+/** Records that the issuer has ended its session, so that a login under way with the same `sid` is rejected. */
 export async function rememberEnd(store: Pick<SessionStore, 'claim'>, ended: EndedSession): Promise<void> {
   await store.claim(nameOf(ended), transactionLifetimeMs)
 }
 
 /**
- * Whether that was remembered in the last `ms`. An end before does not count: an issuer that gives the same `sid` to
- * a login begun later means that it may.
+ * Whether the issuer has ended this session within the last `ms`. Earlier endings don't count: the issuer may use the
+ * same `sid` for a login that was begun later.
  */
 export async function hasEndedWithin(
   store: Pick<SessionStore, 'claimLastsMs'>,
@@ -29,12 +29,12 @@ export async function hasEndedWithin(
   return lastsMs > 0 && transactionLifetimeMs - lastsMs < ms
 }
 
-/** How long the issuer's front-channel notice about a session that has ended already is still answered with 200. */
+/** How long a front-channel notice about a session that has already ended gets 200. */
 const signedOutMemoryMs = 10 * 60_000
 
 /**
- * Remembers that a session of ours has ended. Unlike {@link rememberEnd} it says nothing of the issuer's own session,
- * so it keeps no login away.
+ * Records that a session of the gateway has ended. Unlike {@link rememberEnd}, this is not about the issuer's
+ * session, so it rejects no login.
  */
 export async function rememberSignOut(
   store: Pick<SessionStore, 'claim'>,

@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { readReference, type SessionReference } from '../session/sessions.ts'
 
-/** One login on its way, in a cookie of its own so that parallel tabs don't disturb each other. Single use. */
+/** A login under way. Each has its own cookie, so that logins in parallel tabs don't interfere. Single use. */
 export interface LoginTransaction {
-  /** At which it was begun, as it is configured. @see https://www.rfc-editor.org/rfc/rfc9700#section-4.4.2 */
+  /** The configured issuer, against mix-up attacks. @see https://www.rfc-editor.org/rfc/rfc9700#section-4.4.2 */
   issuer: string
   state: string
   nonce: string
@@ -12,21 +12,23 @@ export interface LoginTransaction {
   returnUrl: string
   /** Milliseconds since the epoch. */
   startedAt: number
-  /** It was asked not to show anything, so a refusal is an answer and no fault. */
+  /** `prompt=none`: a refusal by the issuer is an expected outcome, not an error. */
   silent: boolean
-  /** It runs in a frame, whose parent waits to be told. */
+  /** It runs in a frame, whose parent page waits for the outcome. */
   inFrame?: boolean
   maxAgeSeconds?: number
   /**
-   * The browser's session when the login began, which ends when the login succeeds. A Strict cookie does not come with
-   * the callback, which is a navigation from the issuer's site.
+   * The browser's session when the login began. It is ended when the login succeeds. Stored here because the callback
+   * is a navigation from the issuer's site, with which a Strict cookie is not sent.
    */
   replaces?: SessionReference
 }
 
-/** Per browser, the oldest dropped: a browser may restore many tabs at once, and each takes some 700 bytes. */
+/**
+ * Per browser; the oldest are dropped. A browser may restore many tabs at once, and each cookie takes some 700 bytes.
+ */
 export const maxOpenTransactions = 10
-/** Of all their cookies together in a request, whose headers may have 16 KiB: the callback's URL is long, too. */
+/** Total size of their cookies in a request. Its headers are limited to 16 KiB, and the callback's URL is long, too. */
 export const maxTransactionBytes = 12_000
 
 export function beginTransaction(
@@ -37,19 +39,19 @@ export function beginTransaction(
   return { ...login, state: random(), nonce: random(), codeVerifier: random(), startedAt: now }
 }
 
-/** A hash of the state, since what a callback brings is no cookie name yet. */
+/** Contains a hash of the state: a callback's `state` is arbitrary text, not a valid cookie name. */
 export function transactionCookieName(sessionCookieName: string, state: string): string {
   const hash = createHash('sha256').update(state).digest('base64url').slice(0, 16)
   return `${sessionCookieName}-tx-${hash}`
 }
 
-/** Not for every name that begins so: browsers take names from others that can't even be cleared again. */
+/** Checks the whole name, not only its prefix: other sites can set cookies with names that can't be cleared again. */
 export function isTransactionCookie(sessionCookieName: string, name: string): boolean {
   const prefix = `${sessionCookieName}-tx-`
   return name.startsWith(prefix) && /^[\w-]{16}$/.test(name.slice(prefix.length))
 }
 
-/** The content of a sealed cookie as a transaction. It was sealed by us, so this guards against older versions. */
+/** Validates a transaction cookie's content. The gateway has encrypted it, so this is about older versions only. */
 export function readTransaction(content: Record<string, unknown>): LoginTransaction | undefined {
   const { issuer, state, nonce, codeVerifier, returnUrl, startedAt, replaces } = content
   const complete =

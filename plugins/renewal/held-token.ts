@@ -20,7 +20,10 @@ export function isNewer({ record }: Session, seen: Session, target: TokenTarget 
   return heldToken(record, target)?.renewals !== heldToken(seen.record, target)?.renewals
 }
 
-/** The token that a grant for `target` needs: access token for an exchange, else refresh token. Undefined if there is none. */
+/**
+ * The token that a grant for `target` needs: access token for an exchange, else refresh token. Undefined if there is
+ * none.
+ */
 export function renewalCredential(
   { tokenSet }: SessionRecord,
   target: TokenTarget | undefined,
@@ -29,8 +32,8 @@ export function renewalCredential(
 }
 
 /**
- * Whether the ID token of a refresh response is for the session's user: same `iss`, `sub` and audience. It came from the
- * token endpoint over TLS, so its signature need not be checked (OpenID Connect Core 3.1.3.7 item 6).
+ * Whether the ID token of a refresh response is for the session's user: same `iss`, `sub` and audience. It came from
+ * the token endpoint over TLS, so its signature need not be checked (OpenID Connect Core 3.1.3.7 item 6).
  *
  * @see https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokenResponse
  */

@@ -11,7 +11,9 @@ import { createRenewer, type Renewer, type WantedToken } from './renewer.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     renewer: Renewer
-    /** Sets `request.bearer` to a usable access token, for `target` or the session's own. Call after `requireSession`. */
+    /**
+     * Sets `request.bearer` to a usable access token, for `target` or the session's own. Call after `requireSession`.
+     */
     acquireUserToken(request: FastifyRequest, target: TokenTarget | undefined): Promise<void>
     /** A usable access token, for an application's own calls. Call after `loadSession`. */
     tokenFor(request: FastifyRequest, wanted: WantedToken): Promise<string>

@@ -32,7 +32,8 @@ export function createRefusals({ sessions, clock }: RefusalsOptions) {
     const refusals = refusal ? Math.min(before + 1, maxRefusals) : 0
     if (refusals === before) return
     const noted = sessions.renewal(session, refusals > 0 ? { ...record, refusals } : record)
-    // Best effort: an outage of the store loses one count. A conflict means newer tokens, which the refusal is not about.
+    // Best effort: an outage of the store loses one count. A conflict means newer tokens, which the refusal is not
+    // about.
     await noted().catch((error: unknown) => {
       if (!(error instanceof StoreUnavailableError)) throw error
     })

@@ -3,7 +3,9 @@ import type { IssuerRefusal } from '../issuer/grant-failure.ts'
 import type { TokenTarget } from '../issuer/token-target.ts'
 import type { SessionRecord } from '../session/session-record.ts'
 
-/** The part of a pino logger that a renewal writes to. Its bindings already include `reqId`, `user` and `sessionHash`. */
+/**
+ * The part of a pino logger that a renewal writes to. Its bindings already include `reqId`, `user` and `sessionHash`.
+ */
 export interface RenewalLog {
   trace(fields: object): void
   debug(fields: object): void

@@ -223,7 +223,9 @@ function sessionOrThrow(session: Session | undefined): Session {
   return session
 }
 
-/** One renewal per session and target at a time. Their grants are serialised by the lock: they share a refresh token. */
+/**
+ * One renewal per session and target at a time. Their grants are serialised by the lock: they share a refresh token.
+ */
 function flightKey({ id }: Session, target: TokenTarget | undefined): string {
   return target ? `${id} ${target.key}` : id
 }

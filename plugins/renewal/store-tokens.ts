@@ -33,7 +33,8 @@ export interface Grant {
  * Stores the tokens of a grant before they are used.
  *
  * @returns the session with the newest tokens: these, or those that another holder has stored meanwhile
- * @throws GatewayError BFF_SESSION_ENDED when they are another user's, BFF_SESSION_REQUIRED when the session ended meanwhile
+ * @throws GatewayError BFF_SESSION_ENDED when they are another user's, BFF_SESSION_REQUIRED when the session ended
+ *   meanwhile
  * @throws StoreUnavailableError when the store is unavailable for a minute
  */
 export type StoreTokens = (session: Session, granted: GrantedTokens, grant: Grant) => Promise<Session>
@@ -79,8 +80,8 @@ export function createStoreTokens({
         await revoke(refreshToken, log)
         throw new GatewayError('BFF_SESSION_REQUIRED')
       }
-      // The lock had lapsed, and another holder has stored its tokens. Those are newer, unless the stored refresh token is
-      // the one that this grant has spent.
+      // The lock had lapsed, and another holder has stored its tokens. Those are newer, unless the stored refresh
+      // token is the one that this grant has spent.
       const spent = session.record.tokenSet.refreshToken
       const isNewest = refreshToken !== undefined && current.record.tokenSet.refreshToken === spent
       // A token for one API replaces no other token, so it is stored in any case.

@@ -4,7 +4,7 @@ export interface Claim {
   value: string
 }
 
-/** What an ID token says to the relying party about itself and not about the user. */
+/** ID token claims about the token itself, not about the user. */
 const protocolClaims = new Set([
   'iss',
   'aud',
@@ -20,7 +20,7 @@ const protocolClaims = new Set([
 ])
 
 /**
- * Members that hold tokens, at any depth. Distributed claims come with an access token for where they are fetched.
+ * Members that hold tokens, at any depth. Distributed claims contain an access token for their source.
  * @see https://openid.net/specs/openid-connect-core-1_0.html#AggregatedDistributedClaims
  */
 const tokenMembers = /^(_claim_(names|sources)|(access|refresh|id)_?token)$/i
@@ -29,8 +29,8 @@ const tokenMembers = /^(_claim_(names|sources)|(access|refresh|id)_?token)$/i
 const ownPrefix = 'bff:'
 
 /**
- * The issuer's claims as they are kept: what they say about the user, and no token.
- * @param tokens of the same login. An issuer that repeats one of them in a claim has that claim dropped.
+ * The claims to store: those about the user, without tokens.
+ * @param tokens of the same login. A claim that repeats one of them is dropped.
  */
 export function userClaims(
   claims: Record<string, unknown>,
@@ -39,25 +39,28 @@ export function userClaims(
   const kept = Object.entries(claims).filter(
     ([type]) => !protocolClaims.has(type) && !type.startsWith(ownPrefix),
   )
-  // Also as they stand in a URL.
+  // Also in their URL-encoded form.
   const forms = new Set(tokens.flatMap((token) => [token, encodeURIComponent(token.toWellFormed())]))
   return withoutTokens(Object.fromEntries(kept), [...forms]) as Record<string, unknown>
 }
 
-/** Shorter tokens occur in other text by chance: "1" in a date, which must not cost the user that claim. */
+/** Shorter tokens occur in other text by chance ("1" in a date), so these must match the whole text. */
 const minDistinctiveLength = 8
 
-/** Whether a text holds one of these tokens; a short one only as the whole text. */
+/** Whether a text contains one of these tokens; short ones only match the whole text. */
 function holdsToken(text: string, tokens: readonly string[]): boolean {
   return tokens.some((token) =>
     token.length < minDistinctiveLength ? token !== '' && text === token : text.includes(token),
   )
 }
 
-/** Deeper ones are dropped: no user's claims are nested so, and a broken issuer's would overflow the stack. */
+/**
+ * Deeper values are dropped: real claims are not nested so deeply, and those of a broken issuer could overflow the
+ * stack.
+ */
 const maxDepth = 20
 
-/** A copy of a JSON value without the members that hold tokens. */
+/** Copies a JSON value without members that contain tokens. */
 export function withoutTokens(value: unknown, tokens: readonly string[] = [], depth = 0): unknown {
   if (typeof value === 'string') return holdsToken(value, tokens) ? undefined : value
   if (typeof value !== 'object' || value === null) return value

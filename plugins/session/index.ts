@@ -16,19 +16,22 @@ import { mayBeSuperseded } from './superseded-session.ts'
 declare module 'fastify' {
   interface FastifyContextConfig {
     /**
-     * Which answers of the route may clear a cookie whose session has ended, or seal an outdated one anew. Unset: none,
-     * as for upstreams and an application's own routes, whose answers may take so long that they would touch the cookie
-     * of the browser's next session.
+     * Whether the route's responses may clear the cookie of an ended session and re-encrypt an outdated cookie: always,
+     * or on navigations only. Unset: never, as for upstreams and an application's own routes. Their responses may
+     * take so long that they would overwrite the cookie of the browser's next session.
      */
-    sessionCookie?: 'follows' | 'follows-on-navigation'
+    sessionCookie?: 'update' | 'update-on-navigation'
   }
   interface FastifyRequest {
-    /** The session once it was loaded, tokens included. Applications get `request.session`, which has none. */
+    /** The loaded session, tokens included. Applications use `request.session`, which has no tokens. */
     userSession: Session | null
   }
   interface FastifyInstance {
     sessions: Sessions
-    /** Opens the session of the request's cookie. What becomes of the cookie is the route's `config.sessionCookie`. */
+    /**
+     * Opens the session of the request's cookie. The route's `config.sessionCookie` decides whether to update the
+     * cookie.
+     */
     openSession(request: FastifyRequest, options?: { slide?: boolean }): Promise<Session | null>
     /** An onRequest hook: `request.userSession` is the session, or null. */
     loadSession(request: FastifyRequest): Promise<void>
@@ -38,11 +41,11 @@ declare module 'fastify' {
 }
 
 export interface OidcSessionOptions {
-  /** Sliding. */
+  /** Extended by each use. */
   idleTimeoutMs: number
-  /** Absolute. */
+  /** Absolute maximum. */
   lifetimeMs: number
-  /** The most sessions that one user has. */
+  /** Maximum number of sessions per user. */
   maxPerUser: number
   clock: Clock
 }
@@ -74,12 +77,12 @@ export default fp<OidcSessionOptions>(
       return session
     }
 
-    /** A dead cookie does no harm, so in doubt it stays. */
+    /** The cookie of an ended session does no harm, so if in doubt it stays. */
     async function mayChangeCookie(request: FastifyRequest, reference: SessionReference): Promise<boolean> {
       const sessionCookie = request.routeOptions.config?.sessionCookie
       const { 'sec-fetch-mode': mode = 'navigate' } = request.headers
       if (sessionCookie === undefined) return false
-      if (sessionCookie === 'follows-on-navigation' && mode !== 'navigate') return false
+      if (sessionCookie === 'update-on-navigation' && mode !== 'navigate') return false
       return mayBeSuperseded(app.sessionStore, reference).then(
         (superseded) => !superseded,
         () => false,

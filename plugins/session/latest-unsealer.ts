@@ -4,21 +4,21 @@ import type { SealedRecord } from '../session-store/store.ts'
 import { unseal } from './sealing.ts'
 import { type SessionRecord, sessionRecord } from './session-record.ts'
 
-/** How many sessions' records are remembered, some 5 KB each. */
+/** Number of cached records, some 5 KB each. */
 const maxSessions = 2000
 
 interface Unsealed {
-  /** In memory of its own. */
+  /** A copy in unpooled memory. */
   key: Buffer
   record: SessionRecord
 }
 
-/** Format, nonce and tag, which no two records have in common. Longer by a few bytes, as one format is text. */
+/** Covers format, nonce and tag, which are unique per record. In format 1 these are base64 text and so longer. */
 const fingerprintBytes = 40
 
 /**
- * Unseals and checks records, and remembers for each session what came of it: a session's requests mostly find the
- * same sealed record again. Whoever asks must still bring the record from the store and the key from the cookie.
+ * Unseals and validates records, and caches the latest result of each session: most requests read the same sealed
+ * record again. The caller still needs the record from the store and the key from the cookie.
  */
 export function createLatestUnsealer() {
   const latest = new LRUCache<string, Unsealed & { version: number; fingerprint: string }>({
@@ -26,7 +26,7 @@ export function createLatestUnsealer() {
   })
 
   return ({ sealed, version }: SealedRecord, key: Buffer, id: string): Unsealed | undefined => {
-    // Not the sealed record itself, which is part of a larger buffer that Redis's answer came in.
+    // Not the sealed record itself: it may be a slice of a larger buffer with Redis's whole reply.
     const fingerprint = sealed.toString('latin1', 0, fingerprintBytes)
     const known = latest.get(id)
     if (known?.fingerprint === fingerprint && known.version === version && isSame(known.key, key))
@@ -43,7 +43,7 @@ function isSame(a: Buffer, b: Buffer): boolean {
   return a.length === b.length && timingSafeEqual(a, b)
 }
 
-/** A small buffer otherwise keeps the 64 KiB alive that Node took it from. */
+/** Unpooled: a small pooled buffer would keep a 64 KiB pool alive. */
 function copyOf(key: Buffer): Buffer {
   const copy = Buffer.allocUnsafeSlow(key.length)
   key.copy(copy)

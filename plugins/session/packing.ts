@@ -1,9 +1,9 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
 
 /**
- * JSON in few bytes. Tokens are most of a session, and as base64url they hardly compress. So the header and payload of
- * each JWT are written as the JSON that they are, which repeats the claims beside them; signatures, which are random,
- * stand behind all text. Then everything is deflated, with a dictionary of what most records have in common.
+ * Compresses JSON. Most of a session is JWTs, which hardly compress as base64url. So the header and payload of each JWT
+ * are written as plain JSON, which repeats the claims of the record; the signatures, which are random, follow after the
+ * text. Then everything is deflated, with a dictionary of strings that most records contain.
  */
 export function pack(value: unknown): Buffer {
   const signatures: Buffer[] = []
@@ -45,16 +45,16 @@ function decoded(part = ''): Buffer {
   return Buffer.from(part, 'base64url')
 }
 
-// JSON text has no control characters of its own: it escapes them. But what a token holds need not be JSON.
+// JSON text contains no raw control characters, because it escapes them. But a token's content need not be JSON.
 const controlCharacter = /\p{Cc}/u
 const mark = '\u0001'
 const end = '\u0000'
 
-/** Begins with a quotation mark, so that a long claim made for it costs no more than its length. */
+/** Starts with a quotation mark, so that matching a long, crafted claim takes linear time only. */
 const jwtInJson = /"(eyJ[\w-]*)\.(eyJ[\w-]*)\.([\w-]*)"/g
 const unfoldedJwt = new RegExp(`${mark}([^${mark}]*)${mark}([^${mark}]*)${mark}(\\d+)${mark}`, 'g')
 
-/** Part of the format: with another, records that are stored can't be opened. The most usual stands at the end. */
+/** Part of the format: a change makes stored records unreadable. The most frequent strings are at the end. */
 const dictionary = Buffer.from(
   [
     '"Mozilla/5.0 (iPhone; CPU iPhone OS like Mac OS X) Version/ Mobile/15E148 (Macintosh; Intel Mac OS X 10_15_7) Gecko/20100101 ',

@@ -1,20 +1,20 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { pack, unpack } from './packing.ts'
 
-/** What else must be the same for a record to open. */
+/** Key and additional authenticated data: must be the same to unseal a record. */
 export interface SealedFor {
   /** 32 bytes. */
   key: Buffer
-  /** Under which the store keeps the record. */
+  /** The record's key in the store. */
   id: string
-  /** Under which the store keeps it: an old record does not open as a newer version. */
+  /** The record's version: an old record can't be replayed as a newer version. */
   version: number
 }
 
 /** 1: JSON, sealed without its version, base64 text. 2: packed, sealed with its version, bytes. */
 export type SealFormat = 1 | 2
 
-/** In which new records are sealed. */
+/** Format of new records. */
 export const newestFormat: SealFormat = 2
 
 const algorithm = 'aes-256-gcm'
@@ -23,8 +23,8 @@ const tagBytes = 16
 const headerBytes = 1 + nonceBytes + tagBytes
 
 /**
- * Seals a record with the key that only its cookie carries, so that a stolen store opens nothing. Identifier, version
- * and format are bound in.
+ * Encrypts a record with the key that only its cookie contains, so that a stolen store reveals nothing. Identifier,
+ * version and format are authenticated.
  *
  * Layout: format (1 byte), nonce (12), tag (16), ciphertext.
  */
@@ -37,7 +37,7 @@ export function seal(record: object, sealedFor: SealedFor, format: SealFormat = 
   return format === 1 ? Buffer.from(Buffer.concat(parts).toString('base64')) : joined(parts)
 }
 
-/** @returns nothing when it was not sealed with this key for this identifier and version, or was tampered with */
+/** @returns undefined if it was sealed with another key, identifier or version, or was tampered with */
 export function unseal(sealed: Buffer, sealedFor: SealedFor): unknown {
   const format = formatOf(sealed)
   const bytes = format === 1 ? Buffer.from(sealed.toString('latin1'), 'base64') : sealed
@@ -55,9 +55,9 @@ export function unseal(sealed: Buffer, sealedFor: SealedFor): unknown {
   }
 }
 
-/** @returns nothing for one that we don't know */
+/** @returns undefined for an unknown format */
 export function formatOf(sealed: Buffer): SealFormat | undefined {
-  // A byte of 1 at the beginning of base64 text.
+  // Base64 text whose first byte is 1 starts with 'A'.
   if (sealed[0] === 'A'.charCodeAt(0)) return 1
   return sealed[0] === 2 ? 2 : undefined
 }
@@ -67,7 +67,7 @@ function associatedData(format: SealFormat, { id, version }: SealedFor): Buffer 
   return Buffer.from(format === 1 ? name : `${name} ${version}`)
 }
 
-/** In memory of its own: a small buffer otherwise keeps the 64 KiB alive that Node took it from. */
+/** Concatenates into unpooled memory: a small pooled buffer would keep a 64 KiB pool alive. */
 function joined(parts: Buffer[]): Buffer {
   const bytes = Buffer.allocUnsafeSlow(parts.reduce((length, part) => length + part.length, 0))
   let position = 0

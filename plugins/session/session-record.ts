@@ -11,16 +11,16 @@ import {
 import type { TokenTarget } from '../issuer/token-target.ts'
 
 /**
- * What is kept of a signed-in user, sealed in the store. Times are milliseconds since the epoch. Fields that a newer
- * gateway has added to it stay.
+ * The stored data of a session, sealed. Times are milliseconds since the epoch. Unknown fields, added by a newer
+ * gateway, are preserved.
  */
 export interface SessionRecord {
   issuer: string
   /** The issuer's `sub`. */
   subject: string
-  /** The issuer's `sid`, or one of our own when it sends none. */
+  /** The issuer's `sid`, or a random one if it sends none. */
   sid: string
-  /** Of the ID token and UserInfo, without those that only matter to the protocol. */
+  /** Claims of the ID token and UserInfo, without protocol claims. */
   claims: Record<string, unknown>
   /** @see https://openid.net/specs/openid-connect-session-1_0.html#CreatingUpdatingSessions */
   sessionState?: string
@@ -28,19 +28,19 @@ export interface SessionRecord {
   tokenSet: TokenSet
   renewals: number
   renewedAt?: number
-  /** How many grants in a row the issuer has refused without saying that the refresh token is dead. Unset: none. */
+  /** Number of consecutive grants refused with an ambiguous error. Unset: none. */
   refusals?: number
-  /** The user's tokens for single APIs, by {@link TokenTarget.key}. */
+  /** The user's additional tokens for APIs, by {@link TokenTarget.key}. */
   apiTokens?: Record<string, ApiToken>
 }
 
 export interface ApiToken extends AccessToken {
-  /** How often it was granted. */
+  /** Number of grants so far. */
   renewals: number
   renewedAt: number
 }
 
-/** What was unsealed, when it is a record: an older or newer gateway, or a fault of ours, may have sealed something else. */
+/** Validates an unsealed value: an older or newer gateway, or a bug, may have sealed something else. */
 export function sessionRecord(value: unknown): SessionRecord | undefined {
   return isSessionRecord(value) ? value : undefined
 }
@@ -66,7 +66,7 @@ function isApiToken(value: unknown): value is ApiToken {
 
 /**
  * The record after a grant.
- * @param target what the access token is for. Unset: it is the session's own.
+ * @param target target of the access token. Unset: it is the session's own.
  */
 export function recordAfter(
   { refusals: _, ...record }: SessionRecord,
@@ -92,7 +92,9 @@ export function recordAfter(
   }
 }
 
-/** A session that asks for ever new tokens doesn't grow for ever. Longer than whoever still looks at a token waits. */
+/**
+ * API tokens are dropped this long after expiry, so that a record does not grow forever. No request waits that long.
+ */
 const forgetAfterMs = 3_600_000
 
 function withoutExpired(apiTokens: Record<string, ApiToken> = {}, now: number): Record<string, ApiToken> {
@@ -100,16 +102,16 @@ function withoutExpired(apiTokens: Record<string, ApiToken> = {}, now: number): 
   return Object.fromEntries(entries.filter(([, { expiresAt = now }]) => now - expiresAt < forgetAfterMs))
 }
 
-/** Who it is, for logs and pages. */
+/** The user's name, for logs and pages. */
 export function displayName({ claims, subject }: SessionRecord): string {
   const names = [claims['name'], claims['preferred_username'], claims['email']]
   return names.find((name): name is string => typeof name === 'string' && name !== '') ?? subject
 }
 
-/** At most so many characters of a name go into each log line of its session. */
+/** Maximum length of a name in a log line. */
 const maxLogName = 200
 
-/** As {@link displayName}, bounded: an issuer may send a name of a megabyte. */
+/** {@link displayName}, truncated: an issuer may send a name of a megabyte. */
 export function logName(record: SessionRecord): string {
   const name = displayName(record)
   return name.length > maxLogName ? `${name.slice(0, maxLogName - 1)}…` : name

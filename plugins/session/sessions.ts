@@ -6,31 +6,33 @@ import { formatOf, newestFormat, type SealFormat, seal, unseal } from './sealing
 import { sessionInfo } from './session-info.ts'
 import { type SessionRecord, sessionRecord } from './session-record.ts'
 
-/** What the cookie holds: enough to find a session and to open it. Unchanged for the session's whole life. */
+/** Content of the session cookie: identifies the session and decrypts its record. Never changes during the session. */
 export interface SessionReference {
-  /** 32 random bytes, base64url. The store knows only their hash. */
+  /** 32 random bytes, base64url. The store has only their hash. */
   id: string
-  /** 32 random bytes, base64url. Kept nowhere else. */
+  /** 32 random bytes, base64url. Stored only in the cookie. */
   key: string
 }
 
 /** A session as one request sees it. */
 export interface Session {
-  /** The hash under which the store keeps it. */
+  /** Hash of the identifier: its key in the store. */
   readonly id: string
   readonly key: Buffer
   readonly record: SessionRecord
-  /** Of the stored record. It grows with each renewal, and when refusals are counted, and with nothing else. */
+  /** Version of the stored record. Incremented only by a renewal and when refusals are counted. */
   readonly version: number
-  /** When it ends unless it is used, in milliseconds since the epoch. */
+  /** When it expires unless it is used, in milliseconds since the epoch. */
   readonly expiresAt: number
-  /** In which its record is sealed. A renewal keeps it: gateways of an earlier release may be running beside this one. */
+  /**
+   * Format of the sealed record. A renewal keeps it: gateways of an earlier release may be running at the same time.
+   */
   readonly format: SealFormat
 }
 
 export type StoreTokensOutcome =
   | { outcome: 'stored'; session: Session }
-  /** Somebody stored newer tokens. */
+  /** Newer tokens were stored meanwhile. */
   | { outcome: 'conflict' }
   | { outcome: 'gone' }
 
@@ -38,25 +40,25 @@ export interface Sessions {
   /** Starts a session under a new identifier. */
   begin(login: NewSession): Promise<{ reference: SessionReference; session: Session }>
   /**
-   * Ends the oldest sessions of a user who has too many since `newest` began.
-   * @returns those that have ended. Without their cookies their identifiers are all that is known of them
+   * Ends the oldest sessions of a user who exceeds the limit since `newest` began.
+   * @returns those that were ended. Without their cookies only their identifiers are known
    */
   limit(newest: Session): Promise<Pick<Session, 'id'>[]>
-  /** Opens the session that a cookie refers to, and slides its idle timeout unless told not to. */
+  /** Opens the session that a cookie refers to, and extends its idle timeout unless `slide` is false. */
   open(reference: SessionReference, options?: { slide?: boolean }): Promise<Session | undefined>
-  /** The same session as it is stored now, or nothing when it has ended. */
+  /** The session as it is stored now, or undefined if it has ended. */
   reload(session: Session): Promise<Session | undefined>
   /**
-   * Prepares to store a record with renewed tokens over the version that they derive from. What it returns stores it,
-   * and can be called again when the store did not answer: it recognises its own earlier write.
+   * Seals a record with renewed tokens. The returned function writes it by compare-and-set over the session's
+   * version. It can be called again if the store did not answer: it recognises its own earlier write.
    */
   renewal(session: Session, renewed: SessionRecord): () => Promise<StoreTokensOutcome>
   /**
-   * Ends a session; with `onlyThisVersion` not when newer tokens were stored.
-   * @returns its last record, whose tokens can be revoked; nothing when there was none to end
+   * Ends a session; with `onlyThisVersion` only if no newer tokens were stored.
+   * @returns its last record, whose tokens can be revoked; undefined if nothing was ended
    */
   end(session: Session, options?: { onlyThisVersion?: boolean }): Promise<SessionRecord | undefined>
-  /** Resolves when the session has ended, wherever that happens, or when `signal` aborts. */
+  /** Resolves when the session has ended, in this or another process, or when `signal` aborts. */
   ended(session: Session, signal: AbortSignal): Promise<void>
 }
 
@@ -68,20 +70,20 @@ export type NewSession = Pick<
 export interface SessionsOptions {
   store: SessionStore
   clock: Clock
-  /** Ours at the issuer: its other clients' sessions may be in the same store. */
+  /** The gateway's client ID: sessions of other clients may be in the same store. */
   clientId: string
   idleTimeoutMs: number
   lifetimeMs: number
-  /** The most sessions that one user has. Unset: any number. */
+  /** Maximum number of sessions per user. Unset: unlimited. */
   maxPerUser?: number
 }
 
-/** How often a session that somebody watches is looked at without news. */
+/** How often a watched session is checked without a change notification. */
 const recheckMs = 5000
 
 export function createSessions(options: SessionsOptions): Sessions {
   const { store, clock, clientId, idleTimeoutMs, lifetimeMs, maxPerUser } = options
-  // Sliding writes at most once a minute, and for short idle timeouts still often enough to be felt.
+  // Extends the idle timeout at most once a minute; more often for short idle timeouts.
   const slideEveryMs = Math.min(60_000, idleTimeoutMs / 4)
   const unsealLatest = createLatestUnsealer()
 
@@ -145,7 +147,7 @@ export function createSessions(options: SessionsOptions): Sessions {
     },
   }
 
-  /** A store that can't be asked ends no session. */
+  /** If the store is unavailable, the session counts as alive. */
   async function isAlive({ id, key }: Session): Promise<boolean> {
     return load(id, key).then(
       (session) => session !== undefined,
@@ -153,7 +155,7 @@ export function createSessions(options: SessionsOptions): Sessions {
     )
   }
 
-  /** News may get lost, and running out of time makes none. */
+  /** Also wakes up regularly: notifications may be lost, and expiry sends none. */
   async function nextChange(id: string, signal: AbortSignal): Promise<void> {
     const waiting = new AbortController()
     const either = AbortSignal.any([signal, waiting.signal])
@@ -186,27 +188,27 @@ export function createSessions(options: SessionsOptions): Sessions {
   }
 }
 
-/** Whoever sends a session to a browser by mistake sends none of its tokens. */
+/** `toJSON` hides the tokens, so a session sent to a browser by mistake leaks none. */
 function withoutTokensInJson(session: Session): Session {
   return Object.defineProperty(session, 'toJSON', { value: () => sessionInfo(session) })
 }
 
-/** The content of a session cookie, when it is one. */
+/** Validates the content of a session cookie. */
 export function readReference({ id, key }: Record<string, unknown>): SessionReference | undefined {
   return isRandomToken(id) && isRandomToken(key) ? { id, key } : undefined
 }
 
-/** A name for a session in logs, from which neither cookie nor store key follow. First 16 bytes of the hash. */
+/** Identifies a session in logs: the first 16 bytes of its hash. Reveals neither the cookie nor the store key. */
 export function sessionHash({ id }: Pick<Session, 'id'>): string {
   return Buffer.from(id, 'base64url').subarray(0, 16).toString('base64url')
 }
 
-/** The index of all sessions of a user that one client of the issuer has begun. */
+/** Name of the index of all sessions of a user at one client of the issuer. */
 export function subjectIndex(issuer: string, clientId: string, subject: string): string {
   return hash(JSON.stringify(['sub', issuer, clientId, subject]))
 }
 
-/** The index of one client's sessions that share an issuer's session. */
+/** Name of the index of one client's sessions that belong to the same session of the issuer. */
 export function sidIndex(issuer: string, clientId: string, sid: string): string {
   return hash(JSON.stringify(['sid', issuer, clientId, sid]))
 }

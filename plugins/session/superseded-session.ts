@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto'
 import type { SessionStore } from '../session-store/store.ts'
 import type { SessionReference } from './sessions.ts'
 
-/** How long a login may take, in milliseconds. */
+/** Maximum duration of a login, in milliseconds. */
 export const transactionLifetimeMs = 10 * 60_000
 
-/** Remembers that the browser with this session has begun another login, for as long as that may take. */
+/** Records, for the duration of a login, that the browser with this session has started another login. */
 export async function rememberLoginBegun(
   store: Pick<SessionStore, 'claim'>,
   reference: SessionReference,
@@ -14,8 +14,8 @@ export async function rememberLoginBegun(
 }
 
 /**
- * Whether the browser may have another session by now. An answer to a request with the old cookie must leave the
- * cookie alone then: it may arrive after the answer that set the new one.
+ * Whether the browser may have a newer session. If so, a response to a request with the old cookie must not change the
+ * cookie: it may arrive after the response that set the new one.
  */
 export async function mayBeSuperseded(
   store: Pick<SessionStore, 'claimLastsMs'>,
@@ -24,7 +24,7 @@ export async function mayBeSuperseded(
   return (await store.claimLastsMs(nameOf(reference))) > 0
 }
 
-/** Remembers that the browser with this session has been given another one. */
+/** Records that the browser with this session has received a newer one. */
 export async function rememberReplacement(
   store: Pick<SessionStore, 'claim'>,
   reference: SessionReference,
@@ -33,7 +33,7 @@ export async function rememberReplacement(
   await store.claim(nameOf(reference, 'replaced'), transactionLifetimeMs)
 }
 
-/** For a logout, which clears the cookie unless it is certain that the browser has another one by now. */
+/** Whether the browser certainly has a newer session. Only then does a logout leave the cookie. */
 export async function isReplaced(
   store: Pick<SessionStore, 'claimLastsMs'>,
   reference: SessionReference,

@@ -19,7 +19,10 @@ import { createWaitLimit } from '../renewal/wait-limit.ts'
 import { seal, unseal } from '../session/sealing.ts'
 import { type SessionStore, StoreUnavailableError } from '../session-store/store.ts'
 
-/** Access tokens of the gateway's own, by client credentials: one for all users, and for all processes that share a store. */
+/**
+ * Access tokens of the gateway's own, by client credentials: one for all users, and for all processes that share a
+ * store.
+ */
 export interface ClientTokens {
   /**
    * A token that can be sent now. Waits for the issuer only if there is none.

@@ -24,8 +24,8 @@ export interface TokenSource {
   /**
    * An onRequest hook: sets `request.bearer` to the token for the upstream.
    *
-   * Never falls back to a weaker token on a failure: with `user-or-…`, a request with a session gets the user's token or
-   * an error.
+   * Never falls back to a weaker token on a failure: with `user-or-…`, a request with a session gets the user's token
+   * or an error.
    */
   attach(request: FastifyRequest): Promise<void>
   /** After the upstream refused the token: replaces it. @returns whether there is another one */

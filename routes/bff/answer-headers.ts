@@ -2,19 +2,19 @@ import helmet, { type FastifyHelmetOptions } from '@fastify/helmet'
 import type { FastifyInstance } from 'fastify'
 import type { RouteOptions } from './options.ts'
 
-/** Helmet's security headers for what the gateway answers itself, which needs neither scripts nor anything else. */
+/** Helmet's security headers for the gateway's own responses, which need no scripts or other resources. */
 export async function answerHeaders(app: FastifyInstance, { publicUrl }: RouteOptions): Promise<void> {
   await app.register(helmet, {
     contentSecurityPolicy: policy("'self'"),
-    // Whether its subdomains have https is not ours to say.
+    // The gateway can't know whether subdomains support https.
     strictTransportSecurity: publicUrl.protocol === 'https:' && { includeSubDomains: false },
     referrerPolicy: { policy: 'same-origin' },
-    // It counts on redirects too, and would cut a login in a popup off from the page that opened it.
+    // Also applies to redirects, and would separate a login in a popup from its opener.
     crossOriginOpenerPolicy: false,
   })
 }
 
-/** A route's own: pages of this origin may show it in a frame. X-Frame-Options can't say so. */
+/** For a single route: allows pages of this origin to frame it. X-Frame-Options can't express that. */
 export function forFramesOf(origin: string): FastifyHelmetOptions {
   return { contentSecurityPolicy: policy(origin), frameguard: false, crossOriginResourcePolicy: false }
 }

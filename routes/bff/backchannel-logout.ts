@@ -14,17 +14,19 @@ import type { EndedSession } from '../../plugins/session/events/session-events.t
 import { sidIndex, subjectIndex } from '../../plugins/session/sessions.ts'
 import type { RouteOptions } from './options.ts'
 
-/** Notices that are heeded at the same time, each with a few commands for the store: more would only queue there. */
+/**
+ * Maximum number of notices processed at the same time. Each needs a few store commands; more would only queue there.
+ */
 const maxUnderWay = 100
 
 type Notice = FastifyRequest<{ Body: URLSearchParams | undefined }>
 
 /**
- * The issuer asks, server to server, to end sessions. It comes without their cookies, so their refresh tokens can't
- * be read and revoked: the issuer that sent it does that.
+ * The issuer asks, server to server, to end sessions. The request has no cookies, so the sessions' refresh tokens
+ * can't be decrypted and revoked here; revoking them is up to the issuer.
  *
- * Notices that verify are not limited: an administrator who signs all users out sends thousands at once, and issuers
- * don't send one again. Others are, without asking the store.
+ * Valid notices are not rate-limited: signing all users out sends thousands at once, and issuers don't retry. Invalid
+ * ones are limited, without using the store.
  *
  * @see https://openid.net/specs/openid-connect-backchannel-1_0.html
  */
@@ -41,7 +43,7 @@ export async function backchannelLogout(
     { parseAs: 'string' },
     async (_request: FastifyRequest, body: string) => new URLSearchParams(body),
   )
-  // Whatever else comes holds no token.
+  // Other content types are accepted but contain no token.
   app.addContentTypeParser('*', { parseAs: 'buffer' }, async () => undefined)
 
   const config = { rateLimit: false, answersWhenOverloaded: true } as const
@@ -56,7 +58,7 @@ export async function backchannelLogout(
     const { issuer } = notice
     const used = replayKey(notice, clientId)
     if ((await app.sessionStore.claimLastsMs(used)) > 0) throw replayed()
-    // First, so that a login under way either finds this or has a session by now that is ended with the others.
+    // First: a login under way then either finds this, or its session already exists and is ended below.
     if ('sid' in notice) await rememberEnd(app.sessionStore, { ...notice, clientId })
     const index =
       'sid' in notice
@@ -66,7 +68,7 @@ export async function backchannelLogout(
     const whose = 'sid' in notice ? { sid: hashForLog(notice.sid) } : { sub: hashForLog(notice.subject) }
     const fields = { sessions, ...whose }
     app.reportUnreadEndings(endedBy(notice), 'backchannel_logout', log, sessions, fields)
-    // Only now: if the store fails before, the issuer can send the same token again.
+    // Marked as used last: if the store fails before, the issuer can send the same token again.
     if (!(await app.sessionStore.claim(used, logoutTokenLifetimeMs))) throw replayed()
   }
 
@@ -82,7 +84,7 @@ export async function backchannelLogout(
       const isInvalid = error instanceof LogoutTokenError
       if (!isInvalid && !(error instanceof GatewayError && error.statusCode === 400)) throw error
       const waitMs = invalid.waitMs(client)
-      // Without a line of its own in the log, which a flood must not fill.
+      // Not logged: a flood must not fill the log.
       if (waitMs > 0) throw new GatewayError('BFF_RATE_LIMITED', { retryAfterMs: waitMs })
       invalid.count(client)
       if (!isInvalid) throw error
@@ -95,7 +97,7 @@ export async function backchannelLogout(
   }
 }
 
-/** Runs at most `max` at the same time, the others in their order. */
+/** Runs at most `max` calls at the same time; others wait in order. */
 function createConcurrencyLimit(max: number): <T>(act: () => Promise<T>) => Promise<T> {
   let underWay = 0
   const waiting: (() => void)[] = []
@@ -105,7 +107,6 @@ function createConcurrencyLimit(max: number): <T>(act: () => Promise<T>) => Prom
     try {
       return await act()
     } finally {
-      // Hands its turn on, or gives it back.
       const next = waiting.shift()
       if (next) next()
       else underWay--
@@ -113,13 +114,13 @@ function createConcurrencyLimit(max: number): <T>(act: () => Promise<T>) => Prom
   }
 }
 
-/** What a notice says of the sessions that it ends. */
+/** The ended sessions as described by the notice, for the `onLogout` hook. */
 function endedBy(notice: LogoutNotice): EndedSession {
   const { issuer } = notice
   return 'sid' in notice ? { issuer, sid: notice.sid } : { issuer, subject: notice.subject }
 }
 
-/** Under which a token is remembered that this client has heeded. */
+/** Key for the replay check of a logout token. */
 function replayKey({ issuer, jti }: LogoutNotice, clientId: string): string {
   const hash = createHash('sha256').update(JSON.stringify([issuer, clientId, jti]))
   return `logout-token:${hash.digest('base64url')}`

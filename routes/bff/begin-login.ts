@@ -7,9 +7,9 @@ import { rememberLoginBegun } from '../../plugins/session/superseded-session.ts'
 import { callbackUrl, type RouteOptions, silentLoginCallbackPath } from './options.ts'
 
 export interface RequestedLogin {
-  /** A path that has been checked. */
+  /** A validated path. */
   returnUrl: string
-  /** What the frontend says about the login, not yet checked. */
+  /** The query of the login request, not yet validated. */
   query: Record<string, unknown>
 }
 
@@ -50,13 +50,13 @@ export async function beginLogin(
   const url = await app.issuer.authorizationUrl(authorizationRequest).catch((error: unknown) => {
     throw error instanceof LoginError ? rejectedLogin(request, error) : error
   })
-  // Not awaited: a login begins without the store.
+  // Not awaited: a login can begin while the store is unavailable.
   if (replaces) rememberLoginBegun(app.sessionStore, replaces).catch(() => {})
   app.browserCookies.setTransaction(request, reply, transaction)
   return reply.header('cache-control', 'no-store').redirect(url.href)
 }
 
-/** What the client is told of a login that must not succeed. The log is told why. */
+/** Logs why a login was rejected. @returns the error for the client, without that reason */
 export function rejectedLogin({ log }: FastifyRequest, error: LoginError): GatewayError {
   log.warn({ event: 'login.rejected', reason: error.reason, err: error })
   return new GatewayError('BFF_LOGIN_REJECTED', { cause: error })

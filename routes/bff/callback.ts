@@ -21,7 +21,7 @@ import { postFailureToParent, postOutcomeToParent } from './silent-login.ts'
 
 type CallbackRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 
-/** What an issuer says when it was asked to show nothing and would have had to.
+/** Errors for `prompt=none` when the issuer would have to interact with the user.
  *  @see https://openid.net/specs/openid-connect-core-1_0.html#AuthError */
 const silentRefusals = new Set([
   'login_required',
@@ -30,7 +30,7 @@ const silentRefusals = new Set([
   'account_selection_required',
 ])
 
-/** Finishes the login: everything that came back is checked before there is a session. */
+/** Finishes the login. The response is checked completely before a session is created. */
 export async function callback(app: FastifyInstance, options: RouteOptions): Promise<void> {
   const { publicUrl, oidc, requireLogin, clock } = options
   const limitRedemption = createRedemptionLimit(options)
@@ -47,12 +47,13 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
         app.metrics.loginDone(outcome === 'revoked' ? 'failed' : outcome)
         app.browserCookies.clearTransaction(reply, transaction)
         if (outcome === 'revoked') return reply.redirect(loginUrl(transaction))
-        // A frame leads to no page that would begin another.
+        // A login in a frame can't loop.
         if (requireLogin && !inFrame) app.loginGate.loginFinished(request, reply)
         return inFrame ? postOutcomeToParent(reply, isLoggedIn) : reply.redirect(returnUrl)
       } catch (error) {
         app.metrics.loginDone(asGatewayError(error).statusCode < 500 ? 'rejected' : 'failed')
-        // While the store can't be asked, or too many codes were refused, the browser keeps what it has.
+        // If the store is unavailable or the rate limit is reached, the transaction cookie stays, so that the user
+        // can retry.
         if (error instanceof GatewayError && error.code !== 'BFF_RATE_LIMITED')
           app.browserCookies.clearTransaction(reply, transaction)
         if (inFrame) return postFailureToParent(request, reply, error)
@@ -62,8 +63,8 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
   )
 
   /**
-   * @returns `revoked`: the issuer has taken the new tokens back with those of the session before, so the login begins
-   *   anew. That happens once: then there is no session before.
+   * @returns `revoked`: the issuer revoked the new tokens together with those of the previous session, so the login
+   *   starts again. This happens only once, because there is no previous session then.
    */
   async function finish(
     request: CallbackRequest,
@@ -80,7 +81,7 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     if (!login) return 'silent_refused'
     const { reference, session: begun } = await begin(request, login, transaction, requestedAt).catch(
       async (error: unknown) => {
-        // Nobody will ever use what the issuer has begun.
+        // The login failed, so its tokens are not needed.
         await revokeRefreshToken(app, request.log, login.tokens.refreshToken)
         throw error
       },
@@ -114,7 +115,7 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     requestedAt: number,
   ) {
     const claims = await claimsOf(request, login)
-    // What the issuer leaves out is as it was asked for (RFC 6749 section 5.1).
+    // An omitted scope is the requested one (RFC 6749 section 5.1).
     const tokens = { scope: oidc.scope, ...login.tokens }
     const begun = await app.sessions.begin(
       newSession({ ...login, claims, tokens }, requestedAt, request.query['session_state']),
@@ -123,7 +124,7 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     return begun
   }
 
-  /** As the application wants them kept. */
+  /** The claims as changed by the application's hook. */
   async function claimsOf({ log }: CallbackRequest, { claims, tokens }: Login) {
     const { accessToken, refreshToken, idToken } = tokens
     const ofLogin = [accessToken, refreshToken, idToken].filter((token) => token !== undefined)
@@ -135,7 +136,7 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     }
   }
 
-  /** By a notice of the issuer that came while this login was under way: what it would have ended was not there yet. */
+  /** Rejects if a logout notice arrived during this login: it could not end the session, which did not exist yet. */
   async function rejectIfEnded(
     { log }: CallbackRequest,
     session: Session,
@@ -151,7 +152,7 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
   function openTransaction(request: CallbackRequest): LoginTransaction {
     const { state } = request.query
     const transaction = typeof state === 'string' ? app.browserCookies.transaction(request, state) : undefined
-    // An issuer that doesn't say in its answers whose they are must not be given the code of another.
+    // Mix-up attack: not every issuer sends `iss`, and a code must never go to another issuer than its own.
     if (transaction?.state !== state || transaction?.issuer !== oidc.issuer.href) {
       throw new GatewayError('BFF_LOGIN_REJECTED', {
         details: 'This login was not begun in this browser, or too long ago',
@@ -160,13 +161,13 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     return transaction
   }
 
-  /** Single use, also for somebody who kept the cookie. */
+  /** A transaction can be used only once, even if its cookie was kept. */
   async function claim({ state }: LoginTransaction): Promise<void> {
     if (await app.sessionStore.claim(`login:${state}`, transactionLifetimeMs)) return
     throw new GatewayError('BFF_LOGIN_REJECTED', { details: 'This login has been used' })
   }
 
-  /** @returns nothing when the issuer was asked to show nothing and nobody is signed in there */
+  /** @returns undefined if a silent login was refused, because the user is not signed in at the issuer */
   async function redeem(request: CallbackRequest, transaction: LoginTransaction): Promise<Login | undefined> {
     const url = callbackUrl(publicUrl)
     url.search = request.raw.url?.split('?').slice(1).join('?') ?? ''

@@ -7,7 +7,7 @@ import { userClaims, withoutTokens } from '../../plugins/session/claims.ts'
 import type { Session } from '../../plugins/session/sessions.ts'
 import type { RouteOptions } from './options.ts'
 
-/** For developers: all that the session holds, with each token describeToken by its hash, as in the log. Never a token. */
+/** For developers: all data of the session, with hashes (as in the log) instead of tokens. */
 export async function diagnostics(
   app: FastifyInstance,
   { clock, session: { lifetimeMs } }: RouteOptions,
@@ -58,7 +58,7 @@ function diagnosis({ record, expiresAt }: Session, lifetimeMs: number, now: numb
   }
 }
 
-/** What can be said of a token without giving it away. */
+/** Describes a token without revealing it. */
 function describeToken(token: string) {
   const claims = claimsOf(token)
   return { kind: claims ? 'jwt' : 'opaque', hash: hashOf(token), claims }

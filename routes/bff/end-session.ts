@@ -8,8 +8,8 @@ import { rememberReplacement } from '../../plugins/session/superseded-session.ts
 /**
  * Ends a session here, and revokes its refresh token at the issuer.
  *
- * @param log whose lines name the session's user and hash
- * @returns the last record, and whether its refresh token is revoked now
+ * @param log its bindings include the session's user and hash
+ * @returns the last record, and whether its refresh token was revoked
  * @throws StoreUnavailableError
  */
 export async function endSession(
@@ -18,15 +18,15 @@ export async function endSession(
   session: Session,
   reason: 'logout' | 'frontchannel_logout' | 'replaced',
 ): Promise<{ record: SessionRecord; revoked: boolean }> {
-  // The last record, not the one just read: a renewal may have come between.
+  // The last record, not the one just read: a renewal may have happened in between.
   const last = await app.sessions.end(session)
   const record = last ?? session.record
-  // Or another request has just ended and counted it.
+  // Otherwise another request has just ended and reported it.
   if (last) app.reportEnding({ ...session, record: last }, reason, log)
   return { record, revoked: await revokeRefreshToken(app, log, record.tokenSet.refreshToken) }
 }
 
-/** Whether or not the issuer takes it back, what has ended here has ended. @returns whether the issuer did */
+/** Never fails: the session has ended in any case. @returns whether the issuer has revoked the token */
 export async function revokeRefreshToken(
   app: FastifyInstance,
   log: FastifyBaseLogger,
@@ -43,13 +43,12 @@ export async function revokeRefreshToken(
 }
 
 /**
- * Ends the session that the browser had before a login that has just succeeded, and revokes its refresh token. It is
- * known from the transaction, where the login noted it, and from the cookie of the callback, if one came along: that of
- * another tab's login since then.
+ * Ends the browser's previous session after a successful login, and revokes its refresh token. The session is known
+ * from the transaction, and from the callback's cookie, if one was sent: that of a login in another tab since then.
  *
- * Nothing here fails the login: a store that can't be asked leaves the old session to its timeout.
+ * Never fails the login: if the store is unavailable, the old session ends by its timeout.
  *
- * @returns the new session as it is now; nothing when the issuer has taken its tokens back together with the old ones
+ * @returns the new session as it is now; undefined if the issuer has revoked its tokens together with the old ones
  */
 export async function replaceSession(
   app: FastifyInstance,
@@ -88,14 +87,14 @@ async function end(
 }
 
 /**
- * Some issuers count all logins of a user as one grant, or all in one session there, and revoke it as a whole
- * (oidc-provider, Keycloak, Google): RFC 7009 section 2.1 lets them.
+ * Some issuers treat all logins of a user, or all logins in one session of theirs, as one grant and revoke it as a
+ * whole (oidc-provider, Keycloak, Google). RFC 7009 section 2.1 allows it.
  */
 function mayShareGrant(old: SessionRecord, { issuer, subject, tokenSet }: SessionRecord): boolean {
   return old.issuer === issuer && old.subject === subject && tokenSet.refreshToken !== undefined
 }
 
-/** Whether the issuer still honours the new refresh token: better to learn it now, when a login can begin anew. */
+/** Checks that the new refresh token still works, by renewing now, while the login can still be restarted. */
 async function stillGranted(
   app: FastifyInstance,
   { log }: FastifyRequest,
@@ -112,9 +111,9 @@ async function stillGranted(
 const reason = 'evicted_by_user_limit'
 
 /**
- * Ends the oldest sessions of a user who has more than `SESSION_MAX_PER_USER` since `newest` began. Their refresh tokens
- * can't be revoked: they are sealed with keys that only their own cookies carry. Nothing here fails the login: sessions
- * that could not be ended are at the next one.
+ * Ends the oldest sessions of a user who has more than `SESSION_MAX_PER_USER` since `newest` began. Their refresh
+ * tokens can't be revoked: they are encrypted with keys that only their own cookies contain. Never fails the login:
+ * sessions that could not be ended now are ended at the next one.
  */
 export async function limitSessions(
   app: FastifyInstance,

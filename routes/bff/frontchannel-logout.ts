@@ -10,9 +10,9 @@ import type { RouteOptions } from './options.ts'
 type Notice = FastifyRequest<{ Querystring: Record<string, unknown> }>
 
 /**
- * The issuer's page asks, in a frame, to end a session. A Strict cookie doesn't come along into a frame on another
- * site, so the session is found by what only the issuer, we and its own page know: its `sid`. A session that a logout
- * here has ended is answered in the same way, since the issuer's page asks then too.
+ * The issuer's page loads this in a frame to end a session. A Strict cookie is not sent in a frame on another site,
+ * so the session is found by its `sid`, which only the issuer, the gateway and the session's own page know. A session
+ * that a logout here has just ended also gets 200, because the issuer's page sends its notice then, too.
  *
  * @see https://openid.net/specs/openid-connect-frontchannel-1_0.html
  */
@@ -33,7 +33,7 @@ export async function frontchannelLogout(app: FastifyInstance, { oidc }: RouteOp
     return reply.type('text/html; charset=utf-8').send('<!doctype html><title>Signed out</title>')
   })
 
-  /** That of the request's cookie, if one came along: its refresh token can be revoked. */
+  /** Ends the session of the request's cookie, if one was sent: its refresh token can be revoked. */
   async function endOwn(request: Notice, issuer: string, sid: string): Promise<number> {
     const session = await app.openSession(request, { slide: false })
     if (session?.record.issuer !== issuer || session.record.sid !== sid) return 0

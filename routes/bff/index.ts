@@ -14,7 +14,7 @@ import { session } from './session.ts'
 import { silentLogin } from './silent-login.ts'
 import { user } from './user.ts'
 
-/** All endpoints below `/bff`, each a plugin with a scope of its own. */
+/** All endpoints below `/bff`, each a plugin with its own scope. */
 export const bffRoutes: FastifyPluginAsync<RouteOptions> = async (app, options) => {
   const methods = collectMethods(app)
   app.register(navigations, { ...options, methods })
@@ -27,13 +27,13 @@ interface NavigationOptions extends RouteOptions {
   methods: ReadonlyMap<string, readonly string[]>
 }
 
-/** Where browsers navigate to, from other sites too: each of these checks for itself where the request came from. */
+/** Endpoints for navigations, from other sites too: each checks the request's origin itself. */
 async function navigations(app: FastifyInstance, { methods, ...options }: NavigationOptions): Promise<void> {
-  sessionCookieFollows(app)
+  updateSessionCookie(app)
   await answerHeaders(app, options)
   await rateLimit(app, 'navigations', options)
   for (const route of [login, callback, silentLogin, logout]) app.register(route, options)
-  // Or a frontend's fallback would answer a mistyped endpoint with its page. CORS preflights are the guard's.
+  // Otherwise a frontend's fallback would answer a mistyped endpoint with its page. The guard handles CORS preflights.
   const method = app.supportedMethods.filter((name) => name !== 'OPTIONS' || options.corsOrigins.length === 0)
   app.route({
     method,
@@ -47,30 +47,33 @@ async function navigations(app: FastifyInstance, { methods, ...options }: Naviga
   })
 }
 
-/** How the issuer says that a session has ended there. */
+/** Logout notices of the issuer. */
 async function logoutNotices(app: FastifyInstance, options: RouteOptions): Promise<void> {
   await answerHeaders(app, options)
   await rateLimit(app, 'logout-notices', options)
   for (const route of [backchannelLogout, frontchannelLogout]) app.register(route, options)
 }
 
-/** What the frontend's scripts call. The headers come first: what the guard refuses has them too. */
+/**
+ * Endpoints for the frontend's scripts. The headers are registered first, so that the guard's rejections have them,
+ * too.
+ */
 async function sessionEndpoints(app: FastifyInstance, options: RouteOptions): Promise<void> {
   const { csrfHeader, publicUrl, corsOrigins } = options
-  sessionCookieFollows(app)
+  updateSessionCookie(app)
   await answerHeaders(app, options)
   await app.register(requestGuard, { csrfHeader, publicUrl, corsOrigins })
   for (const route of [user, session]) app.register(route, options)
   if (options.diagnostics) app.register(diagnostics, options)
 }
 
-function sessionCookieFollows(app: FastifyInstance): void {
+function updateSessionCookie(app: FastifyInstance): void {
   app.addHook('onRoute', (route) => {
-    route.config = { ...route.config, sessionCookie: 'follows' }
+    route.config = { ...route.config, sessionCookie: 'update' }
   })
 }
 
-/** @returns the methods of each path that gets a route from now on, in this scope or below it */
+/** @returns the methods of each route registered from now on, in this scope or below, by path */
 function collectMethods(app: FastifyInstance): ReadonlyMap<string, readonly string[]> {
   const methods = new Map<string, string[]>()
   app.addHook('onRoute', ({ url, method }) => {

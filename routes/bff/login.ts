@@ -8,7 +8,7 @@ import { beginSilentLogin } from './silent-login.ts'
 
 type LoginRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 
-/** Logs in, by whatever the issuer asks the user for. */
+/** Starts a login at the issuer. */
 export async function login(app: FastifyInstance, options: RouteOptions): Promise<void> {
   const { publicUrl } = options
 
@@ -26,7 +26,7 @@ export async function login(app: FastifyInstance, options: RouteOptions): Promis
   )
 }
 
-/** As frontends for Duende BFF 4 have it. A page that is named as `returnUrl` can speak for itself. */
+/** A silent login as frontends for Duende BFF 4 start it. With a `returnUrl`, that page reports the outcome itself. */
 function isSilentInFrame({ headers, query }: LoginRequest): boolean {
   return (
     headers['sec-fetch-dest'] === 'iframe' && query['prompt'] === 'none' && query['returnUrl'] === undefined

@@ -11,9 +11,9 @@ import { homePath, type RouteOptions } from './options.ts'
 type LogoutRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 
 /**
- * Ends the session here, then at the issuer. Its `state` is random, and the issuer hands it back in the query of the
- * page that the browser returns to, which is the frontend's. Nothing is checked against it there: whatever the logout
- * does here is done before the browser leaves, so a return that somebody forged would change nothing.
+ * Ends the session here, then at the issuer. The issuer returns the random `state` in the query of the return URL,
+ * which is a page of the frontend. It is not checked: the logout is complete before the redirect to the issuer, so a
+ * forged return has no effect.
  */
 export async function logout(app: FastifyInstance, { publicUrl }: RouteOptions): Promise<void> {
   app.get(
@@ -31,7 +31,7 @@ export async function logout(app: FastifyInstance, { publicUrl }: RouteOptions):
       if (session && !isIntended(request, session)) throw new GatewayError('BFF_LOGOUT_REJECTED')
       const ended = session ? await endSession(app, request.log, session, 'logout') : undefined
       if (session && !(await hasNewerSession(request))) app.browserCookies.clearSession(request)
-      // What the browser's cache keeps of the API's answers is the user's. Another site's link must not empty it.
+      // The cache may contain the user's API responses. A link on another site must not be able to clear it.
       if (session || request.headers['sec-fetch-site'] !== 'cross-site')
         reply.header('clear-site-data', '"cache"')
 
@@ -45,14 +45,14 @@ export async function logout(app: FastifyInstance, { publicUrl }: RouteOptions):
     },
   )
 
-  /** While the issuer took its time to revoke the token, the user may have logged in again in another tab. */
+  /** Whether the user has logged in again in another tab while the token was being revoked. */
   async function hasNewerSession(request: LogoutRequest): Promise<boolean> {
     const reference = app.browserCookies.sessionReference(request)
     return reference !== undefined && isReplaced(app.sessionStore, reference).catch(() => false)
   }
 }
 
-/** Another site can link here, but it doesn't know the `sid`, and a browser tells where a navigation began. */
+/** Prevents logout CSRF: requires the session's `sid`, or Fetch Metadata that show that no other site began it. */
 function isIntended({ query, headers }: LogoutRequest, { record }: Session): boolean {
   if (query['sid'] === record.sid) return true
   const site = headers['sec-fetch-site']

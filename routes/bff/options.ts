@@ -7,7 +7,7 @@ export type RouteOptions = GatewayOptions & { clock: Clock } & Pick<
     'requestsPerMinute' | 'refusedCodesPerMinute'
   >
 
-/** Where a browser starts, and where it goes when it is not told otherwise. */
+/** Default destination after a login or logout. */
 export function homePath(publicUrl: URL): string {
   return `${basePath(publicUrl)}/`
 }
@@ -17,7 +17,7 @@ export function silentLoginCallbackPath(publicUrl: URL): string {
   return `${basePath(publicUrl)}/bff/silent-login-callback`
 }
 
-/** Derived from configuration alone: a redirect URI taken from request headers could be anybody's. */
+/** The redirect URI. From configuration only: one built from request headers could be an attacker's. */
 export function callbackUrl(publicUrl: URL): URL {
   return new URL(`${basePath(publicUrl)}/bff/callback`, publicUrl)
 }

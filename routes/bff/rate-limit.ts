@@ -5,11 +5,11 @@ import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import type { RouteOptions } from './options.ts'
 
 /**
- * Limits how often one client calls what stands in this scope, all of it together. With a Redis all gateways count
- * together there, under a hash of the client's address and for a minute. While it is down nobody counts: who may log in is not
- * this limit's to decide.
+ * Limits the requests of one client to all routes of this scope together. With Redis, all gateways share the counts,
+ * which are stored under a hash of the client's address for a minute. While Redis is down there is no limit, so that
+ * users can still log in.
  *
- * @param scope a name for what is counted together
+ * @param scope name of the routes that share one count
  */
 export async function rateLimit(
   app: FastifyInstance,
@@ -26,7 +26,7 @@ export async function rateLimit(
       skipOnError: true,
     }),
     errorResponseBuilder: (_request, { ttl }) => new GatewayError('BFF_RATE_LIMITED', { retryAfterMs: ttl }),
-    // The error handler sets Retry-After; how much is left is nobody's business.
+    // The error handler sets Retry-After; clients don't need the other headers.
     addHeaders: {
       'x-ratelimit-limit': false,
       'x-ratelimit-remaining': false,

@@ -3,19 +3,19 @@ import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { LoginError } from '../../plugins/issuer/login-error.ts'
 import type { RouteOptions } from './options.ts'
 
-/** Runs a code's redemption, unless its client, or all together, have had too many refused. */
+/** Redeems a code, unless too many codes of this client, or of all clients, were refused. */
 export type RedemptionLimit = <T>(client: string, redeem: () => Promise<T>) => Promise<T>
 
-/** Redemptions of one client at the same time. Behind a proxy that is not trusted, all users are one client. */
+/** Maximum concurrent redemptions per client. Behind an untrusted proxy, all users count as one client. */
 const maxUnderWay = 300
-/** All clients of this process together may have as many times as many codes refused as one. */
+/** The limit for all clients together, as a multiple of that for one. */
 const clientsInAll = 10
 const all = 'all'
 
 /**
- * Whoever opens `/bff/login` gets a transaction, and can then send made-up codes, each of which costs the issuer a
- * request in our name. An issuer that throttles us for it would decline renewals too. So codes that it refuses are
- * counted per client and in all; renewals are not concerned.
+ * Limits requests with invalid codes. An attacker can open `/bff/login` to get a transaction and then send invalid
+ * codes, each of which causes a token request by this gateway. If the issuer throttled the gateway for that, renewals
+ * would fail, too. So refused codes are counted per client and in total; renewals are not limited.
  *
  * @throws GatewayError BFF_RATE_LIMITED
  */

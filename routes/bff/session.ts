@@ -8,9 +8,9 @@ import type { RouteOptions } from './options.ts'
 
 type SessionRequest = FastifyRequest<{ Querystring: { slide?: string } }>
 
-/** What the gateway knows of the session, but for its tokens. */
+/** The session's data, without its tokens. */
 export async function session(app: FastifyInstance, { clock }: RouteOptions): Promise<void> {
-  // Whatever a client sends along, and in whatever type, there is nothing to be read from it.
+  // A body of any type is accepted and ignored.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', async (_request: FastifyRequest, body: IncomingMessage) => void body.resume())
 

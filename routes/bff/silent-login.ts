@@ -8,14 +8,16 @@ import { type RouteOptions, silentLoginCallbackPath } from './options.ts'
 
 type SilentRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 
-/** Whether somebody is logged in, or can be without being asked: for a frame, whose page hears the outcome. */
+/**
+ * Silent login, in a frame: reports to the parent page whether the user is or could be logged in without interaction.
+ */
 export async function silentLogin(app: FastifyInstance, options: RouteOptions): Promise<void> {
   app.get('/bff/silent-login', { exposeHeadRoute: false }, async (request: SilentRequest, reply) => {
     rejectUnlessNavigation(request.headers)
     return beginSilentLogin(app, options, request, reply)
   })
 
-  /** For a frame that comes here by itself: whether there is a session, which this does not prolong. */
+  /** For frames that load this page directly: reports whether there is a session, without extending it. */
   app.get('/bff/silent-login-callback', { exposeHeadRoute: false }, async (request, reply) => {
     const session = await app.openSession(request, { slide: false })
     return postOutcomeToParent(reply, session !== null)
@@ -23,9 +25,10 @@ export async function silentLogin(app: FastifyInstance, options: RouteOptions): 
 }
 
 /**
- * Logs in without showing anything, in a frame of the frontend's page, if the issuer knows the user already. That page
- * gets the outcome as a message, as from Duende BFF: `{ source: 'bff-silent-login', isLoggedIn }`. The callback sends
- * it, since the cookie that it has just set does not come along on a way that began at another site.
+ * Logs in without interaction, in a frame of the frontend's page, if the user is signed in at the issuer. The parent
+ * page gets the outcome as a message, as from Duende BFF: `{ source: 'bff-silent-login', isLoggedIn }`. The callback
+ * sends it without a further redirect: the cookie it has just set would not be sent in a navigation that began at
+ * another site.
  *
  * @throws GatewayError BFF_CSRF_REJECTED
  */
@@ -35,7 +38,7 @@ export async function beginSilentLogin(
   request: SilentRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  // Nobody else has a use for it: only a page of this origin hears the outcome.
+  // Useless for other sites: only a page of this origin receives the outcome.
   if (request.headers['sec-fetch-site'] === 'cross-site') {
     throw new GatewayError('BFF_CSRF_REJECTED', { details: 'The request comes from a foreign origin' })
   }
@@ -48,9 +51,9 @@ export async function beginSilentLogin(
   }
 }
 
-/** Answers a frame with a page that tells the page around it, if that is of this origin, whether somebody is logged in. */
+/** Sends a page whose script posts the outcome to the parent page, if that is of the same origin. */
 export function postOutcomeToParent(reply: FastifyReply, isLoggedIn: boolean): FastifyReply {
-  // Nothing in it comes from the request, so that the policy can name it by its hash.
+  // Contains nothing from the request, so its hash in the policy is safe.
   const script = `parent.postMessage({ source: 'bff-silent-login', isLoggedIn: ${isLoggedIn} }, location.origin)`
   const hash = createHash('sha256').update(script).digest('base64')
   return reply
@@ -63,7 +66,7 @@ export function postOutcomeToParent(reply: FastifyReply, isLoggedIn: boolean): F
     .send(`<!doctype html><title>Silent login</title><script>${script}</script>`)
 }
 
-/** The same of a login that went wrong: nobody reads in a frame, and the page around it waits for an answer. */
+/** Posts a failure: an error page in a frame would not be seen, and the parent page waits for the outcome. */
 export function postFailureToParent(
   { log }: FastifyRequest,
   reply: FastifyReply,

@@ -6,7 +6,7 @@ import type { RouteOptions } from './options.ts'
 
 type UserRequest = FastifyRequest<{ Querystring: { slide?: string } }>
 
-/** The user's claims, as Duende BFF gives them. */
+/** The user's claims, in the format of Duende BFF. */
 export async function user(app: FastifyInstance, { publicUrl, clock }: RouteOptions): Promise<void> {
   app.get('/user', async (request: UserRequest, reply) => {
     reply.header('cache-control', 'no-store')

@@ -9,21 +9,21 @@ export interface Visit {
   secFetchMode: string | undefined
   secFetchSite: string | undefined
   hasSession: boolean
-  /** A session cookie came along, whatever it was worth. */
+  /** The request has a session cookie, valid or not. */
   hasSessionCookie: boolean
   rounds: LoginRounds | undefined
 }
 
 /**
  * - `admit`: there is a session
- * - `refuse`: a script or an element asks, to which a login page would be no answer
- * - `re-enter`: there may be a session, whose cookie stayed behind
+ * - `refuse`: requested by a script or an element, which can't use a login page
+ * - `re-enter`: there may be a session whose Strict cookie was not sent; request the page again from our own site
  * - `log-in`
- * - `stop`: logging in doesn't help
+ * - `stop`: a login loop
  */
 export type Admission = 'admit' | 'refuse' | 're-enter' | 'log-in' | 'stop'
 
-/** @param isStrict the session cookie is `SameSite=Strict` */
+/** @param isStrict whether the session cookie is `SameSite=Strict` */
 export function decideAdmission(visit: Visit, isStrict: boolean): Admission {
   if (visit.hasSession) return 'admit'
   if (!isNavigation(visit)) return 'refuse'
@@ -31,20 +31,20 @@ export function decideAdmission(visit: Visit, isStrict: boolean): Admission {
   return visit.rounds && visit.rounds.logins >= maxLogins ? 'stop' : 'log-in'
 }
 
-/** A person goes there. */
+/** A navigation to a page, not a request by a script or element. */
 export function isNavigation({ method, accept, secFetchMode = 'navigate' }: Visit): boolean {
   const reads = method === 'GET' || method === 'HEAD'
   return reads && secFetchMode === 'navigate' && prefersPage(accept)
 }
 
 /**
- * Browsers keep a Strict cookie back when another site began the navigation: by a link, or as the issuer does that
- * sends the user back from a login. Coming from a page of ours it goes along, so that one decides.
+ * Browsers don't send a Strict cookie if another site began the navigation: by a link, or by the issuer's redirect
+ * after a login. From a page of our own site they do, so a second request shows whether there is a session.
  */
 function mayHaveLeftCookieBehind({ secFetchSite, rounds }: Visit): boolean {
   if (secFetchSite !== undefined)
     return secFetchSite === 'cross-site' && (rounds?.reentries ?? 0) < maxReentries
-  // An older browser, which doesn't say. It does so once after each login: that it sends the count of logins shows
-  // that it sends this one of re-entries too, so that it can't go round for ever.
+  // An older browser without Fetch Metadata: re-enters once after each login. It has sent the rounds cookie, so it will
+  // send it again with the number of re-entries, and this can't loop forever.
   return rounds !== undefined && rounds.reentries === 0
 }

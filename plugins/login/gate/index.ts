@@ -17,18 +17,18 @@ import { reentryHeaders, reentryPage } from './reentry-page.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     loginGate: {
-      /** An onRequest hook for what is shown to those who are signed in: sends a person who is not to the login. */
+      /** An onRequest hook for pages for signed-in users only: redirects others to the login. */
       admit(request: FastifyRequest, reply: FastifyReply): Promise<unknown>
-      /** Counts a login, so that one that leads to no session is not begun again for ever. */
+      /** Counts a finished login, to detect a login loop. */
       loginFinished(request: FastifyRequest, reply: FastifyReply): void
     }
   }
 }
 
 export interface LoginGateOptions {
-  /** Where browsers reach the gateway. */
+  /** The gateway's URL as browsers see it. */
   publicUrl: URL
-  /** Its path, without a slash at its end. */
+  /** Path of `publicUrl`, without a trailing slash. */
   basePath: string
   /** Name of the session cookie. */
   sessionCookie: string
@@ -38,7 +38,7 @@ export interface LoginGateOptions {
 export default fp<LoginGateOptions>(
   async (app, { publicUrl, basePath, sessionCookie, sameSite }) => {
     const roundsCookie = roundsCookieName(sessionCookie)
-    // Lax: it has to come along where the session cookie doesn't.
+    // Lax: it must be sent also when a Strict session cookie is not.
     const attributes = {
       path: '/',
       httpOnly: true,
@@ -89,9 +89,9 @@ export default fp<LoginGateOptions>(
       reply.setCookie(roundsCookie, formatRounds(rounds), { ...attributes, maxAge: roundsLifetimeSeconds })
     }
 
-    /** And back, unless the URL is too long for that or none that a login leads to. */
+    /** With the current URL as `returnUrl`, unless it is too long or not allowed as one. */
     function loginUrl({ originalUrl }: FastifyRequest): string {
-      // A proxy in front may have taken the base path away.
+      // A reverse proxy may have removed the base path.
       const path = originalUrl.startsWith(`${basePath}/`) ? originalUrl : basePath + originalUrl
       const returnUrl = localPath(path, publicUrl.origin) ?? `${basePath}/`
       return `${basePath}/bff/login?returnUrl=${encodeURIComponent(returnUrl)}`

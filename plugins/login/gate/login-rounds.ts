@@ -1,27 +1,27 @@
 /**
- * What a browser has gone through without a session to show for it. It keeps that itself, for a minute, in a cookie
- * that is not sealed: who changes it harms nobody else.
+ * Counts logins and re-entries of a browser without a session, to detect loops. Stored for a minute in a plain
+ * cookie: a user who changes it affects only their own browser.
  */
 export interface LoginRounds {
-  /** Logins that were finished. */
+  /** Number of finished logins. */
   logins: number
-  /** How often it was asked, since the last of them, to come in again from a page of ours. */
+  /** Number of re-entries since the last login: requests for the page again, from our own site. */
   reentries: number
 }
 
-/** After so many logins without a session another one would end no better. */
+/** After this many logins without a session, another one won't help. */
 export const maxLogins = 3
-/** More than links that somebody opens at once, and few enough for a browser that never says anything but cross-site. */
+/** More than a user opens links at once; still ends the loop of a browser that always sends `cross-site`. */
 export const maxReentries = 8
 
 export const roundsLifetimeSeconds = 60
 
-/** Not `-tx`, with which cookies of login transactions begin. */
+/** Must not start with `-tx`, the prefix of transaction cookies. */
 export function roundsCookieName(sessionCookieName: string): string {
   return `${sessionCookieName}-rounds`
 }
 
-/** Of the cookie's value. Nothing when there is none, or none of ours. */
+/** Parses the cookie's value. Undefined if it is missing or malformed. */
 export function readRounds(value: string | undefined): LoginRounds | undefined {
   const [, logins, reentries] = /^(\d)\.(\d)$/.exec(value ?? '') ?? []
   return logins === undefined ? undefined : { logins: Number(logins), reentries: Number(reentries) }

@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto'
 
 /**
- * Going to the same URL again would only scroll if it has a fragment, so the page first takes on another one. Where
- * the refresh leads is settled before: the element stands above the script.
+ * With a fragment, navigating to the same URL would only scroll, so the script first changes the page's URL. The
+ * refresh still goes to the original URL: it is resolved before, because its element precedes the script.
  */
 const script = `if (location.hash) history.replaceState(null, '', '?again')`
 
 /**
- * Asks for the same URL once more, from a page of our own origin. The URL doesn't stand in it, so nothing of it can
- * be taken for HTML: the browser knows where it is, fragment included.
+ * Requests the same URL again, from a page of our own origin. The page does not contain the URL, so it can't be used to
+ * inject HTML: a refresh without URL reloads the current one, fragment included.
  */
 export const reentryPage = `<!doctype html>
 <html lang="en">
@@ -22,7 +22,7 @@ export const reentryPage = `<!doctype html>
 </html>
 `
 
-/** It is nobody's to keep, to frame or to add to. */
+/** No caching, no framing by other sites, no further content. */
 export const reentryHeaders = {
   'cache-control': 'no-store',
   'content-security-policy': `default-src 'none'; script-src 'sha256-${sha256(script)}'; frame-ancestors 'self'`,

@@ -20,30 +20,30 @@ declare module 'fastify' {
     createSecureSession(data: object): SealedCookie
     decodeSecureSession(value: string, log: unknown, sessionName: string): SealedCookie | null
     encodeSecureSession(cookie: SealedCookie, sessionName: string): string
-    /** Everything that is kept in the browser, all of it sealed. */
+    /** The gateway's cookies, all encrypted. */
     browserCookies: BrowserCookies
   }
   interface FastifyRequest {
     sealedSession: SealedCookie | null
-    /** Whether the answer may set or clear the session's cookie: only what {@link BrowserCookies} was asked for. */
+    /** Whether the response may set or clear the session cookie. Set by the methods of {@link BrowserCookies}. */
     changesSessionCookie: boolean
   }
 }
 
 export interface BrowserCookies {
-  /** Nothing when there is no cookie or it can't be opened: tampered with, foreign, outdated. */
+  /** Undefined if there is no cookie, or it can't be decrypted: tampered with, foreign or expired. */
   sessionReference(request: FastifyRequest): SessionReference | undefined
   setSessionReference(request: FastifyRequest, reference: SessionReference): void
   clearSession(request: FastifyRequest): void
-  /** Whether the cookie was sealed with a key that is being rotated out. */
+  /** Whether the cookie was encrypted with an old key (key rotation). */
   isOutdated(request: FastifyRequest): boolean
-  /** Seals an outdated cookie with the current key. */
+  /** Encrypts an outdated cookie with the current key. */
   resealSession(request: FastifyRequest): void
   transaction(request: FastifyRequest, state: string): LoginTransaction | undefined
-  /** Also drops the oldest of too many. */
+  /** Also drops the oldest transactions if there are too many. */
   setTransaction(request: FastifyRequest, reply: FastifyReply, transaction: LoginTransaction): void
   clearTransaction(reply: FastifyReply, transaction: LoginTransaction): void
-  /** Makes the other logins that this browser has begun replace this session when they succeed. */
+  /** Updates the other logins under way in this browser: when they succeed, they replace this session. */
   replaceByOthers(
     request: FastifyRequest,
     reply: FastifyReply,
@@ -56,7 +56,7 @@ export interface SessionCookieOptions {
   name: string
   sameSite: 'strict' | 'lax' | 'none'
   secure: boolean
-  /** The first seals, all open. */
+  /** The first encrypts, all decrypt. */
   keys: Buffer[]
   lifetimeMs: number
 }
@@ -64,7 +64,7 @@ export interface SessionCookieOptions {
 export default fp<SessionCookieOptions>(
   async (app, { name, sameSite, secure, keys, lifetimeMs }) => {
     const base: CookieSerializeOptions = { path: '/', httpOnly: true, secure }
-    // Lax: the callback comes as a navigation from the issuer's site, and a Strict cookie would stay behind.
+    // Lax: the callback is a navigation from the issuer's site, with which a Strict cookie is not sent.
     const transactionCookie: CookieSerializeOptions = { ...base, sameSite: 'lax' }
     const sealed: SecureSessionOptions[] = [
       {
@@ -83,14 +83,14 @@ export default fp<SessionCookieOptions>(
       },
     ]
     app.decorateRequest('changesSessionCookie', false)
-    // Before secure-session's own hook, which would set a cookie that an older key has opened with any answer: with one
-    // of an upstream that took minutes, in place of the session that the browser has by then. Nor does an answer that
-    // says that store or issuer can't be asked touch a cookie.
+    // Must run before secure-session's own hook, which re-sets a cookie that an older key has decrypted on every
+    // response. On an upstream's response that took minutes, that would overwrite the cookie of a newer session.
+    // Responses with 5xx (store or issuer unavailable) don't change the cookie either.
     app.addHook('onSend', async (request, { statusCode }) => {
       if (request.sealedSession && !(request.changesSessionCookie && statusCode < 500))
         request.sealedSession.changed = false
     })
-    // An application may have it already.
+    // The application may have registered it already.
     if (!app.hasPlugin('@fastify/cookie')) await app.register(cookie)
     await app.register(secureSession, sealed)
 
@@ -141,11 +141,11 @@ export default fp<SessionCookieOptions>(
       },
     } satisfies BrowserCookies)
 
-    /** @returns bytes of the cookie in a request */
+    /** @returns size of the cookie in a request, in bytes */
     function keepTransaction(reply: FastifyReply, transaction: LoginTransaction): number {
       const cookieName = transactionCookieName(name, transaction.state)
       const sealed = app.encodeSecureSession(
-        // secure-session counts the lifetime from `__ts`, in seconds: one that is sealed again lives no longer.
+        // secure-session counts the lifetime from `__ts`, in seconds: re-encrypting does not extend it.
         app.createSecureSession({ ...transaction, __ts: Math.round(transaction.startedAt / 1000) }),
         'sealedTransaction',
       )
@@ -156,14 +156,15 @@ export default fp<SessionCookieOptions>(
       return bytesOf(cookieName, sealed)
     }
 
-    /** In a frame the way back from the issuer is no navigation of the page, which is all that Lax allows. */
+    /** In a frame the callback is no top-level navigation, and Lax cookies are sent with those only. */
     function attributesOf({ inFrame }: LoginTransaction): CookieSerializeOptions {
       return inFrame && secure ? { ...transactionCookie, sameSite: 'none' } : transactionCookie
     }
 
     /**
-     * A sibling subdomain that can set cookies for our host can inject another user's session before the browser's
-     * own. A cookie that can't be opened does no harm, but with two sessions there is no telling which one is meant.
+     * A sibling subdomain that can set cookies for our host can inject another user's session cookie before the
+     * browser's own. Cookies that can't be decrypted are ignored; with two valid sessions the request counts as
+     * anonymous.
      */
     function singleReference(request: FastifyRequest, values: string[]): SessionReference | undefined {
       const cookies = [...new Set(values)].map((value) =>
@@ -178,14 +179,14 @@ export default fp<SessionCookieOptions>(
       return cookie ? readTransaction(cookie.data()) : undefined
     }
 
-    /** Those that the request brought, whether or not they can be opened. */
+    /** The request's transaction cookies, including those that can't be decrypted. */
     function transactions(request: FastifyRequest) {
       return Object.entries(request.cookies)
         .filter(([cookieName]) => isTransactionCookie(name, cookieName))
         .map(([cookieName, value]) => ({ cookieName, transaction: value ? open(request, value) : undefined }))
     }
 
-    /** Names of the oldest, so that a new one of so many bytes fits; those that can't be opened go first. */
+    /** Names of cookies to drop so that a new one of `bytes` fits: undecryptable ones first, then the oldest. */
     function surplusTransactions(request: FastifyRequest, bytes: number): string[] {
       let total = bytes
       return transactions(request)
@@ -200,7 +201,7 @@ export default fp<SessionCookieOptions>(
   { name: 'session-cookie', fastify: '5.x' },
 )
 
-/** As @fastify/cookie writes it. */
+/** Size as written by @fastify/cookie. */
 function bytesOf(cookieName: string, value = ''): number {
   return cookieName.length + encodeURIComponent(value).length + '=; '.length
 }

@@ -1,8 +1,8 @@
 import { hkdfSync } from 'node:crypto'
 
 /**
- * A key of its own for each purpose. secure-session seals without saying what for, so under one key a sealed
- * login transaction would open as a session.
+ * Derives a separate key for each purpose. secure-session does not authenticate a cookie's purpose, so with one key a
+ * login transaction cookie could be used as a session cookie.
  *
  * @see https://www.rfc-editor.org/rfc/rfc5869
  */

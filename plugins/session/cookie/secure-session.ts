@@ -1,13 +1,13 @@
 import { createRequire } from 'node:module'
 import type { CookieSerializeOptions } from '@fastify/cookie'
 
-/** What is sealed into a cookie, as @fastify/secure-session hands it out. */
+/** The content of an encrypted cookie, as @fastify/secure-session provides it. */
 export interface SealedCookie {
-  /** Whether the answer sets the cookie. */
+  /** Whether the response sets the cookie. */
   changed: boolean
   get(name: string): unknown
   set(name: string, value: unknown): void
-  /** Makes the answer clear the cookie. */
+  /** Makes the response clear the cookie. */
   delete(): void
   data(): Record<string, unknown>
 }
@@ -15,7 +15,7 @@ export interface SealedCookie {
 export interface SecureSessionOptions {
   sessionName: string
   cookieName: string
-  /** The first seals, all open. */
+  /** The first encrypts, all decrypt. */
   key: Buffer[]
   /** Seconds. */
   expiry: number
@@ -23,7 +23,7 @@ export interface SecureSessionOptions {
 }
 
 /**
- * @fastify/secure-session without its types: they declare `request.session` as the content of the cookie, and ours
- * is the session that the cookie refers to.
+ * @fastify/secure-session without its types: they declare `request.session` as the cookie's content, but ours is the
+ * session that the cookie refers to.
  */
 export const secureSession = createRequire(import.meta.url)('@fastify/secure-session')

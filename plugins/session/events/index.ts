@@ -12,13 +12,13 @@ import { createSessionEvents, type SessionEvents, type SessionHooks } from './se
 declare module 'fastify' {
   interface FastifyInstance {
     sessionEvents: SessionEvents<FastifyRequest>
-    /** To be called once for each session that this process has ended. */
+    /** Must be called once for each session that this process has ended. */
     reportEnding: ReportEnding
     reportUnreadEndings: ReportUnreadEndings
   }
 }
 
-/** Tells the application what becomes of its users' sessions. */
+/** Calls the application's session hooks. */
 export default fp<SessionHooks<FastifyRequest>>(
   async (app, hooks) => {
     const events = createSessionEvents(hooks, (hook, err) => {
@@ -29,7 +29,7 @@ export default fp<SessionHooks<FastifyRequest>>(
       ended(session, reason) {
         const { issuer, sid } = session
         const { clientId } = app.issuer
-        // Not awaited: what has ended has ended. Without it a front-channel notice that comes later is 400.
+        // Not awaited: the session has ended in any case. If this fails, a later front-channel notice gets 400.
         if (sid !== undefined) rememberSignOut(app.sessionStore, { issuer, clientId, sid }).catch(() => {})
         events.ended(session, reason)
       },

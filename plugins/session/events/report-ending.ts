@@ -4,16 +4,16 @@ import { sessionInfo } from '../session-info.ts'
 import type { Session } from '../sessions.ts'
 import type { EndedSession, SessionEvents } from './session-events.ts'
 
-/** Tells metrics, the application and the log that this process has just ended a session. */
+/** Reports to metrics, the application's hook and the log that this process has ended a session. */
 export type ReportEnding = (
   session: Pick<Session, 'record' | 'expiresAt'>,
   reason: SessionEndReason,
   log: EndingLog,
-  /** What the issuer said, when it was the issuer's refusal that ended it. */
+  /** The issuer's error, if its refusal was the reason. */
   refusal?: IssuerRefusal,
 ) => void
 
-/** The part of a logger that is needed. Its lines name the session's user and hash by themselves. */
+/** The part of a logger that is used. Its bindings already include the session's user and hash. */
 export interface EndingLog {
   info(fields: object): void
 }
@@ -23,16 +23,16 @@ export interface EndingReportOptions {
   events: Pick<SessionEvents<never>, 'ended'>
 }
 
-/** For every cause of an end the same: metric, hook and log line. */
+/** The same for every reason: metric, hook and log line. */
 export function createEndingReport(options: EndingReportOptions): ReportEnding {
   return (session, reason, log, refusal) =>
     report(options, { ended: sessionInfo(session), reason, log }, refusal)
 }
 
 /**
- * Tells the same of sessions that were ended without being read, by an index or their identifier.
- * @param count how many there were
- * @param fields for the log: whose they were
+ * Reports sessions that were ended by an index or identifier, without reading their records.
+ * @param count number of sessions
+ * @param fields log fields that identify the user or session
  */
 export type ReportUnreadEndings = (
   ended: EndedSession,

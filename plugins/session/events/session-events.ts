@@ -3,41 +3,41 @@ import type { SessionEndReason } from '../../observability/metrics.ts'
 import { type SessionInfo, sessionInfo } from '../session-info.ts'
 import type { Session } from '../sessions.ts'
 
-/** A session that is over: an issuer's notice says no more than whose or which it was. */
+/** An ended session. After an issuer's logout notice only its subject or `sid` is known. */
 export type EndedSession = Pick<SessionInfo, 'issuer'> & Partial<SessionInfo>
 
-/** What an application wants to be told of its users' sessions, or to have a say in. No token is among it. */
+/** Hooks of an application for its users' sessions. They receive no tokens. */
 export interface SessionHooks<Request> {
   /**
-   * Changes the claims of a login before they are stored: adds roles, drops what is not needed. Awaited. Whatever it
-   * throws rejects the login: nobody is signed in, and the log says why.
+   * Changes the claims of a login before they are stored, for example to add roles or drop claims. Awaited. If it
+   * throws, the login is rejected and the error is logged.
    */
   onClaims?(claims: Record<string, unknown>): Record<string, unknown> | Promise<Record<string, unknown>>
   /**
-   * A session has begun. Awaited before the browser is answered, so that what it writes is there for the first page;
-   * a failure is logged and the login goes on. `request.session` is there, and `request.accessToken()` works.
+   * A session has begun. Awaited before the response, so that data it writes is available to the first page; a
+   * failure is logged and the login continues. `request.session` is set, and `request.accessToken()` works.
    */
   onLogin?(session: SessionInfo, request: Request): void | Promise<void>
-  /** Tokens were renewed, by this process. Not awaited; a failure is logged. */
+  /** This process has renewed a session's tokens. Not awaited; a failure is logged. */
   onRenewed?(session: SessionInfo): void | Promise<void>
   /**
-   * A session was ended, by this process; one that merely runs out of time is not noticed. After an issuer's notice
-   * all that is known is `issuer` and `sid`, or `issuer` and `subject` when all of a user's sessions have ended. One
-   * of them has, of which no more is known either, when the reason is `evicted_by_user_limit`. Not awaited; a failure
-   * is logged.
+   * This process has ended a session. Not called when a session expires by its timeout. After an issuer's notice only
+   * `issuer` and `sid` are set, or `issuer` and `subject` if all of a user's sessions were ended. With the reason
+   * `evicted_by_user_limit` only `issuer` and `subject` are set, and one session was ended. Not awaited; a failure is
+   * logged.
    */
   onLogout?(session: EndedSession, reason: SessionEndReason): void | Promise<void>
 }
 
 export interface SessionEvents<Request> {
-  /** @throws GatewayError BFF_LOGIN_REJECTED when the application has thrown, which is then its cause */
+  /** @throws GatewayError BFF_LOGIN_REJECTED when the application's hook throws; its error is the `cause` */
   claims(claims: Record<string, unknown>): Promise<Record<string, unknown>>
   begun(session: Session, request: Request): Promise<void>
   renewed(session: Session): void
   ended(session: EndedSession, reason: SessionEndReason): void
 }
 
-/** @param onFailure of a hook that breaks nothing */
+/** @param onFailure called when a hook fails whose failure is only logged */
 export function createSessionEvents<Request>(
   hooks: SessionHooks<Request>,
   onFailure: (hook: keyof SessionHooks<Request>, error: unknown) => void,

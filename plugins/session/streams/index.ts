@@ -9,8 +9,8 @@ declare module 'fastify' {
 }
 
 /**
- * Event streams and WebSockets have no end of their own: they end with their session, and when the gateway closes, so
- * that it need not wait for them and browsers open them again elsewhere.
+ * Event streams and WebSockets stay open indefinitely, so they are closed when their session ends, and when the gateway
+ * shuts down: it does not wait for them, and browsers reconnect to another instance.
  */
 export default fp<Pick<Limits, 'streamsPerSession'>>(
   async (app, { streamsPerSession }) => {

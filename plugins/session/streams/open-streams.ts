@@ -1,7 +1,7 @@
 import { GatewayError } from '../../errors/catalogue.ts'
 import type { Session, Sessions } from '../sessions.ts'
 
-/** What stays open towards a browser: a connection, or the response on it. */
+/** A connection to a browser, or the response on it. */
 export interface Closing {
   readonly destroyed: boolean
   once(event: 'close', listener: () => void): unknown
@@ -10,18 +10,18 @@ export interface Closing {
 
 export interface OpenStreams {
   /**
-   * Counts a stream of a session until it closes, and ends it with its session.
-   * @param end closes it in good order, as soon as the gateway begins to close
-   * @throws GatewayError BFF_RATE_LIMITED when the session has too many of them
+   * Counts a session's stream until it closes, and destroys it when the session ends.
+   * @param end closes it gracefully; called when the gateway begins to shut down
+   * @throws GatewayError BFF_RATE_LIMITED when the session has too many streams
    */
   open(session: Session | null, stream: Closing, end: () => void): void
-  /** Ends something else with its session that goes on for long, such as a download. */
+  /** Destroys another long response, such as a download, when its session ends. Not counted. */
   endWith(session: Session | null, stream: Closing): void
-  /** Ends all that are open now, and from now on those to come. */
+  /** Closes all open streams, and from now on every new one. */
   endAll(): void
 }
 
-/** @param maxPerSession how many of one session may be open in this process */
+/** @param maxPerSession maximum number of open streams per session in this process */
 export function createOpenStreams(
   sessions: Pick<Sessions, 'ended'>,
   maxPerSession: number,
@@ -57,7 +57,7 @@ export function createOpenStreams(
     },
   }
 
-  /** One look at the store is for all streams of a session. */
+  /** All streams of a session share one watch of the store. */
   function watch(session: Session, stream: Closing, counts: 0 | 1): void {
     const { id } = session
     const known = bySession.get(id)
@@ -84,5 +84,5 @@ export function createOpenStreams(
   }
 }
 
-/** Streams end by themselves, but not at a time that anything tells. */
+/** A guess: it is not known when a stream will end. */
 const retryAfterMs = 5000
