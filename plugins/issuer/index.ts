@@ -15,7 +15,7 @@ export default fp<IssuerOptions & { clock: Clock }>(
     const issuer = createIssuer(options, clock, issuerLog(app.log))
     app.decorate('issuer', issuer)
     // Not awaited: an issuer that is down delays readiness, not the start.
-    app.addHook('onListen', async () => void issuer.learn(closing.signal))
+    app.addHook('onListen', async () => void issuer.loadMetadata(closing.signal))
     app.addHook('onClose', async () => closing.abort())
   },
   { name: 'issuer', fastify: '5.x' },

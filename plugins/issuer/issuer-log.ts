@@ -22,7 +22,7 @@ export function issuerLog(log: Log): IssuerEvents {
       log.warn({ event: 'issuer.userinfo.failed', reason, err }, 'UserInfo could not be fetched for a login')
     },
 
-    learned(pkce) {
+    metadataLoaded(pkce) {
       if (pkce === 'unsupported' && pkce !== logged)
         log.warn({ event: 'issuer.pkce.unsupported' }, 'The issuer does not support PKCE with S256')
       if (pkce === 'unsaid' && pkce !== logged)

@@ -28,7 +28,7 @@ export interface Issuer {
   /** Whether its metadata have been fetched at least once. */
   isKnown(): boolean
   /** Fetches its metadata, retrying until it succeeds or `signal` aborts. */
-  learn(signal: AbortSignal): Promise<void>
+  loadMetadata(signal: AbortSignal): Promise<void>
   /**
    * The URL where the browser logs in. Pushes the request if the issuer requires it (RFC 9126).
    * @throws LoginError when the issuer declines the pushed request
@@ -121,7 +121,7 @@ export interface IssuerEvents {
   /** UserInfo could not be fetched; the login continues without it. */
   userInfoFailed(error: unknown): void
   /** Its metadata were fetched (also on each refresh). */
-  learned(pkce: PkceSupport): void
+  metadataLoaded(pkce: PkceSupport): void
 }
 
 export function createIssuer(options: IssuerOptions, clock: Clock, events: IssuerEvents): Issuer {
@@ -138,14 +138,14 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
 
   async function fetchMetadata() {
     const configurations = await discover(options)
-    events.learned(pkceSupport(configurations.interactive.serverMetadata()))
+    events.metadataLoaded(pkceSupport(configurations.interactive.serverMetadata()))
     return configurations
   }
 
   return {
     clientId: options.clientId,
     isKnown: () => metadata.known() !== undefined,
-    learn: (signal) => metadata.keepTrying(signal),
+    loadMetadata: (signal) => metadata.keepTrying(signal),
 
     async authorizationUrl({ redirectUri, scope, state, nonce, codeVerifier, parameters }) {
       const { interactive } = await known()

@@ -1,11 +1,11 @@
-/** Wakes whoever waits for a session to change. */
+/** Wakes callers that wait for a session to change. */
 export interface ChangeNotifier {
-  /** Resolves at the next notice about `id`, or when `signal` aborts. */
+  /** Resolves at the next notification about `id`, or when `signal` aborts. */
   wait(id: string, signal: AbortSignal): Promise<void>
   notify(id: string): void
-  /** For when notices may have been missed: whoever waits had better look again. */
+  /** Wakes all waiters, after notifications may have been missed. */
   notifyAll(): void
-  /** How many wait. */
+  /** Number of waiters. */
   readonly waiting: number
 }
 

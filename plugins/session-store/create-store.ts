@@ -8,29 +8,29 @@ import type { RedisReport } from './redis-state.ts'
 import type { SessionStore } from './store.ts'
 
 export interface CreateStoreOptions {
-  /** Unset: sessions live in the memory of this process. */
+  /** Unset: sessions are stored in the memory of this process. */
   redisUrl?: string | undefined
   /** Files and passwords, besides those in `redisUrl`. */
   redisAccess?: RedisAccess | undefined
   /** How long an operation waits for a Redis that doesn't answer, in milliseconds. */
   storeTimeoutMs: number
   clock: Clock
-  /** A session in memory made room for another. */
+  /** Called when a session in memory was evicted for another. */
   onEvicted?: () => void
 }
 
 export interface CreatedStore {
   store: SessionStore
-  /** The connection for commands, for what else gateways share. It ends with the store. */
+  /** The connection for commands, for other data that gateways share. Closed with the store. */
   redis?: RedisClient
-  /** A sentence for each thing that works badly, though it works. */
+  /** One sentence for each problem that does not prevent working. */
   warnings(): string[]
 }
 
 /**
- * A Redis that is down does not stop the start: the store connects later by itself.
- * @param reportTo gets told what becomes of the connection to Redis
- * @throws TypeError when `redisUrl` can't be understood, or when a file of `redisAccess` can't be read
+ * Does not fail if Redis is down: the store connects later.
+ * @param reportTo creates the receiver of events about the Redis connection
+ * @throws TypeError when `redisUrl` is not valid, or when a file of `redisAccess` can't be read
  */
 export function createStore(
   { redisUrl, redisAccess, storeTimeoutMs, ...options }: CreateStoreOptions,

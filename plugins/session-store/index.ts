@@ -12,9 +12,9 @@ declare module 'fastify' {
     sessionStore: SessionStore
     /** Whether sessions can be read and written now, for readiness probes. Answers within a second. */
     storeIsReady(): Promise<boolean>
-    /** For what else gateways share. Unset: there is no Redis. A command fails soon while it is down. */
+    /** For other data that gateways share. Unset: no Redis is configured. Commands fail quickly while it is down. */
     readonly sharedRedis: RedisClient | undefined
-    /** A sentence for each thing about the store that works badly, though it works. */
+    /** One sentence for each problem of the store that does not prevent working. */
     storeWarnings(): string[]
   }
 }
@@ -45,7 +45,7 @@ export default fp<Omit<CreateStoreOptions, 'onEvicted'>>(
       evictionLoggedAt = options.clock.monotonic()
       app.log.warn(
         { event: 'session.evicted' },
-        'The memory is full of sessions: the least recently used make room. REDIS_URL keeps more',
+        'The session memory is full: the least recently used sessions are evicted. Set REDIS_URL to store more',
       )
     }
 

@@ -1,7 +1,7 @@
 import type { StoreOutcome } from '../observability/metrics.ts'
 import { type SessionStore, StoreUnavailableError } from './store.ts'
 
-/** What is worth measuring: waiting for a change takes as long as it takes. */
+/** The measured operations. Not `changed`, which waits indefinitely. */
 const operations = [
   'create',
   'put',
@@ -17,7 +17,7 @@ const operations = [
   'ping',
 ] as const satisfies (keyof SessionStore)[]
 
-/** The same store, which reports how long each operation took, whether it succeeded or not. */
+/** Wraps a store to report the duration and outcome of each operation. */
 export function measured(
   store: SessionStore,
   report: (operation: string, outcome: StoreOutcome, durationMs: number) => void,

@@ -6,13 +6,13 @@ const timeoutMs = 1_000
 
 export interface Readiness {
   isReady(): Promise<boolean>
-  /** What the store last answered instead of working, in words that may be shown to anybody. */
+  /** The store's last error reply, without secrets, so that it can be shown publicly. */
   warnings(): string[]
 }
 
 /**
- * Whether the store can be read and written now. All who check at once share one try.
- * @param onChange is told when that has changed, with what is wrong
+ * Whether the store can be read and written now. Concurrent callers share one check.
+ * @param onChange called when the result changes, with the error if there is one
  */
 export function createReadiness(
   store: Pick<SessionStore, 'ping'>,
@@ -56,7 +56,10 @@ export function createReadiness(
   }
 }
 
-/** The code of Redis's error reply: `READONLY`, `NOREPLICAS`, `OOM`. The rest of it may name keys or addresses. */
+/**
+ * The code of Redis's error reply: `READONLY`, `NOREPLICAS`, `OOM`. The rest of the text may contain keys or
+ * addresses.
+ */
 function refusalOf(error: unknown): string | undefined {
   if (!(error instanceof StoreUnavailableError) || !(error.cause instanceof Error)) return undefined
   return /^[A-Z]{2,}(?= )/.exec(error.cause.message)?.[0]

@@ -7,24 +7,24 @@ import { type RedisTlsFiles, redisTls } from './redis-tls.ts'
 
 export type RedisClient = Redis | Cluster
 
-/** What it takes to be let in, besides the URL. */
+/** Credentials and files for the connection, besides the URL. */
 export interface RedisAccess extends RedisTlsFiles {
-  /** Of the Sentinels. Unset: the password of the URL, which Sentinels without a password don't mind. */
+  /** Password of the Sentinels. Unset: the password of the URL. Sentinels without a password ignore it. */
   sentinelPassword?: string | undefined
 }
 
-/** Where a connection is tried when ioredis doesn't say why there is none. */
+/** Address to test with a plain connection when ioredis does not report why connecting failed. */
 export interface Probe {
   address: RedisAddress
   tls: ConnectionOptions | undefined
 }
 
-/** How long a Sentinel has for its answer. */
+/** Timeout for a Sentinel's reply. */
 const SENTINEL_TIMEOUT_MS = 500
 
 /**
  * Does not connect yet.
- * @param onInfoRefused is called when the user may not use INFO
+ * @param onInfoRefused called when the user has no permission for INFO
  * @throws when a file of `access` can't be read
  */
 export function createClient(
@@ -43,7 +43,7 @@ export function createClient(
   return client
 }
 
-/** How to connect to the first host that the URL names, for a look at what is wrong there. */
+/** Options to connect to the URL's first host, to find out what is wrong there. */
 export function firstHost(target: RedisTarget, access: RedisAccess): Probe {
   const [address] = addressesOf(target)
   if (!address) throw new RangeError('The URL names no host')
@@ -51,11 +51,11 @@ export function firstHost(target: RedisTarget, access: RedisAccess): Probe {
   return { address, tls }
 }
 
-/** What a connection to a single server needs beside its options. */
+/** Mends a connection to a single server, besides its options. */
 export function prepare(redis: Redis, onInfoRefused: () => void): void {
   const info = redis.info.bind(redis) as () => Promise<string>
-  // By INFO ioredis sees whether Redis is still loading. If that is refused it goes on, but not without writing to
-  // the console.
+  // ioredis uses INFO to see whether Redis is still loading. If INFO is refused it continues, but writes to the
+  // console.
   redis.info = ((callback: (error: unknown, text?: string) => void) =>
     info().then(
       (text) => callback(null, text),
@@ -66,7 +66,7 @@ export function prepare(redis: Redis, onInfoRefused: () => void): void {
       },
     )) as unknown as typeof redis.info
   redis.on('error', (error: Error & { command?: { name: string } }) => {
-    // It would go on with database 0, which is somebody else's.
+    // ioredis would continue with database 0, which may belong to another application.
     if (error.command?.name === 'select') redis.stream.destroy()
   })
 }
@@ -100,7 +100,7 @@ function newClient(
         sentinelRetryStrategy: retryDelayMs,
         sentinelReconnectStrategy: retryDelayMs,
         failoverDetector: true,
-        // `natMap` is the only way to options of a single node: here its TLS, by the host that Sentinels announce.
+        // `natMap` is the only way to set options per node: here TLS, by the host that Sentinels announce.
         ...(tls && {
           tls: {},
           enableTLSForSentinelMode: true,
@@ -119,13 +119,13 @@ function newClient(
         enableOfflineQueue: false,
         lazyConnect: true,
         clusterRetryStrategy: retryDelayMs,
-        // Three tries 100 ms apart; then it is for the sender to try again.
+        // Three tries 100 ms apart; after that the caller retries.
         maxRedirections: 4,
-        // ioredis would replace names by addresses, which certificates seldom hold, and give up if one is unknown.
+        // ioredis would resolve names to addresses, which certificates rarely contain, and fail if one is unknown.
         dnsLookup: (host, callback) => callback(null, host),
         natMap: (node: string) => {
           const address = addressOf(node)
-          // A redirection may name a port only.
+          // A redirection may contain only a port.
           const host = address.host || firstHost
           return { ...address, host, ...(tls && { tls: tls(host) }) }
         },
@@ -136,24 +136,24 @@ function newClient(
 }
 
 /**
- * Nothing hangs: a command that can't be sent is refused, one whose connection breaks fails, and none is sent a
- * second time later, when its caller has long been told that it failed: a lock taken so would have no owner.
+ * No command hangs: it fails if it can't be sent or if its connection is lost, and is never resent later, after its
+ * caller has already seen the failure. A lock acquired that way would have no owner.
  */
 const COMMON_OPTIONS = {
   lazyConnect: true,
   connectTimeout: 2_000,
-  // How long a command waits is not for its connection to say: see redis-commands.ts. But a peer that vanished
-  // without a word is given up after this, and connected anew.
+  // The time limit of a command is set in redis-commands.ts. This one closes and reopens a connection whose peer has
+  // silently disappeared.
   socketTimeout: 2_000,
   enableOfflineQueue: false,
   maxRetriesPerRequest: 0,
   autoResendUnfulfilledCommands: false,
-  // `subscribe` does so on every 'ready', and hears when it failed.
+  // redis-subscription.ts subscribes on every 'ready' itself, to see when that fails.
   autoResubscribe: false,
-  // CLIENT SETINFO is refused to users with few permissions, and each refusal stands in Redis's ACL LOG.
+  // CLIENT SETINFO is refused to users with few permissions, and each refusal is written to Redis's ACL LOG.
   disableClientInfo: true,
   retryStrategy: retryDelayMs,
-  // A former master, demoted while we stay connected to it: look for the new one.
+  // A former master that was demoted while we are connected to it: reconnect to the new one.
   reconnectOnError: (error: Error) => /(?:^|[-\s])(?:READONLY|LOADING|MASTERDOWN)\b/.test(error.message),
   disconnectTimeout: 500,
 } satisfies CommonRedisOptions & StandaloneConnectionOptions
@@ -182,12 +182,12 @@ function withTls(node: string, tls: ReturnType<typeof redisTls>) {
   return { ...tls(host), host, port }
 }
 
-/** Redis refuses a command, key or channel to the user by whom it is sent. */
+/** Redis refuses a command, key or channel because the user lacks the permission. */
 export function isNoPermission(error: unknown): boolean {
   return error instanceof Error && /(?:^|\s)NOPERM\b/.test(error.message)
 }
 
-/** ioredis joins host and port by a colon, IPv6 addresses too. */
+/** ioredis joins host and port with a colon, even for IPv6 addresses. */
 function addressOf(node: string) {
   const colon = node.lastIndexOf(':')
   return { host: node.slice(0, colon), port: Number(node.slice(colon + 1)) }

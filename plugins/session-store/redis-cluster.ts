@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 
-/** A range of slots, and the nodes that have it: host, port and more. */
+/** A range of slots and its nodes: host, port and more. */
 type SlotRange = [start: number, end: number, ...nodes: [host: string | null, port: number, ...unknown[]][]]
 
 type ClusterCommand = (subcommand: string, callback: SlotsCallback) => unknown
@@ -8,14 +8,14 @@ type ClusterCommand = (subcommand: string, callback: SlotsCallback) => unknown
 type SlotsCallback = (error: unknown, ranges?: SlotRange[]) => void
 
 /**
- * Lets a node's answer to CLUSTER SLOTS name a host for each node. It names none where a node does not know its own
- * address (of a Cluster with one node), or is told not to say it (`cluster-preferred-endpoint-type unknown-endpoint`):
- * then it is the one that was asked. ioredis would leave such a node out.
+ * Adds missing hosts to a node's reply to CLUSTER SLOTS. The host is empty if a node does not know its own address
+ * (in a Cluster with one node) or must not announce it (`cluster-preferred-endpoint-type unknown-endpoint`): it is
+ * then the host that was asked. ioredis would ignore such a node.
  * @see https://redis.io/docs/latest/commands/cluster-slots/
  */
 export function withHostInSlots(node: Redis): void {
   const duplicate = node.duplicate.bind(node)
-  // ioredis asks on a connection of its own.
+  // ioredis sends CLUSTER SLOTS on a separate connection.
   node.duplicate = (options) => {
     const copy = duplicate(options)
     const command = copy.cluster.bind(copy) as unknown as ClusterCommand

@@ -13,28 +13,28 @@ export interface RedisCommandsOptions {
 
 export interface RedisCommands {
   /**
-   * Sends a command, again and again if its connection is lost, until it is answered. So `send` must do no harm
-   * when it is carried out twice, or late.
+   * Sends a command, and resends it when its connection is lost, until it is answered. So `send` must be idempotent and
+   * safe to run late.
    *
-   * @param options how long the caller waits, default `storeTimeoutMs`; `once`: it is not sent again
-   * @throws StoreUnavailableError when there is no answer in time, or at once when Redis refuses this very command,
-   *   when too many wait already, or when Redis has been away for long
+   * @param options `patienceMs`: how long the caller waits, default `storeTimeoutMs`; `once`: not resent
+   * @throws StoreUnavailableError when there is no reply in time, or at once if Redis refuses this command,
+   *   too many callers are waiting, or Redis has been down for long
    */
   run<T>(send: Send<T>, options?: { patienceMs?: number; once?: boolean }): Promise<T>
-  /** When Redis last answered anything, by `performance.now()`. */
+  /** Time of Redis's last reply, by `performance.now()`. */
   readonly answeredAt: number
 }
 
 type Send<T> = (redis: RedisClient) => Promise<T>
 
-/** After this long without an answer it is seen whether the command should go out once more. */
+/** After this time without a reply, checks whether to resend the command. */
 const LOOK_AGAIN_MS = 500
-/** Between tries that failed. */
+/** Pause after a failed try. */
 const FIRST_RETRY_MS = 25
 const LONGEST_RETRY_MS = 250
-/** So many may wait for a Redis that doesn't answer; the next is refused at once. */
+/** Maximum number of callers that wait for a Redis that does not answer; further ones fail at once. */
 export const MAX_WAITING = 1_000
-/** An outage that has lasted for so many times the patience of one caller is likely to last: nobody waits any more. */
+/** An outage longer than this multiple of a caller's timeout will probably last, so callers fail at once. */
 const LONG_OUTAGE = 3
 
 export function createRedisCommands({ connection, storeTimeoutMs }: RedisCommandsOptions): RedisCommands {
@@ -73,7 +73,7 @@ export function createRedisCommands({ connection, storeTimeoutMs }: RedisCommand
       if (isWaiting) waiting--
     }
 
-    /** Sent again over the same connection, a command would only come behind itself. */
+    /** Resending over the same connection is useless: the command would queue behind the first one. */
     async function answered(answer: Promise<T>, isOnItsWay: () => boolean): Promise<T> {
       do {
         const result = await answerWithin(answer, Math.min(LOOK_AGAIN_MS, leftMs()))
@@ -96,18 +96,18 @@ export function createRedisCommands({ connection, storeTimeoutMs }: RedisCommand
 }
 
 /**
- * Replies that Redis gives while it fails over, starts or is reshaped. Older versions put them into the middle of what
- * they say of a script.
+ * Error replies of Redis during a failover, start or resharding. Older versions embed them in the text of a script
+ * error.
  */
 const PASSING = /[-\s](?:READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MOVED|ASK|BUSY)\b/
 
-/** Whether another try may help: the connection was lost, or Redis says that it can't just now. */
+/** Whether a retry may help: the connection was lost, or Redis is temporarily unable to answer. */
 export function isPassing(error: unknown): boolean {
   if (error instanceof TypeError || error instanceof RangeError) return false
   return !(error instanceof ReplyError) || PASSING.test(String(error))
 }
 
-/** ioredis hangs a command with its arguments on its errors: sealed records, lock owners, a password. */
+/** ioredis attaches the command and its arguments to errors: sealed records, lock owners, a password. */
 function withoutArguments(error: unknown): unknown {
   if (error instanceof Error) Reflect.deleteProperty(error, 'command')
   return error

@@ -11,31 +11,31 @@ import {
   toAnyNode,
 } from './redis-subscription.ts'
 
-/** A connection for commands, one to listen on, and what becomes of them. Both connect by themselves, again and again. */
+/** A connection for commands and one for the subscription. Both reconnect automatically. */
 export interface RedisConnection {
   client: RedisClient
-  /** A replica may have taken a master's place, so that what is not there may have been lost. */
+  /** Whether there are replicas: one that was promoted to master may lack recent writes. */
   hasReplicas: boolean
   reachability: Reachability
   ready: Reachability['ready']
   /** Another value when a command that is sent now goes another way than one before. */
   route(): unknown
-  /** Listens to one channel, until the connection is closed. */
+  /** Subscribes to one channel, until the connection is closed. */
   subscribe(channel: string, listener: SubscriptionListener): void
-  /** Whether messages are known to arrive: what was published in the last two seconds did. */
+  /** Whether messages arrive: one published in the last two seconds did. */
   subscriptionHealthy(): boolean
-  /** A sentence for each thing that works badly, though it works. */
+  /** One sentence for each problem that does not prevent working. */
   warnings(): string[]
   close(): Promise<void>
 }
 
-/** ioredis gives up for good when a Sentinel announces the new master just while it is asked for one. */
+/** ioredis stops reconnecting if a Sentinel announces a new master during a query for it. */
 const RETRY_AFTER_END_MS = 100
 
-/** How long a connection that is closing has for its answers. */
+/** How long a closing connection waits for outstanding replies. */
 const GOODBYE_MS = 500
 
-/** Starts to connect, and never throws for a Redis that is down. @throws when a file of `access` can't be read */
+/** Starts to connect; does not throw if Redis is down. @throws when a file of `access` can't be read */
 export function connectRedis(
   target: RedisTarget,
   access: RedisAccess = {},
@@ -53,8 +53,8 @@ export function connectRedis(
   })
   client.connect().catch(ignore)
 
-  // Something on its way that drops connections without a word would otherwise be noticed by the next request. One that
-  // does not answer within `socketTimeout` is closed by ioredis.
+  // Detects a connection that was silently dropped on the network; otherwise the next request would. ioredis closes one
+  // that does not answer within `socketTimeout`.
   const heartbeat = setInterval(() => {
     for (const node of nodesOf(client)) if (node.status === 'ready') node.ping().catch(ignore)
   }, HEARTBEAT_MS).unref()
@@ -65,7 +65,7 @@ export function connectRedis(
     reachability,
     ready: reachability.ready,
 
-    // A Cluster client finds out by itself which node to ask, and may find another one each time.
+    // A Cluster client chooses the node itself, possibly another one each time.
     route: () => (client instanceof Cluster ? Symbol('any node') : client.stream),
 
     subscribe(channel, listener) {

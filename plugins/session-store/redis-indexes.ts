@@ -1,24 +1,27 @@
 import type { RedisClient } from './redis-client.ts'
 import { indexKey, recordKey, wholeMs } from './redis-keys.ts'
 
-/** Which sessions belong together. On a Cluster, indexes and records live apart: no script can see both. */
+/**
+ * Indexes of sessions by user or `sid`. On a Cluster they are in other slots than the records: no script can access
+ * both.
+ */
 export interface RedisIndexes {
-  /** Enters a session, or gives its entries more time. */
+  /** Adds a session, or extends its entries. */
   enter(id: string, names: string[], ttlMs: number): Promise<void>
-  /** Never fails: entries that stay lapse by themselves. */
+  /** Removes a session. Never fails: remaining entries expire. */
   leave(id: string, names: string[]): Promise<void>
-  /** The same where a connection is just coming back, before others may use it. */
+  /** The same on a connection that has just been restored, before others may use it. */
   enterOn(redis: RedisClient, id: string, names: string[], ttlMs: number): Promise<unknown>
   leaveOn(redis: RedisClient, id: string, names: string[]): Promise<unknown>
   ids(name: string): Promise<string[]>
-  /** The oldest sessions of those that are too many since `newest` was created. */
+  /** The oldest sessions that exceed the limit since `newest` was created. */
   surplus(name: string, max: number, newest: string): Promise<string[]>
 }
 
-/** An entry lasts a little longer than its session, whose record is written a little later. */
+/** An entry lives a little longer than its session, whose record is written slightly later. */
 const ENTRY_OUTLIVES_RECORD_MS = 60_000
 
-/** How many records are looked at in one go: a program that logs in anew each time may have left thousands. */
+/** Batch size for reading records: a program that logs in for each call may have left thousands. */
 const AT_A_TIME = 500
 
 export function createRedisIndexes(
@@ -46,7 +49,7 @@ export function createRedisIndexes(
       const living = await aged(all)
       living.sort((a, b) => a.created - b.created || (a.id < b.id ? -1 : 1))
       const oldest = living.slice(0, Math.max(0, living.length - max)).map(({ id }) => id)
-      // Of two created at once, the other's creation ends this one if it is the older.
+      // Of two created at once, the creation of the newer one ends the older.
       return oldest.filter((id) => id !== newest)
     },
   }
@@ -59,9 +62,9 @@ export function createRedisIndexes(
         Promise.all(some.map((id) => redis.hmget(recordKey(id), 'version', 'created'))),
       )
       for (const [at, [version, created]] of records.entries()) {
-        // An entry without a record: its session is just being created, or has ended.
+        // An entry without a record: the session is being created, or has ended.
         if (!version) continue
-        // Earlier releases didn't note when.
+        // Records of earlier releases have no creation time.
         living.push({ id: some[at] ?? '', created: Number(created ?? 0) })
       }
     }

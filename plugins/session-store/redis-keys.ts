@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 
-// Braces are Redis Cluster's hash tag: all keys of one session live in one slot.
+// Braces are Redis Cluster's hash tag: all keys of one session are in one slot.
 export const recordKey = (id: string) => `bff:{${id}}:record`
 export const sessionKeys = (id: string): [record: string, ended: string] => [
   recordKey(id),
@@ -14,18 +14,18 @@ export const indexKey = (name: string) => `bff:index:${name}`
 export const claimKey = (name: string) => `bff:claim:${name}`
 
 /**
- * Written to see whether Redis takes writes. Each is in another part of a Cluster, which is ready while it can write
- * anywhere: otherwise the failover of one shard would take every gateway out of service, for all other shards' sessions
- * too.
+ * Keys to test whether Redis accepts writes, each in another part of a Cluster. The store is ready while any of them
+ * can be written: otherwise the failover of one shard would make every gateway unready, also for sessions of other
+ * shards.
  */
 export const pingKeys = ['bff:ping:{0}', 'bff:ping:{1}', 'bff:ping:{2}', 'bff:ping:{3}']
 
-/** Redis takes whole milliseconds only, and 0 would delete. Nor may anybody be told to wait for no time at all. */
+/** Rounds up to at least 1: Redis accepts whole milliseconds only, 0 would delete, and a waiter must not wait 0 ms. */
 export function wholeMs(ms: number): number {
   return Math.max(1, Math.ceil(ms))
 }
 
-/** By which a write recognises its own earlier try. */
+/** Lets a write recognise its own earlier try. */
 export function randomToken(): string {
   return randomBytes(16).toString('base64url')
 }

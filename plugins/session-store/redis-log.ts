@@ -8,8 +8,8 @@ interface Log {
 }
 
 /**
- * Log lines about the connection to Redis, one for each change of its state.
- * @param onConnected also told whether there is a connection
+ * Logs each change of the Redis connection's state.
+ * @param onConnected called with whether there is a connection
  */
 export function createRedisLog(
   log: Log,

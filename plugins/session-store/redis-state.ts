@@ -2,16 +2,16 @@ import { connect } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { Probe, RedisClient } from './redis-client.ts'
 
-/** What becomes of the connection to Redis, each told once. */
+/** State changes of the Redis connection, each reported once. */
 export interface RedisReport {
   connected(): void
-  /** A connection that stood was lost. */
+  /** The connection was lost. */
   lost(reason: string): void
-  /** No connection can be made. Told once for each reason until there is one. */
+  /** Connecting failed. Called once per reason until it succeeds. */
   unreachable(reason: string): void
-  /** The user may not use the channel of changes, or may again. */
+  /** The user has no permission for the change channel, or has it again. */
   channelRefused(isRefused: boolean): void
-  /** The user may not use INFO. */
+  /** The user has no permission for INFO. */
   infoRefused(): void
 }
 
@@ -26,13 +26,14 @@ export const noReport: RedisReport = {
 const PROBE_MS = 2_000
 
 /**
- * Reports the state of a client's connection. Never a password: errors of ioredis carry commands, but not in their text.
- * @returns ends the reports, before the connection is closed on purpose
+ * Reports the state of a client's connection. Never reveals a password: ioredis errors contain commands, but not in
+ * their message.
+ * @returns a function that stops the reports, for when the connection is closed on purpose
  */
 export function reportState(client: RedisClient, probe: Probe, report: RedisReport): () => void {
   let isConnected = false
   let isOver = false
-  /** Of the outage that goes on, so that a reason is told once and not with every try. */
+  /** Reasons reported during this outage, so that each is reported once and not with every try. */
   let told = new Set<string>()
   let lastError: string | undefined
   let sentinelError: string | undefined
@@ -47,7 +48,7 @@ export function reportState(client: RedisClient, probe: Probe, report: RedisRepo
     sentinelError = error.message
   })
   client.on('error', (error: Error) => {
-    // Only follows from an earlier one.
+    // Only a consequence of an earlier error.
     if (/^Stream isn't writeable/.test(error.message)) return
     lastError = reasonOf(error)
     if (!isConnected) void tell(lastError)
@@ -74,9 +75,9 @@ export function reportState(client: RedisClient, probe: Probe, report: RedisRepo
   }
 
   function reasonOf(error: Error & { lastNodeError?: Error | null }): string {
-    // Of a Cluster whose nodes have all failed.
+    // The error of a Cluster whose nodes have all failed.
     if (error.lastNodeError) return reasonOf(error.lastNodeError)
-    // All that ioredis says when a node of a Cluster does not tell which slots it has.
+    // ioredis reports only this if a node does not answer CLUSTER SLOTS.
     if (error.message === 'timeout') return 'no answer'
     if (/^All sentinels are unreachable/.test(error.message)) {
       const [, cause = ''] = /Last error: (.*)$/.exec(error.message) ?? []
@@ -88,15 +89,15 @@ export function reportState(client: RedisClient, probe: Probe, report: RedisRepo
   }
 }
 
-/** A server that speaks no TLS waits for more of what it takes for a command. */
+/** A server without TLS takes the handshake for an incomplete command and waits. */
 function hint(reason: string, { tls }: Probe): string {
   return tls && /timed ?out|no answer/i.test(reason) ? ' (does the server speak TLS?)' : ''
 }
 
-/** All that ioredis says of most failures of a connection to a Sentinel or a node. */
+/** ioredis reports most connection failures to a Sentinel or node only with this text. */
 const CLOSED = 'Connection is closed.'
 
-/** @returns why the server at this address can't be talked to */
+/** @returns why communication with the server at this address fails */
 async function tryConnection({ address, tls }: Probe): Promise<string> {
   const socket = tls ? connectTls({ ...tls, ...address }) : connect(address)
   const { promise, resolve } = Promise.withResolvers<string>()

@@ -3,18 +3,18 @@ import { isNoPermission, type RedisClient } from './redis-client.ts'
 
 export interface SubscriptionListener {
   onMessage(message: string): void
-  /** Listening begins (again): messages before that may have been missed. */
+  /** Called when the subscription starts or restarts: earlier messages may have been missed. */
   onSubscribed(): void
 }
 
 export interface SubscriptionOptions {
   channel: string
-  /** Publishes what is to come back. */
+  /** Publishes a heartbeat message. */
   commands: RedisClient
-  /** Another connection, not yet begun. Nothing: none can be made now. */
+  /** Creates a new connection, not yet started. Undefined: not possible now. */
   open(): Redis | undefined
   listener: SubscriptionListener
-  /** Told when Redis refuses the channel to this user, and when it no longer does. */
+  /** Called when Redis refuses the channel to this user, and when it no longer does. */
   onRefused(isRefused: boolean): void
 }
 
@@ -24,26 +24,26 @@ export interface Subscription {
   close(): void
 }
 
-/** How often each connection is asked for a sign of life, and how often a message is sent to be heard again. */
+/** Interval of pings on each connection, and of heartbeat messages. */
 export const HEARTBEAT_MS = 1_000
 
-/** No longer than this since a message of our own came back: one heartbeat, and what the next may be late. */
+/** Maximum age of the last heartbeat message received: one interval plus a tolerance. */
 const HEALTHY_MS = 2_000
 
-/** So many messages of our own in a row that Redis has accepted and that did not come back. */
+/** Number of consecutive heartbeat messages that Redis has accepted but that did not arrive. */
 const DEAF_AFTER = 2
 
 const REOPEN_MS = 100
 
-/** A channel that is refused is tried again after this long: permissions can be granted while we run. */
+/** Pause before a refused channel is tried again: permissions can be granted at runtime. */
 const REFUSED_RETRY_MS = 30_000
 
-/** What the messages of a heartbeat begin with. No identifier of a session holds a blank. */
+/** Prefix of heartbeat messages. Session identifiers never contain a space. */
 const HEARTBEAT_PREFIX = 'heartbeat '
 
 /**
- * Listens to a channel on a connection of its own, which is replaced when it is lost or when messages don't arrive over
- * it, as happens when it stays with a server that is no longer the master's or no longer in the Cluster.
+ * Subscribes to a channel on a separate connection. Replaces the connection if it is lost or if messages don't arrive,
+ * for example because its server was demoted from master or is no longer in the Cluster.
  */
 export function listen({ channel, commands, open, listener, onRefused }: SubscriptionOptions): Subscription {
   const own = `${HEARTBEAT_PREFIX}${crypto.randomUUID()} `
@@ -74,7 +74,7 @@ export function listen({ channel, commands, open, listener, onRefused }: Subscri
       reconnectLater()
       return
     }
-    // What is wrong is told of the connection for commands.
+    // Errors are reported for the command connection.
     opened.on('error', () => {})
     opened.on('ready', subscribe)
     opened.on('close', () => {
@@ -149,12 +149,12 @@ export function listen({ channel, commands, open, listener, onRefused }: Subscri
 }
 
 /**
- * A connection to one of a Cluster's masters: in a Cluster every node hears what is published on any.
- * @returns nothing while no node is known
+ * A connection to one of a Cluster's masters: in a Cluster a message is delivered on every node.
+ * @returns undefined while no node is known
  */
 export function toAnyNode(cluster: Cluster): Redis | undefined {
   const nodes = cluster.nodes('master')
   const node = nodes[Math.floor(Math.random() * nodes.length)]
-  // Without a retry: the next connection goes to a node that is there then.
+  // No retry: the next connection chooses a node that is available then.
   return node?.duplicate({ retryStrategy: null, enableOfflineQueue: false, lazyConnect: true })
 }

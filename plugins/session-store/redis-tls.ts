@@ -6,7 +6,7 @@ import { type ConnectionOptions, checkServerIdentity, type PeerCertificate } fro
 export interface RedisTlsFiles {
   /** Certificates to trust instead of the system's. */
   caFile?: string | undefined
-  /** Client certificate, and those that lead to its authority. With `keyFile`. */
+  /** Client certificate with its chain. Requires `keyFile`. */
   certFile?: string | undefined
   /** Private key of the client certificate, not encrypted. */
   keyFile?: string | undefined
@@ -15,10 +15,10 @@ export interface RedisTlsFiles {
 /**
  * TLS options for connections to the hosts of one Redis.
  *
- * The certificate must be for the host that is connected to or for one that `REDIS_URL` names: nodes of a Cluster or
- * of a Sentinel set are often announced by address, while their certificates are for the name of the service.
- * @param namedHosts those of `REDIS_URL`
- * @throws when a file can't be read now. Later the last content that could be read is used
+ * The certificate must be valid for the connected host or for one in `REDIS_URL`: nodes of a Cluster or Sentinel set
+ * are often announced by address, while their certificates are for the service's name.
+ * @param namedHosts hosts in `REDIS_URL`
+ * @throws when a file can't be read now. Later, the last readable content is used
  */
 export function redisTls(files: RedisTlsFiles, namedHosts: string[]): (host?: string) => ConnectionOptions {
   const ca = rereading(files.caFile)
@@ -27,7 +27,7 @@ export function redisTls(files: RedisTlsFiles, namedHosts: string[]): (host?: st
   const nameForAddresses = namedHosts.find((name) => !isIP(name))
 
   return (host) => {
-    // Server Name Indication takes no address (RFC 6066 section 3). Without `host` it is known to Node only.
+    // SNI allows no IP addresses (RFC 6066 section 3). If `host` is unset, Node sets the name.
     const servername = host !== undefined && isIP(host) ? nameForAddresses : host
     return {
       ...(servername !== undefined && { servername }),
@@ -57,7 +57,7 @@ function rereading(path: string | undefined): () => string | undefined {
     try {
       last = readFileSync(path, 'utf8')
     } catch {
-      // It may be just being replaced.
+      // The file may be in the middle of being replaced.
     }
     return last
   }
