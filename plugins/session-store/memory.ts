@@ -54,9 +54,9 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
     async replace(id, sealed, derivedFrom) {
       const record = records.get(id)
       if (!record) return { outcome: 'gone' }
-      if (record.version === derivedFrom) {
+      if (record.version <= derivedFrom) {
         record.sealed = sealed
-        record.version++
+        record.version = derivedFrom + 1
         changes.notify(id)
         return { outcome: 'replaced', version: record.version }
       }

@@ -4,10 +4,11 @@ import type { RedisConnection } from './redis-connection.ts'
 import { lockKeys, randomToken, recordKey, wholeMs } from './redis-keys.ts'
 import type { RedisMasters } from './redis-masters.ts'
 import type { RecentWrites } from './redis-put-back.ts'
+import type { Reachability } from './redis-reachability.ts'
 import type { Lock, SessionStore } from './store.ts'
 
 export interface RedisLocksOptions {
-  connection: RedisConnection
+  connection: Pick<RedisConnection, 'client'> & { reachability: Pick<Reachability, 'isReady'> }
   run: RedisCommands['run']
   writes: Pick<RecentWrites, 'note'>
   masters: RedisMasters

@@ -13,7 +13,7 @@ export interface RedisMasters {
  * refresh token would be spent twice: for so long a gateway that lost its connection takes no lock. It is what two
  * gateways' connections can be apart in coming back, and a holder's next try.
  */
-const HEAD_START_MS = 3_000
+export const HEAD_START_MS = 3_000
 
 /** @param onMoved is called when keys are on another master, or on one that was out of reach. Waited for where it can be */
 export function watchMasters(

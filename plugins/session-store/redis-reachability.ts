@@ -22,7 +22,7 @@ export interface Reachability {
 
 const DEFAULT_WAIT_MS = 5_000
 /** How long others wait for what comes before them. */
-const BEFORE_READY_MS = 2_000
+export const BEFORE_READY_MS = 2_000
 
 /** One promise per outage, which all who wait share. */
 export function createReachability(client: RedisClient): Reachability {

@@ -57,7 +57,8 @@ export const redisScripts = {
 
   /**
    * record, ended · id, sealed, derivedFrom → the version it has now, 0 for a conflict, -1 when it is not there, -2 when
-   * it has ended for certain; ttlMs, indexes
+   * it has ended for certain; ttlMs, indexes. Also over a version older than the one it derives from: that one was lost
+   * in a failover, and whoever wrote it will find a newer one when putting it back.
    */
   bffReplace: {
     numberOfKeys: 2,
@@ -65,10 +66,10 @@ export const redisScripts = {
       local record = redis.call('HMGET', KEYS[1], 'version', 'sealed')
       if not record[1] then return { redis.call('HGET', KEYS[2], 'by') and -2 or -1 } end
       local version, derivedFrom = tonumber(record[1]), tonumber(ARGV[3])
-      if version == derivedFrom then
-        redis.call('HSET', KEYS[1], 'sealed', ARGV[2], 'version', version + 1)
+      if version <= derivedFrom then
+        redis.call('HSET', KEYS[1], 'sealed', ARGV[2], 'version', derivedFrom + 1)
         redis.pcall('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1])
-        return { version + 1, redis.call('PTTL', KEYS[1]), redis.call('HGET', KEYS[1], 'indexes') }
+        return { derivedFrom + 1, redis.call('PTTL', KEYS[1]), redis.call('HGET', KEYS[1], 'indexes') }
       end
       -- The very same write got through before, but its answer was lost.
       if version == derivedFrom + 1 and record[2] == ARGV[2] then

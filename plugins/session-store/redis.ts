@@ -1,16 +1,16 @@
-import { setTimeout as pause } from 'node:timers/promises'
 import { Cluster, ReplyError } from 'ioredis'
+import { systemClock } from '../../lib/clock.ts'
 import { createChangeNotifier } from './change-notifier.ts'
 import type { RedisClient } from './redis-client.ts'
 import { createRedisCommands } from './redis-commands.ts'
 import type { RedisConnection } from './redis-connection.ts'
-import { createRedisIndexes } from './redis-indexes.ts'
-import { claimKey, indexKey, pingKeys, randomToken, recordKey, sessionKeys, wholeMs } from './redis-keys.ts'
+import { pingKeys } from './redis-keys.ts'
 import { createRedisLocks } from './redis-locks.ts'
 import { watchMasters } from './redis-masters.ts'
-import { createRecentWrites, PUT_BACK_WITHIN_MS } from './redis-put-back.ts'
+import { createRecentWrites } from './redis-put-back.ts'
+import { createRedisRecords } from './redis-records.ts'
 import { CHANGED_CHANNEL } from './redis-scripts.ts'
-import type { SealedRecord, SessionStore, StoredRecord } from './store.ts'
+import type { SessionStore } from './store.ts'
 
 export interface RedisStoreOptions {
   /** Closed with the store. */
@@ -19,30 +19,19 @@ export interface RedisStoreOptions {
   storeTimeoutMs: number
 }
 
-/** How long it is remembered that a session has ended, against whatever arrives late and would bring it back. */
-const END_REMEMBERED_MS = 2 * PUT_BACK_WITHIN_MS
-
 /** How long `/readyz` waits for Redis. */
 const PING_MS = 500
 
 const WRITE_TRIED_EVERY_MS = 1_000
 
-/** How often it is looked whether a session was put back. */
-const LOOK_AGAIN_MS = 100
-
-/** How many sessions of an index are destroyed at a time. */
-const DESTROY_BATCH = 100
-
 /** Sessions in Redis, shared by all gateways that use it. Every key has a time to live. */
 export function createRedisStore({ connection, storeTimeoutMs }: RedisStoreOptions): SessionStore {
   const commands = createRedisCommands({ connection, storeTimeoutMs })
   const { run } = commands
-  const indexes = createRedisIndexes(run)
   const writes = createRecentWrites()
-  // A single Redis that comes back without a session has ended it.
-  const mayCreate = connection.hasReplicas
   const masters = watchMasters(connection, (isMoved) => writes.putBack(connection.client, isMoved))
-  const lock = createRedisLocks({ connection, run, writes, masters })
+  const mayCreate = connection.hasReplicas
+  const records = createRedisRecords({ run, writes, masters, mayCreate, storeTimeoutMs, clock: systemClock })
   connection.reachability.onLost(writes.lost)
   const changes = createChangeNotifier()
   /** When a {@link SessionStore.ping} has last written. */
@@ -53,77 +42,11 @@ export function createRedisStore({ connection, storeTimeoutMs }: RedisStoreOptio
   })
 
   return {
-    async create(id, { sealed, ttlMs, indexes: names }) {
-      // Entries first: a session that is in no index would outlive a logout from outside, while an entry
-      // without a session is harmless.
-      await indexes.enter(id, names, ttlMs)
-      await run((redis) => redis.bffCreate(...sessionKeys(id), sealed, wholeMs(ttlMs), JSON.stringify(names)))
-      noteRecord(id, { sealed, version: 1, ttlMs }, names)
-    },
+    ...records,
 
-    async put(id, sealed, ttlMs) {
-      await run((redis) => redis.bffPut(recordKey(id), sealed, wholeMs(ttlMs)))
-    },
-
-    async read(id) {
-      const look = () => run((redis) => redis.bffReadBuffer(...sessionKeys(id)))
-      const found = await oncePutBack(id, look, (record) => record === null)
-      if (!found?.length) return undefined
-      const [sealed, version, ttlMs] = found
-      return { sealed, version, ttlMs }
-    },
-
-    async replace(id, sealed, derivedFrom) {
-      const write = () => run((redis) => redis.bffReplace(...sessionKeys(id), id, sealed, derivedFrom))
-      const [version, ttlMs, names] = await oncePutBack(id, write, ([outcome]) => outcome === -1)
-      if (version < 0) return { outcome: 'gone' }
-      if (version === 0) return { outcome: 'conflict' }
-      noteRecord(id, { sealed, version, ttlMs }, JSON.parse(names))
-      return { outcome: 'replaced', version }
-    },
-
-    async touch(id, ttlMs) {
-      const stored = await run((redis) => redis.hget(recordKey(id), 'indexes'))
-      if (stored === null) return
-      const names = JSON.parse(stored)
-      await indexes.enter(id, names, ttlMs)
-      const isAlive = await run((redis) => redis.pexpire(recordKey(id), wholeMs(ttlMs)))
-      // It has ended meanwhile, and left them before it was entered again.
-      if (isAlive === 0) await indexes.leave(id, names)
-    },
-
-    destroy,
-
-    async destroyBy(index) {
-      // Entries that had no session stay until they lapse: one may belong to a session that is just being created.
-      const destroyed = await destroyAll(await indexes.ids(index))
-      const leftMs = putBackWithinMs(indexKey(index))
-      if (leftMs <= 0) return destroyed.length
-      // Another gateway may be about to put back its entries, too.
-      await pause(leftMs)
-      destroyed.push(...(await destroyAll(await indexes.ids(index))))
-      return destroyed.length
-    },
-
-    async trim(index, max, newest) {
-      return destroyAll(await indexes.surplus(index, max, newest))
-    },
-
-    lock,
+    lock: createRedisLocks({ connection, run, writes, masters }),
 
     changed: (id, signal) => changes.wait(id, signal),
-
-    async claim(name, ttlMs) {
-      const owner = randomToken()
-      const claimed = await run((redis) => redis.bffClaim(claimKey(name), owner, wholeMs(ttlMs)))
-      if (claimed !== 1) return false
-      writes.note(claimKey(name), async (redis, agedMs) => {
-        if (agedMs < ttlMs) await redis.bffClaim(claimKey(name), owner, wholeMs(ttlMs - agedMs))
-      })
-      return true
-    },
-
-    claimLastsMs: async (name) => Math.max(0, await run((redis) => redis.pttl(claimKey(name)))),
 
     async ping() {
       const isWriteDue = performance.now() - writtenAt >= WRITE_TRIED_EVERY_MS
@@ -142,68 +65,6 @@ export function createRedisStore({ connection, storeTimeoutMs }: RedisStoreOptio
       await connection.close()
       changes.notifyAll()
     },
-  }
-
-  /**
-   * A session that a new master neither has nor remembers the end of may be one that another gateway is about to put
-   * back: as long as that may take, it is looked for again.
-   */
-  async function oncePutBack<T>(
-    id: string,
-    look: () => Promise<T>,
-    isMissing: (found: T) => boolean,
-  ): Promise<T> {
-    const giveUpAt = performance.now() + storeTimeoutMs
-    for (;;) {
-      const found = await look()
-      const leftMs = isMissing(found)
-        ? Math.min(putBackWithinMs(recordKey(id)), giveUpAt - performance.now())
-        : 0
-      if (leftMs <= 0) return found
-      await pause(Math.min(leftMs, LOOK_AGAIN_MS))
-    }
-  }
-
-  /** For how long others may put back what belongs to this key. */
-  function putBackWithinMs(key: string): number {
-    return mayCreate ? Math.min(masters.headStartMs(key), storeTimeoutMs) : 0
-  }
-
-  async function destroy(id: string, onlyVersion?: number): Promise<SealedRecord | undefined> {
-    const by = randomToken()
-    const end = () =>
-      run((redis) => redis.bffDestroyBuffer(...sessionKeys(id), id, onlyVersion ?? '', by, END_REMEMBERED_MS))
-    const destroyed = await oncePutBack(id, end, (found) => found === null)
-    if (!destroyed?.length) return undefined
-    const [sealed, version, indexed] = destroyed
-    const names: string[] = JSON.parse(indexed.toString())
-    writes.note(recordKey(id), async (redis) => {
-      await redis.bffEndAgain(...sessionKeys(id), id, END_REMEMBERED_MS)
-      await indexes.leaveOn(redis, id, names)
-    })
-    await indexes.leave(id, names)
-    return { sealed, version }
-  }
-
-  function noteRecord(id: string, { sealed, version, ttlMs }: StoredRecord, names: string[]): void {
-    writes.note(recordKey(id), async (redis, agedMs) => {
-      const leftMs = ttlMs - agedMs
-      if (leftMs <= 0) return
-      if (mayCreate) await indexes.enterOn(redis, id, names, leftMs)
-      const fields = [sealed, version, wholeMs(leftMs), JSON.stringify(names)] as const
-      await redis.bffPutBack(...sessionKeys(id), id, ...fields, mayCreate ? '1' : '')
-    })
-  }
-
-  /** @returns those that there were */
-  async function destroyAll(ids: string[]): Promise<string[]> {
-    const destroyed: string[] = []
-    for (let i = 0; i < ids.length; i += DESTROY_BATCH) {
-      const batch = ids.slice(i, i + DESTROY_BATCH)
-      const records = await Promise.all(batch.map((id) => destroy(id)))
-      destroyed.push(...batch.filter((_id, at) => records[at] !== undefined))
-    }
-    return destroyed
   }
 }
 

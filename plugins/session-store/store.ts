@@ -20,7 +20,8 @@ export interface SessionStore {
   read(id: string): Promise<StoredRecord | undefined>
 
   /**
-   * Compare-and-set: writes `sealed` only over the version it derives from, and keeps the time to live.
+   * Compare-and-set: writes `sealed` only over the version it derives from, and keeps the time to live. A store that
+   * has lost that version and has an older one takes it too: what derives from the lost one is the newest there is.
    * Never creates, so that a session that ended stays dead.
    */
   replace(id: string, sealed: Buffer, derivedFrom: number): Promise<ReplaceOutcome>

@@ -114,6 +114,21 @@ export function locksSessions(promise: PromiseOf): void {
     assert.equal((await acquire(other, id)).failures, 0)
   })
 
+  promise(
+    'a lock that a failover has lost is not for another before its holder has it back',
+    async (world) => {
+      const { store, other, id, failOver } = world
+      const lock = await acquire(store, id)
+
+      await failOver(id)
+
+      const whoIsFirst = await other.lock(id, MINUTE)
+      assert.ok(['held', 'recovering'].includes(whoIsFirst.outcome), whoIsFirst.outcome)
+      assert.ok('lapsesInMs' in whoIsFirst && whoIsFirst.lapsesInMs > 0)
+      assert.equal(await lock.extend(MINUTE), true)
+    },
+  )
+
   promise('failures long past are forgotten', async ({ store, id, advance }) => {
     const lock = await acquire(store, id)
     await lock.backOff(MINUTE)

@@ -99,6 +99,17 @@ export function keepsRecords(promise: PromiseOf): void {
 }
 
 export function comparesAndSets(promise: PromiseOf): void {
+  promise('what derives from a version that the store has lost is stored', async ({ store, other, id }) => {
+    await create(store, id)
+    const lost = 2
+
+    const result = await store.replace(id, sealedAs('newest'), lost)
+
+    assert.deepEqual(result, { outcome: 'replaced', version: 3 })
+    assert.deepEqual((await other.read(id))?.sealed, sealedAs('newest'))
+    assert.deepEqual(await other.replace(id, sealedAs('older'), 1), { outcome: 'conflict' })
+  })
+
   promise('each replacement counts the version up', async ({ store, other, id }) => {
     await create(store, id)
     assert.deepEqual(await store.replace(id, sealedAs('second'), 1), { outcome: 'replaced', version: 2 })

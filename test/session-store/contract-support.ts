@@ -10,6 +10,11 @@ export interface StoreUnderTest {
   other: SessionStore
   /** Lets time pass for all whose name contains the one that the set-up was given. */
   advance(ms: number): Promise<void>
+  /**
+   * The store loses this lock, and all are connected anew. Does nothing to a store that can't lose what it was told as
+   * long as its clients live.
+   */
+  failOver(id: string): Promise<void>
 }
 
 export type SetUpStore = (t: TestContext, name: string) => Promise<StoreUnderTest>

@@ -10,7 +10,7 @@ import { acquire, create, HOUR, sealedAs } from './contract-support.ts'
 storeContract('measured', async () => {
   const clock = createFakeClock()
   const store = measured(createMemoryStore({ clock }), () => {})
-  return { store, other: store, advance: (ms) => clock.advance(ms) }
+  return { store, other: store, advance: (ms) => clock.advance(ms), failOver: async () => {} }
 })
 
 test('each operation is reported once, with how long it took', async () => {

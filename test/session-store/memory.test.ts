@@ -9,7 +9,7 @@ import { sealedAs } from './contract-support.ts'
 storeContract('memory', async () => {
   const clock = createFakeClock()
   const store = createMemoryStore({ clock })
-  return { store, other: store, advance: clock.advance }
+  return { store, other: store, advance: clock.advance, failOver: async () => {} }
 })
 
 test('the least recently used session makes room for one more than fit', async () => {

@@ -97,6 +97,20 @@ test('a session that another has renewed since keeps the newer tokens', async (t
   assert.deepEqual((await store.read('a'))?.sealed, sealedAs('theirs, newer'))
 })
 
+test('tokens that derive from lost ones are stored at once, and stay when the lost ones are put back', async (t) => {
+  const { store, other, promote, failOver } = await setUp(t)
+  await create(store, 'a')
+  await promote()
+  await store.replace('a', sealedAs('lost'), 1)
+  other.failOver()
+
+  const result = await other.store.replace('a', sealedAs('newest'), 2)
+
+  assert.deepEqual(result, { outcome: 'replaced', version: 3 })
+  failOver()
+  assert.deepEqual((await store.read('a'))?.sealed, sealedAs('newest'))
+})
+
 test('a session that ended at the old master stays ended, whoever puts it back', async (t) => {
   const { store, other, promote, failOver } = await setUp(t)
   await create(store, 'a', { indexes: ['subject'] })

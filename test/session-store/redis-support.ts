@@ -1,9 +1,11 @@
+import { once } from 'node:events'
 import { Cluster } from 'ioredis'
 import { parseRedisUrl } from '../../config/index.ts'
 import { systemClock } from '../../lib/clock.ts'
 import { createStore } from '../../plugins/session-store/create-store.ts'
-import type { RedisAccess } from '../../plugins/session-store/redis-client.ts'
+import type { RedisAccess, RedisClient } from '../../plugins/session-store/redis-client.ts'
 import { connectRedis, type RedisConnection } from '../../plugins/session-store/redis-connection.ts'
+import { lockKeys } from '../../plugins/session-store/redis-keys.ts'
 import type { SetUpStore } from './contract-support.ts'
 
 /**
@@ -12,10 +14,20 @@ import type { SetUpStore } from './contract-support.ts'
  */
 export function redisUnderTest(url: () => string, adminUrl = url): SetUpStore {
   return async (t, name) => {
-    const [store, other] = [openStore(url()), openStore(url())]
+    const created = [create(url()), create(url())] as const
+    const [{ store }, { store: other }] = created
     const connection = connectRedis(parseRedisUrl(adminUrl()))
     t.after(() => Promise.all([store.close(), other.close(), connection.close()]))
-    return { store, other, advance: (ms) => letTimePass(connection, name, ms) }
+    return {
+      store,
+      other,
+      advance: (ms) => letTimePass(connection, name, ms),
+      async failOver(id) {
+        await Promise.all([store.ping(), other.ping()])
+        await connection.client.del(lockKeys(id)[0])
+        await Promise.all(created.map(({ redis }) => loseConnection(redis)))
+      },
+    }
   }
 }
 
@@ -23,8 +35,18 @@ interface OpenOptions extends RedisAccess {
   storeTimeoutMs?: number
 }
 
-export function openStore(redisUrl: string, { storeTimeoutMs = 5_000, ...redisAccess }: OpenOptions = {}) {
-  return createStore({ redisUrl, redisAccess, storeTimeoutMs, clock: systemClock }).store
+export function openStore(redisUrl: string, options?: OpenOptions) {
+  return create(redisUrl, options).store
+}
+
+function create(redisUrl: string, { storeTimeoutMs = 5_000, ...redisAccess }: OpenOptions = {}) {
+  return createStore({ redisUrl, redisAccess, storeTimeoutMs, clock: systemClock })
+}
+
+async function loseConnection(redis: RedisClient | undefined): Promise<void> {
+  const closed = redis && once(redis, 'close')
+  redis?.disconnect(true)
+  await closed
 }
 
 /** Every key whose name contains `name`, with its time to live. */

@@ -1,0 +1,167 @@
+import type { Clock } from '../../lib/clock.ts'
+import type { RedisCommands } from './redis-commands.ts'
+import { createRedisIndexes } from './redis-indexes.ts'
+import { claimKey, indexKey, randomToken, recordKey, sessionKeys, wholeMs } from './redis-keys.ts'
+import type { RedisMasters } from './redis-masters.ts'
+import { PUT_BACK_WITHIN_MS, type RecentWrites } from './redis-put-back.ts'
+import type { SealedRecord, SessionStore, StoredRecord } from './store.ts'
+
+export interface RedisRecordsOptions {
+  run: RedisCommands['run']
+  writes: Pick<RecentWrites, 'note'>
+  /** A single Redis that comes back without a session has ended it; a replica in a master's place may lack it. */
+  mayCreate: boolean
+  masters: RedisMasters
+  /** How long a caller waits for a Redis that doesn't answer, in milliseconds. */
+  storeTimeoutMs: number
+  clock: Pick<Clock, 'monotonic' | 'sleep'>
+}
+
+export type RedisRecords = Omit<SessionStore, 'lock' | 'changed' | 'ping' | 'close'>
+
+/** How long it is remembered that a session has ended, against whatever arrives late and would bring it back. */
+const END_REMEMBERED_MS = 2 * PUT_BACK_WITHIN_MS
+
+/** How many sessions of an index are destroyed at a time. */
+const DESTROY_BATCH = 100
+
+/** How often it is looked whether a session was put back. */
+const LOOK_AGAIN_MS = 100
+
+/** Sessions and claims in Redis. Notes what it writes, so that it can be put back after a failover. */
+export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
+  const { run, writes, mayCreate, masters, storeTimeoutMs, clock } = options
+  const indexes = createRedisIndexes(run)
+
+  return {
+    async create(id, { sealed, ttlMs, indexes: names }) {
+      // Entries first: a session that is in no index would outlive a logout from outside, while an entry
+      // without a session is harmless.
+      await indexes.enter(id, names, ttlMs)
+      await run((redis) => redis.bffCreate(...sessionKeys(id), sealed, wholeMs(ttlMs), JSON.stringify(names)))
+      noteRecord(id, { sealed, version: 1, ttlMs }, names)
+    },
+
+    async put(id, sealed, ttlMs) {
+      await run((redis) => redis.bffPut(recordKey(id), sealed, wholeMs(ttlMs)))
+    },
+
+    async read(id) {
+      const look = () => run((redis) => redis.bffReadBuffer(...sessionKeys(id)))
+      const found = await oncePutBack(id, look, (record) => record === null)
+      if (!found?.length) return undefined
+      const [sealed, version, ttlMs] = found
+      return { sealed, version, ttlMs }
+    },
+
+    async replace(id, sealed, derivedFrom) {
+      const write = () => run((redis) => redis.bffReplace(...sessionKeys(id), id, sealed, derivedFrom))
+      const [version, ttlMs, names] = await oncePutBack(id, write, ([outcome]) => outcome === -1)
+      if (version < 0) return { outcome: 'gone' }
+      if (version === 0) return { outcome: 'conflict' }
+      noteRecord(id, { sealed, version, ttlMs }, JSON.parse(names))
+      return { outcome: 'replaced', version }
+    },
+
+    async touch(id, ttlMs) {
+      const stored = await run((redis) => redis.hget(recordKey(id), 'indexes'))
+      if (stored === null) return
+      const names = JSON.parse(stored)
+      await indexes.enter(id, names, ttlMs)
+      const isAlive = await run((redis) => redis.pexpire(recordKey(id), wholeMs(ttlMs)))
+      // It has ended meanwhile, and left them before it was entered again.
+      if (isAlive === 0) await indexes.leave(id, names)
+    },
+
+    destroy,
+
+    async destroyBy(index) {
+      // Entries that had no session stay until they lapse: one may belong to a session that is just being created.
+      const destroyed = await destroyAll(await indexes.ids(index))
+      const leftMs = putBackWithinMs(indexKey(index))
+      if (leftMs <= 0) return destroyed.length
+      // Another gateway may be about to put back its entries, too.
+      await clock.sleep(leftMs)
+      destroyed.push(...(await destroyAll(await indexes.ids(index))))
+      return destroyed.length
+    },
+
+    async trim(index, max, newest) {
+      return destroyAll(await indexes.surplus(index, max, newest))
+    },
+
+    async claim(name, ttlMs) {
+      const owner = randomToken()
+      const claimed = await run((redis) => redis.bffClaim(claimKey(name), owner, wholeMs(ttlMs)))
+      if (claimed !== 1) return false
+      writes.note(claimKey(name), async (redis, agedMs) => {
+        if (agedMs < ttlMs) await redis.bffClaim(claimKey(name), owner, wholeMs(ttlMs - agedMs))
+      })
+      return true
+    },
+
+    claimLastsMs: async (name) => Math.max(0, await run((redis) => redis.pttl(claimKey(name)))),
+  }
+
+  async function destroy(id: string, onlyVersion?: number): Promise<SealedRecord | undefined> {
+    const by = randomToken()
+    const end = () =>
+      run((redis) => redis.bffDestroyBuffer(...sessionKeys(id), id, onlyVersion ?? '', by, END_REMEMBERED_MS))
+    const destroyed = await oncePutBack(id, end, (found) => found === null)
+    if (!destroyed?.length) return undefined
+    const [sealed, version, indexed] = destroyed
+    const names: string[] = JSON.parse(indexed.toString())
+    writes.note(recordKey(id), async (redis) => {
+      await redis.bffEndAgain(...sessionKeys(id), id, END_REMEMBERED_MS)
+      await indexes.leaveOn(redis, id, names)
+    })
+    await indexes.leave(id, names)
+    return { sealed, version }
+  }
+
+  function noteRecord(id: string, { sealed, version, ttlMs }: StoredRecord, names: string[]): void {
+    writes.note(recordKey(id), async (redis, agedMs) => {
+      const leftMs = ttlMs - agedMs
+      if (leftMs <= 0) return
+      if (mayCreate) await indexes.enterOn(redis, id, names, leftMs)
+      const fields = [sealed, version, wholeMs(leftMs), JSON.stringify(names)] as const
+      await redis.bffPutBack(...sessionKeys(id), id, ...fields, mayCreate ? '1' : '')
+    })
+  }
+
+  /**
+   * A session that a new master neither has nor remembers the end of may be one that another gateway is about to put
+   * back: as long as that may take, it is looked for again.
+   */
+  async function oncePutBack<T>(
+    id: string,
+    look: () => Promise<T>,
+    isMissing: (found: T) => boolean,
+  ): Promise<T> {
+    const giveUpAt = clock.monotonic() + storeTimeoutMs
+    for (;;) {
+      const found = await look()
+      const leftMs = isMissing(found)
+        ? Math.min(putBackWithinMs(recordKey(id)), giveUpAt - clock.monotonic())
+        : 0
+      if (leftMs <= 0) return found
+      await clock.sleep(Math.min(leftMs, LOOK_AGAIN_MS))
+    }
+  }
+
+  /** For how long others may put back what belongs to this key. */
+  function putBackWithinMs(key: string): number {
+    return mayCreate ? Math.min(masters.headStartMs(key), storeTimeoutMs) : 0
+  }
+
+  /** @returns those that there were */
+  async function destroyAll(ids: string[]): Promise<string[]> {
+    const destroyed: string[] = []
+    for (let i = 0; i < ids.length; i += DESTROY_BATCH) {
+      const batch = ids.slice(i, i + DESTROY_BATCH)
+      const records = await Promise.all(batch.map((id) => destroy(id)))
+      destroyed.push(...batch.filter((_id, at) => records[at] !== undefined))
+    }
+    return destroyed
+  }
+}
