@@ -32,7 +32,7 @@ export async function startFailoverWorld(
   const redis = await topologies[topology]()
   const world = await startWorld({
     accessTokenLifetime: 12,
-    env: { OIDC_TIMEOUT: '5s', STORE_TIMEOUT: '5s' },
+    env: { OIDC_TIMEOUT: '5s', STORE_TIMEOUT: '5s', SESSION_MAX_PER_USER: '1000' },
     redisUrlFor: () => redis.url,
   })
   return {

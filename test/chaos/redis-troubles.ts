@@ -123,7 +123,7 @@ async function reshard(from: RedisServer, to: RedisServer, all: RedisServer[]): 
       for (const { send } of [to, from, ...all]) {
         await send(`CLUSTER SETSLOT ${slot} NODE ${toId}`).catch((error: Error) => {
           // Replicas hear of it from their masters.
-          if (!/replica/.test(error.message)) throw error
+          if (!/only with masters/.test(error.message)) throw error
         })
       }
     }

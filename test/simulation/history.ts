@@ -9,6 +9,7 @@ export interface History {
   readonly endings: Ending[]
   readonly logouts: Logout[]
   readonly troubles: Trouble[]
+  readonly failovers: Failover[]
   readonly timeline: string[]
   /** A line of the timeline. */
   tell(who: string, what: string): void
@@ -65,15 +66,30 @@ export interface Logout {
 
 export interface StoredTokens {
   at: number
+  gateway: number
   session: number
   version: number
+  /** By then another server was the master. */
+  onOldMaster: boolean
   record: SessionRecord
 }
 
 export interface Ending {
   at: number
+  gateway: number
+  /** By then another server was the master. */
+  onOldMaster: boolean
   session: number
   refreshToken: string | undefined
+}
+
+/** A replica took the master's place. */
+export interface Failover {
+  at: number
+  /** What was written from then on may have been lost. */
+  lostFrom: number
+  /** When the last gateway heard of it. */
+  heardAt: number
 }
 
 /** Something of the plan that befell a gateway, or all of them. */
@@ -93,6 +109,7 @@ export function createHistory(time: VirtualTime): History {
     endings: [],
     logouts: [],
     troubles: [],
+    failovers: [],
     timeline,
     tell: (who, what) => timeline.push(`${String(time.now()).padStart(7)} ms  ${who}: ${what}`),
   }

@@ -1,3 +1,4 @@
+import { HEAD_START_MS } from '../../plugins/session-store/redis-masters.ts'
 import { issuerTimeoutMs, refreshBeforeExpirationMs } from './gateway.ts'
 import type { Attempt, Ending, RequestOutcome } from './history.ts'
 import { resourceOf, sessionOf } from './model-issuer.ts'
@@ -74,26 +75,40 @@ function triesBackOff(run: Run): string[] {
 /** Grants that only an upstream's 401 can have caused: one per claim, whose time began just before the grant. */
 function forcedRenewalsAreRare(run: Run): string[] {
   const slackMs = 2.5 * issuerTimeoutMs
-  return pairs(run)
-    .filter(([first, second]) => first.early && second.early && first.resource === second.resource)
-    .filter(([first, second]) => second.sentAt - first.sentAt < refreshBeforeExpirationMs - slackMs)
-    .map(([first, second]) => `${told(second)} was forced so soon after ${told(first)}`)
+  return (
+    pairs(run)
+      .filter(([first, second]) => first.early && second.early && first.resource === second.resource)
+      .filter(([first, second]) => second.sentAt - first.sentAt < refreshBeforeExpirationMs - slackMs)
+      // A claim can be made anew until it is put back.
+      .filter(([first, second]) => !failoverBetween(run, first.sentAt, second.sentAt))
+      .map(([first, second]) => `${told(second)} was forced so soon after ${told(first)}`)
+  )
 }
 
 function liveSessionsHaveTheirNewestRefreshToken(run: Run): string[] {
   return run.atLast.flatMap(({ stored, current }, session) => {
     if (stored === undefined || current === undefined || stored === current) return []
     const source = run.history.attempts.find((attempt) => attempt.broughtRefreshToken === current)
-    if (source && isLost(run, source)) return []
+    if (source && (isLost(run, source) || notPutBack(run, source.gateway))) return []
     return [`session ${session} has ${stored}, but the issuer takes ${current}`]
   })
 }
 
-function deadSessionsStayDead({ history }: Run): string[] {
-  return history.endings.flatMap(({ at, session }, place) => {
-    const revived = history.stored.some((each) => each.session === session && each.at > at)
-    const endedTwice = history.endings.slice(0, place).some((each) => each.session === session)
-    return revived || endedTwice ? [`session ${session} was brought back after it had ended at ${at} ms`] : []
+/** After a failover a session may live until the gateway that ended it has put that back. */
+function deadSessionsStayDead(run: Run): string[] {
+  const { endings, stored } = run.history
+  return endings.flatMap((ending, place) => {
+    const { at, session, gateway } = ending
+    if (notPutBack(run, gateway)) return []
+    const back = Math.max(at, ...failoversAround(run, ending).map(({ heardAt }) => heardAt + putBackWithinMs))
+    const revived = stored.some((each) => each.session === session && !each.onOldMaster && each.at > back)
+    const endedTwice = endings
+      .slice(0, place)
+      .some((each) => each.session === session && failoversAround(run, each).length === 0)
+    const livesAtLast = at <= run.quietAt && run.atLast[session]?.stored !== undefined
+    return revived || endedTwice || livesAtLast
+      ? [`session ${session} was brought back after it had ended at ${at} ms`]
+      : []
   })
 }
 
@@ -117,7 +132,28 @@ function logoutLeavesIt(run: Run, session: number): boolean {
 
 function grantLeavesIt(run: Run, current: string, ending: Ending | undefined): boolean {
   const source = run.history.attempts.find((attempt) => attempt.broughtRefreshToken === current)
-  return source !== undefined && (isLost(run, source) || couldNotRevoke(run, source.gateway, ending?.at ?? 0))
+  if (!source) return false
+  return (
+    isLost(run, source) ||
+    notPutBack(run, source.gateway) ||
+    couldNotRevoke(run, source.gateway, ending?.at ?? 0) ||
+    endedWhileLost(run, source, ending)
+  )
+}
+
+/**
+ * What a grant brought was stored at an old master, and the session ended before it was put back. Only the browser's
+ * cookie opens what was put back: the store can't revoke the token in it.
+ */
+function endedWhileLost({ history }: Run, { answeredAt }: Attempt, ending: Ending | undefined): boolean {
+  if (!ending || answeredAt === undefined) return false
+  return history.failovers.some(
+    ({ lostFrom, heardAt }) =>
+      lostFrom <= answeredAt + storedWithinMs &&
+      answeredAt <= heardAt &&
+      lostFrom <= ending.at &&
+      ending.at <= heardAt + putBackWithinMs,
+  )
 }
 
 /** Only `invalid_grant` for its newest refresh token, a foreign identity or a logout ends a session. */
@@ -197,13 +233,35 @@ function pairs({ history }: Run): [Attempt, Attempt][] {
 
 /**
  * The honest exception: a lock lives a while longer than the longest grant. Whoever still held it then had died,
- * was frozen, or could not reach the store.
+ * was frozen, or could not reach the store. Then it also can't put back its lock after a failover, nor what it stored.
  */
 function lockLapsed(run: Run, first: Attempt, second: Attempt): boolean {
   return (
-    second.sentAt - first.sentAt >= longestGrantMs &&
-    hadTrouble(run, first.gateway, first.sentAt - longestGrantMs, second.sentAt)
+    notPutBack(run, first.gateway) ||
+    (second.sentAt - first.sentAt >= longestGrantMs &&
+      hadTrouble(run, first.gateway, first.sentAt - longestGrantMs, second.sentAt))
   )
+}
+
+/** The longest that a write takes whose messages arrive. */
+const storedWithinMs = 50
+/** The longest that a gateway whose messages arrive puts back for: 20 ms there and back, twice. */
+const putBackWithinMs = 100
+
+/** Whether the gateway died, was frozen or could not reach the store when it had something to put back. */
+function notPutBack(run: Run, gateway: number): boolean {
+  return run.history.failovers.some(({ lostFrom, heardAt }) =>
+    hadTrouble(run, gateway, lostFrom, heardAt + HEAD_START_MS),
+  )
+}
+
+function failoverBetween({ history }: Run, fromMs: number, untilMs: number): boolean {
+  return history.failovers.some(({ lostFrom, heardAt }) => lostFrom <= untilMs && heardAt >= fromMs)
+}
+
+/** Those that may have lost it. */
+function failoversAround({ history }: Run, { at, onOldMaster }: Ending) {
+  return history.failovers.filter(({ lostFrom, heardAt }) => lostFrom <= at && (at <= heardAt || onOldMaster))
 }
 
 /**

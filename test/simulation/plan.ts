@@ -29,6 +29,14 @@ export type Happening = { atMs: number } & (
   | { happens: 'cut off from the store'; gateway: number; ms: number }
   | { happens: 'store outage'; ms: number }
   | { happens: 'issuer outage'; ms: number }
+  | {
+      /** A replica takes the master's place. */
+      happens: 'failover'
+      /** What the master was told so lately is lost to it. */
+      lostMs: number
+      /** When each gateway hears of it. Until then it talks to the old master, which goes on acknowledging. */
+      heardAfterMs: number[]
+    }
 )
 
 export const operations = [
@@ -41,6 +49,8 @@ export const operations = [
   'backOff',
   'changed',
   'claim',
+  'index',
+  'putBack',
   'refresh',
   'revoke',
 ] as const
@@ -119,6 +129,18 @@ export function plans({ gateways = 4 } = {}): fc.Arbitrary<Plan> {
     fc.record({ atMs, happens: fc.constant('crash' as const), gateway }),
     fc.record({ atMs, happens: fc.constantFrom('freeze', 'cut off from the store'), gateway, ms }),
     fc.record({ atMs, happens: fc.constantFrom('store outage', 'issuer outage'), ms }),
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        atMs,
+        happens: fc.constant('failover' as const),
+        lostMs: fc.constantFrom(0, 10, 50, 300, 1_000, 3_000, 6_000),
+        heardAfterMs: fc.array(fc.constantFrom(0, 1, 20, 300, 1_000, 2_000), {
+          minLength: gateways,
+          maxLength: gateways,
+        }),
+      }),
+    },
   )
   const which = fc.oneof(fc.nat({ max: 2 }), fc.nat({ max: 9 }), fc.constant('first few' as const))
   const fault = fc.oneof(
@@ -132,9 +154,21 @@ export function plans({ gateways = 4 } = {}): fc.Arbitrary<Plan> {
     }),
     fc.record({
       gateway,
-      operation: fc.constantFrom(...operations),
+      operation: fc.constantFrom(...operations.filter((operation) => operation !== 'putBack')),
       which,
       kind: fc.constantFrom(...faultKinds),
+      ms,
+    }),
+    // What else could happen to a command that puts back ends its connection.
+    fc.record({
+      gateway,
+      operation: fc.constant('putBack' as const),
+      which,
+      kind: fc.constantFrom(
+        'crash before it is sent',
+        'crash when it has taken effect',
+        'freeze once it is sent',
+      ),
       ms,
     }),
     fc.record({

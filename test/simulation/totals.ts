@@ -15,11 +15,12 @@ export function noTotals() {
     'sessions ended': 0,
     'outages, freezes and faults': 0,
     crashes: 0,
+    failovers: 0,
   }
 }
 
 export function addRun(totals: ReturnType<typeof noTotals>, { history, issuer }: Run): void {
-  const { requests, attempts, stored, endings, troubles } = history
+  const { requests, attempts, stored, endings, troubles, failovers } = history
   const codes = requests.map(({ outcome }) => outcome ?? '')
   totals.requests += requests.length
   totals['requests with a token'] += count(codes, (code) => code === 'token')
@@ -35,6 +36,7 @@ export function addRun(totals: ReturnType<typeof noTotals>, { history, issuer }:
   totals['spent refresh tokens used again'] += issuer.reuses
   totals['sessions ended'] += endings.length
   totals['outages, freezes and faults'] += count(troubles, ({ crash }) => !crash)
+  totals.failovers += failovers.length
   totals.crashes += count(troubles, ({ crash }) => crash)
 }
 

@@ -70,4 +70,8 @@ export const weaknesses: Record<string, Weakness> = {
   'revoking what a dead session is granted': {
     gateway: ({ issuer, ...others }) => ({ ...others, issuer: { ...issuer, async revoke() {} } }),
   },
+
+  'putting back after a failover': { failover: { putsBack: false } },
+
+  'the head start after a failover': { failover: { headStart: false } },
 }

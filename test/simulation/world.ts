@@ -3,8 +3,8 @@ import { decideRenewal } from '../../plugins/renewal/policy.ts'
 import { unseal } from '../../plugins/session/sealing.ts'
 import { sessionRecord } from '../../plugins/session/session-record.ts'
 import { createSessions, type SessionReference, subjectIndex } from '../../plugins/session/sessions.ts'
-import { createMemoryStore } from '../../plugins/session-store/memory.ts'
-import type { SessionStore } from '../../plugins/session-store/store.ts'
+import { sessionKeys } from '../../plugins/session-store/redis-keys.ts'
+import type { SealedRecord, SessionStore } from '../../plugins/session-store/store.ts'
 import {
   createGateway,
   type Gateway,
@@ -17,10 +17,11 @@ import {
 } from './gateway.ts'
 import { createHistory, type History, type RequestOutcome } from './history.ts'
 import { createModelIssuer, type ModelIssuer } from './model-issuer.ts'
+import { createModelRedis, type ModelEvent } from './model-redis.ts'
 import type { Fault, Happening, Plan } from './plan.ts'
-import { createProcess } from './process.ts'
+import { createProcess, type GatewayProcess } from './process.ts'
+import { createRedisLink, type Protections, type RedisLink } from './redis-link.ts'
 import { accessTokenMs, clientId, issuerUrl, scheduledIssuer, subjectOf } from './scheduled-issuer.ts'
-import { scheduledStore, watchedStore } from './scheduled-store.ts'
 import { createVirtualTime } from './virtual-time.ts'
 
 export const lockMs = 3 * issuerTimeoutMs
@@ -31,8 +32,9 @@ const aftermathMs = 120_000
 
 /** Takes away something that the renewer relies on, so that the simulation has something to find. */
 export interface Weakness {
-  /** Of the store that all share. */
+  /** Of one gateway, on what all share. */
   store?(store: SessionStore): SessionStore
+  failover?: Protections
   /** Of one gateway. */
   gateway?(parts: RenewalParts): RenewalParts
 }
@@ -43,6 +45,8 @@ export interface Run {
   issuer: ModelIssuer
   /** Of each session, when all is quiet: the stored refresh token, if it lives, and the one the issuer would take. */
   atLast: { stored: string | undefined; current: string | undefined }[]
+  /** When all was quiet. */
+  quietAt: number
   /** What a gateway that starts when all is quiet makes of each session. */
   aftermath: RequestOutcome[]
   hasCrashed(gateway: number): boolean
@@ -59,24 +63,29 @@ export async function runPlan(plan: Plan, weakness: Weakness = {}): Promise<Run>
   const issuer = createModelIssuer()
   const downUntil = new Map<string, number>()
   // Of the machine that the store is on: it never crashes.
-  const { clock } = createProcess({ gateway: -1, time, jitter: 0, faults: [], onTrouble() {} })
+  const machine = createProcess({ gateway: -1, time, jitter: 0, faults: [], onTrouble() {} })
+  const { clock } = machine
 
   const opened = new Map<string, { session: number; key: Buffer }>()
-  const watched = watchedStore(createMemoryStore({ clock, maxSessions: 100 }), history, time, opened)
-  const shared = weakness.store?.(watched) ?? watched
-  const sessions = createSessions({ store: watched, clock, ...lifetimes })
+  const redis = createModelRedis(time.now, {
+    onStored: noteStored,
+    onEnded: noteEnded,
+  })
+  const links: RedisLink[] = []
+  const immediate: GatewayProcess = { ...machine, send: (_operation, { effect }) => effect(undefined) }
+  const direct = createRedisLink({ redis, process: immediate, isDown: () => false })
+  const sessions = createSessions({ store: direct.store, clock, ...lifetimes })
   const references: SessionReference[] = []
   for (let session = 0; session < sessionCount; session++) references.push(await signIn(session))
 
   const gateways = Array.from({ length: plan.gateways }, (_, number) => startGateway(number, plan.faults))
   for (const happening of plan.happenings) time.after(happening.atMs, () => happen(happening))
   const quiet = await time.run()
-  const atLast = await Promise.all(
-    references.map(async (_, session) => ({
-      stored: (await stored(session))?.tokenSet.refreshToken,
-      current: issuer.current(session),
-    })),
-  )
+  const quietAt = time.now()
+  const atLast = references.map((_, session) => ({
+    stored: stored(session)?.tokenSet.refreshToken,
+    current: issuer.current(session),
+  }))
   const busy = await busyGateways()
 
   const requestsBefore = history.requests.length
@@ -95,6 +104,7 @@ export async function runPlan(plan: Plan, weakness: Weakness = {}): Promise<Run>
     hasCrashed: (number) => gateways[number]?.process.crashed ?? false,
     busy,
     quiet,
+    quietAt,
   }
 
   async function signIn(session: number): Promise<SessionReference> {
@@ -114,7 +124,14 @@ export async function runPlan(plan: Plan, weakness: Weakness = {}): Promise<Run>
     })
     const { id, key } = begun.session
     opened.set(id, { session, key })
-    history.stored.push({ at: 0, session, version: 1, record: begun.session.record })
+    history.stored.push({
+      at: 0,
+      gateway: -1,
+      onOldMaster: false,
+      session,
+      version: 1,
+      record: begun.session.record,
+    })
     return begun.reference
   }
 
@@ -130,10 +147,17 @@ export async function runPlan(plan: Plan, weakness: Weakness = {}): Promise<Run>
         history.tell(name, what)
       },
     })
+    const link = createRedisLink({
+      redis,
+      process,
+      isDown: () => isDown('store') || isDown(linkOf(number)),
+      protections: weakness.failover,
+    })
+    links[number] = link
     return createGateway({
       process,
       history,
-      store: scheduledStore(shared, process, () => isDown('store') || isDown(linkOf(number))),
+      store: weakness.store?.(link.store) ?? link.store,
       issuer: scheduledIssuer({
         issuer,
         process,
@@ -143,7 +167,8 @@ export async function runPlan(plan: Plan, weakness: Weakness = {}): Promise<Run>
         isEarly,
         patienceMs: longestGrantMs,
       }),
-      isAlive: async (session) => (await stored(session)) !== undefined,
+      isAlive: async (session) =>
+        stored(session) !== undefined && history.endings.every((ending) => ending.session !== session),
       weaken: weakness.gateway ?? ((parts) => parts),
     })
   }
@@ -152,6 +177,7 @@ export async function runPlan(plan: Plan, weakness: Weakness = {}): Promise<Run>
     const { happens } = happening
     if (happens === 'store outage') beDown('store', happening.ms)
     else if (happens === 'issuer outage') beDown('issuer', happening.ms)
+    else if (happens === 'failover') failOver(happening)
     else befall(happening)
   }
 
@@ -182,6 +208,46 @@ export async function runPlan(plan: Plan, weakness: Weakness = {}): Promise<Run>
     }
   }
 
+  function failOver({ lostMs, heardAfterMs }: Extract<Happening, { happens: 'failover' }>): void {
+    const heardAt = time.now() + Math.max(...heardAfterMs)
+    history.failovers.push({ at: time.now(), lostFrom: time.now() - lostMs, heardAt })
+    history.tell('store', `fails over to a replica that lacks the last ${lostMs} ms`)
+    redis.failOver(lostMs)
+    for (const [number, { process }] of gateways.entries()) {
+      void process.clock.sleep(heardAfterMs[number] ?? 0).then(() => {
+        history.tell(`gateway ${number}`, 'hears of the failover')
+        return links[number]?.move()
+      })
+    }
+  }
+
+  function noteStored(id: string, stored: SealedRecord, { by, onOldMaster }: ModelEvent): void {
+    const { version } = stored
+    const found = open(id, stored)
+    if (!found) return
+    history.stored.push({ at: time.now(), gateway: by, onOldMaster, version, ...found })
+    history.tell(
+      onOldMaster ? 'old master' : 'store',
+      `version ${version} of session ${found.session} has ${found.record.tokenSet.refreshToken}`,
+    )
+  }
+
+  function noteEnded(id: string, last: SealedRecord, { by, onOldMaster }: ModelEvent, again: boolean): void {
+    const found = open(id, last)
+    if (!found) return
+    const { session, record } = found
+    history.tell(onOldMaster ? 'old master' : 'store', `session ${session} ended${again ? ' here too' : ''}`)
+    if (again) return
+    const { refreshToken } = record.tokenSet
+    history.endings.push({ at: time.now(), gateway: by, onOldMaster, session, refreshToken })
+  }
+
+  function open(id: string, { sealed, version }: SealedRecord) {
+    const known = opened.get(id)
+    const record = known && sessionRecord(unseal(sealed, { key: known.key, id, version }))
+    return record && { session: known.session, record }
+  }
+
   function beDown(what: string, ms: number, gateway: number | 'all' = 'all'): void {
     const until = time.now() + ms
     downUntil.set(what, Math.max(downUntil.get(what) ?? 0, until))
@@ -206,12 +272,12 @@ export async function runPlan(plan: Plan, weakness: Weakness = {}): Promise<Run>
     return decideRenewal(renewable(held), refreshBeforeExpirationMs, clock.now()) === 'use'
   }
 
-  async function stored(session: number) {
-    const [id, { key } = { key: Buffer.alloc(0) }] =
-      [...opened].find(([, each]) => each.session === session) ?? []
+  function stored(session: number) {
+    const [id] = [...opened].find(([, each]) => each.session === session) ?? []
     if (id === undefined) return undefined
-    const found = await watched.read(id)
-    return found && sessionRecord(unseal(found.sealed, { key, id, version: found.version }))
+    const found = redis.master().run('bffReadBuffer', sessionKeys(id), -1) as [Buffer, number] | [] | null
+    const [sealed, version] = found ?? []
+    return sealed && version !== undefined ? open(id, { sealed, version })?.record : undefined
   }
 
   async function busyGateways(): Promise<number[]> {
