@@ -61,7 +61,7 @@ test('the same for a pushed authorization request', async (t) => {
   bombard(issuer, '/request')
   const { newBrowser, log } = await startInjectGateway(t, { issuer })
   assert.equal((await newBrowser().open('/bff/login')).statusCode, 503)
-  assert.match(log(), /not taken: ISSUER_ANSWER_TOO_LARGE/)
+  assert.match(log(), /did not accept the pushed authorization request: ISSUER_ANSWER_TOO_LARGE/)
 })
 
 test('without UserInfo a login goes on, and without its word a logout', async (t) => {
