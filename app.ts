@@ -31,20 +31,20 @@ import type { RouteOptions } from './routes/bff/options.ts'
 import { health } from './routes/health.ts'
 
 export interface AppExtras {
-  /** Routes of the application's own, behind the request guard: they call `app.bff.requireSession` and the like. */
+  /** The application's own routes, behind the request guard. They may use `app.bff.requireSession` and the like. */
   localRoutes?: FastifyPluginAsync
-  /** What the application wants to know of its users' sessions. */
+  /** Callbacks of the application for session events. */
   hooks?: BffHooks
   clock?: Clock
-  /** Others than the usual ones. */
+  /** Overrides of the default limits. */
   limits?: Partial<Limits>
-  /** Whether requests are to be refused. Unset: while the event loop is late. */
+  /** Decides whether requests are refused. Unset: while the event loop is late. */
   isOverloaded?: (() => boolean) | undefined
   /** Where log lines go. Unset: standard output. */
   logStream?: LogStream
 }
 
-/** The gateway with a server of its own. */
+/** The gateway as a standalone server. */
 export function buildApp(options: GatewayOptions, extras: AppExtras = {}): FastifyInstance {
   const limits = { ...defaultLimits, ...extras.limits }
   const loginUrl = loginUrlOf(options)
@@ -59,12 +59,12 @@ export function buildApp(options: GatewayOptions, extras: AppExtras = {}): Fasti
   app.register(health, { missing: () => app.bff.missing(), warnings: () => app.storeWarnings() })
   app.register(requestMembers)
   app.register(sessionCookie, sessionCookieOptions(options))
-  shared(app, options, extras)
+  registerSharedPlugins(app, options, extras)
   app.register(fp(async (scope) => gateway(scope, options, extras)))
   return app
 }
 
-/** From top to bottom the way that a request takes. */
+/** Registers the gateway's plugins and routes, in the order in which a request passes them. */
 async function gateway(app: FastifyInstance, options: GatewayOptions, extras: AppExtras): Promise<void> {
   const { publicUrl, oidc, session, cookie, csrfHeader, corsOrigins, upstreams } = options
   const { clock = systemClock } = extras
@@ -98,7 +98,7 @@ async function gateway(app: FastifyInstance, options: GatewayOptions, extras: Ap
   app.register(async (scope) => frontendPages(scope, options))
 }
 
-/** For scripts of the frontend alone: whatever is registered here, other sites can't make a browser call. */
+/** Routes for scripts of the frontend only, protected against calls by other sites (CSRF). */
 async function guarded(app: FastifyInstance, options: RouteOptions, extras: AppExtras): Promise<void> {
   const { csrfHeader, publicUrl, corsOrigins } = options
   await app.register(requestGuard, { csrfHeader, publicUrl, corsOrigins })
@@ -116,7 +116,7 @@ async function guarded(app: FastifyInstance, options: RouteOptions, extras: AppE
   if (own) app.register(async (scope) => scope.addHook('onSend', keepFromCaches).register(own))
 }
 
-/** Where browsers navigate and what their pages load, which needs no header. At the end: whatever is not ours. */
+/** Pages and their assets, which need no CSRF header. Registered last, since they match all remaining paths. */
 async function frontendPages(app: FastifyInstance, options: GatewayOptions): Promise<void> {
   const { publicUrl, oidc, staticDir, frontendUrl, requireLogin, csrfHeader } = options
   app.addHook('onRoute', (route) => {
@@ -143,7 +143,7 @@ async function frontendPages(app: FastifyInstance, options: GatewayOptions): Pro
   }
 }
 
-/** Before anything else that takes requests. */
+/** Must be registered before anything else that handles requests. */
 export function refuseOverload(
   app: FastifyInstance,
   corsOrigins: string[],
@@ -152,8 +152,8 @@ export function refuseOverload(
   app.register(overload, { corsOrigins, onRefused: () => app.metrics.overloaded(), isOverloaded })
 }
 
-/** What gateways of one process can have in common. @param several of them there are */
-export function shared(
+/** Metrics and session store, shared by all gateways of a process. @param several true for several gateways */
+export function registerSharedPlugins(
   app: FastifyInstance,
   { metricsHost, metricsPort, redisUrl, redis, storeTimeoutMs }: GatewayOptions,
   extras: AppExtras,
@@ -164,8 +164,8 @@ export function shared(
   app.register(sessionStore, { redisUrl, redisAccess: redis, storeTimeoutMs, clock })
 }
 
-/** The gateway in a scope of its own, with its errors and log lines; `app` gets of it what an application needs. */
-export async function mounted(
+/** Registers the gateway in a separate scope with its own error handler and log serializers, and decorates `app` with `bff`. */
+export async function registerGateway(
   app: FastifyInstance,
   options: GatewayOptions,
   extras: AppExtras,
@@ -181,13 +181,13 @@ export async function mounted(
       await gateway(scope, options, extras)
       inner = scope
     },
-    // The types know none that return an object.
+    // Fastify's types lack serializers that return an object.
     { logSerializers: serializers as never },
   )
   app.decorate('bff', inner.bff)
 }
 
-/** Of all frontends in this process: one's upstream is no reader of another's sessions. */
+/** Names for all frontends in this process: no upstream may get the session cookie of another frontend. */
 function sessionCookies({ cookie: { name, others = [] } }: GatewayOptions): string[] {
   return [name, ...others]
 }

@@ -1,5 +1,5 @@
 import Fastify, { type FastifyInstance } from 'fastify'
-import { type AppExtras, loginUrlOf, mounted, refuseOverload, shared } from './app.ts'
+import { type AppExtras, loginUrlOf, refuseOverload, registerGateway, registerSharedPlugins } from './app.ts'
 import { basePath, type GatewayOptions } from './config/index.ts'
 import { defaultLimits } from './http/limits.ts'
 import { routableUrl } from './http/path.ts'
@@ -14,12 +14,12 @@ import { forHost, notFoundBelow, withOwnKeys } from './plugins/frontend/several/
 import { hostConstraint, hostConstraintStrategy, withSlash } from './plugins/frontend/several/routing.ts'
 import { health } from './routes/health.ts'
 
-/** Several frontends, each a gateway with issuer, client, cookie and upstreams of its own, told apart by host and path. */
+/** Several frontends, distinguished by host and path: each is a gateway with its own issuer, client, cookie and upstreams. */
 export function buildFrontends(
   all: [GatewayOptions, ...GatewayOptions[]],
   extras: AppExtras = {},
 ): FastifyInstance {
-  // What concerns the process is the same in all.
+  // Options of the process are the same in all of them.
   const [first] = all
   const limits = { ...defaultLimits, ...extras.limits }
   const bases = all.map(({ publicUrl }) => basePath(publicUrl))
@@ -43,12 +43,12 @@ export function buildFrontends(
     missing: async () => missingAnywhere(gateways),
     warnings: () => app.storeWarnings(),
   })
-  shared(app, first, extras, true)
+  registerSharedPlugins(app, first, extras, true)
   for (const options of all) {
     const frontendScope = async (scope: FastifyInstance) => {
       await scope.register(forHost, { host: options.publicUrl.hostname })
       scope.decorate('metrics', app.metrics.of(options.publicUrl.origin + basePath(options.publicUrl)))
-      await mounted(scope, withOwnKeys(options, all), extras)
+      await registerGateway(scope, withOwnKeys(options, all), extras)
       gateways.push(scope.bff)
       if (!servesFrontend(options)) scope.register(notFoundBelow)
     }

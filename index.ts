@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
-import { mounted, refuseOverload, shared } from './app.ts'
+import { refuseOverload, registerGateway, registerSharedPlugins } from './app.ts'
 import { type BffConfiguration, resolveOptions, withoutRegisterOptions } from './config/index.ts'
 import { type BffHooks, keepFromCaches } from './plugins/application/index.ts'
 
@@ -14,12 +14,12 @@ export type { Claim } from './plugins/session/claims.ts'
 export type { EndedSession } from './plugins/session/events/session-events.ts'
 export type { SessionInfo } from './plugins/session/session-info.ts'
 
-/** What the plugin is told: how to work, and whom to tell. */
+/** Options of the plugin: its configuration and the application's hooks. */
 export type BffOptions = BffConfiguration & BffHooks
 
 /**
- * The gateway in somebody's own application. Its routes have a scope of their own, with its errors and its rules for
- * log lines; what the application gets of it is `app.bff`, `request.session` and `request.accessToken`.
+ * The gateway as a plugin for a Fastify application. Its routes are in a separate scope with their own error handler
+ * and log serializers; the application uses `app.bff`, `request.session` and `request.accessToken`.
  */
 const bff: FastifyPluginAsync<BffOptions> = fp(
   async (app: FastifyInstance, given: BffOptions) => {
@@ -28,11 +28,11 @@ const bff: FastifyPluginAsync<BffOptions> = fp(
     for (const warning of warnings) app.log.warn(warning)
     const hooks = { onClaims, onLogin, onRenewed, onLogout } as BffHooks
 
-    await mounted(app, options, { hooks }, (scope) => {
+    await registerGateway(app, options, { hooks }, (scope) => {
       refuseOverload(scope, options.corsOrigins, {})
-      shared(scope, options, {})
+      registerSharedPlugins(scope, options, {})
     })
-    // After the gateway's own routes, which say it themselves.
+    // After the gateway's own routes, which set the header themselves.
     app.addHook('onSend', keepFromCaches)
   },
   { name: 'fastify-bff', fastify: '5.x' },

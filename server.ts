@@ -18,7 +18,7 @@ const usage = `Usage: npm start [-- --check-config]
 
   --check-config   validate the configuration, print it with its secrets masked, and exit with 0 or 2`
 
-/** How long a shutdown that has cut off its requests waits for a renewal's tokens, in milliseconds. */
+/** How long a shutdown waits for a renewal's tokens after it has aborted all requests, in milliseconds. */
 const lastTokensMs = 1000
 
 const { checkConfig, help } = readArguments()
@@ -49,7 +49,7 @@ function readArguments(): { checkConfig: boolean; help: boolean } {
   }
 }
 
-/** What the environment has set already wins. */
+/** Reads `.env`, if there is one. Variables that are already set take precedence. */
 function readEnvFile(): void {
   try {
     process.loadEnvFile()
@@ -75,7 +75,7 @@ async function serve({ options, frontends, warnings }: LoadedConfig): Promise<vo
   for (const warning of warnings) app.log.warn(warning)
 
   closeWithGrace({ delay: false, logger: app.log }, async ({ signal, err }) => {
-    if (err) app.log.fatal({ err }, 'An error that nobody caught')
+    if (err) app.log.fatal({ err }, 'Uncaught error')
     else app.log.info({ event: 'shutdown.begun', signal })
     await shutDown(app, { ...shutdown, ...(signal !== 'SIGTERM' && { delayMs: 0 }) })
     app.log.info({ event: 'shutdown.done' })
@@ -90,7 +90,7 @@ async function serve({ options, frontends, warnings }: LoadedConfig): Promise<vo
   }
 }
 
-/** Load balancers hear first that no more should come, then what is under way ends, then the rest is cut off. */
+/** Fails the readiness probe first, then waits for open requests, then aborts what is left. */
 async function shutDown(
   app: FastifyInstance,
   { delayMs, timeoutMs }: GatewayOptions['shutdown'],
@@ -100,6 +100,6 @@ async function shutDown(
   const closed = app.close()
   await Promise.race([closed, systemClock.sleep(timeoutMs)])
   app.draining.cutOff()
-  // Without requests, all that closing can still wait for is a renewal whose tokens are about to come.
+  // Without requests, closing can only wait for a renewal whose tokens are about to be stored.
   await Promise.race([closed, systemClock.sleep(lastTokensMs)])
 }

@@ -1,16 +1,16 @@
 import { createHash } from 'node:crypto'
 import { isIP, isIPv4, isIPv6 } from 'node:net'
 
-/** As much of a request as says where it comes from. */
+/** The part of a request that identifies where it comes from. */
 export interface AddressedRequest {
-  /** By Fastify: with TRUST_PROXY what `X-Forwarded-For` says, be it an address or not. Unset on a UNIX socket. */
+  /** Set by Fastify: with TRUST_PROXY the value of `X-Forwarded-For`, valid or not. Unset on a UNIX socket. */
   ip?: string | undefined
   socket?: { remoteAddress?: string | undefined }
 }
 
 /**
- * The address of the client in its canonical form: IPv6 without zone and shortened, IPv4 also where it came mapped into
- * IPv6. What a proxy passes on counts only if it is an address (some add a port); else it is the socket's.
+ * The client's address in canonical form: IPv6 shortened and without zone, IPv4-mapped IPv6 as IPv4. A forwarded value
+ * is used only if it is an address (some proxies add a port); otherwise the socket's address.
  *
  * @returns undefined on a UNIX socket, and for a connection that was reset
  */
@@ -19,8 +19,8 @@ export function clientAddress({ ip, socket }: AddressedRequest): string | undefi
 }
 
 /**
- * Stands for a client where something is counted: a hash of bounded length, so that no client chooses the names of
- * keys. All addresses of an IPv6 network of 64 bits are one client, since each of them has as many as it likes.
+ * Key under which a client is counted: a hash of fixed length, so that clients can't choose keys. All addresses of an
+ * IPv6 /64 network count as one client, since every subscriber has a whole such network.
  */
 export function clientKey(request: AddressedRequest): string {
   const address = clientAddress(request) ?? 'unknown'
@@ -28,9 +28,9 @@ export function clientKey(request: AddressedRequest): string {
   return createHash('sha256').update(network).digest().subarray(0, 16).toString('base64url')
 }
 
-/** @returns undefined when it is no address */
+/** @returns undefined if the text is not an address */
 export function canonicalAddress(text: string | undefined): string | undefined {
-  // The longest has 45 characters, a zone and a port come on top.
+  // An address has 45 characters at most, plus zone and port.
   if (text === undefined || text.length > 100) return undefined
   const address = withoutPort(text.trim()).replace(/%.*$/, '')
   if (isIPv4(address)) return address
@@ -53,7 +53,7 @@ function mappedIPv4(address: string): string | undefined {
   return [24, 16, 8, 0].map((shift) => (bits >>> shift) & 255).join('.')
 }
 
-/** All eight. @param address canonical */
+/** All eight groups of an IPv6 address. @param address canonical */
 function groupsOf(address: string): string[] {
   const [head = '', tail = ''] = address.split('::')
   const [first, last] = [head, tail].map((part) => (part === '' ? [] : part.split(':'))) as [

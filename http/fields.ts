@@ -1,6 +1,6 @@
 /**
- * A text without the spaces and tabs around it: what HTTP calls optional white space, around the names and values of
- * headers. `String.trim` takes more, and a pattern for those at the end looks at each run of them again and again.
+ * Trims spaces and tabs: HTTP's optional white space around the names and values of headers. `String.trim` removes more,
+ * and a regular expression for trailing blanks takes quadratic time.
  * @see https://www.rfc-editor.org/rfc/rfc9110#section-5.6.3
  */
 export function trimBlanks(text: string): string {
@@ -16,7 +16,7 @@ function isBlank(character: string | undefined): boolean {
 }
 
 /**
- * The names in a header that lists some, in lower case.
+ * The names in a comma-separated header, in lower case.
  * @see https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1
  */
 export function listedNames(value: string | string[] = ''): string[] {
@@ -26,7 +26,7 @@ export function listedNames(value: string | string[] = ''): string[] {
   return names.filter((name) => name !== '')
 }
 
-/** What concerns one connection alone. @see https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1 */
+/** Hop-by-hop headers, which apply to one connection only. @see https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1 */
 const hopByHop = new Set([
   'connection',
   'http2-settings',
@@ -45,7 +45,7 @@ export function isHopByHop(name: string): boolean {
   return hopByHop.has(name)
 }
 
-/** A test for headers that `Connection` says to be of this connection alone. */
+/** A test for headers that `Connection` lists as hop-by-hop. */
 export function namedBy(connection: string | string[] | undefined): (name: string) => boolean {
   if (connection === undefined) return () => false
   const named = new Set(listedNames(connection))

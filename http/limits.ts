@@ -1,34 +1,34 @@
-/** How long and how often a client may keep the gateway busy. */
+/** Time and rate limits for clients. */
 export interface Limits {
-  /** For the headers of a request, from its first byte or from the connection's beginning, in milliseconds. */
+  /** Time limit for the headers of a request, from its first byte or the start of the connection, in milliseconds. */
   headersTimeoutMs: number
-  /** How long nothing of a body may come, in milliseconds. In all, an upload may take as long as it likes. */
+  /** Body idle timeout, in milliseconds. The total duration of an upload is not limited. */
   bodyIdleTimeoutMs: number
-  /** Of one client to the endpoints that anybody may call: each sign-in takes two. */
+  /** Requests per client to the endpoints that need no session; each login takes two. */
   requestsPerMinute: number
-  /** Of one client: authorization codes that the issuer has refused, before it is sent no more of them. */
+  /** Refused authorization codes per client; beyond that, its codes are no longer sent to the issuer. */
   refusedCodesPerMinute: number
-  /** Event streams and WebSockets that one session may have open, in each process. */
+  /** Open event streams and WebSockets per session, in each process. */
   streamsPerSession: number
 }
 
 export const defaultLimits: Limits = {
   headersTimeoutMs: 30_000,
   bodyIdleTimeoutMs: 30_000,
-  // An address can be that of a whole company.
+  // A whole company may share one address.
   requestsPerMinute: 6000,
   refusedCodesPerMinute: 30,
   streamsPerSession: 50,
 }
 
-/** For the request line and all headers together. Node's own default can be changed by a flag. */
+/** Limit for the request line and all headers together. Set explicitly, since a Node flag can change Node's default. */
 export const maxHeaderBytes = 16 * 1024
 
-/** As many fields as so many bytes can be at the most: over HTTP/2 a browser sends each cookie as a field of its own. */
+/** The most fields that fit into these bytes: over HTTP/2 browsers send each cookie as a separate field. */
 export const maxHeaderFields = maxHeaderBytes / 2
 
-/** How HTTP/2 counts the same bytes: with 32 more for each field. @see RFC 9113, section 6.5.2 */
+/** The same limit as HTTP/2 counts it, with 32 bytes added per field. @see RFC 9113, section 6.5.2 */
 export const maxHeaderListBytes = maxHeaderBytes + 40 * maxHeaderFields
 
-/** For bodies that are read into memory. Proxied ones stream, and have no limit. */
+/** Limit for bodies that are read into memory. Proxied bodies are streamed without a limit. */
 export const maxBodyBytes = 64 * 1024

@@ -1,12 +1,12 @@
 /**
- * Whether a path stays below the target's base path however the upstream reads it: it goes there byte for byte,
- * and upstreams differ in what they decode, in whether a backslash is a slash, in whether `;…` belongs to a
- * segment and in which invisible characters they skip.
+ * Whether a path stays below the target's base path, however the upstream parses it. It is forwarded byte for byte, and
+ * upstreams differ in what they decode, whether a backslash is a slash, whether `;…` belongs to a segment, and which
+ * invisible characters they skip.
  *
  * @param path as the browser sent it, without the query
  */
 export function staysBelow(path: string): boolean {
-  // A fragment is never sent; who sends one all the same hopes that two readers disagree on it.
+  // Clients never send a fragment; an attacker may, hoping that two parsers disagree on it.
   if (path.includes('#')) return false
   const decoded = decode(path)
   return decoded !== undefined && !decoded.split(/[/\\]/).some(isParent)
@@ -14,13 +14,13 @@ export function staysBelow(path: string): boolean {
 
 function isParent(segment: string): boolean {
   const [name = ''] = segment.split(/[;?#]/, 1)
-  // Who decodes and then parses a URL takes what is still escaped for a dot too.
+  // A server that decodes first and then parses the URL treats a double-escaped dot as a dot, too.
   return /^(\.|%2e){2}$/i.test(name.replaceAll(/[\p{Cc}\s]/gu, ''))
 }
 
 /**
- * A path is bytes, of whatever encoding: what is no UTF-8 is taken byte by byte, as ISO 8859 has it.
- * @returns nothing for what some readers take for a dot, slash or backslash that UTF-8 would not allow there
+ * Decodes a path, whose bytes may be in any encoding: if they are not UTF-8, byte by byte as in ISO 8859-1.
+ * @returns undefined for overlong or malformed sequences, which lenient decoders may read as a dot, slash or backslash
  */
 function decode(path: string): string | undefined {
   if (!undecodable(path)) return decodeURIComponent(path)
@@ -38,10 +38,10 @@ function undecodable(path: string): boolean {
 }
 
 /**
- * The URL for the router, which refuses paths that are no UTF-8: of the same length, each escape of a byte that is not
- * ASCII replaced by letters of no meaning. Other URLs stay as they are.
+ * A URL that Fastify's router accepts, since it rejects paths that are not UTF-8: each escaped non-ASCII byte of such a
+ * path below an upstream's prefix is replaced by `xxx`, which keeps the length. Other URLs are returned unchanged.
  *
- * @param prefixes of upstreams, as they stand before the path
+ * @param prefixes of the upstreams, as they appear in the path
  */
 export function routableUrl(url: string, prefixes: readonly string[]): string {
   const path = pathOf(url)
@@ -50,8 +50,8 @@ export function routableUrl(url: string, prefixes: readonly string[]): string {
 }
 
 /**
- * Where a request goes, byte for byte.
- * @param destination the target's path, and behind it what the router made of the request's
+ * The path that is sent to the upstream, byte for byte as the browser sent it.
+ * @param destination the target's path, followed by the request's path as the router saw it
  * @param url as the browser sent it
  */
 export function pathBelow({ pathname }: URL, destination: string, url: string): string {
@@ -65,12 +65,12 @@ function routablePath(path: string): string {
   return undecodable(path) ? path.replaceAll(/%[89a-f][\da-f]/gi, 'xxx') : path
 }
 
-/** Of the URL in a request line. */
+/** The path of a URL in a request line. */
 export function pathOf(url = ''): string {
   return url.split('?', 1)[0] ?? ''
 }
 
-/** With its question mark. */
+/** The query of a URL, with its question mark, or an empty string. */
 export function queryOf(url = ''): string {
   const start = url.indexOf('?')
   return start < 0 ? '' : url.slice(start)

@@ -1,11 +1,11 @@
 import { isHopByHop } from './fields.ts'
 
 /**
- * Headers of an answer that pass unless an upstream's `responseHeaders` adds others. An allow-list, because browsers
- * keep learning headers that speak for a whole origin, and proxies headers that say what to do with an answer.
+ * Response headers that pass by default; an upstream's `responseHeaders` adds others. It is an allow-list, because
+ * browsers keep adding headers that affect a whole origin, and proxies headers that control how they treat an answer.
  */
 const passing = new Set([
-  // How the answer is to be read.
+  // Format of the body.
   'content-type',
   'content-length',
   'content-encoding',
@@ -23,7 +23,7 @@ const passing = new Set([
   'accept-ranges',
   'date',
   'preference-applied',
-  // How long it may be kept; made private in cache-rules.ts.
+  // Caching; made private in cache-rules.ts.
   'cache-control',
   'expires',
   'pragma',
@@ -32,7 +32,7 @@ const passing = new Set([
   'etag',
   'last-modified',
   'warning',
-  // Where it leads, and what can be done there.
+  // Links, and what the resource accepts.
   'location',
   'link',
   'allow',
@@ -43,7 +43,7 @@ const passing = new Set([
   'accept-query',
   'retry-after',
   'www-authenticate',
-  // What may be done with it in a browser: less than without.
+  // Restrictions that browsers enforce.
   'content-security-policy',
   'x-content-type-options',
   'x-frame-options',
@@ -97,8 +97,9 @@ const passing = new Set([
 const passingKinds = /^(x-)?rate-?limit(-|$)|^grpc-|^tus-/
 
 /**
- * What no upstream's `responseHeaders` can add: what speaks for the whole origin, grants other origins something,
- * makes the browser report or send what it would not, speaks to a proxy or cache in front, or is the gateway's own.
+ * Response headers that `responseHeaders` of an upstream can't add: those that affect the whole origin, grant access to
+ * other origins, make the browser report or send additional data, control a proxy or cache in front, or belong to the
+ * gateway.
  */
 const forbidden = new Set([
   'clear-site-data',
@@ -144,12 +145,12 @@ const forbidden = new Set([
 const forbiddenKinds =
   /^(bff|secure-session|sec|access-control|proxy|surrogate|edge|ad-auction|attribution-reporting|protected-audience|x-accel|x-litespeed|x-lscache|x-reproxy|x-forwarded)(-|$)|(^|-)cdn-/
 
-/** True for what passes of itself. @param name lower case */
-export function passesUnlisted(name: string): boolean {
+/** True for headers that pass by default. @param name lower case */
+export function passesByDefault(name: string): boolean {
   return passing.has(name) || passingKinds.test(name)
 }
 
-/** True for what never reaches a browser as the upstream sent it, listed or not. @param name lower case */
-export function isUpstreamsOwn(name: string): boolean {
+/** True for headers that never pass, listed or not. @param name lower case */
+export function isForbiddenHeader(name: string): boolean {
   return isHopByHop(name) || forbidden.has(name) || forbiddenKinds.test(name)
 }

@@ -1,10 +1,10 @@
 import { setTimeout as wait } from 'node:timers/promises'
 
-/** Time as a parameter, so that tests and the simulation can wind it. */
+/** Time as a parameter, so that tests and the simulation can control it. */
 export interface Clock {
-  /** Milliseconds since the epoch, for what is compared with times that others set. */
+  /** Milliseconds since the epoch, for comparison with times from other systems. */
   now(): number
-  /** Milliseconds from an arbitrary start, never set back, for how long something took. */
+  /** Monotonic milliseconds from an arbitrary start, for durations. */
   monotonic(): number
   /** Resolves after `ms`, or at once when `signal` aborts. Never keeps the process alive. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
@@ -15,16 +15,16 @@ export const systemClock: Clock = {
   monotonic: () => performance.now(),
   sleep: (ms, signal) =>
     wait(ms, undefined, { ref: false, ...(signal && { signal }) }).catch(() => {
-      // Aborted: whoever slept looks at the signal or at what it waited for.
+      // Aborted: the caller checks the signal or the condition that it waited for.
     }),
 }
 
-/** ISO 8601, or null where nobody knows. */
+/** ISO 8601, or null for an unknown time. */
 export function isoTime(ms: number | undefined): string | null {
   return ms === undefined ? null : new Date(ms).toISOString()
 }
 
-/** Whole ones, and none when `to` is past. */
+/** Whole seconds, and 0 if `to` is before `from`. */
 export function secondsBetween(from: number, to: number): number {
   return Math.max(0, Math.floor((to - from) / 1000))
 }

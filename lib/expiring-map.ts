@@ -1,12 +1,12 @@
 import { LRUCache } from 'lru-cache'
 import type { Clock } from './clock.ts'
 
-/** A bounded map whose entries run out of time by a given clock. The least recently used one makes room. */
+/** A bounded map whose entries expire by a given clock. When full, it evicts the least recently used entry. */
 export interface ExpiringMap<V extends object | string | number> {
   get(key: string): V | undefined
   set(key: string, value: V, ttlMs: number): void
   delete(key: string): void
-  /** Milliseconds that an entry still has, 0 when there is none. */
+  /** Remaining lifetime of an entry in milliseconds, 0 if there is none. */
   remainingMs(key: string): number
 }
 
@@ -14,12 +14,13 @@ export interface ExpiringMapOptions<V> {
   clock: Clock
   maxEntries: number
   /**
-   * An entry was deleted, ran out of time or, with time left, made room. Comes late for one that nobody asked for since.
+   * Called when an entry was deleted, expired, or was evicted before its time. For an expired entry the call comes with
+   * the next access or purge.
    */
-  onGone?: (value: V, key: string, madeRoom: boolean) => void
+  onGone?: (value: V, key: string, wasEvicted: boolean) => void
 }
 
-/** How often a write throws out what has run out of time but nobody asks for any more. */
+/** Minimum interval between purges of expired entries, in milliseconds. Writes trigger them. */
 const PURGE_EVERY_MS = 60_000
 
 export function createExpiringMap<V extends object | string | number>({
@@ -29,7 +30,7 @@ export function createExpiringMap<V extends object | string | number>({
 }: ExpiringMapOptions<V>): ExpiringMap<V> {
   const entries = new LRUCache<string, V>({
     max: maxEntries,
-    // lru-cache takes an entry that was set at 0 for one without a time to live.
+    // lru-cache treats an entry that was set at time 0 as one without a lifetime.
     perf: { now: () => clock.monotonic() + 1 },
     ttlResolution: 0,
     noDisposeOnSet: true,
@@ -39,7 +40,7 @@ export function createExpiringMap<V extends object | string | number>({
   })
   let purgedAt = clock.monotonic()
 
-  // lru-cache keeps an entry through its very last millisecond. Whoever slept until it lapses must find it gone.
+  // lru-cache keeps an entry through its last millisecond. After sleeping `remainingMs`, it must be gone.
   const remainingMs = (key: string) => Math.max(0, Math.ceil(entries.getRemainingTTL(key)))
 
   return {

@@ -1,4 +1,4 @@
-/** Checks of what was kept as JSON, perhaps by another version of the gateway. */
+/** Type checks for stored JSON, which another version of the gateway may have written. */
 
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -1,15 +1,15 @@
 import type { Clock } from './clock.ts'
 import { createExpiringMap } from './expiring-map.ts'
 
-/** Counts what clients do wrong, for a minute from the first time. In this process only. */
+/** Counts failures per client, for a minute from the first one. In this process only. */
 export interface Tally {
   count(client: string): void
-  /** Milliseconds until the client may go on; 0 while it may. */
+  /** Milliseconds until the client is allowed again; 0 if it is allowed now. */
   waitMs(client: string): number
 }
 
 const windowMs = 60_000
-/** The least recently counted client makes room: whoever has so many addresses is not stopped by counting them. */
+/** Beyond this, the least recently counted client is evicted. An attacker with more addresses can't be counted anyway. */
 const maxClients = 10_000
 
 export function createTally(clock: Clock, perMinute: number): Tally {

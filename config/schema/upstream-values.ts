@@ -1,5 +1,5 @@
-import { isOurs } from '../../http/gateways-own.ts'
-import { isUpstreamsOwn } from '../../http/response-allow-list.ts'
+import { isReservedHeader } from '../../http/gateways-own.ts'
+import { isForbiddenHeader } from '../../http/response-allow-list.ts'
 import { headerName, host } from './parsers.ts'
 
 /** Methods that reach upstreams. */
@@ -54,7 +54,8 @@ export function serverName(text: string): string {
 export function requestHeader(text: string): string {
   const name = headerName(text)
   if (name === 'cookie') throw new TypeError('is given cookie by cookie: name them in requestCookies')
-  if (isOurs(name)) throw new TypeError('is never passed on, or set by the gateway itself: remove it')
+  if (isReservedHeader(name))
+    throw new TypeError('is never passed on, or set by the gateway itself: remove it')
   return name
 }
 
@@ -62,7 +63,7 @@ export function requestHeader(text: string): string {
 export function responseHeader(text: string): string {
   const name = headerName(text)
   if (name === 'set-cookie') throw new TypeError('is given cookie by cookie: name them in responseCookies')
-  if (isUpstreamsOwn(name)) {
+  if (isForbiddenHeader(name)) {
     throw new TypeError(
       "never reaches a browser, since it speaks for the whole origin or to proxies, or is the gateway's own: remove it",
     )

@@ -30,7 +30,7 @@ export function serverOptions(
   const base = basePath(publicUrl)
   const prefixes = upstreams.map(({ prefix }) => prefix)
   const http: Http1Options = {
-    // Checked with all other faults of `Host`, see host.ts.
+    // Checked with all other faults of `Host`, see namesOneHost.
     requireHostHeader: false,
     maxHeaderSize: maxHeaderBytes,
     headersTimeout: headersTimeoutMs,

@@ -1,4 +1,4 @@
-/** Every error that a client can be answered with, by its stable `code`. Recognise errors by it, never by text. */
+/** All errors that clients can get, by their stable `code`. Identify errors by code, never by text. */
 const catalogue = {
   BFF_SESSION_REQUIRED: {
     statusCode: 401,
@@ -13,14 +13,14 @@ const catalogue = {
   BFF_CSRF_REJECTED: {
     statusCode: 403,
     error: 'Request rejected',
-    details: 'The request did not show that it comes from the frontend',
+    details: 'The request could not be verified as coming from the frontend',
   },
   BFF_LOGIN_REJECTED: { statusCode: 400, error: 'Login failed', details: 'The login could not be completed' },
   BFF_LOGIN_LOOP: {
     statusCode: 400,
     error: 'Logging in does not help',
     details:
-      'Several logins went well, but none led to a session that this browser came back with. See that it keeps cookies of this site and that its clock is right, then log in again',
+      'Several logins succeeded, but the browser did not send the session cookie afterwards. Check that it accepts cookies of this site and that its clock is right, then log in again',
   },
   BFF_INVALID_RETURN_URL: {
     statusCode: 400,
@@ -34,7 +34,11 @@ const catalogue = {
     details: 'Log out with the sid of the session, as in bff:logout_url',
   },
   BFF_NOT_FOUND: { statusCode: 404, error: 'Not found', details: 'There is nothing at this path' },
-  BFF_INVALID_PATH: { statusCode: 400, error: 'Invalid path', details: 'The path would leave the upstream' },
+  BFF_INVALID_PATH: {
+    statusCode: 400,
+    error: 'Invalid path',
+    details: "The path leads outside of the upstream's base path",
+  },
   BFF_MALFORMED_REQUEST: {
     statusCode: 400,
     error: 'Malformed request',
@@ -43,7 +47,7 @@ const catalogue = {
   BFF_METHOD_NOT_ALLOWED: {
     statusCode: 405,
     error: 'Method not allowed',
-    details: 'The method can not be used here; Allow names those that can',
+    details: 'The method is not allowed here; the Allow header lists those that are',
   },
   BFF_REQUEST_TIMEOUT: {
     statusCode: 408,
@@ -58,12 +62,12 @@ const catalogue = {
   BFF_UNSUPPORTED_MEDIA_TYPE: {
     statusCode: 415,
     error: 'Unsupported media type',
-    details: 'The Content-Type of the request can not be read here',
+    details: 'The Content-Type of the request is not supported here',
   },
   BFF_WRONG_HOST: {
     statusCode: 421,
     error: 'Wrong host',
-    details: 'The request names another host than that of the public URL',
+    details: 'The request names another host than the public URL',
   },
   BFF_URL_TOO_LONG: { statusCode: 414, error: 'URL too long', details: 'The URL of the request is too long' },
   BFF_RATE_LIMITED: {
@@ -89,37 +93,38 @@ const catalogue = {
   BFF_ISSUER_UNAVAILABLE: {
     statusCode: 503,
     error: 'Identity provider unavailable',
-    details: 'The identity provider did not answer as it should; the session stays',
+    details: 'The identity provider did not answer as expected; the session is kept',
   },
   BFF_STORE_UNAVAILABLE: {
     statusCode: 503,
     error: 'Session store unavailable',
-    details: 'The session store did not answer; the session stays',
+    details: 'The session store did not answer; the session is kept',
   },
   BFF_OVERLOADED: {
     statusCode: 503,
     error: 'Overloaded',
-    details: 'There are more requests than can be answered just now: try again',
+    details: 'The server has too many requests to answer: try again later',
   },
   BFF_SHUTTING_DOWN: {
     statusCode: 503,
     error: 'Shutting down',
-    details: 'This process is closing and opens no more WebSockets: another one does, try again',
+    details:
+      'This server process is shutting down and opens no more WebSockets: connect again to reach another one',
   },
   BFF_INTERNAL_ERROR: {
     statusCode: 500,
     error: 'Internal error',
-    details: 'Something went wrong on our side',
+    details: 'An unexpected error occurred',
   },
 } as const
 
 export type ErrorCode = keyof typeof catalogue
 
-/** Failures to get an access token, which say so in their body. */
+/** Failures to get an access token: their body has `tokenManagementUsed`. */
 const tokenFailures: ReadonlySet<ErrorCode> = new Set(['BFF_SESSION_ENDED', 'BFF_ISSUER_UNAVAILABLE'])
 
-/** Errors that logging in mends. */
-const mendedByLogin: ReadonlySet<ErrorCode> = new Set([
+/** Errors that a new login resolves: their body has `loginUrl`. */
+const resolvedByLogin: ReadonlySet<ErrorCode> = new Set([
   'BFF_SESSION_REQUIRED',
   'BFF_SESSION_ENDED',
   'BFF_LOGIN_REJECTED',
@@ -127,14 +132,14 @@ const mendedByLogin: ReadonlySet<ErrorCode> = new Set([
 ])
 
 export interface ErrorContext {
-  /** Replaces the catalogue's. Shown to clients: no host names, tokens or stacks. */
+  /** Replaces the catalogue's text. Shown to clients, so without host names, tokens or stacks. */
   details?: string
-  /** When to try again, in milliseconds. */
+  /** Delay after which the client may retry, in milliseconds. */
   retryAfterMs?: number
   cause?: unknown
 }
 
-/** An error of the catalogue: what a client is told, and for the log its cause. */
+/** An error of the catalogue: the client gets its code and texts, the log its cause as well. */
 export class GatewayError extends Error {
   readonly code: ErrorCode
   readonly statusCode: number
@@ -150,14 +155,14 @@ export class GatewayError extends Error {
     this.retryAfterMs = retryAfterMs ?? (entry.statusCode === 503 ? 1000 : undefined)
   }
 
-  /** What Fastify's own error handler sends along, where an application has left errors to it. */
+  /** Response headers that Fastify's default error handler adds, in applications that use it. */
   get headers(): Record<string, string> {
     const seconds = retryAfterSeconds(this)
     return { 'cache-control': 'no-store', ...(seconds !== undefined && { 'retry-after': String(seconds) }) }
   }
 }
 
-/** The JSON that a client gets. @param loginUrl where to log in, as the browser sees it */
+/** The JSON body of an error response. @param loginUrl the login endpoint, as the browser sees it */
 export function errorBody(error: GatewayError, requestId: string, loginUrl: string) {
   return {
     statusCode: error.statusCode,
@@ -166,11 +171,11 @@ export function errorBody(error: GatewayError, requestId: string, loginUrl: stri
     details: error.details,
     requestId,
     ...(tokenFailures.has(error.code) && { tokenManagementUsed: true }),
-    ...(mendedByLogin.has(error.code) && { loginUrl }),
+    ...(resolvedByLogin.has(error.code) && { loginUrl }),
   }
 }
 
-/** Whole seconds for a `Retry-After` header, at least one. @see https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3 */
+/** Value of `Retry-After` in whole seconds, at least one. @see https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3 */
 export function retryAfterSeconds(error: GatewayError): number | undefined {
   return error.retryAfterMs === undefined ? undefined : Math.max(1, Math.ceil(error.retryAfterMs / 1000))
 }

@@ -1,6 +1,6 @@
 import type { GatewayError } from './catalogue.ts'
 
-/** What a browser that navigated here is shown. Plain HTML without scripts or styles, so any policy allows it. */
+/** The error page for navigation. Plain HTML without scripts or styles, so any Content-Security-Policy allows it. */
 export function errorPage(error: GatewayError, requestId: string, loginUrl: string): string {
   return `<!doctype html>
 <html lang="en">
@@ -16,7 +16,7 @@ export function errorPage(error: GatewayError, requestId: string, loginUrl: stri
 `
 }
 
-/** True when a browser navigates and would rather show a page than JSON. */
+/** True if the client accepts HTML, as browsers do when they navigate. */
 export function prefersPage(accept: string | undefined): boolean {
   return accept?.includes('text/html') ?? false
 }

@@ -1,6 +1,6 @@
 import { type ErrorCode, GatewayError } from './catalogue.ts'
 
-/** Finds the catalogue's words for whatever was thrown. What nobody foresaw tells the client nothing. */
+/** Maps anything thrown to an error for the client. Unexpected errors become a generic 500. */
 export function asGatewayError(thrown: unknown): GatewayError | ClientFault {
   if (thrown instanceof GatewayError) return thrown
   if (isStoreUnavailable(thrown)) return new GatewayError('BFF_STORE_UNAVAILABLE', { cause: thrown })
@@ -9,12 +9,12 @@ export function asGatewayError(thrown: unknown): GatewayError | ClientFault {
   return isClientFault(thrown) ? thrown : new GatewayError('BFF_INTERNAL_ERROR', { cause: thrown })
 }
 
-/** By its code: the session store stands above this folder. */
+/** Identified by code, since this folder must not import the session store's. */
 function isStoreUnavailable(thrown: unknown): boolean {
   return thrown instanceof Error && 'code' in thrown && thrown.code === 'STORE_UNAVAILABLE'
 }
 
-/** What Fastify itself says of a body that it does not read. */
+/** The code for Fastify's own errors about a request's body. */
 function fastifyFault(thrown: unknown): ErrorCode | undefined {
   if (!isClientFault(thrown)) return undefined
   switch (thrown.code) {
@@ -27,7 +27,7 @@ function fastifyFault(thrown: unknown): ErrorCode | undefined {
   }
 }
 
-/** A 4xx that Fastify itself raises, such as a body that is no JSON. */
+/** A 4xx error that Fastify throws, such as for a body that is not valid JSON. */
 export interface ClientFault {
   statusCode: number
   code: string
@@ -46,11 +46,11 @@ interface Log {
   debug(fields: object, message: string): void
 }
 
-/** Of these there is one line for all requests. */
-const toldOnce: ReadonlySet<ErrorCode> = new Set(['BFF_OVERLOADED', 'BFF_SHUTTING_DOWN'])
+/** Logged once elsewhere, not for each request. */
+const loggedElsewhere: ReadonlySet<ErrorCode> = new Set(['BFF_OVERLOADED', 'BFF_SHUTTING_DOWN'])
 
-/** What is wrong here, or with what the gateway needs, is told; what is wrong with a request only to who asks for it. */
+/** Logs errors of the gateway or of its dependencies at level error, clients' errors at debug. */
 export function logError(log: Log, error: GatewayError): void {
-  if (error.statusCode >= 500 && !toldOnce.has(error.code)) log.error({ err: error }, error.message)
+  if (error.statusCode >= 500 && !loggedElsewhere.has(error.code)) log.error({ err: error }, error.message)
   else log.debug({ err: error }, error.message)
 }

@@ -9,7 +9,7 @@ import type {
   FastifyRequest,
 } from 'fastify'
 import fp from 'fastify-plugin'
-import { namesOneHost } from '../../http/host.ts'
+import { namesOneHost } from '../../http/origin.ts'
 import { errorBody, GatewayError, retryAfterSeconds } from './catalogue.ts'
 import { errorPage, prefersPage } from './error-page.ts'
 import { asGatewayError, logError } from './gateway-error.ts'
@@ -24,29 +24,29 @@ import {
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** A browser navigates here, so a person may read the error. */
+    /** Browsers navigate to this route, so errors may be shown as a page. */
     navigation?: boolean
   }
 }
 
 export interface ErrorsOptions {
-  /** Where to log in, as the browser sees it. */
+  /** The login endpoint, as the browser sees it. */
   loginUrl: string
 }
 
 export default fp<ErrorsOptions>(
   async (app, { loginUrl }) => {
     app.setErrorHandler(answerError(loginUrl))
-    // Node answers an expectation that it doesn't know by itself. No upstream gets to see it, so it is ignored.
+    // Node would answer an unknown `Expect` itself with 417. The header is not forwarded, so it is ignored.
     app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
-    // Node makes an event of its own of CONNECT, and closes the connection without a word where nothing listens.
+    // Node emits a separate event for CONNECT, and without a listener closes the connection without an answer.
     app.server.on('connect', (request: IncomingMessage, socket: Socket) => {
       socket.on('error', () => {})
       const reqId = randomUUID()
       const error = new GatewayError('BFF_METHOD_NOT_ALLOWED')
       if (request.httpVersionMajor !== 1)
         return refuseMethod(socket as unknown as ServerResponse, error, reqId)
-      // For answers that are still to come: Node's own listener has gone.
+      // Node has removed its own listener, but earlier pipelined responses still need `drain`.
       socket.on('drain', () => (socket as ServerSocket)._httpMessage?.emit('drain')).resume()
       refuse(socket, error, reqId, app.log.child({ reqId }))
     })
@@ -61,13 +61,13 @@ export default fp<ErrorsOptions>(
   { name: 'errors', fastify: '5.x' },
 )
 
-/** For `setErrorHandler`. @param loginUrl where to log in, as the browser sees it */
+/** For `setErrorHandler`. @param loginUrl the login endpoint, as the browser sees it */
 export function answerError(loginUrl: string) {
   return (thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply =>
     answer(thrown, request, reply, loginUrl)
 }
 
-/** Fastify's `frameworkErrors`: what its router could not make sense of. Its own message repeats the URL. */
+/** For Fastify's `frameworkErrors`: URLs that its router could not parse. Fastify's own message would repeat the URL. */
 export function answerBadUrl(loginUrl: string) {
   return (_error: Error, request: FastifyRequest, reply: FastifyReply): void => {
     const error = new GatewayError('BFF_INVALID_PATH', { details: 'The URL is not valid' })
@@ -75,25 +75,25 @@ export function answerBadUrl(loginUrl: string) {
   }
 }
 
-/** Fastify's `clientErrorHandler`: what Node's parser could not make sense of. There is no request to answer. */
+/** For Fastify's `clientErrorHandler`: data that Node's parser rejected. There is no request object. */
 export function answerMalformed(this: FastifyInstance, fault: ConnectionError, socket: Socket): void {
   if (isHandshake(socket)) {
     this.log.debug({ err: fault }, 'A TLS handshake failed')
     return void socket.destroy()
   }
-  // Nobody is there, or nothing was asked: who opened the connection in advance would take it for an answer.
+  // The client is gone, or has sent nothing yet: it would take an error for the answer to its first request.
   if (fault.code === 'ECONNRESET' || socket.bytesRead === 0) return void socket.destroy()
   const reqId = randomUUID()
   refuse(socket, malformedRequest(fault), reqId, this.log.child({ reqId }))
 }
 
 /**
- * Ends a connection on which a request can't be read to its end, with an answer if that can still be given, and once
- * the requests before it are answered.
+ * Ends a connection whose current request can't be read to its end: after the answers to earlier requests, and with an
+ * error response if one can still be sent.
  */
 export function refuse(socket: Socket, error: GatewayError, requestId: string, log: FastifyBaseLogger): void {
   afterOwedAnswers(socket, () => {
-    // The rest of what has been answered.
+    // Already answered and ended: this is the rest of that request.
     if (socket.writableEnded) return
     if (!canAnswer(socket)) return void socket.destroy()
     log.debug({ err: error }, error.message)
@@ -101,7 +101,7 @@ export function refuse(socket: Socket, error: GatewayError, requestId: string, l
   })
 }
 
-/** Over HTTP/2, where a response stands in place of the connection. */
+/** For CONNECT over HTTP/2, where Node passes a response in place of the socket. */
 function refuseMethod(response: ServerResponse, error: GatewayError, requestId: string): void {
   response.writeHead(error.statusCode, {
     'content-type': 'application/json; charset=utf-8',
@@ -110,14 +110,14 @@ function refuseMethod(response: ServerResponse, error: GatewayError, requestId: 
   response.end(JSON.stringify(errorBody(error, requestId, '')))
 }
 
-/** Whoever speaks no TLS, or none that suits, would not understand an answer either. */
+/** True before TLS is established: such a client could not read an answer. */
 function isHandshake(socket: Socket & { secureConnecting?: boolean }): boolean {
   return socket.secureConnecting === true
 }
 
 const codes = new WeakMap<FastifyRequest, string>()
 
-/** The code of the error that a request was answered with, if it was one. */
+/** The code of the error that answered a request, if any. */
 export function errorCodeOf(request: FastifyRequest): string | undefined {
   return codes.get(request)
 }
@@ -140,7 +140,7 @@ function answer(thrown: unknown, request: FastifyRequest, reply: FastifyReply, l
   return reply.send(errorBody(error, request.id, loginUrl))
 }
 
-/** What scripts and elements ask for is no navigation, whatever they accept. */
+/** Requests of scripts and of elements such as images are no navigation, whatever they accept. */
 function isNavigation({ routeOptions, headers }: FastifyRequest): boolean {
   const mode = headers['sec-fetch-mode'] ?? 'navigate'
   return routeOptions.config?.navigation === true && mode === 'navigate' && prefersPage(headers.accept)

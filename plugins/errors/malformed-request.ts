@@ -4,13 +4,13 @@ import type { Duplex } from 'node:stream'
 import { maxHeaderBytes } from '../../http/limits.ts'
 import { errorBody, GatewayError } from './catalogue.ts'
 
-/** A connection as Node's HTTP server keeps it: with the response that is being written to it. */
+/** A connection of Node's HTTP server, with the response that is being written to it. */
 export type ServerSocket = Duplex & { _httpMessage?: ServerResponse | null }
 
-/** How long a client that has been refused may go on sending, in milliseconds. */
+/** How long a refused client may go on sending, in milliseconds. */
 const lingeringMs = 1000
 
-/** What a client is told whose request Node's parser refused. */
+/** The error for a request that Node's parser rejected. */
 export function malformedRequest(fault: Error & { code?: string; rawPacket?: unknown }): GatewayError {
   switch (fault.code) {
     case 'HPE_HEADER_OVERFLOW':
@@ -24,27 +24,27 @@ export function malformedRequest(fault: Error & { code?: string; rawPacket?: unk
   }
 }
 
-/** What of a request alone is at hand when it is refused: the bytes that came last. */
+/** Whether the last packet, all that is known of a rejected request, is part of a request line. */
 function isOneLine(packet: unknown): boolean {
   return Buffer.isBuffer(packet) && /^[A-Z]+ [^\n]*$/.test(packet.toString('latin1', 0, maxHeaderBytes))
 }
 
 /**
- * What the connection still owes to an earlier request: whatever were written now, the client would take for that
- * answer, or for a part of it.
+ * The response to an earlier request that is still being sent. The client would take anything written now for that
+ * response, or for a part of it.
  */
 function owedAnswer({ _httpMessage: underWay }: ServerSocket): ServerResponse | undefined {
   return underWay?.req.complete ? underWay : undefined
 }
 
-/** False for what has gone, and for the very request that is at fault if its answer has begun already. */
+/** False if the connection is closed, or if the response to the faulty request has already begun. */
 export function canAnswer(socket: ServerSocket): boolean {
   return socket.writable && !socket._httpMessage?.headersSent
 }
 
 const waiting = new WeakSet<ServerSocket>()
 
-/** Calls `then` once all earlier requests of a connection are answered, the first time that it is asked for. */
+/** Calls `then` once all earlier requests of a connection are answered. Further calls meanwhile are ignored. */
 export function afterOwedAnswers(socket: Socket & ServerSocket, then: () => void): void {
   if (waiting.has(socket)) return
   const goOn = () => {
@@ -53,7 +53,7 @@ export function afterOwedAnswers(socket: Socket & ServerSocket, then: () => void
     owed.once('finish', goOn)
   }
   if (owedAnswer(socket)) {
-    // As Node does: who sends no more has gone.
+    // Like Node, treats FIN from the client as a disconnect.
     if (socket.readableEnded) return void socket.destroy()
     socket.once('end', () => socket.destroy())
     waiting.add(socket)
@@ -61,7 +61,7 @@ export function afterOwedAnswers(socket: Socket & ServerSocket, then: () => void
   goOn()
 }
 
-/** A whole HTTP response, the last one on its connection. */
+/** A complete HTTP response, the last one on its connection. */
 export function rawAnswer(error: GatewayError, requestId: string): string {
   const body = JSON.stringify(errorBody(error, requestId, ''))
   const head = [
@@ -74,7 +74,7 @@ export function rawAnswer(error: GatewayError, requestId: string): string {
   return `${head.join('\r\n')}\r\n\r\n${body}`
 }
 
-/** Says a last word. Closing at once, with something unread, would reset the connection and take it back. */
+/** Sends a last answer and closes. Closing at once with unread data would reset the connection and lose the answer. */
 export function endWith(socket: Socket, answer: string): void {
   socket.end(answer)
   const tooLong = setTimeout(() => socket.destroy(), lingeringMs)

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import type { GatewayOptions } from '../../config/index.ts'
 import { isForeign, isWebSocketUpgrade, type MaybeUpgrade } from '../../http/origin.ts'
 import { GatewayError } from '../errors/catalogue.ts'
@@ -51,4 +52,22 @@ export function namesPublicHost(host: string, publicUrl: URL): boolean {
   // Otherwise the URL parser could find more than host and port in it.
   if (/[^\w.:[\]-]/.test(host)) return false
   return URL.parse(`${publicUrl.protocol}//${host}`)?.host === publicUrl.host
+}
+
+/**
+ * Whether a request is addressed to this gateway. An attacker's page can point its own domain name here (DNS rebinding)
+ * and then read what the development server returns, such as source code; but the browser sends that name as the host.
+ *
+ * @param host of the request, with or without a port
+ */
+export function isOwnHost(host: string, publicUrl: URL): boolean {
+  const url = URL.parse(`http://${host}`)
+  if (!url) return false
+  const { hostname } = url
+  return (
+    hostname === publicUrl.hostname ||
+    hostname === 'localhost' ||
+    hostname.endsWith('.localhost') ||
+    isIP(hostname.replace(/^\[|\]$/g, '')) !== 0
+  )
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 
-/** As much of a logger as Fastify demands, and what pino has besides. */
+/** The logger methods that Fastify requires, and optional ones of pino. */
 interface Log {
   child(bindings: object): Log
   bindings?(): Record<string, unknown>
@@ -14,24 +14,24 @@ interface LoggedRequest<L extends Log> {
 }
 
 /**
- * From now on all lines of a request say this too. To pino's logger for the request it is added: with a child of a
- * logger that itself lives no longer than a request, each line costs as much as ten.
+ * Adds fields to all further log lines of a request. They are added to the request's own pino logger where possible:
+ * with a child logger per request each line costs about as much as ten.
  */
 export function addToLog<L extends Log>(request: LoggedRequest<L>, bindings: object): void {
   const { log } = request
-  if (isOfThisRequest(request) && log.setBindings) log.setBindings(bindings)
+  if (isOwnLogger(request) && log.setBindings) log.setBindings(bindings)
   else request.log = log.child(bindings) as L
 }
 
 /**
- * Its lines have the request's identifier. An application may let requests share a logger (`childLoggerFactory`),
- * whose next lines are about somebody else.
+ * Whether the logger belongs to this request only, shown by the request's ID in its bindings. An application may let
+ * requests share a logger (`childLoggerFactory`), whose next lines may be about another user.
  */
-function isOfThisRequest<L extends Log>({ id, log, server }: LoggedRequest<L>): boolean {
+function isOwnLogger<L extends Log>({ id, log, server }: LoggedRequest<L>): boolean {
   return log.bindings?.()[server.initialConfig.requestIdLogLabel ?? ''] === id
 }
 
-/** Names in the log what must not stand there itself: the first 16 bytes of its SHA-256, base64url. */
+/** A stand-in for a value that must not be logged: the first 16 bytes of its SHA-256, base64url. */
 export function hashForLog(text: string): string {
   return createHash('sha256').update(text).digest().subarray(0, 16).toString('base64url')
 }

@@ -4,10 +4,10 @@ import { serializeError } from './serialize-error.ts'
 export const serializers = { err: serializeError, req: serializeRequest }
 
 /**
- * Options for Fastify's logger (pino). Nothing that could hold a token, cookie or authorization code is ever given
- * to it; the redaction stands behind that.
+ * Options for Fastify's logger (pino). The code never logs values that could hold a token, cookie or authorization
+ * code; the redaction is a second line of defence.
  *
- * @param level of pino
+ * @param level pino's log level
  */
 export function loggerOptions(level: string) {
   return { level, serializers, hooks: { streamWrite: redactSecrets } }
@@ -24,10 +24,10 @@ const holdsSecret = new RegExp(`"${secret}":`, 'i')
 const isSecret = new RegExp(`^${secret}$`, 'i')
 
 /**
- * A log line whose members that are named as tokens, cookies or credentials have lost their values, however deep they
- * lie in it. Looking at the line rather than at what it is made of costs nothing where nothing is logged.
+ * Redacts the members of a log line that are named like tokens, cookies or credentials, at any depth. Checking the
+ * finished line costs nothing for messages below the log level.
  *
- * @param line JSON, with a line break at its end
+ * @param line JSON, ending in a line break
  */
 export function redactSecrets(line: string): string {
   return holdsSecret.test(line) ? `${JSON.stringify(JSON.parse(line, redact))}\n` : line

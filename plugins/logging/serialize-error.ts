@@ -1,18 +1,18 @@
 const maxCauses = 5
-/** Of a message and of a stack, in characters: either may quote what an issuer or a browser has sent. */
+/** Maximum lengths in characters: messages and stacks may quote data of an issuer or a browser. */
 const maxMessage = 1000
 const maxStack = 4000
 
 /**
- * An error for the log, with its causes and their stacks. Only what is known to be harmless: libraries hang answers of
- * the issuer, tokens included, on their errors.
+ * An error for the log, with its causes and their stacks. Only known properties are copied: libraries attach the
+ * issuer's responses, tokens included, to their errors.
  */
 export function serializeError(error: unknown) {
   if (!(error instanceof Error)) return { type: typeof error, message: '', stack: '' }
   return { ...describe(error), causes: causesOf(error).map(describe) }
 }
 
-/** With the first of those that an AggregateError collects, as for a host of several addresses. */
+/** The chain of causes. Of an AggregateError (as for a host with several addresses) it follows the first error. */
 function causesOf(error: Error): Error[] {
   const causes: Error[] = []
   for (let cause = causeOf(error); cause && causes.length < maxCauses; cause = causeOf(cause)) {
@@ -31,18 +31,21 @@ function describe(error: Error) {
   const { name, message, stack = '' } = error
   return {
     type: name,
-    message: quotes(error) ? '' : message.slice(0, maxMessage),
+    message: quotesInput(error) ? '' : message.slice(0, maxMessage),
     ...(code !== undefined && { code }),
-    stack: (quotes(error) ? stack.replace(message, '') : withShortMessage(stack, message)).slice(0, maxStack),
+    stack: (quotesInput(error) ? stack.replace(message, '') : withShortMessage(stack, message)).slice(
+      0,
+      maxStack,
+    ),
   }
 }
 
-/** A stack begins with the message, of which a long one would leave no room for the rest. */
+/** A stack begins with the message; a long one would leave no room for the stack frames. */
 function withShortMessage(stack: string, message: string): string {
   return message.length > maxMessage ? stack.replace(message, () => message.slice(0, maxMessage)) : stack
 }
 
-/** `JSON.parse` repeats what stands around the fault, be it a token. */
-function quotes(error: Error): boolean {
+/** `JSON.parse` quotes the text around the fault, which may be a token. */
+function quotesInput(error: Error): boolean {
   return error instanceof SyntaxError
 }

@@ -11,13 +11,13 @@ declare module 'fastify' {
 
 export interface ObservabilityOptions {
   host: string
-  /** Of `/metrics`, which is not for the public. Unset: nothing is counted. */
+  /** Port of `/metrics`, which must not be public. Unset: no metrics. */
   metricsPort?: number | undefined
-  /** Of frontends, each of which takes `metrics.of` for its own. */
+  /** True for several frontends, each of which uses its own `metrics.of`. */
   several?: boolean | undefined
 }
 
-/** The metrics' own port can't be had. */
+/** The metrics port can't be opened. */
 export class MetricsPortError extends Error {
   readonly code = 'METRICS_PORT_UNAVAILABLE'
 
@@ -26,7 +26,7 @@ export class MetricsPortError extends Error {
   }
 }
 
-/** Counts for Prometheus, on a port of their own. */
+/** Prometheus metrics, served on a separate port. */
 export default fp<ObservabilityOptions>(
   async (app, { host, metricsPort, several }) => {
     if (metricsPort === undefined) {
@@ -40,11 +40,11 @@ export default fp<ObservabilityOptions>(
       // A path that matches no route has no pattern.
       const { url = 'none' } = request.routeOptions
       const code = errorCodeOf(request) ?? `${Math.floor(statusCode / 100)}xx`
-      // Of the route's own scope: several frontends have metrics of their own.
+      // The route's scope, since each of several frontends has its own metrics.
       request.server.metrics.responseSent(url, code)
     })
 
-    // A scrape every few seconds is no news.
+    // Without logging: scrapes come every few seconds.
     const server = Fastify({ logger: false })
     server.get('/metrics', async (_request, reply) => {
       reply.header('content-type', registry.contentType).header('cache-control', 'no-store')

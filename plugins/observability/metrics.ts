@@ -1,26 +1,26 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@prometheus-io/client'
 
-/** What the gateway counts and measures. Durations come in milliseconds and are shown in seconds. */
+/** Records the gateway's metrics. Durations are passed in milliseconds and exported in seconds. */
 export interface Metrics {
   renewalDone(outcome: RenewalOutcome, durationMs: number): void
-  /** Requests that begin (1) or cease (-1) to wait for a renewal. */
+  /** A request starts (1) or stops (-1) waiting for a renewal. */
   renewalWaiters(change: 1 | -1): void
   sessionStarted(): void
   sessionEnded(reason: SessionEndReason, count?: number): void
-  /** @param upstream its prefix */
+  /** @param upstream prefix of the upstream */
   upstreamAnswered(upstream: string, status: number, durationMs: number): void
   storeAnswered(operation: string, outcome: StoreOutcome, durationMs: number): void
-  /** Whether there is a connection to Redis. Never called, there is no such metric: sessions are in memory. */
+  /** Not called with sessions in memory; then the metric does not exist. */
   redisConnected(isConnected: boolean): void
   /**
-   * @param route its pattern, so that there are no more series than routes
-   * @param code the error's, or the status class: `2xx`
+   * @param route pattern of the route, which bounds the number of series
+   * @param code the error's code, or the status class such as `2xx`
    */
   responseSent(route: string, code: string): void
   loginDone(outcome: LoginOutcome): void
-  /** A request was refused because the event loop was late. */
+  /** A request was refused because the event loop is overloaded. */
   overloaded(): void
-  /** The same for one of several frontends, by whose name its numbers are told apart. */
+  /** Metrics for one of several frontends, labelled with its name. */
   of(frontend: string): Metrics
 }
 
@@ -28,7 +28,7 @@ export type RenewalOutcome =
   | 'renewed'
   /** `invalid_grant`. */
   | 'refused'
-  /** For now: the session stays. */
+  /** Temporarily; the session is kept. */
   | 'failed'
   /** The session had ended meanwhile. */
   | 'gone'
@@ -69,7 +69,7 @@ const storeOutcomes = ['ok', 'unavailable', 'error'] as const
 /** `silent_refused`: a silent login of a user who is not signed in at the issuer. `failed`: the issuer or the store did. */
 const loginOutcomes = ['succeeded', 'rejected', 'silent_refused', 'failed'] as const
 
-/** Up to the longest time-outs that are configured as a rule: 30 s of an upstream, 2.5 times 5 s of the issuer. */
+/** Up to the longest usual time-outs: 30 s for an upstream, 2.5 times 5 s for the issuer. */
 const buckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60]
 
 /** No-op metrics, for a gateway without METRICS_PORT. */
@@ -88,56 +88,56 @@ export const noMetrics: Metrics = {
 }
 
 /**
- * Metrics that can be read, with Node's own among them.
- * @param several frontends, each of which has its own: `metrics.of`
+ * Prometheus metrics and their registry, Node's default metrics included.
+ * @param several true for several frontends, which get their own metrics by `metrics.of`
  */
 export function createMetrics({ several = false } = {}): { metrics: Metrics; registry: Registry } {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
-  const whose = several ? ['frontend'] : []
+  const frontendLabel = several ? ['frontend'] : []
 
   const renewals = new Counter({
     name: 'bff_token_renewals_total',
-    help: 'Refresh token grants by what they led to',
-    labelNames: [...whose, 'outcome'],
+    help: 'Refresh token grants by outcome',
+    labelNames: [...frontendLabel, 'outcome'],
     registers,
   })
   const renewalDuration = new Histogram({
     name: 'bff_token_renewal_duration_seconds',
-    help: 'From the refresh token grant to the stored tokens',
-    labelNames: whose,
+    help: 'Duration from the refresh token grant until the new tokens are stored',
+    labelNames: frontendLabel,
     buckets,
     registers,
   })
   const waiters = new Gauge({
     name: 'bff_token_renewal_waiters',
-    help: 'Requests that wait for a renewal now',
-    labelNames: whose,
+    help: 'Requests that currently wait for a renewal',
+    labelNames: frontendLabel,
     registers,
   })
   const sessionsStarted = new Counter({
     name: 'bff_sessions_started_total',
-    help: 'Sessions that a login began',
-    labelNames: whose,
+    help: 'Sessions started by a login',
+    labelNames: frontendLabel,
     registers,
   })
   const sessionsEnded = new Counter({
     name: 'bff_sessions_ended_total',
-    help: 'Sessions that ended otherwise than by running out of time',
-    labelNames: [...whose, 'reason'],
+    help: 'Sessions that ended for a reason other than their lifetime',
+    labelNames: [...frontendLabel, 'reason'],
     registers,
   })
   const upstreamDuration = new Histogram({
     name: 'bff_upstream_request_duration_seconds',
-    help: "From a request's start to the headers of the upstream's answer; 502 and 504 also when none came",
-    labelNames: [...whose, 'upstream', 'status'],
+    help: "Duration from the start of a request to the headers of the upstream's response; status 502 or 504 if there was none",
+    labelNames: [...frontendLabel, 'upstream', 'status'],
     buckets,
     registers,
   })
   const storeDuration = new Histogram({
     name: 'bff_store_duration_seconds',
-    help: 'Operations of the session store, failed ones included',
+    help: 'Duration of session store operations, failed ones included',
     labelNames: ['operation', 'outcome'],
     buckets: [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10],
     registers,
@@ -154,23 +154,23 @@ export function createMetrics({ several = false } = {}): { metrics: Metrics; reg
   const responses = new Counter({
     name: 'bff_http_responses_total',
     help: "Responses to browsers by route and by the error's code or the status class",
-    labelNames: [...whose, 'route', 'code'],
+    labelNames: [...frontendLabel, 'route', 'code'],
     registers,
   })
   const logins = new Counter({
     name: 'bff_logins_total',
-    help: 'Logins that came back from the issuer, by what they led to',
-    labelNames: [...whose, 'outcome'],
+    help: 'Logins that returned from the issuer, by outcome',
+    labelNames: [...frontendLabel, 'outcome'],
     registers,
   })
   const overloads = new Counter({
     name: 'bff_event_loop_overloaded_total',
-    help: 'Requests that were refused because the event loop was late by more than a second',
+    help: 'Requests refused because the event loop was late by more than a second',
     registers,
   })
 
   const metricsWith = (labels: { frontend?: string }): Metrics => {
-    // A rate over a counter that first appears with its first event would miss that event.
+    // Start all counters at 0: a rate over a counter that appears with its first event would miss that event.
     for (const outcome of renewalOutcomes) renewals.inc({ ...labels, outcome }, 0)
     for (const outcome of loginOutcomes) logins.inc({ ...labels, outcome }, 0)
     for (const reason of sessionEndReasons) sessionsEnded.inc({ ...labels, reason }, 0)
@@ -195,6 +195,6 @@ export function createMetrics({ several = false } = {}): { metrics: Metrics; reg
     overloaded: () => overloads.inc(),
     of: (frontend) => metricsWith({ frontend }),
   })
-  // With several frontends every sample carries its frontend.
+  // With several frontends every sample has a `frontend` label.
   return { metrics: several ? recorder({}) : metricsWith({}), registry }
 }

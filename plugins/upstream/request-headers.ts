@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { isIP } from 'node:net'
 import { namedBy } from '../../http/fields.ts'
-import { isOurs } from '../../http/gateways-own.ts'
+import { isReservedHeader } from '../../http/gateways-own.ts'
 import { type CookieRules, passedCookies } from './cookies.ts'
 
 export interface RequestHeaderRules {
@@ -56,7 +56,7 @@ export function requestHeaders(
   const headers: OutgoingHeaders = {}
   for (const name in incoming) {
     const value = incoming[name]
-    if (value === undefined || isOurs(name) || name === csrfHeader || endsHere(name)) continue
+    if (value === undefined || isReservedHeader(name) || name === csrfHeader || endsHere(name)) continue
     if (name === 'content-length' && !hasBody) continue
     if (limitsMethods && methodOverrides.has(name)) continue
     if (allowed && !allowed.has(name) && !needed.has(name)) continue

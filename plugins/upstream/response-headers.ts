@@ -1,5 +1,5 @@
 import { namedBy } from '../../http/fields.ts'
-import { isUpstreamsOwn, passesUnlisted } from '../../http/response-allow-list.ts'
+import { isForbiddenHeader, passesByDefault } from '../../http/response-allow-list.ts'
 import { privateCacheControl } from './cache-rules.ts'
 import { type CookieRules, mayPass } from './cookies.ts'
 import { browserLinks, browserLocation, type Places } from './location.ts'
@@ -50,7 +50,7 @@ export function responseHeaders(incoming: IncomingHeaders, rules: ResponseHeader
 
 /** @param name lower case */
 function mayReachBrowser(name: string, { allowed }: Pick<ResponseHeaderRules, 'allowed'>): boolean {
-  return passesUnlisted(name) || ((allowed === 'all' || allowed.has(name)) && !isUpstreamsOwn(name))
+  return passesByDefault(name) || ((allowed === 'all' || allowed.has(name)) && !isForbiddenHeader(name))
 }
 
 /** Merges `Vary` headers: each name once, in its last spelling. */

@@ -2,8 +2,8 @@ import type { FastifyPluginAsync } from 'fastify'
 import { upstreamDefaults } from '../../../config/index.ts'
 import { isWebSocketUpgrade } from '../../../http/origin.ts'
 import { GatewayError } from '../../errors/catalogue.ts'
+import { isOwnHost } from '../../guard/checks.ts'
 import upstreamProxy from '../../upstream/index.ts'
-import { isOwnHost } from './own-host.ts'
 
 export interface DevServerOptions {
   /** The frontend's development server, such as Vite's. */

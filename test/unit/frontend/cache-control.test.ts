@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
-import { cacheControl } from '../../../plugins/frontend/cache-control.ts'
-import { hasHashedName } from '../../../plugins/frontend/hashed-name.ts'
+import { cacheControl, hasHashedName } from '../../../plugins/frontend/cache-control.ts'
 
 const hashed = {
   Vite: [

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { isOwnHost } from '../../../plugins/frontend/dev-server/own-host.ts'
+import { isOwnHost } from '../../../plugins/guard/checks.ts'
 
 const publicUrl = new URL('https://app.example.com:8443/shop')
 
