@@ -5,9 +5,9 @@ import type { Lock, SealedRecord, SessionStore } from './store.ts'
 
 export interface MemoryStoreOptions {
   clock: Clock
-  /** The least recently used session makes room for one more. Default 50,000. */
+  /** Beyond this the least recently used session is evicted. Default 50,000. */
   maxSessions?: number
-  /** A session that had time left made room for one more. */
+  /** Called when a session was evicted before it expired. */
   onEvicted?: () => void
 }
 
@@ -15,15 +15,15 @@ interface MemoryRecord extends SealedRecord {
   indexes: string[]
 }
 
-/** Stands where a lock's owner would. */
+/** Value of a lock during a back-off, in place of its owner. */
 const BACKING_OFF = Symbol('backing off')
 
-/** As in Redis: failures in a row are forgotten a minute after the last back-off has ended. */
+/** As in Redis: consecutive failures are forgotten a minute after the last back-off has ended. */
 const FAILURES_OUTLIVE_BACK_OFF_MS = 60_000
 
 const END_REMEMBERED_MS = 120_000
 
-/** Sessions in the memory of this one process, gone when it ends. Its memory is bounded. */
+/** Sessions in the memory of this process, lost when it ends. Memory use is bounded. */
 export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
   const { clock, maxSessions = 50_000, onEvicted } = options
   const bounds = { clock, maxEntries: maxSessions }
@@ -79,7 +79,7 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
     },
 
     async trim(index, max, newest) {
-      // In the order in which they were created.
+      // In order of creation.
       const living = [...(indexes.get(index) ?? [])].filter((id) => records.remainingMs(id) > 0)
       const oldest = living.slice(0, Math.max(0, living.length - max)).filter((id) => id !== newest)
       for (const id of oldest) destroy(id)

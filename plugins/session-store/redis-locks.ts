@@ -14,7 +14,7 @@ export interface RedisLocksOptions {
   masters: RedisMasters
 }
 
-/** Failures in a row are forgotten a minute after the last back-off has ended. */
+/** Consecutive failures are forgotten a minute after the last back-off has ended. */
 const FAILURES_OUTLIVE_BACK_OFF_MS = 60_000
 
 export function createRedisLocks({
@@ -46,7 +46,7 @@ export function createRedisLocks({
       giveBackUnheard(id, owner)
       throw error
     })
-    // The connection was lost on the way, and another one brought the answer.
+    // The connection was lost, and the reply came over another one.
     const after = masters.headStartMs(recordKey(id))
     if (answer[0] !== 'acquired') return answer
     if (after <= 0) {
@@ -58,12 +58,12 @@ export function createRedisLocks({
   }
 
   /**
-   * A Redis that was frozen may yet give the lock to its caller, who has given up: what is sent behind undoes it, now or
-   * over the next connection.
+   * After a timeout: Redis may still process the lock command, although the caller has given up. A release queued
+   * behind it undoes that, now or over the next connection.
    */
   function giveBackUnheard(id: string, owner: string): void {
     const release = (redis: RedisClient) => redis.bffRelease(...lockKeys(id), id, owner)
-    // Beside what is remembered of another holder in this process.
+    // Under a separate key, so that it does not replace what is noted for another holder in this process.
     writes.note(`${lockKeys(id)[0]}:${owner}`, release)
     release(connection.client).catch(() => {})
   }
@@ -80,7 +80,8 @@ export function createRedisLocks({
     return {
       failures,
 
-      // Noted before it is sent: if Redis doesn't answer in time, the next connection gives back, rather than lock again.
+      // Noted before it is sent: if Redis does not answer in time, the next connection releases the lock instead of
+      // taking it again.
       async release() {
         isGivenBack = true
         const release = (redis: RedisClient) => redis.bffRelease(...lockKeys(id), id, owner)
@@ -89,7 +90,7 @@ export function createRedisLocks({
       },
 
       async extend(ms) {
-        // An extension that is sent again might come behind the release, and take the lock once more.
+        // Not resent: an extension that arrives after the release would take the lock again.
         const extended = run((redis) => redis.bffLock(...lockKeys(id), owner, wholeMs(ms)), { once: true })
         const [outcome] = await extended
         if (outcome !== 'acquired') return false
@@ -103,7 +104,7 @@ export function createRedisLocks({
         const rememberMs = awayMs + FAILURES_OUTLIVE_BACK_OFF_MS
         writes.note(lockKeys(id)[0], async (redis, agedMs) => {
           const leftMs = wholeMs(awayMs - agedMs)
-          // For a lock that was lost with it.
+          // The lock itself may be lost, too.
           await redis.bffLock(...lockKeys(id), owner, leftMs)
           await redis.bffBackOff(...lockKeys(id), id, owner, leftMs, rememberMs)
         })

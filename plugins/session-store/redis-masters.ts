@@ -1,21 +1,21 @@
 import { Cluster, Command, type Redis } from 'ioredis'
 import type { RedisConnection } from './redis-connection.ts'
 
-/** Whether what answers for a key has just taken over, or come back. */
+/** Whether the master of a key was just promoted or has just come back. */
 export interface RedisMasters {
-  /** How long no lock of this key may be taken yet, in milliseconds. */
+  /** Remaining time during which no lock of this key may be taken, in milliseconds. */
   headStartMs(key: string): number
 }
 
 /**
- * Locks lapse during an outage, though their holders may have got tokens meanwhile that they could not store; and a
- * master that has just been promoted may lack locks and tokens that the old one had. Their holders come first, or a
- * refresh token would be spent twice: for so long a gateway that lost its connection takes no lock. It is what two
- * gateways' connections can be apart in coming back, and a holder's next try.
+ * Head start of earlier lock holders. Locks expire during an outage, although their holders may have received tokens
+ * that they could not store, and a newly promoted master may lack locks and tokens of the old one. If another gateway
+ * took the lock before these are restored, a refresh token would be spent twice. So a gateway that lost its connection
+ * takes no lock for this time, which covers the difference between two gateways' reconnects and a holder's next retry.
  */
 export const HEAD_START_MS = 3_000
 
-/** @param onMoved is called when keys are on another master, or on one that was out of reach. Waited for where it can be */
+/** @param onMoved called when keys are on another master, or on one that was unreachable. Awaited where possible */
 export function watchMasters(
   { client, reachability }: RedisConnection,
   onMoved: (isMoved: (key: string) => boolean) => Promise<void>,
@@ -31,7 +31,7 @@ export function watchMasters(
   }
 }
 
-/** A Cluster client does not say when a slot is on another node, or its node is connected to anew. */
+/** A Cluster client does not report that a slot has moved or that its node was reconnected. */
 function watchSlots(cluster: Cluster, onMoved: (isMoved: (key: string) => boolean) => Promise<void>) {
   const { slots } = cluster as unknown as { slots: (string[] | undefined)[] }
   const owners: (Redis | undefined)[] = []
@@ -43,7 +43,7 @@ function watchSlots(cluster: Cluster, onMoved: (isMoved: (key: string) => boolea
   cluster.on('refresh', look)
 
   return {
-    /** Now, while it is not yet known where the slot is. */
+    /** Now, if the slot's node is not yet known. */
     backSince(key: string): number {
       const slot = slotOf(key)
       const isMoving = owners[slot] && owners[slot] !== readyNodes().get(slots[slot]?.[0] ?? '')
@@ -51,7 +51,7 @@ function watchSlots(cluster: Cluster, onMoved: (isMoved: (key: string) => boolea
     },
   }
 
-  /** Between a MOVED and the refresh after it ioredis takes all slots of the old node for moved. */
+  /** Between a MOVED and the following refresh, ioredis treats all slots of the old node as moved. */
   function look(): void {
     const ready = readyNodes()
     const moved = new Set<number>()

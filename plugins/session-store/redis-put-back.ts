@@ -2,22 +2,22 @@ import type { RedisClient } from './redis-client.ts'
 import { isPassing } from './redis-commands.ts'
 
 /**
- * What this process has written lately. A replica that is promoted may lack it, though it was acknowledged: the old
- * master goes on answering for a while, or had not yet passed on what it was told last.
+ * Recent writes of this process. A promoted replica may lack them although they were acknowledged: the old master
+ * continues to answer for a while, or had not yet replicated its last writes.
  */
 export interface RecentWrites {
   /**
-   * @param key of Redis, by which a later write replaces what is remembered of an earlier one
-   * @param again writes it where it is lacking. It must do no harm where it is not, nor where others have written since
+   * @param key the Redis key. A later write to it replaces the noted one
+   * @param again repeats the write if it is missing. Must do no harm if it is not, or if others have written since
    */
   note(key: string, again: PutBack): void
-  /** No connection any more: what was written until now is remembered until it was put back. */
+  /** The connection was lost: all writes until now are kept until they were put back. */
   lost(): void
-  /** Puts back what belongs to keys that are now on another master. Resolves when all has been tried. */
+  /** Repeats the writes to keys that are now on another master. Resolves when all were tried. */
   putBack(redis: RedisClient, isMoved?: (key: string) => boolean): Promise<void>
 }
 
-/** @param agedMs how long ago it was written */
+/** @param agedMs time since the write, in milliseconds */
 export type PutBack = (redis: RedisClient, agedMs: number) => Promise<unknown>
 
 interface Write {
@@ -25,14 +25,14 @@ interface Write {
   again: PutBack
 }
 
-/** Longer than an old master goes on answering after a failover, some 12 s. */
+/** Longer than an old master continues to answer after a failover, which is some 12 s. */
 const REMEMBERED_MS = 20_000
 /**
- * Never put back later than this, however long an outage was: for twice as long it is remembered that a session has
- * ended, so that none is brought back to life.
+ * Writes older than this are never put back, however long the outage. The end of a session is remembered for twice as
+ * long, so that no ended session is restored.
  */
 export const PUT_BACK_WITHIN_MS = 60_000
-/** Some 25 MB of sealed records. */
+/** Maximum number of noted writes: some 25 MB of sealed records. */
 const MAX_REMEMBERED = 10_000
 
 export function createRecentWrites(now = () => performance.now()): RecentWrites {
@@ -56,11 +56,11 @@ export function createRecentWrites(now = () => performance.now()): RecentWrites 
     },
 
     async putBack(redis, isMoved = () => true) {
-      // All that is still remembered: a process that was frozen learns late that its connection was lost.
+      // All noted writes: a process that was frozen notices late that its connection was lost.
       forgetBefore(now() - PUT_BACK_WITHIN_MS)
       const moved = [...writes].filter(([key]) => isMoved(key))
       const results = await Promise.allSettled(moved.map(([, { at, again }]) => again(redis, now() - at)))
-      // What failed is tried again when the connection, which must have been lost, is back. What Redis refuses is not.
+      // A failed write is retried after the next reconnect (the connection was lost); one that Redis refuses is not.
       if (!results.some((result) => result.status === 'rejected' && isPassing(result.reason)))
         lostAt = undefined
     },

@@ -4,27 +4,27 @@ import type { RedisClient } from './redis-client.ts'
 /** Whether Redis can be reached, and since when. Times are those of `performance.now()`, in milliseconds. */
 export interface Reachability {
   readonly isReady: boolean
-  /** How long there has been no connection: 0 while there is one. */
+  /** Duration of the current outage: 0 while connected. */
   awayMs(): number
-  /** When the last outage ended, -Infinity if there was none. The first connection ends one if it took several tries. */
+  /** End of the last outage, -Infinity if there was none. A first connection after several tries also ends one. */
   readonly backSince: number
   /**
    * Resolves when commands can be sent.
-   * @throws what went wrong last, when that takes longer than `withinMs`
+   * @throws the last connection error, if it takes longer than `withinMs`
    */
   ready(withinMs?: number): Promise<void>
-  /** Runs when a connection was lost and there is one again, before others may use it. */
+  /** Registers a callback that runs after a reconnect, before the connection may be used. */
   beforeReady(task: () => Promise<void>): void
   onLost(listener: () => void): void
-  /** From now on nothing is waited for. */
+  /** Stops waiting, for shutdown. */
   close(): void
 }
 
 const DEFAULT_WAIT_MS = 5_000
-/** How long others wait for what comes before them. */
+/** How long commands wait for the callbacks after a reconnect. */
 export const BEFORE_READY_MS = 2_000
 
-/** One promise per outage, which all who wait share. */
+/** One promise per outage, shared by all waiters. */
 export function createReachability(client: RedisClient): Reachability {
   let lastError: unknown = new Error('Not connected to Redis')
   let backSince = Number.NEGATIVE_INFINITY
@@ -97,8 +97,8 @@ function beginOutage(): Outage {
 export const tooLate = Symbol('too late')
 
 /**
- * An answer, or `tooLate` after `ms`. Node runs timers before it reads from sockets, so after a stall of this process
- * the answer may be there already: it has two more turns of the event loop.
+ * Resolves with the answer, or with `tooLate` after `ms`. Node runs timers before it reads from sockets, so after a
+ * stall the answer may already have arrived: two more turns of the event loop are allowed.
  */
 export function answerWithin<T>(answer: Promise<T>, ms: number): Promise<T | typeof tooLate> {
   return new Promise((resolve, reject) => {

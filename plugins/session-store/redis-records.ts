@@ -9,7 +9,10 @@ import type { SealedRecord, SessionStore, StoredRecord } from './store.ts'
 export interface RedisRecordsOptions {
   run: RedisCommands['run']
   writes: Pick<RecentWrites, 'note'>
-  /** A single Redis that comes back without a session has ended it; a replica in a master's place may lack it. */
+  /**
+   * Whether a put-back may create a missing session. Without replicas a missing session has ended; a promoted one may
+   * lack it.
+   */
   mayCreate: boolean
   masters: RedisMasters
   /** How long a caller waits for a Redis that doesn't answer, in milliseconds. */
@@ -19,13 +22,13 @@ export interface RedisRecordsOptions {
 
 export type RedisRecords = Omit<SessionStore, 'lock' | 'changed' | 'ping' | 'close'>
 
-/** How long it is remembered that a session has ended, against whatever arrives late and would bring it back. */
+/** How long the end of a session is remembered, so that a late write can't restore it. */
 const END_REMEMBERED_MS = 2 * PUT_BACK_WITHIN_MS
 
-/** How many sessions of an index are destroyed at a time. */
+/** Number of sessions destroyed at the same time. */
 const DESTROY_BATCH = 100
 
-/** How often it is looked whether a session was put back. */
+/** How often to check whether a session was put back. */
 const LOOK_AGAIN_MS = 100
 
 /** Sessions and claims in Redis. Notes what it writes, so that it can be put back after a failover. */
@@ -35,8 +38,8 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
 
   return {
     async create(id, { sealed, ttlMs, indexes: names }) {
-      // Entries first: a session that is in no index would outlive a logout from outside, while an entry
-      // without a session is harmless.
+      // Index entries first: a back-channel logout would miss a session without entries, while an entry without a
+      // session is harmless.
       await indexes.enter(id, names, ttlMs)
       await run((redis) => redis.bffCreate(...sessionKeys(id), sealed, wholeMs(ttlMs), JSON.stringify(names)))
       noteRecord(id, { sealed, version: 1, ttlMs }, names)
@@ -69,18 +72,18 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
       const names = JSON.parse(stored)
       await indexes.enter(id, names, ttlMs)
       const isAlive = await run((redis) => redis.pexpire(recordKey(id), wholeMs(ttlMs)))
-      // It has ended meanwhile, and left them before it was entered again.
+      // The session ended meanwhile, and had left its indexes before it was added again.
       if (isAlive === 0) await indexes.leave(id, names)
     },
 
     destroy,
 
     async destroyBy(index) {
-      // Entries that had no session stay until they lapse: one may belong to a session that is just being created.
+      // Entries without a session stay until they expire: they may belong to a session that is being created.
       const destroyed = await destroyAll(await indexes.ids(index))
       const leftMs = putBackWithinMs(indexKey(index))
       if (leftMs <= 0) return destroyed.length
-      // Another gateway may be about to put back its entries, too.
+      // Another gateway may still put back entries, too.
       await clock.sleep(leftMs)
       destroyed.push(...(await destroyAll(await indexes.ids(index))))
       return destroyed.length
@@ -130,8 +133,8 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
   }
 
   /**
-   * A session that a new master neither has nor remembers the end of may be one that another gateway is about to put
-   * back: as long as that may take, it is looked for again.
+   * Retries while another gateway may put back the session: a new master may have lost a session that neither exists
+   * there nor is remembered as ended.
    */
   async function oncePutBack<T>(
     id: string,
@@ -149,12 +152,12 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
     }
   }
 
-  /** For how long others may put back what belongs to this key. */
+  /** Remaining time in which other gateways may put back writes to this key. */
   function putBackWithinMs(key: string): number {
     return mayCreate ? Math.min(masters.headStartMs(key), storeTimeoutMs) : 0
   }
 
-  /** @returns those that there were */
+  /** @returns identifiers of the sessions that existed */
   async function destroyAll(ids: string[]): Promise<string[]> {
     const destroyed: string[] = []
     for (let i = 0; i < ids.length; i += DESTROY_BATCH) {

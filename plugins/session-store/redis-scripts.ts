@@ -1,32 +1,32 @@
 import type { Result } from 'ioredis'
 
-/** On which every gateway hears the identifiers of sessions that changed. */
+/** Pub/sub channel: receives the identifiers of changed sessions. */
 export const CHANGED_CHANNEL = 'bff:changed'
 
-/** Stands in a lock where its owner's token would. */
+/** Value of a lock during a back-off, in place of its owner. */
 const BACKING_OFF = 'backing-off'
 
-/** An entry's score is when it lapses. */
+/** Removes expired entries of an index. An entry's score is its expiry time. */
 const pruned = `
       local time = redis.call('TIME')
       local now = time[1] * 1000 + math.floor(time[2] / 1000)
       redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)`
 
-/** An index lapses with its last entry. */
+/** Makes an index expire with its last entry. */
 const expiring = `
       local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
       if last[2] then redis.call('PEXPIRE', KEYS[1], tonumber(last[2]) - now) end`
 
 /**
- * What Redis must do in one step. Each script touches keys of one slot only, so that all of them work on a
- * Cluster: those of one session, which share a hash tag, or one index. Keys and arguments stand above each.
- * Whatever they call must be among the permissions in docs/redis.md.
- * A user who may not PUBLISH (`pcall`) has written all the same: others then notice by looking again.
+ * Atomic operations. Each script uses keys of one slot only, so that it works on a Cluster: those of one session, which
+ * share a hash tag, or one index. The comment above each lists keys · arguments → result.
+ * Every command used must be in the permissions of docs/redis.md.
+ * PUBLISH uses `pcall`: without that permission the write still succeeds, and others notice it by polling.
  */
 export const redisScripts = {
   /**
-   * record, ended · sealed, ttlMs, indexes. In microseconds, so that no two on a Redis are created at once. Does nothing
-   * when there is one: an earlier try got through, and it may have been renewed or ended since.
+   * record, ended · sealed, ttlMs, indexes. Creation time in microseconds, so that it is unique. Does nothing if the
+   * record exists: an earlier try succeeded, and the session may have been renewed or ended since.
    */
   bffCreate: {
     numberOfKeys: 2,
@@ -38,7 +38,7 @@ export const redisScripts = {
       redis.call('PEXPIRE', KEYS[1], ARGV[2])`,
   },
 
-  /** record · sealed, ttlMs. In place of what was there. */
+  /** record · sealed, ttlMs. Overwrites. */
   bffPut: {
     numberOfKeys: 1,
     lua: `
@@ -56,9 +56,9 @@ export const redisScripts = {
   },
 
   /**
-   * record, ended · id, sealed, derivedFrom → the version it has now, 0 for a conflict, -1 when it is not there, -2 when
-   * it has ended for certain; ttlMs, indexes. Also over a version older than the one it derives from: that one was lost
-   * in a failover, and whoever wrote it will find a newer one when putting it back.
+   * record, ended · id, sealed, derivedFrom → the version it has now, 0 for a conflict, -1 when it is not there, -2
+   * when it has ended for certain; ttlMs, indexes. Also over a version older than the one it derives from: that one
+   * was lost in a failover, and the gateway that wrote it will find a newer version when it puts it back.
    */
   bffReplace: {
     numberOfKeys: 2,
@@ -79,8 +79,8 @@ export const redisScripts = {
   },
 
   /**
-   * record, ended · id, sealed, version, ttlMs, indexes, whether it may be created. Puts back what was written to a
-   * master that is none any more: over an older version only, and never for a session that has ended.
+   * record, ended · id, sealed, version, ttlMs, indexes, whether it may be created. Puts back a write that a
+   * failover has lost: only over an older version, and never for a session that has ended.
    */
   bffPutBack: {
     numberOfKeys: 2,
@@ -109,8 +109,8 @@ export const redisScripts = {
 
   /**
    * record, ended · id, the only version to destroy or '', caller, how long to remember the end → sealed, version,
-   * indexes. The same caller, who may have lost an answer, gets them once more. Empty when another has ended it or it has
-   * another version, nothing at all when it is not there.
+   * indexes. The same caller gets them again if it repeats the call after a lost reply. Empty if another caller has
+   * ended it or the version differs; nothing at all if it does not exist.
    */
   bffDestroy: {
     numberOfKeys: 2,
@@ -129,7 +129,7 @@ export const redisScripts = {
       return { record[1], tonumber(record[2]), record[3] }`,
   },
 
-  /** index · id, ttlMs. By Redis's own clock, so that gateways need not agree on the time. */
+  /** index · id, ttlMs. Uses Redis's clock, so that the gateways' clocks don't matter. */
   bffEnterIndex: {
     numberOfKeys: 1,
     lua: `

@@ -15,7 +15,7 @@ import type { SessionStore } from './store.ts'
 export interface RedisStoreOptions {
   /** Closed with the store. */
   connection: RedisConnection
-  /** How long an operation waits for a Redis that doesn't answer, in milliseconds. */
+  /** Timeout of an operation, in milliseconds. */
   storeTimeoutMs: number
 }
 
@@ -34,7 +34,7 @@ export function createRedisStore({ connection, storeTimeoutMs }: RedisStoreOptio
   const records = createRedisRecords({ run, writes, masters, mayCreate, storeTimeoutMs, clock: systemClock })
   connection.reachability.onLost(writes.lost)
   const changes = createChangeNotifier()
-  /** When a {@link SessionStore.ping} has last written. */
+  /** Time of the last write by {@link SessionStore.ping}. */
   let writtenAt = Number.NEGATIVE_INFINITY
   connection.subscribe(CHANGED_CHANNEL, {
     onMessage: (id) => changes.notify(id),
@@ -55,7 +55,7 @@ export function createRedisStore({ connection, storeTimeoutMs }: RedisStoreOptio
         await run<unknown>(command, { patienceMs: Math.min(PING_MS, storeTimeoutMs) })
         if (isWriteDue) writtenAt = performance.now()
       } catch (error) {
-        // As long as requests wait for it with some hope, the gateway is not to be taken out of service.
+        // The gateway stays ready during a short outage, while requests still wait for Redis.
         const isRefusal = error instanceof Error && error.cause instanceof ReplyError
         if (isRefusal || performance.now() - commands.answeredAt > storeTimeoutMs) throw error
       }

@@ -1,71 +1,73 @@
 /**
  * Where session records live. The store sees no plaintext: a record is sealed bytes under the hash of its session
- * identifier. Bytes that it gives out may be part of a larger buffer, so whoever keeps them for long copies them.
+ * identifier. Returned bytes may be a slice of a larger buffer, so copy them to keep them for long.
  *
- * Every method throws {@link StoreUnavailableError} when the store can't answer in time. A write that failed so
- * is unknown, not undone: it may have got through. Until then a store that is out of reach is tried again, so each
- * write does no harm when it is carried out twice or late.
+ * Every method throws {@link StoreUnavailableError} when the store does not answer in time. The write may then still
+ * have succeeded. While the store is unreachable operations are retried, so each write must be safe to run twice or
+ * late.
  */
 export interface SessionStore {
   /**
-   * Stores a new record with version 1 and enters it into its indexes, through which others find it. Does nothing when
-   * there is a record of that identifier, or one was destroyed in the last two minutes.
+   * Stores a new record with version 1 and adds it to its indexes. Does nothing if the identifier has a record, or if
+   * one was destroyed in the last two minutes.
    */
   create(id: string, record: NewRecord): Promise<void>
 
-  /** Stores what gateways share that is no session, in place of what was there; `read` finds it. */
+  /** Stores other shared data, not a session. Overwrites; `read` returns it. */
   put(id: string, sealed: Buffer, ttlMs: number): Promise<void>
 
-  /** The record as it is now, or nothing when it never was, has ended or has run out of time. */
+  /** The current record, or undefined if it never existed, has ended or has expired. */
   read(id: string): Promise<StoredRecord | undefined>
 
   /**
-   * Compare-and-set: writes `sealed` only over the version it derives from, and keeps the time to live. A store that
-   * has lost that version and has an older one takes it too: what derives from the lost one is the newest there is.
-   * Never creates, so that a session that ended stays dead.
+   * Compare-and-set: writes `sealed` only over the version it derives from, and keeps the time to live. Also
+   * over an older version, if the store has lost the one it derives from: it is then still the newest.
+   * Never creates a record, so that an ended session is not restored.
    */
   replace(id: string, sealed: Buffer, derivedFrom: number): Promise<ReplaceOutcome>
 
-  /** Makes the record and its index entries live `ttlMs` from now. Does nothing when it is gone. Never rewrites it. */
+  /**
+   * Sets the time to live of the record and its index entries. Does nothing if it is gone. Never rewrites the record.
+   */
   touch(id: string, ttlMs: number): Promise<void>
 
   /**
-   * Ends a session and takes it out of its indexes. With `onlyVersion`, only while it still has that version.
-   * @returns the last sealed record, so that its newest refresh token can be revoked; nothing when there was none to end
+   * Ends a session and removes it from its indexes. With `onlyVersion`, only if it still has that version.
+   * @returns the last sealed record, so that its newest refresh token can be revoked; undefined if nothing was ended
    */
   destroy(id: string, onlyVersion?: number): Promise<SealedRecord | undefined>
 
   /**
    * Ends the oldest sessions in an index until it has no more than `max`.
-   * @param newest is never ended. Of two created at once, one may end the other, but not both each other
-   * @returns those that have ended
+   * @param newest never ended. Of two created at once, one may end the other, but never both each other
+   * @returns identifiers of the ended sessions
    */
   trim(index: string, max: number, newest: string): Promise<string[]>
 
-  /** Ends every session in an index. @returns how many there were */
+  /** Ends every session in an index. @returns their number */
   destroyBy(index: string): Promise<number>
 
   /**
    * Takes the session's renewal lock for `ttlMs`, counted from before the command was sent.
-   * It lapses by itself, so a holder that died holds nobody up for longer than that.
+   * It expires, so a crashed holder blocks others for no longer than that.
    */
   lock(id: string, ttlMs: number): Promise<LockOutcome>
 
   /**
-   * Resolves when the record is replaced or destroyed or its lock is released, wherever that happens, or when
-   * `signal` aborts. A hint, not a promise: whoever waits also needs a time after which to look again.
+   * Resolves when the record is replaced or destroyed or its lock is released, in any process, or when
+   * `signal` aborts. Notifications may be lost, so the caller must also poll.
    */
   changed(id: string, signal: AbortSignal): Promise<void>
 
-  /** True for the first to claim `name` within `ttlMs`, false for all others: what may be used only once. */
+  /** True for the first to claim `name` within `ttlMs`, false for all others. For values that may be used only once. */
   claim(name: string, ttlMs: number): Promise<boolean>
 
-  /** How long the claim on `name` still lasts, in milliseconds: 0 when there is none. Claims nothing. */
+  /** Remaining time of the claim on `name`, in milliseconds: 0 if there is none. Does not claim it. */
   claimLastsMs(name: string): Promise<number>
 
   /**
-   * Resolves when the store can be read and written, or did just now and may again. Whether it can be written is tried
-   * once a second.
+   * Resolves if the store can be read and written, or could just now and may recover. Tests writing at most once a
+   * second.
    */
   ping(): Promise<void>
 
@@ -76,25 +78,25 @@ export interface NewRecord {
   sealed: Buffer
   /** How long it lives unless touched, in milliseconds. */
   ttlMs: number
-  /** Hashed names of what the session belongs to, such as its subject. An entry leaves with its session. */
+  /** Names of the session's indexes, hashed: its subject and `sid`. Entries are removed with the session. */
   indexes: string[]
 }
 
 export interface SealedRecord {
   sealed: Buffer
-  /** 1 when created, one more with every replacement. */
+  /** 1 when created, incremented by every replacement. */
   version: number
 }
 
 export interface StoredRecord extends SealedRecord {
-  /** Milliseconds until it runs out of time unless touched. */
+  /** Milliseconds until it expires unless touched. */
   ttlMs: number
 }
 
 export type ReplaceOutcome =
-  /** Written, now or by an earlier try of the very same write whose answer was lost. */
+  /** Written, now or by an earlier try of the same write whose reply was lost. */
   | { outcome: 'replaced'; version: number }
-  /** Somebody stored a newer version. */
+  /** A newer version was stored meanwhile. */
   | { outcome: 'conflict' }
   /** The session has ended. */
   | { outcome: 'gone' }
@@ -103,24 +105,24 @@ export type LockOutcome =
   | { outcome: 'acquired'; lock: Lock }
   | { outcome: 'held'; lapsesInMs: number }
   /**
-   * The store was out of reach until just now. Locks have lapsed meanwhile whose holders could not store what they
-   * brought, so these come first.
+   * The store was unreachable until just now. Locks have expired meanwhile whose holders could not store their tokens,
+   * so these get a head start.
    */
   | { outcome: 'recovering'; lapsesInMs: number }
-  /** The last holder failed and asked everybody to stay away for a while. */
+  /** The last holder failed: all gateways back off for a while. */
   | { outcome: 'backing-off'; retryInMs: number }
 
 export interface Lock {
-  /** How many holders in a row have failed before. */
+  /** Number of consecutive failures of earlier holders. */
   failures: number
-  /** Gives the lock back, and forgets failures. Only the owner can: after it lapsed this does nothing. */
+  /** Releases the lock and resets the failures. Only the owner can: once the lock has expired, this does nothing. */
   release(): Promise<void>
   /**
-   * Makes the lock last `ms` from now, also one that has lapsed, unless another has taken it since. Tries once.
-   * @returns whether it is still, or again, its owner's
+   * Makes the lock last `ms` from now, even if it has expired, unless another holder has taken it. Tries once.
+   * @returns whether the caller holds it
    */
   extend(ms: number): Promise<boolean>
-  /** Gives the lock back after a failure: nobody can take it for `ms`, and the failure is counted. */
+  /** Releases the lock after a failure: it can't be taken for `ms`, and the failure is counted. */
   backOff(ms: number): Promise<void>
 }
 
