@@ -9,7 +9,7 @@ export type RequestGuardOptions = Pick<GatewayOptions, 'csrfHeader' | 'publicUrl
 export interface RequestChecks {
   /** Checks the host that the request or a trusted proxy names: without a cookie, only this stops DNS rebinding. */
   host(host: string): void
-  /** Checks `Origin` and `Sec-Fetch-Site`, which tell the page that sent the request. */
+  /** Checks `Origin` and `Sec-Fetch-Site`, which identify the page that sent the request. */
   origin(request: MaybeUpgrade): void
   /** Checks the CSRF header: other sites can't set it without a CORS preflight, which is refused. */
   header(request: MaybeUpgrade): void

@@ -3,8 +3,8 @@ import type { ServerResponse } from 'node:http'
 import { PassThrough, Writable } from 'node:stream'
 import { test } from 'node:test'
 import type { OpenStreams } from '../../../plugins/session/streams/open-streams.ts'
+import { endWithSession } from '../../../plugins/upstream/end-with-session.ts'
 import type { UpstreamAnswer } from '../../../plugins/upstream/forwarder.ts'
-import { endWithSession } from '../../../plugins/upstream/stays-open.ts'
 
 /** The end of an event stream whose client takes bytes only once `flush` was called. */
 function beginToEnd(httpVersionMajor: 1 | 2) {

@@ -3,11 +3,11 @@ import type { Socket } from 'node:net'
 import type { UpstreamOptions } from '../../config/index.ts'
 import type { GatewayError } from '../errors/catalogue.ts'
 import type { UpstreamAnswer } from './forwarder.ts'
-import { type HandshakeAnswer, sendHandshake } from './handshake.ts'
 import type { Report } from './report.ts'
 import type { OutgoingHeaders } from './request-headers.ts'
+import { type HandshakeAnswer, sendHandshake } from './send-handshake.ts'
 import { bufferEarlyData, closeAfterFlush, pipeBothWays } from './tunnel.ts'
-import { withAgreement, withHandshake } from './websocket.ts'
+import { withAgreement, withHandshake } from './websocket-handshake.ts'
 
 /** A browser's request for a WebSocket. */
 export interface WebSocketRequest {

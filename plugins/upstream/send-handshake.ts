@@ -8,7 +8,7 @@ import { GatewayError } from '../errors/catalogue.ts'
 import { tlsOptions } from './pool.ts'
 import { upstreamError } from './report.ts'
 import type { OutgoingHeaders } from './request-headers.ts'
-import { agreementFault } from './websocket.ts'
+import { agreementFault } from './websocket-handshake.ts'
 
 /** An upstream's answer to an opening handshake. */
 export interface HandshakeAnswer {
