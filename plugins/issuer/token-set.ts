@@ -87,7 +87,7 @@ function isTime(milliseconds: number | undefined): milliseconds is number {
   return milliseconds !== undefined && !Number.isNaN(new Date(milliseconds).getTime())
 }
 
-/** The `exp` of a JWT access token in milliseconds, or nothing when it is opaque or carries none. */
+/** The `exp` of a JWT access token in milliseconds, or undefined if it is opaque or has none. */
 function jwtExpiry(accessToken: string): number | undefined {
   try {
     // Read whatever the token's `typ`. It is only a hint about the lifetime: the gateway does not verify access tokens.

@@ -191,7 +191,7 @@ function notRenewable(target: TokenTarget | undefined, log: RenewalLog): Gateway
 /**
  * Ends a session whose tokens can't be renewed, unless newer ones were stored meanwhile (checked and ended atomically).
  * @param onEnded called if this call has ended it
- * @returns the session with the newer tokens, or nothing when it has ended
+ * @returns the session with the newer tokens, or undefined if it has ended
  */
 export async function endUnlessRenewed(
   sessions: Sessions,

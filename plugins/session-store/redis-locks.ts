@@ -43,7 +43,7 @@ export function createRedisLocks({
     if (before > 0) return ['recovering', before]
     const asked = run((redis) => redis.bffLock(...lockKeys(id), owner, wholeMs(ttlMs)))
     const answer: LockAnswer = await asked.catch((error) => {
-      giveBackUnheard(id, owner)
+      releaseAfterTimeout(id, owner)
       throw error
     })
     // The connection was lost, and the reply came over another one.
@@ -53,7 +53,7 @@ export function createRedisLocks({
       noteLock(id, owner, ttlMs)
       return answer
     }
-    giveBackUnheard(id, owner)
+    releaseAfterTimeout(id, owner)
     return ['recovering', after]
   }
 
@@ -61,7 +61,7 @@ export function createRedisLocks({
    * After a timeout: Redis may still process the lock command, although the caller has given up. A release queued
    * behind it undoes that, now or over the next connection.
    */
-  function giveBackUnheard(id: string, owner: string): void {
+  function releaseAfterTimeout(id: string, owner: string): void {
     const release = (redis: RedisClient) => redis.bffRelease(...lockKeys(id), id, owner)
     // Under a separate key, so that it does not replace what is noted for another holder in this process.
     writes.note(`${lockKeys(id)[0]}:${owner}`, release)
@@ -75,7 +75,7 @@ export function createRedisLocks({
   }
 
   function lockOf(id: string, owner: string, failures: number): Lock {
-    let isGivenBack = false
+    let isReleased = false
 
     return {
       failures,
@@ -83,7 +83,7 @@ export function createRedisLocks({
       // Noted before it is sent: if Redis does not answer in time, the next connection releases the lock instead of
       // taking it again.
       async release() {
-        isGivenBack = true
+        isReleased = true
         const release = (redis: RedisClient) => redis.bffRelease(...lockKeys(id), id, owner)
         writes.note(lockKeys(id)[0], release)
         await run(release)
@@ -94,12 +94,12 @@ export function createRedisLocks({
         const extended = run((redis) => redis.bffLock(...lockKeys(id), owner, wholeMs(ms)), { once: true })
         const [outcome] = await extended
         if (outcome !== 'acquired') return false
-        if (!isGivenBack) noteLock(id, owner, ms)
+        if (!isReleased) noteLock(id, owner, ms)
         return true
       },
 
       async backOff(ms) {
-        isGivenBack = true
+        isReleased = true
         const awayMs = wholeMs(ms)
         const rememberMs = awayMs + FAILURES_OUTLIVE_BACK_OFF_MS
         writes.note(lockKeys(id)[0], async (redis, agedMs) => {

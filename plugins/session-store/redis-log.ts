@@ -18,7 +18,7 @@ export function createRedisLog(
 ): RedisReport {
   const redis = placeOf(target)
   let wasRefused = false
-  let saidInfo = false
+  let infoReported = false
   onConnected(false)
 
   return {
@@ -41,8 +41,8 @@ export function createRedisLog(
       else log.info({ event: 'store.channel_granted', redis }, `Redis grants the channel ${CHANGED_CHANNEL}`)
     },
     infoRefused() {
-      if (saidInfo) return
-      saidInfo = true
+      if (infoReported) return
+      infoReported = true
       log.warn(
         { event: 'store.info_refused', redis },
         'Redis refuses INFO to its user, so a server that is loading or was demoted is used like any other: grant +info',

@@ -29,7 +29,7 @@ const END_REMEMBERED_MS = 2 * PUT_BACK_WITHIN_MS
 const DESTROY_BATCH = 100
 
 /** How often to check whether a session was put back. */
-const LOOK_AGAIN_MS = 100
+const RECHECK_MS = 100
 
 /** Sessions and claims in Redis. Notes what it writes, so that it can be put back after a failover. */
 export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
@@ -51,7 +51,7 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
 
     async read(id) {
       const look = () => run((redis) => redis.bffReadBuffer(...sessionKeys(id)))
-      const found = await oncePutBack(id, look, (record) => record === null)
+      const found = await retryUntilPutBack(id, look, (record) => record === null)
       if (!found?.length) return undefined
       const [sealed, version, ttlMs] = found
       return { sealed, version, ttlMs }
@@ -59,7 +59,7 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
 
     async replace(id, sealed, derivedFrom) {
       const write = () => run((redis) => redis.bffReplace(...sessionKeys(id), id, sealed, derivedFrom))
-      const [version, ttlMs, names] = await oncePutBack(id, write, ([outcome]) => outcome === -1)
+      const [version, ttlMs, names] = await retryUntilPutBack(id, write, ([outcome]) => outcome === -1)
       if (version < 0) return { outcome: 'gone' }
       if (version === 0) return { outcome: 'conflict' }
       noteRecord(id, { sealed, version, ttlMs }, JSON.parse(names))
@@ -110,7 +110,7 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
     const by = randomToken()
     const end = () =>
       run((redis) => redis.bffDestroyBuffer(...sessionKeys(id), id, onlyVersion ?? '', by, END_REMEMBERED_MS))
-    const destroyed = await oncePutBack(id, end, (found) => found === null)
+    const destroyed = await retryUntilPutBack(id, end, (found) => found === null)
     if (!destroyed?.length) return undefined
     const [sealed, version, indexed] = destroyed
     const names: string[] = JSON.parse(indexed.toString())
@@ -136,7 +136,7 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
    * Retries while another gateway may put back the session: a new master may have lost a session that neither exists
    * there nor is remembered as ended.
    */
-  async function oncePutBack<T>(
+  async function retryUntilPutBack<T>(
     id: string,
     look: () => Promise<T>,
     isMissing: (found: T) => boolean,
@@ -148,7 +148,7 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
         ? Math.min(putBackWithinMs(recordKey(id)), giveUpAt - clock.monotonic())
         : 0
       if (leftMs <= 0) return found
-      await clock.sleep(Math.min(leftMs, LOOK_AGAIN_MS))
+      await clock.sleep(Math.min(leftMs, RECHECK_MS))
     }
   }
 

@@ -34,13 +34,13 @@ export function reportState(client: RedisClient, probe: Probe, report: RedisRepo
   let isConnected = false
   let isOver = false
   /** Reasons reported during this outage, so that each is reported once and not with every try. */
-  let told = new Set<string>()
+  let reported = new Set<string>()
   let lastError: string | undefined
   let sentinelError: string | undefined
 
   client.on('ready', () => {
     isConnected = true
-    told = new Set()
+    reported = new Set()
     lastError = undefined
     report.connected()
   })
@@ -66,11 +66,11 @@ export function reportState(client: RedisClient, probe: Probe, report: RedisRepo
   }
 
   async function tell(reason: string): Promise<void> {
-    if (isOver || told.has(reason)) return
-    told.add(reason)
+    if (isOver || reported.has(reason)) return
+    reported.add(reason)
     const known = reason === CLOSED ? await tryConnection(probe) : reason + hint(reason, probe)
-    if (isOver || isConnected || (known !== reason && told.has(known))) return
-    told.add(known)
+    if (isOver || isConnected || (known !== reason && reported.has(known))) return
+    reported.add(known)
     report.unreachable(known)
   }
 

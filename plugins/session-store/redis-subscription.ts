@@ -31,7 +31,7 @@ export const HEARTBEAT_MS = 1_000
 const HEALTHY_MS = 2_000
 
 /** Number of consecutive heartbeat messages that Redis has accepted but that did not arrive. */
-const DEAF_AFTER = 2
+const MAX_LOST_HEARTBEATS = 2
 
 const REOPEN_MS = 100
 
@@ -118,7 +118,7 @@ export function listen({ channel, commands, open, listener, onRefused }: Subscri
       if (!isSubscribed && performance.now() >= refusedUntil) void subscribe()
     }
     unheard = isSubscribed && accepted > heard ? unheard + 1 : 0
-    if (unheard >= DEAF_AFTER) connection?.stream.destroy()
+    if (unheard >= MAX_LOST_HEARTBEATS) connection?.stream.destroy()
     void publish()
   }
 

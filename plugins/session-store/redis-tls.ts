@@ -21,9 +21,9 @@ export interface RedisTlsFiles {
  * @throws when a file can't be read now. Later, the last readable content is used
  */
 export function redisTls(files: RedisTlsFiles, namedHosts: string[]): (host?: string) => ConnectionOptions {
-  const ca = rereading(files.caFile)
-  const cert = rereading(files.certFile)
-  const key = rereading(files.keyFile)
+  const ca = rereadOnUse(files.caFile)
+  const cert = rereadOnUse(files.certFile)
+  const key = rereadOnUse(files.keyFile)
   const nameForAddresses = namedHosts.find((name) => !isIP(name))
 
   return (host) => {
@@ -50,7 +50,7 @@ function identityFault(host: string, namedHosts: string[], certificate: PeerCert
   return fault && namedHosts.some((name) => !checkServerIdentity(name, certificate)) ? undefined : fault
 }
 
-function rereading(path: string | undefined): () => string | undefined {
+function rereadOnUse(path: string | undefined): () => string | undefined {
   if (path === undefined) return () => undefined
   let last = readFileSync(path, 'utf8')
   return () => {
