@@ -15,7 +15,8 @@ export interface Network {
   close(): Promise<void>
 }
 
-export async function startNetwork(firstPort: number): Promise<Network> {
+/** @param delayMs how much later everything arrives, each way */
+export async function startNetwork(firstPort: number, delayMs = 0): Promise<Network> {
   const sockets = new Set<Socket>()
   let port = firstPort
   let isCut = false
@@ -27,10 +28,11 @@ export async function startNetwork(firstPort: number): Promise<Network> {
       return
     }
     const far = keep(connect(port, '127.0.0.1'))
-    near.pipe(far)
+    if (delayMs === 0) near.pipe(far)
+    else near.on('data', (requests) => later(() => far.write(requests)))
     far.once('close', () => near.destroy())
     far.on('data', (answers) => {
-      if (!answersAreCut) near.write(answers)
+      if (!answersAreCut) later(() => near.write(answers))
     })
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -58,6 +60,11 @@ export async function startNetwork(firstPort: number): Promise<Network> {
       server.close()
       await once(server, 'close')
     },
+  }
+
+  function later(send: () => void): void {
+    if (delayMs === 0) send()
+    else setTimeout(send, delayMs)
   }
 
   function keep(socket: Socket): Socket {
