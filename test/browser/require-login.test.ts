@@ -160,7 +160,7 @@ test('a browser that loses its session time and again is told so, and not sent r
   await page.goto(`${gateway.url}/orders`)
   await fillIn(page)
   await page.getByRole('heading', { name: 'Logging in does not help' }).waitFor()
-  assert.match(await page.content(), /keeps cookies of this site/)
+  assert.match(await page.content(), /accepts cookies of this site/)
   const { documents, logins } = seen()
   assert.equal(logins, 3)
   // The first visit, and after each login one from the issuer and one from a page of ours.
