@@ -100,7 +100,7 @@ const shape = {
   }),
   http2: flag.prefault(false).register(facts, {
     meaning:
-      'Offers HTTP/2 to the API, one request at a time on each connection. WebSockets stay with HTTP/1.1. What is under way is still answered when an API takes leave of a connection (GOAWAY); a request that it says it never looked at is sent once more, unless its body was not kept. A GET with a body goes by HTTP/1.1',
+      'Offers HTTP/2 to the API, one request at a time on each connection. WebSockets stay with HTTP/1.1. Requests under way are still answered when an API sends GOAWAY; a request that the API did not process is sent once more, unless its body was not kept. A GET with a body goes over HTTP/1.1',
   }),
   connections: z
     .int('must be a whole number, without quotes')
