@@ -67,9 +67,12 @@ test('requests in flight are answered, and then it ends, whoever is still connec
   const answer = replyOf(stream)
   const { response } = await upstream.nextArrival()
 
+  // Before the log line is awaited: the connection may close while that is on its way.
+  const byHttp1Closed = closed(byHttp1.resume())
+
   gateway.signal('SIGTERM')
   await begun(gateway)
-  await closed(byHttp1.resume())
+  await byHttp1Closed
   response.end('at last')
 
   const { status, text } = await answer
