@@ -58,14 +58,23 @@ test('where nginx cannot be installed the line to run is said', (t) => {
   assert.throws(() => provision(machine), /need nginx and HAProxy, .*\n.*apt-get install redis-server nginx/)
 })
 
-test('an OpenSSL is installed, or asked for, where even that is missing', (t) => {
-  const bare = { has: ['apt-get', 'redis-server', 'nginx', 'haproxy', 'chromium'], lacksOpenssl: true }
-  const machine = pretend(t, { ...bare, packages: ['openssl'] })
+for (const [command, packageName] of [
+  ['openssl', 'openssl'],
+  ['promtool', 'prometheus'],
+] as const) {
+  test(`${command} is installed where it is missing, or the command to install it is printed`, (t) => {
+    const bare = { has: ['apt-get', 'redis-server', 'nginx', 'haproxy', 'chromium'], lacks: command }
+    const machine = pretend(t, { ...bare, packages: [packageName] })
 
-  provision(machine)
-  assert.match(machine.commands.join('\n'), / install -y --no-install-recommends openssl$/m)
-  assert.throws(() => provision(pretend(t, bare)), /need OpenSSL, .*\n.*apt-get install .*openssl/)
-})
+    provision(machine)
+    assert.match(
+      machine.commands.at(-1) ?? '',
+      new RegExp(` install -y --no-install-recommends ${packageName}$`),
+    )
+    const error = new RegExp(`need ${command}, .*\n.*apt-get install .*${packageName}`, 'i')
+    assert.throws(() => provision(pretend(t, bare)), error)
+  })
+}
 
 test('who is not root installs with sudo, which may not ask for a password', (t) => {
   const machine = pretend(t, {
@@ -116,21 +125,21 @@ interface Picture {
   isRoot?: boolean
   /** Whether Playwright can reach its downloads. */
   downloads?: boolean
-  /** Which few machines do. */
-  lacksOpenssl?: boolean
+  /** One of the commands that most machines have. */
+  lacks?: 'openssl' | 'promtool'
 }
 
 /** A machine that has only a folder with empty executables, and does as it is told with them. */
 function pretend(
   t: TestContext,
-  { has, packages = [], staleLists = false, isRoot = true, downloads, lacksOpenssl }: Picture,
+  { has, packages = [], staleLists = false, isRoot = true, downloads, lacks }: Picture,
 ) {
   const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-provision-'))
   t.after(() => rmSync(folder, { recursive: true }))
   const fileAt = (name: string) => join(folder, name)
   const add = (name: string) => writeFileSync(fileAt(name), '', { mode: 0o755 })
   has.forEach(add)
-  if (!lacksOpenssl) add('openssl')
+  for (const command of ['openssl', 'promtool']) if (command !== lacks) add(command)
 
   const commands: string[] = []
   const said: string[] = []
@@ -151,7 +160,7 @@ function pretend(
   }
   const install = (name: string) => {
     const known = packages.includes(name)
-    if (known) add(name)
+    if (known) add(name === 'prometheus' ? 'promtool' : name)
     return known
   }
   return Object.assign(machine, { commands, said, fileAt })

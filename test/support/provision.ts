@@ -11,7 +11,7 @@ export interface Machine {
   chromiumPath: string | undefined
   /** Where Playwright keeps its own Chromium once it has downloaded one. */
   downloadedChromium: string
-  /** Where Debian keeps servers, which is on the PATH of root alone. */
+  /** Where Debian keeps servers, which is on the PATH of root only. */
   systemPath: string
   isRoot: boolean
   /** Runs a command for all to see. @returns whether it succeeded */
@@ -19,38 +19,35 @@ export interface Machine {
   say(line: string): void
 }
 
+/** What the tests need besides Chromium, none of which npm brings. Any one of the commands is enough. */
+const tools = [
+  { name: 'Redis', commands: ['redis-server', 'valkey-server'], package: 'redis-server' },
+  { name: 'nginx', commands: ['nginx'], package: 'nginx' },
+  { name: 'HAProxy', commands: ['haproxy'], package: 'haproxy' },
+  { name: 'OpenSSL', commands: ['openssl'], package: 'openssl' },
+  { name: 'promtool', commands: ['promtool'], package: 'prometheus' },
+]
+
 /**
- * Makes sure that the tests find a Redis, an nginx, an HAProxy, an OpenSSL and a Chromium, none of which npm brings: what is
- * missing is installed on Debian and its like.
+ * Makes sure that the tests find the tools above and a Chromium. Missing ones are installed on Debian and similar
+ * systems.
  *
  * A Redis server is needed even when `REDIS_URL` names a running one, because the tests that stop, freeze or
- * cluster it start their own. Debian starts services on ports 6379 and 80 along with the packages, or fails to;
+ * cluster it start their own. Debian starts services on ports 6379, 80 and 9090 along with the packages, or fails to;
  * the tests never use them.
  *
  * @returns the path of Chromium's executable
- * @throws when something is missing that can't be installed here, with the lines that do it by hand
+ * @throws when something is missing that can't be installed here, with the commands to install it by hand
  */
 export function provision(machine: Machine = thisMachine()): string {
   if (machine.chromiumPath && !isExecutable(machine.chromiumPath))
     throw new Error(`CHROMIUM_PATH is no executable file: ${machine.chromiumPath}`)
 
-  if (!findRedis(machine)) {
-    machine.say('No redis-server or valkey-server on the PATH: installing the package redis-server')
-    aptInstall(machine, 'redis-server')
-    if (!findRedis(machine)) throw new Error(byHand(machine))
-  }
-
-  for (const proxy of ['nginx', 'haproxy']) {
-    if (findProxy(machine, proxy)) continue
-    machine.say(`No ${proxy} on the PATH: installing the package ${proxy}`)
-    aptInstall(machine, proxy)
-    if (!findProxy(machine, proxy)) throw new Error(byHand(machine))
-  }
-
-  if (!onPath(machine, 'openssl')) {
-    machine.say('No openssl on the PATH: installing the package openssl')
-    aptInstall(machine, 'openssl')
-    if (!onPath(machine, 'openssl')) throw new Error(byHand(machine))
+  for (const tool of tools) {
+    if (isInstalled(machine, tool)) continue
+    machine.say(`No ${tool.commands.join(' or ')} on the PATH: installing the package ${tool.package}`)
+    aptInstall(machine, tool.package)
+    if (!isInstalled(machine, tool)) throw new Error(byHand(machine))
   }
 
   const found = findChromium(machine)
@@ -74,12 +71,8 @@ function thisMachine(): Machine {
   }
 }
 
-function findRedis(machine: Machine): string | undefined {
-  return onPath(machine, 'redis-server') ?? onPath(machine, 'valkey-server')
-}
-
-function findProxy({ searchPath, systemPath, ...machine }: Machine, name: string): string | undefined {
-  return onPath({ ...machine, systemPath, searchPath: searchPath + delimiter + systemPath }, name)
+function isInstalled({ searchPath, systemPath }: Machine, { commands }: { commands: string[] }): boolean {
+  return findExecutable(commands, searchPath + delimiter + systemPath) !== undefined
 }
 
 function findChromium(machine: Machine): string | undefined {
@@ -115,17 +108,13 @@ function becomeRoot(machine: Machine): [] | ['sudo', '-n'] | undefined {
 }
 
 function byHand(machine: Machine): string {
-  const missing = [
-    !findRedis(machine) && 'Redis',
-    !findProxy(machine, 'nginx') && 'nginx',
-    !findProxy(machine, 'haproxy') && 'HAProxy',
-    !onPath(machine, 'openssl') && 'OpenSSL',
-    !findChromium(machine) && 'Chromium',
-  ].filter((name) => name !== false)
+  const missing = tools.filter((tool) => !isInstalled(machine, tool)).map(({ name }) => name)
+  if (!findChromium(machine)) missing.push('Chromium')
+  const packages = tools.map((tool) => tool.package).join(' ')
   return `The tests need ${missing.join(' and ')}, which can't be installed from here. Please run:
-  Debian        sudo apt-get install redis-server nginx haproxy openssl chromium
-  Ubuntu        sudo apt-get install redis-server nginx haproxy openssl && npx playwright-core install --with-deps chromium
-  macOS         brew install redis nginx haproxy openssl && npx playwright-core install chromium
+  Debian        sudo apt-get install ${packages} chromium
+  Ubuntu        sudo apt-get install ${packages} && npx playwright-core install --with-deps chromium
+  macOS         brew install redis nginx haproxy openssl prometheus && npx playwright-core install chromium
 Any redis-server or valkey-server on the PATH does, and any Chromium or Chrome there or in CHROMIUM_PATH.`
 }
 
