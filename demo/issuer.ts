@@ -122,7 +122,7 @@ function gatewayClient(publicUrls: string[], clientId: string, clientSecret: str
     grant_types: ['authorization_code', 'refresh_token', 'client_credentials'],
     response_types: ['code'],
     redirect_uris: bases.map((base) => `${base}/bff/callback`),
-    post_logout_redirect_uris: bases.flatMap((base) => [`${base}/`, base]),
+    post_logout_redirect_uris: bases.map((base) => `${base}/bff/logout-callback`),
     // One client has one such address, so only the first of several gateways hears of a logout elsewhere.
     ...(bases[0] !== undefined && {
       backchannel_logout_uri: `${bases[0]}/bff/backchannel-logout`,

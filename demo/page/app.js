@@ -21,8 +21,6 @@ keepCalling.addEventListener('change', () => keepCalling.checked && callAgain())
 document.addEventListener('visibilitychange', () => document.hidden || lookAtSession())
 setInterval(() => document.hidden || lookAtSession(), 2000)
 animate()
-// What the issuer hands back after a logout is of no use to the page.
-if (new URLSearchParams(location.search).has('state')) history.replaceState(null, '', location.pathname)
 await lookAtSession()
 
 async function logOut() {

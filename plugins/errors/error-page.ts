@@ -1,3 +1,4 @@
+import { escapeHtml } from '../../http/html.ts'
 import type { GatewayError } from './catalogue.ts'
 
 /** The error page for navigation. Plain HTML without scripts or styles, so any Content-Security-Policy allows it. */
@@ -19,8 +20,4 @@ export function errorPage(error: GatewayError, requestId: string, loginUrl: stri
 /** True if the client accepts HTML, as browsers do when they navigate. */
 export function prefersPage(accept: string | undefined): boolean {
   return accept?.includes('text/html') ?? false
-}
-
-function escapeHtml(text: string): string {
-  return text.replaceAll(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
 }

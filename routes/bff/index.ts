@@ -8,6 +8,7 @@ import { diagnostics } from './diagnostics.ts'
 import { frontchannelLogout } from './frontchannel-logout.ts'
 import { login } from './login.ts'
 import { logout } from './logout.ts'
+import { logoutCallback } from './logout-callback.ts'
 import type { RouteOptions } from './options.ts'
 import { rateLimit } from './rate-limit.ts'
 import { session } from './session.ts'
@@ -32,7 +33,7 @@ async function navigations(app: FastifyInstance, { methods, ...options }: Naviga
   updateSessionCookie(app)
   await answerHeaders(app, options)
   await rateLimit(app, 'navigations', options)
-  for (const route of [login, callback, silentLogin, logout]) app.register(route, options)
+  for (const route of [login, callback, silentLogin, logout, logoutCallback]) app.register(route, options)
   // Otherwise a frontend's fallback would answer a mistyped endpoint with its page. The guard handles CORS preflights.
   const method = app.supportedMethods.filter((name) => name !== 'OPTIONS' || options.corsOrigins.length === 0)
   app.route({

@@ -5,16 +5,16 @@ import { localPath } from '../../plugins/login/return-url.ts'
 import type { Session } from '../../plugins/session/sessions.ts'
 import { isReplaced } from '../../plugins/session/superseded-session.ts'
 import { endSession } from './end-session.ts'
+import { logoutForm, logoutFormHeaders } from './logout-form.ts'
 import { isByServiceWorker, isPersonsNavigation } from './navigation.ts'
-import { homePath, type RouteOptions } from './options.ts'
+import { homePath, logoutCallbackUrl, type RouteOptions } from './options.ts'
 
 type LogoutRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 
-/**
- * Ends the session here, then at the issuer. The issuer returns the random `state` in the query of the return URL,
- * which is a page of the frontend. It is not checked: the logout is complete before the redirect to the issuer, so a
- * forged return has no effect.
- */
+/** Longest URL for the redirect to the issuer. Behind nginx with its defaults, headers of more than 4 KB are a 502. */
+const maxUrlLength = 4000
+
+/** Ends the session here, then at the issuer, which sends the browser to `/bff/logout-callback`. */
 export async function logout(app: FastifyInstance, { publicUrl }: RouteOptions): Promise<void> {
   app.get(
     '/bff/logout',
@@ -35,13 +35,18 @@ export async function logout(app: FastifyInstance, { publicUrl }: RouteOptions):
       if (session || request.headers['sec-fetch-site'] !== 'cross-site')
         reply.header('clear-site-data', '"cache"')
 
-      const idToken = ended?.record.tokenSet.idToken
+      if (!ended) return reply.redirect(returnUrl)
+      const { idToken } = ended.record.tokenSet
+      const state = randomBytes(16).toString('base64url')
       const url = app.issuer.endSessionUrl({
-        postLogoutRedirectUri: new URL(returnUrl, publicUrl),
-        state: randomBytes(16).toString('base64url'),
+        postLogoutRedirectUri: logoutCallbackUrl(publicUrl),
+        state,
         ...(idToken !== undefined && { idToken }),
       })
-      return reply.redirect(session && url ? url.href : returnUrl)
+      if (!url) return reply.redirect(returnUrl)
+      app.browserCookies.setLogout(reply, { state, returnUrl })
+      if (url.href.length <= maxUrlLength) return reply.redirect(url.href)
+      return reply.headers(logoutFormHeaders).send(logoutForm(url))
     },
   )
 

@@ -17,6 +17,11 @@ export function silentLoginCallbackPath(publicUrl: URL): string {
   return `${basePath(publicUrl)}/bff/silent-login-callback`
 }
 
+/** The post-logout redirect URI. */
+export function logoutCallbackUrl(publicUrl: URL): URL {
+  return new URL(`${basePath(publicUrl)}/bff/logout-callback`, publicUrl)
+}
+
 /** The redirect URI. From configuration only: one built from request headers could be an attacker's. */
 export function callbackUrl(publicUrl: URL): URL {
   return new URL(`${basePath(publicUrl)}/bff/callback`, publicUrl)

@@ -161,10 +161,13 @@ test('a logout takes no click, and comes back', async (t) => {
   const { id_token: idToken = '' } = await signIn('alice')
 
   const landed = await browser.open(
-    oidc.buildEndSessionUrl(configuration, { id_token_hint: idToken, post_logout_redirect_uri: `${url}/` }),
+    oidc.buildEndSessionUrl(configuration, {
+      id_token_hint: idToken,
+      post_logout_redirect_uri: `${url}/bff/logout-callback`,
+    }),
   )
 
-  assert.equal(landed.url, `${url}/`)
+  assert.equal(landed.url, `${url}/bff/logout-callback`)
   assert.match((await browser.open(await authorizationUrl())).body, /type="password"/)
 })
 

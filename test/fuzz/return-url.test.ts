@@ -89,8 +89,14 @@ for (const publicUrl of publicUrls) {
         }
         accepted++
         if (!hasSession) return assertOwn(locationOf(response), publicUrl)
-        const atIssuer = new URL(locationOf(response))
-        assertOwn(atIssuer.searchParams.get('post_logout_redirect_uri') ?? '', publicUrl)
+        const state = new URL(locationOf(response)).searchParams.get('state') ?? ''
+        const [kept] = response.cookies.filter(({ name }) => name.endsWith('-logout'))
+        const ended = await app.inject({
+          url: path(`/bff/logout-callback?${new URLSearchParams({ state })}`),
+          headers: { cookie: `${kept?.name}=${encodeURIComponent(kept?.value ?? '')}` },
+        })
+        assert.equal(ended.statusCode, 302, ended.body)
+        assertOwn(locationOf(ended), publicUrl)
       }),
       inputs(800),
     )

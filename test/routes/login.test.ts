@@ -72,7 +72,10 @@ test('below a base path everything stays below it', async (t) => {
   const claims = (await browser.call('/shop/bff/user')).json()
   const logoutUrl = claims.find(({ type }: { type: string }) => type === 'bff:logout_url').value
   assert.match(logoutUrl, /^\/shop\/bff\/logout\?sid=/)
-  assert.match(locationOf(await browser.open(logoutUrl)), /post_logout_redirect_uri=[^&]+%2Fshop%2F(&|$)/)
+  assert.match(
+    locationOf(await browser.open(logoutUrl)),
+    /post_logout_redirect_uri=[^&]+%2Fshop%2Fbff%2Flogout-callback(&|$)/,
+  )
   assertError(await browser.call('/shop/bff/user'), 401, 'BFF_SESSION_REQUIRED', {
     loginUrl: '/shop/bff/login',
   })

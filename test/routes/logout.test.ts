@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { LightMyRequestResponse } from 'fastify'
 import { decodeJwt } from 'jose'
+import { formOf } from '../../demo/http-browser/form.ts'
 import { assertError } from '../support/assert-error.ts'
 import { openRedirects } from '../support/corpus.ts'
 import { metadataPath, startFaultyIssuer } from '../support/faulty-issuer.ts'
@@ -11,6 +13,13 @@ const elsewhere = { 'sec-fetch-site': 'cross-site' }
 
 async function sidOf(browser: InjectBrowser): Promise<string> {
   return (await browser.call('/bff/session')).json().sid
+}
+
+/** Where the issuer sends the browser after a logout. */
+function backFrom(atIssuer: LightMyRequestResponse): string {
+  const { searchParams } = new URL(locationOf(atIssuer))
+  const { pathname } = new URL(searchParams.get('post_logout_redirect_uri') ?? '')
+  return `${pathname}?${new URLSearchParams({ state: searchParams.get('state') ?? '' })}`
 }
 
 test('a logout ends the session here, revokes its refresh token, and goes to the issuer to end it there', async (t) => {
@@ -28,7 +37,7 @@ test('a logout ends the session here, revokes its refresh token, and goes to the
   const { id_token_hint: idToken = '', state = '', ...rest } = Object.fromEntries(url.searchParams)
   assert.deepEqual(rest, {
     client_id: issuer.clientId,
-    post_logout_redirect_uri: 'http://localhost:3000/',
+    post_logout_redirect_uri: 'http://localhost:3000/bff/logout-callback',
   })
   assert.equal(decodeJwt(idToken).sub, 'alice')
   assert.match(state, /^[\w-]{22}$/)
@@ -39,11 +48,16 @@ test('a logout ends the session here, revokes its refresh token, and goes to the
   assert.equal(revocation?.outcome, 'success')
   assert.equal(revocation?.tokenHash, grant?.issuedRefreshTokenHash)
 
-  assert.match(
-    setCookies(response).join(),
-    /^bff=; Max-Age=0; Path=\/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; SameSite=Strict$/,
+  const [kept = '', cleared = ''] = setCookies(response)
+  assert.equal(
+    cleared,
+    'bff=; Max-Age=0; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; SameSite=Strict',
   )
-  assert.deepEqual(browser.cookies.all(), [])
+  assert.match(kept, /^bff-logout=[^;]+; Max-Age=600; Path=\/; HttpOnly; SameSite=Lax$/)
+  assert.deepEqual(
+    browser.cookies.all().map(({ name }) => name),
+    ['bff-logout'],
+  )
   // A copy of the cookie is worth nothing.
   const replayed = await newBrowser().call('/bff/user', { headers: { cookie } })
   assertError(replayed, 401, 'BFF_SESSION_REQUIRED', { loginUrl: '/bff/login' })
@@ -114,7 +128,7 @@ test('a logout of one session leaves the others of the same user alone', async (
   assert.equal((await other.call('/bff/user')).statusCode, 200)
 })
 
-test('the return URL is where the issuer sends the browser, and never elsewhere', async (t) => {
+test('the return URL is where a logout ends, and never elsewhere', async (t) => {
   const { newBrowser } = await startInjectGateway(t, { env: { PUBLIC_URL: 'https://app.example.com/shop' } })
   const browser = newBrowser()
   await browser.signIn()
@@ -125,8 +139,95 @@ test('the return URL is where the issuer sends the browser, and never elsewhere'
   }
   assert.equal((await browser.call('/shop/bff/user')).statusCode, 200)
 
-  const url = new URL(locationOf(await browser.open('/shop/bff/logout?returnUrl=/shop/bye%3Fx=1')))
-  assert.equal(url.searchParams.get('post_logout_redirect_uri'), 'https://app.example.com/shop/bye?x=1')
+  const atIssuer = await browser.open('/shop/bff/logout?returnUrl=/shop/bye%3Fx=1')
+  const back = backFrom(atIssuer)
+  assert.match(back, /^\/shop\/bff\/logout-callback\?state=/)
+  const answer = await browser.open(back, elsewhere)
+  assert.deepEqual([answer.statusCode, locationOf(answer)], [302, '/shop/bye?x=1'])
+})
+
+test('a logout comes back to its return URL once, with nothing of the issuer in the address', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  await browser.signIn()
+  const back = backFrom(await browser.open('/bff/logout?returnUrl=/bye%23top'))
+
+  const answer = await browser.open(back, elsewhere)
+
+  assert.deepEqual([answer.statusCode, locationOf(answer)], [302, '/bye#top'])
+  assert.equal(answer.headers['cache-control'], 'no-store')
+  assert.deepEqual(browser.cookies.all(), [])
+  assert.equal(locationOf(await browser.open(back, elsewhere)), '/')
+})
+
+test('an issuer that returns no state does not strand the user', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  await browser.signIn()
+  await browser.open('/bff/logout?returnUrl=/bye')
+
+  assert.equal(locationOf(await browser.open('/bff/logout-callback', elsewhere)), '/bye')
+})
+
+test('what comes back from no logout of this browser leads to the start page', async (t) => {
+  const { newBrowser } = await startInjectGateway(t, { env: { PUBLIC_URL: 'https://app.example.com/shop' } })
+  const [one, other] = [newBrowser(), newBrowser()]
+  await one.signIn()
+  const back = backFrom(await one.open('/shop/bff/logout?returnUrl=/shop/bye'))
+
+  for (const [browser, path] of [
+    [other, back],
+    [other, '/shop/bff/logout-callback'],
+    [one, '/shop/bff/logout-callback?state=another'],
+    [one, '/shop/bff/logout-callback?state='],
+    [one, `${back}&state=another`],
+  ] as const) {
+    const answer = await browser.open(path, elsewhere)
+    assert.deepEqual([answer.statusCode, locationOf(answer)], [302, '/shop/'], path)
+  }
+  // A cookie that was tampered with, or is one for something else.
+  const name = '__Host-bff-logout'
+  const sealed = one.cookies.all().find((cookie) => cookie.name === name)?.value ?? ''
+  assert.notEqual(sealed, '')
+  for (const value of ['', 'nonsense', `A${sealed.slice(1)}`, sealed.slice(0, -2)]) {
+    const answer = await other.open(back, { ...elsewhere, cookie: `${name}=${value}` })
+    assert.deepEqual([answer.statusCode, locationOf(answer)], [302, '/shop/'], value)
+  }
+  assert.equal(locationOf(await one.open(back, elsewhere)), '/shop/bye')
+})
+
+test('an ID token that is too long for a URL goes to the issuer in a form that submits itself', async (t) => {
+  const issuer = await startFaultyIssuer()
+  t.after(() => issuer.close())
+  const { newBrowser, app } = await startInjectGateway(t, { issuer })
+  const browser = newBrowser()
+  await browser.signIn()
+  const open = app.sessions.end
+  // As that of a user with hundreds of groups.
+  const idToken = `e30.${'x'.repeat(20_000)}."&lt;`
+  app.sessions.end = async (session) => {
+    const record = await open(session)
+    return record && { ...record, tokenSet: { ...record.tokenSet, idToken } }
+  }
+
+  const response = await browser.open('/bff/logout?returnUrl=/bye')
+
+  assert.equal(response.statusCode, 200)
+  assert.equal(response.headers['cache-control'], 'no-store')
+  assert.equal(response.headers['referrer-policy'], 'strict-origin')
+  assert.match(
+    String(response.headers['content-security-policy']),
+    /^default-src 'none';script-src 'sha256-[\w+/]+=*';base-uri 'none';frame-ancestors 'none'$/,
+  )
+  const { action, hidden } = formOf(response.body) ?? {}
+  assert.equal(action, `${issuer.issuer}/session/end`)
+  const { state = '', ...rest } = hidden ?? {}
+  assert.deepEqual(rest, {
+    id_token_hint: idToken,
+    client_id: issuer.clientId,
+    post_logout_redirect_uri: 'http://localhost:3000/bff/logout-callback',
+  })
+  assert.equal(locationOf(await browser.open(`/bff/logout-callback?state=${state}`)), '/bye')
 })
 
 test('without a session a logout is a redirect all the same', async (t) => {

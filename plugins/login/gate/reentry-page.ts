@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hashSource } from '../../../http/html.ts'
 
 /**
  * With a fragment, navigating to the same URL would only scroll, so the script first changes the page's URL. The
@@ -25,12 +25,8 @@ export const reentryPage = `<!doctype html>
 /** No caching, no framing by other sites, no further content. */
 export const reentryHeaders = {
   'cache-control': 'no-store',
-  'content-security-policy': `default-src 'none'; script-src 'sha256-${sha256(script)}'; frame-ancestors 'self'`,
+  'content-security-policy': `default-src 'none'; script-src ${hashSource(script)}; frame-ancestors 'self'`,
   'content-type': 'text/html; charset=utf-8',
   'referrer-policy': 'same-origin',
   'x-content-type-options': 'nosniff',
-}
-
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('base64')
 }

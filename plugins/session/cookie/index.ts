@@ -43,6 +43,10 @@ export interface BrowserCookies {
   /** Also drops the oldest transactions if there are too many. */
   setTransaction(request: FastifyRequest, reply: FastifyReply, transaction: LoginTransaction): void
   clearTransaction(reply: FastifyReply, transaction: LoginTransaction): void
+  /** The logout under way at the issuer, if any. */
+  logout(request: FastifyRequest): Logout | undefined
+  setLogout(reply: FastifyReply, logout: Logout): void
+  clearLogout(reply: FastifyReply): void
   /** Updates the other logins under way in this browser: when they succeed, they replace this session. */
   replaceByOthers(
     request: FastifyRequest,
@@ -50,6 +54,13 @@ export interface BrowserCookies {
     transaction: LoginTransaction,
     reference: SessionReference,
   ): void
+}
+
+/** A logout under way at the issuer. */
+export interface Logout {
+  state: string
+  /** Validated. */
+  returnUrl: string
 }
 
 export interface SessionCookieOptions {
@@ -64,8 +75,9 @@ export interface SessionCookieOptions {
 export default fp<SessionCookieOptions>(
   async (app, { name, sameSite, secure, keys, lifetimeMs }) => {
     const base: CookieSerializeOptions = { path: '/', httpOnly: true, secure }
-    // Lax: the callback is a navigation from the issuer's site, with which a Strict cookie is not sent.
+    // Lax: callbacks are navigations from the issuer's site, with which a Strict cookie is not sent.
     const transactionCookie: CookieSerializeOptions = { ...base, sameSite: 'lax' }
+    const logoutCookieName = `${name}-logout`
     const sealed: SecureSessionOptions[] = [
       {
         sessionName: 'sealedSession',
@@ -78,6 +90,14 @@ export default fp<SessionCookieOptions>(
         sessionName: 'sealedTransaction',
         cookieName: `${name}-tx`,
         key: deriveKeys(keys, 'login transaction cookie'),
+        expiry: transactionLifetimeMs / 1000,
+        cookie: transactionCookie,
+      },
+      {
+        sessionName: 'sealedLogout',
+        // Not the cookie's own name: secure-session would open it on every request.
+        cookieName: `${logoutCookieName}-sealed`,
+        key: deriveKeys(keys, 'logout cookie'),
         expiry: transactionLifetimeMs / 1000,
         cookie: transactionCookie,
       },
@@ -133,6 +153,22 @@ export default fp<SessionCookieOptions>(
       clearTransaction(reply, transaction) {
         reply.clearCookie(transactionCookieName(name, transaction.state), attributesOf(transaction))
       },
+
+      logout(request) {
+        const value = request.cookies[logoutCookieName]
+        const cookie = value ? app.decodeSecureSession(value, request.log, 'sealedLogout') : null
+        return cookie ? readLogout(cookie.data()) : undefined
+      },
+
+      setLogout(reply, logout) {
+        const sealed = app.encodeSecureSession(app.createSecureSession({ ...logout }), 'sealedLogout')
+        reply.setCookie(logoutCookieName, sealed, {
+          ...transactionCookie,
+          maxAge: transactionLifetimeMs / 1000,
+        })
+      },
+
+      clearLogout: (reply) => void reply.clearCookie(logoutCookieName, transactionCookie),
 
       replaceByOthers(request, reply, { state }, replaces) {
         for (const { transaction } of transactions(request)) {
@@ -200,6 +236,10 @@ export default fp<SessionCookieOptions>(
   },
   { name: 'session-cookie', fastify: '5.x' },
 )
+
+function readLogout({ state, returnUrl }: Record<string, unknown>): Logout | undefined {
+  return typeof state === 'string' && typeof returnUrl === 'string' ? { state, returnUrl } : undefined
+}
 
 /** Size as written by @fastify/cookie. */
 function bytesOf(cookieName: string, value = ''): number {
