@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { assertFault, faultsOf, load, loadFile } from './support.ts'
 
-test('a path of keys spells the name of a variable, however it is divided or written', () => {
+test('a path of keys in the file spells the name of a variable; case, `_`, `-` and nesting do not matter', () => {
   for (const content of [
     { oidc: { clientId: 'shop' } },
     { oidcClientId: 'shop' },
@@ -56,7 +56,7 @@ test('a fault in the file names its path there, the variable and the file', () =
   )
 })
 
-test('an unknown key is a fault, with a guess at what was meant', () => {
+test('an unknown key is a fault, with the nearest known key as a hint', () => {
   assertFault(
     () => loadFile({ odic: { clientId: 'x' } }),
     /^odic\.clientId in \S+ is no option: did you mean oidc\.clientId\?$/,
@@ -85,7 +85,7 @@ test('a value of the wrong kind is a fault', () => {
   assertFault(() => loadFile({ configFile: 'other.json' }), /^configFile in \S+ has no meaning/)
 })
 
-test('a file that can not be used is the one fault, since nobody knows what it would have said', () => {
+test('a file that can not be read or parsed is the only fault, as its options are unknown', () => {
   const missing = { OIDC_ISSUER: '', OIDC_CLIENT_ID: '', NODE_ENV: 'production', SESSION_KEYS: '' }
   assertFault(
     () => load({ ...missing, CONFIG_FILE: '/nowhere.json' }),
@@ -102,11 +102,11 @@ test('a file that can not be used is the one fault, since nobody knows what it w
   )
 })
 
-test('other faults are told together with those of a file that can not be used', () => {
+test('other faults are reported together with that of a file that can not be read or parsed', () => {
   assert.equal(faultsOf(() => loadFile('nonsense', { PORT: 'x' })).length, 2)
 })
 
-test('each wrong entry of an array is told with its place', () => {
+test('each wrong entry of an array is reported with its index', () => {
   assert.deepEqual(
     faultsOf(() => loadFile({ corsOrigins: ['https://a.example.com', 'x', 'y'] })).map(
       (fault) => fault.split(' must')[0],

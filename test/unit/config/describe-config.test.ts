@@ -14,7 +14,7 @@ function described(options: GatewayOptions): Record<string, string> {
   )
 }
 
-test('the least configuration is described with the defaults that the documents name, in their order', () => {
+test('the minimal configuration is described with the documented defaults, in the order of the documents', () => {
   const defaults = options.map(({ env, schema }) => [
     env,
     schema instanceof z.ZodPrefault ? String(schema._zod.def.defaultValue) : '',
@@ -71,7 +71,7 @@ const full = {
   SHUTDOWN_TIMEOUT: '10s',
 }
 
-test('what is described can be loaded again, but for the secrets', () => {
+test('the described configuration can be loaded again, except the secrets', () => {
   const { cert, key } = selfSignedCertificate()
   const texts = { '/srv/app/index.html': '', '/srv/tls.crt': cert, '/srv/tls.key': key }
   const { 'upstreams[0]': upstream, ...variables } = described(load(full, texts).options)
@@ -86,12 +86,12 @@ test('what is described can be loaded again, but for the secrets', () => {
   assert.ok(upstream?.startsWith('{"prefix":"/api","target":"https://api.example.com/v1","token":"user"'))
 })
 
-test('a development server is described as it was given', () => {
+test('a development server is described by the URL that was configured', () => {
   const lines = describeConfig(load({ FRONTEND_URL: 'http://localhost:5173/' }).options).split('\n')
   assert.ok(lines.includes('FRONTEND_URL=http://localhost:5173'), lines.join('\n'))
 })
 
-test('upstreams are listed as the file would say them', () => {
+test('upstreams are listed in the form that the file has', () => {
   const upstream = {
     prefix: '/weather',
     target: 'http://weather.internal/v1',

@@ -37,7 +37,7 @@ test('every default can be given as a value and changes nothing', () => {
   assert.deepEqual(explicit, loadConfig(minimal, fakeFiles({})))
 })
 
-test('editors accept by the JSON Schema what the gateway accepts, and find slips', () => {
+test('the JSON Schema accepts what the gateway accepts, and finds typing errors', () => {
   const schema = z.fromJSONSchema(JSON.parse(read('fastify-bff.schema.json')))
   const examples = ['README.md', 'docs/several-frontends.md'].flatMap((path) =>
     codeBlocks(read(path), 'json'),
@@ -57,7 +57,7 @@ test('editors accept by the JSON Schema what the gateway accepts, and find slips
     assert.ok(!schema.safeParse(wrong).success, JSON.stringify(wrong))
 })
 
-test('what stands in braces in a message or a meaning is an option', () => {
+test('every name in braces in a message or a meaning is an option', () => {
   const known = new Set(options.map(({ key }) => key))
   const sources = globSync('config/**/*.ts', { cwd: root }).map(read).join('\n')
   const named = [...sources.matchAll(/(?<!\$)\{([a-z]\w*(?:\.\w+)?)\}/g)].map(([, key = '']) => key)

@@ -19,7 +19,7 @@ test('real files and folders are read', async (t) => {
   assert.deepEqual(warnings, [])
 })
 
-test('what can not be read is told in words', async (t) => {
+test('an unreadable file is reported with a readable reason', async (t) => {
   const folder = await temporaryFolder(t)
   const faults = faultsOf(() =>
     loadConfig({
@@ -39,7 +39,7 @@ test('what can not be read is told in words', async (t) => {
   )
 })
 
-test('a file that may not be read is told apart from one that fails', () => {
+test('a file without read permission is distinguished from one that fails to be read', () => {
   assert.match(readingFault(Object.assign(new Error(), { code: 'EACCES' })), /this process may not read/)
   assert.match(readingFault(Object.assign(new Error(), { code: 'EIO' })), /can not be read/)
 })
@@ -50,7 +50,7 @@ async function temporaryFolder(t: TestContext): Promise<string> {
   return folder
 }
 
-test('a path that the system can not look at is no folder', () => {
+test('a path that the system can not examine is no folder', () => {
   assert.equal(systemFiles.isDirectory('x'.repeat(5000)), false)
   assert.equal(systemFiles.isDirectory('\0'), false)
 })

@@ -4,7 +4,7 @@ import { assertFault, faultsOf, loadFile } from './support.ts'
 
 const [shop, desk] = ['https://shop.example.com', 'https://desk.example.com'] as const
 
-test('each frontend has what it says itself, else what stands beside them, else the default', () => {
+test('each frontend has its own option, else the shared one, else the default', () => {
   const { options, frontends } = loadFile(
     {
       refreshBeforeExpiration: '30s',
@@ -18,7 +18,7 @@ test('each frontend has what it says itself, else what stands beside them, else 
   )
 
   assert.equal(options, frontends?.[0])
-  const told = frontends?.map(({ publicUrl, oidc, upstreams, refreshBeforeExpirationMs, session }) => [
+  const settings = frontends?.map(({ publicUrl, oidc, upstreams, refreshBeforeExpirationMs, session }) => [
     publicUrl.host,
     oidc.issuer.host,
     oidc.clientId,
@@ -26,13 +26,13 @@ test('each frontend has what it says itself, else what stands beside them, else 
     refreshBeforeExpirationMs,
     session.idleTimeoutMs / 3_600_000,
   ])
-  assert.deepEqual(told, [
+  assert.deepEqual(settings, [
     ['shop.example.com', 'login.example.com', 'shop', 1, 30_000, 8],
     ['desk.example.com', 'staff.example.com', 'desk', 0, 30_000, 8],
   ])
 })
 
-test('faults name their frontend, those of all are told once', () => {
+test('faults name their frontend; faults in shared options are reported once', () => {
   const faults = faultsOf(() =>
     loadFile(
       {
@@ -60,7 +60,7 @@ test('faults name their frontend, those of all are told once', () => {
   )
 })
 
-test('what the process has once stands beside the frontends', () => {
+test('options of the process are set outside `frontends`', () => {
   for (const [own, label] of [
     [{ port: 3001 }, 'port'],
     [{ redisUrl: 'redis://x' }, 'redisUrl'],
@@ -74,7 +74,7 @@ test('what the process has once stands beside the frontends', () => {
   }
 })
 
-test('frontends must be told apart by host or path, and on one host by their cookies', () => {
+test('frontends must differ in host or path, and on one host in their cookie names', () => {
   const load = (...frontends: object[]) => loadFile({ frontends })
 
   assertFault(
@@ -97,7 +97,7 @@ test('frontends must be told apart by host or path, and on one host by their coo
   )
 })
 
-test('frontends are a list with at least one, and have no frontends of their own', () => {
+test('`frontends` is a list with at least one entry, and can not be nested', () => {
   assertFault(() => loadFile({ frontends: {} }), /^frontends in .* must be a list/)
   assertFault(() => loadFile({ frontends: [] }), /^frontends in .* must be a list/)
   assertFault(() => loadFile({ frontends: [{ publicUrl: shop, frontends: [] }] }), /has no meaning/)

@@ -11,7 +11,7 @@ const production = {
   OIDC_CLIENT_SECRET: 'hunter2',
 }
 
-test('the least configuration gives the documented defaults', () => {
+test('the minimal configuration gives the documented defaults', () => {
   const { options, warnings } = load()
   assert.deepEqual(warnings, [])
   assert.deepEqual(options, {
@@ -76,7 +76,7 @@ test('empty and blank variables count as unset', () => {
   assertFault(() => load({ OIDC_CLIENT_ID: '' }), /^OIDC_CLIENT_ID is missing: set it to/)
 })
 
-test('without session keys each start outside production makes its own, and says so', () => {
+test('without session keys each start outside production makes random ones, and warns', () => {
   const [first, other] = [load({ SESSION_KEYS: '' }), load({ SESSION_KEYS: '' })]
   assert.equal(first.options.session.keys[0].length, 32)
   assert.notDeepEqual(first.options.session.keys, other.options.session.keys)
@@ -90,17 +90,17 @@ test('production demands a public URL and session keys', () => {
   assert.match(faults[1] ?? '', /^SESSION_KEYS is missing: make one with/)
 })
 
-test('diagnostics are for developers, not for production', () => {
+test('diagnostics are off in production', () => {
   assert.equal(load(production).options.diagnostics, false)
   assert.equal(load({ NODE_ENV: 'development' }).options.diagnostics, true)
 })
 
-test('in production sessions in memory are worth a warning', () => {
+test('in production sessions in memory cause a warning', () => {
   assert.match(load({ ...production, REDIS_URL: '' }).warnings.join(), /^REDIS_URL is not set/)
   assert.deepEqual(load(production).warnings, [])
 })
 
-test('in production a client that proves nothing to the issuer is worth a warning', () => {
+test('in production a client without credentials causes a warning', () => {
   assert.match(
     load({ ...production, OIDC_CLIENT_SECRET: '' }).warnings.join(),
     /^Neither OIDC_CLIENT_SECRET nor OIDC_CLIENT_PRIVATE_KEY_FILE/,
@@ -137,7 +137,7 @@ test('one message lists every fault, one a line', () => {
   )
 })
 
-test('each wrong entry of a list is told', () => {
+test('each wrong entry of a list is reported', () => {
   const faults = (environment: Record<string, string>) => [...faultsOf(() => load(environment))]
   assert.deepEqual(
     faults({ CORS_ORIGINS: 'x, https://a.example.com, y,*' }).map((fault) =>
@@ -186,7 +186,7 @@ test('rules between variables', () => {
   assert.ok(load({ PORT: '0', METRICS_PORT: '0' }))
 })
 
-test('a lifetime below the default idle timeout shortens that too, but not one that was given', () => {
+test('a lifetime below the default idle timeout shortens the default, but not a configured idle timeout', () => {
   const { session } = load({ SESSION_LIFETIME: '1h' }).options
   assert.deepEqual([session.idleTimeoutMs, session.lifetimeMs], [3_600_000, 3_600_000])
   assertFault(
@@ -199,30 +199,30 @@ test('a lifetime below the default idle timeout shortens that too, but not one t
   )
 })
 
-test('a free port without a public URL is worth a warning', () => {
+test('a free port without a public URL causes a warning', () => {
   assert.match(load({ PORT: '0' }).warnings.join(), /^PUBLIC_URL is not set and PORT is 0/)
   assert.deepEqual(load({ PORT: '0', PUBLIC_URL: 'http://localhost:3000' }).warnings, [])
 })
 
-test('a static folder without an index page is worth a warning', () => {
+test('a static folder without an index page causes a warning', () => {
   assert.match(
     load({ STATIC_DIR: '/srv' }, { '/srv/app.js': '' }).warnings.join(),
     /^STATIC_DIR has no index.html: \/srv$/,
   )
 })
 
-test('a development server in production is worth a warning', () => {
+test('a development server in production causes a warning', () => {
   const frontend = { FRONTEND_URL: 'http://localhost:5173' }
   assert.match(load({ ...production, ...frontend }).warnings.join(), /^FRONTEND_URL is set: a development/)
   assert.deepEqual(load(frontend).warnings, [])
 })
 
-test('a login that is required for no frontend is worth a warning', () => {
+test('a required login without a frontend causes a warning', () => {
   assert.match(load({ REQUIRE_LOGIN: 'true' }).warnings.join(), /^REQUIRE_LOGIN does nothing without/)
   assert.deepEqual(load({ REQUIRE_LOGIN: 'true', FRONTEND_URL: 'http://localhost:5173' }).warnings, [])
 })
 
-test('users and the issuer are reached by https, or on this machine', () => {
+test('PUBLIC_URL and OIDC_ISSUER must be https, except on loopback hosts', () => {
   for (const name of ['PUBLIC_URL', 'OIDC_ISSUER']) {
     assert.throws(
       () => load({ [name]: 'http://app.example.com' }),
@@ -234,7 +234,7 @@ test('users and the issuer are reached by https, or on this machine', () => {
   }
 })
 
-test('a plain http origin on another host is worth a warning', () => {
+test('a plain http origin on another host causes a warning', () => {
   assert.match(
     load({ CORS_ORIGINS: 'http://app.example.com' }).warnings.join(),
     /^CORS_ORIGINS allows http:\/\/app/,
@@ -242,7 +242,7 @@ test('a plain http origin on another host is worth a warning', () => {
   assert.deepEqual(load({ CORS_ORIGINS: 'http://localhost:5173' }).warnings, [])
 })
 
-test('a variable that looks like a slip of the keyboard is worth a warning, with the nearest name', () => {
+test('a variable that looks like a typing error causes a warning, with the nearest name', () => {
   const { warnings } = load({
     OIDC_CLIENTID: 'x',
     OIDC_SECRET: 'x',
@@ -268,7 +268,7 @@ test('a variable that looks like a slip of the keyboard is worth a warning, with
   )
 })
 
-test("other programs' variables are left alone", () => {
+test('variables of other programs are ignored', () => {
   const { warnings } = load({
     SESSION_MANAGER: 'x',
     REDIS_PORT: 'x',

@@ -54,7 +54,7 @@ test('an encrypted key is a fault that says how to decrypt it', () => {
   assertFault(() => loadKey(String(encrypted)), /names a key that is encrypted: decrypt it, as in openssl/)
 })
 
-test('a key that the signature algorithms have no use for is a fault', () => {
+test('a key that no signature algorithm can use is a fault', () => {
   const unfit = [
     generateKeyPairSync('rsa', { modulusLength: 1024 }),
     generateKeyPairSync('ec', { namedCurve: 'secp256k1' }),

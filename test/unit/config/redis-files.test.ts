@@ -9,7 +9,7 @@ const files = { [ca]: cert, '/etc/bff/tls.crt': cert, '/etc/bff/tls.key': key }
 const all = { REDIS_CA_FILE: ca, REDIS_CERT_FILE: '/etc/bff/tls.crt', REDIS_KEY_FILE: '/etc/bff/tls.key' }
 const access = { caFile: ca, certFile: '/etc/bff/tls.crt', keyFile: '/etc/bff/tls.key' }
 
-test('trust, client certificate and Sentinel password go with every form of the URL over TLS', () => {
+test('trusted certificates, client certificate and Sentinel password work with every form of the URL over TLS', () => {
   for (const url of ['rediss://a', 'sentinels://a,b/main', 'clusters://a,b']) {
     const { options, warnings } = load({ ...all, REDIS_URL: url }, files)
     assert.deepEqual(options.redis, access, url)
@@ -47,7 +47,7 @@ test('a key that does not belong to the client certificate is a fault', () => {
   )
 })
 
-test('an expired client certificate is warned of', () => {
+test('an expired client certificate causes a warning', () => {
   const old = selfSignedCertificate(Date.now() - 48 * 60 * 60 * 1000)
   const { warnings } = load(
     { ...all, REDIS_URL: 'rediss://a' },
@@ -56,7 +56,7 @@ test('an expired client certificate is warned of', () => {
   assert.match(warnings.join(), /^The certificate of REDIS_CERT_FILE expired at .*: renew it$/)
 })
 
-test('files without TLS are a fault: somebody believes to be protected', () => {
+test('TLS files with a URL that does not use TLS are a fault', () => {
   for (const url of ['redis://a', 'sentinel://a/main', 'cluster://a']) {
     const faults = faultsOf(() => load({ ...all, REDIS_URL: url }, files))
     assert.equal(faults.length, 3, url)
@@ -65,7 +65,7 @@ test('files without TLS are a fault: somebody believes to be protected', () => {
   }
 })
 
-test('what does nothing is warned of', () => {
+test('options without effect cause a warning', () => {
   const withoutUrl = load(all, files).warnings
   assert.equal(withoutUrl.filter((text) => / does nothing without REDIS_URL$/.test(text)).length, 3)
   const { warnings } = load({ REDIS_URL: 'rediss://a', REDIS_SENTINEL_PASSWORD: 'x' })

@@ -12,7 +12,7 @@ const least: BffConfiguration = {
   session: { keys: key },
 }
 
-test('the least that the plugin is told has the defaults of the configuration', () => {
+test('minimal plugin options get the defaults of the configuration', () => {
   const { options } = resolveOptions(least)
   const file = loadFile(least, {
     NODE_ENV: 'production',
@@ -47,12 +47,12 @@ test('URLs, parameters and keys can be objects', () => {
   assert.equal(options.upstreams[0]?.timeoutMs, 60_000)
 })
 
-test('members that are undefined are as good as none', () => {
+test('options that are undefined count as not given', () => {
   const { options } = resolveOptions({ ...least, redisUrl: undefined, cookie: undefined } as never)
   assert.equal(options.cookie.name, '__Host-bff')
 })
 
-test('every fault is told at once, by its place in the options', () => {
+test('all faults are reported at once, by their path in the options', () => {
   const faults = faultsOf(() =>
     resolveOptions({
       ...least,
@@ -93,7 +93,7 @@ test('messages and warnings name options, never variables', () => {
   for (const text of [...faults, ...warnings]) assert.doesNotMatch(text, /[A-Z]_[A-Z]|\{/)
 })
 
-test('what must be the same at the next start is not made up', () => {
+test('options that must be the same at the next start are required', () => {
   assert.match(
     faultsOf(() => resolveOptions({ ...least, session: {} as never })).join(),
     /^session\.keys is missing: make one with/,
@@ -101,7 +101,7 @@ test('what must be the same at the next start is not made up', () => {
   assert.match(faultsOf(() => resolveOptions({ ...least, publicUrl: '' })).join(), /^publicUrl is missing/)
 })
 
-test("what the application's server decides is refused", () => {
+test('options of the server are refused in plugin mode', () => {
   assertFault(
     () => resolveOptions({ ...least, port: 3000 } as never),
     /^port is for the server of the application/,
@@ -119,7 +119,7 @@ test('paths are relative to the working directory', () => {
 })
 
 test('the plugin has the types that the schema has', () => {
-  // What is compared is compared by the compiler, both ways.
+  // The compiler compares the types, in both directions.
   const written: BffConfiguration = least as z.input<typeof pluginSchema>
   const inferred: z.input<typeof pluginSchema> = written
   assert.equal(inferred, least)

@@ -44,7 +44,7 @@ for (const [name, value] of Object.entries(secrets)) {
     }
   })
 
-  test(`what is wrong in a ${name}_FILE is told without its text`, () => {
+  test(`a fault in a ${name}_FILE is reported without its content`, () => {
     const [fault = ''] = faultsOf(() => load(environment, { [path]: 'swordfish\nswordfish\n' }))
     assert.match(fault, new RegExp(`^${name}_FILE `))
     assert.ok(!fault.includes('swordfish'), fault)
@@ -116,7 +116,7 @@ test('a secret of one frontend comes before the file that the environment names 
   )
 })
 
-test('a slip in the name of a secret file is told', () => {
+test('a typing error in the name of a secret file variable causes a warning', () => {
   const { warnings } = load({ OIDC_CLIENT_SECRT_FILE: '/run/client' })
   assert.match(
     warnings.join(),

@@ -4,7 +4,7 @@ import { faultsOf, key, load, loadFile } from './support.ts'
 
 const secret = 'hunter2'
 
-/** Where the path of a file should stand, as people copy them: with what OpenSSL writes above, or without its frame. */
+/** Given by mistake instead of a path: with the text that OpenSSL writes above, or without the PEM frame. */
 const pastedKeys = [
   `Bag Attributes\n    localKeyID: 01\n-----BEGIN PRIVATE KEY-----\n${secret}`,
   `MC4CAQAwBQYDK2VwBCIEI${secret}${'A'.repeat(35)}=`,
@@ -12,7 +12,7 @@ const pastedKeys = [
   `{"d":"${secret}"}`,
 ]
 
-test('no fault repeats a secret, wherever it was put', () => {
+test('no fault repeats a secret, whichever variable holds it', () => {
   const runs = [
     () => load({ OIDC_CLIENT_SECRET: `${secret}\n${secret}`, PORT: 'x' }),
     () => load({ SESSION_KEYS: `${key},${secret}` }),

@@ -16,7 +16,7 @@ function assertNoWarning(environment: Environment): void {
   assert.deepEqual(load(environment).warnings, [], JSON.stringify(environment))
 }
 
-test('a session cookie without a prefix on https is worth a warning', () => {
+test('a session cookie without a prefix on https causes a warning', () => {
   assertWarning(
     { ...https, COOKIE_NAME: 'shop' },
     /^COOKIE_NAME has no __Host- prefix: .* begin it with __Host-/,
@@ -27,17 +27,17 @@ test('a session cookie without a prefix on https is worth a warning', () => {
   assertNoWarning({ COOKIE_NAME: 'shop' })
 })
 
-test('SameSite=None is worth a warning', () => {
+test('SameSite=None causes a warning', () => {
   assertWarning({ ...https, COOKIE_SAMESITE: 'none' }, /^COOKIE_SAMESITE is none: .* use strict or lax/)
   assertNoWarning({ ...https, COOKIE_SAMESITE: 'lax' })
 })
 
-test('trusting every proxy is worth a warning', () => {
+test('TRUST_PROXY=true causes a warning', () => {
   assertWarning({ TRUST_PROXY: 'true' }, /^TRUST_PROXY is true: .* set the number of proxies/)
   for (const value of ['false', '1', '10.0.0.0/8', 'loopback']) assertNoWarning({ TRUST_PROXY: value })
 })
 
-test('Redis without TLS on another host is worth a warning', () => {
+test('Redis without TLS on another host causes a warning', () => {
   for (const url of [
     'redis://redis',
     'redis://user:hunter2@10.0.0.5:6379/2',
@@ -60,7 +60,7 @@ test('Redis without TLS on another host is worth a warning', () => {
     assertNoWarning({ REDIS_URL: url })
 })
 
-test('an upstream that gets tokens by plain http over a network is worth a warning', () => {
+test('an upstream that gets tokens over plain http on a network causes a warning', () => {
   const upstream = (target: string, token = 'user') =>
     loadFile({ upstreams: [{ prefix: '/news', target, token, insecure: true }] }).warnings
   for (const token of ['user', 'client', 'user-or-none']) {
@@ -74,7 +74,7 @@ test('an upstream that gets tokens by plain http over a network is worth a warni
   assert.deepEqual(upstream('https://news:8080'), [])
 })
 
-test('session keys that are no random bytes are worth a warning', () => {
+test('session keys that are not random bytes cause a warning', () => {
   const base64 = (bytes: Buffer | number[] | string) => Buffer.from(bytes as never).toString('base64')
   const count = (step: number) => Array.from({ length: 32 }, (_, index) => (index * step) % 256)
   for (const [weak, why] of [
@@ -95,7 +95,7 @@ test('session keys that are no random bytes are worth a warning', () => {
   }
 })
 
-test('ten thousand good keys bring no warning', () => {
+test('ten thousand random keys cause no warning', () => {
   // Made from fixed seeds, so that this can't fail by chance.
   const keys = Array.from({ length: 10_000 }, (_, index) =>
     createHash('sha256').update(`key ${index}`).digest('base64'),
@@ -103,6 +103,6 @@ test('ten thousand good keys bring no warning', () => {
   assertNoWarning({ SESSION_KEYS: keys.join(',') })
 })
 
-test('a session key that is there twice is worth a warning', () => {
+test('a session key that is listed twice causes a warning', () => {
   assertWarning({ SESSION_KEYS: `${key},${key}` }, /^Key 2 of SESSION_KEYS is there twice/)
 })

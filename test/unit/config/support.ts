@@ -8,22 +8,22 @@ import { upstreamSchema } from '../../../config/schema/upstream.ts'
 /** Every variable, in the order of the documents. */
 export const settingNames = options.map(({ env }) => env)
 
-/** Those whose value can stand in the file that `NAME_FILE` names. */
+/** Variables whose value can be in the file that `NAME_FILE` names. */
 export const secretNames = options.filter(({ secret }) => secret).map(({ env }) => env)
 
 export const upstreamKeys = optionsOf(upstreamSchema).map(({ key }) => key)
 
-/** As good as a random one. */
+/** Looks random to the check of session keys. */
 export const key = createHash('sha256').update('a key of the tests').digest('base64')
 
-/** The least that a gateway needs to start, without a warning. */
+/** The minimum that a gateway needs to start without a warning. */
 export const minimal = {
   OIDC_ISSUER: 'https://login.example.com',
   OIDC_CLIENT_ID: 'gateway',
   SESSION_KEYS: key,
 }
 
-/** Files as an object from absolute path to text; a folder is any path that one begins with. */
+/** File system from an object of absolute path to text; every parent path is a folder. */
 export function fakeFiles(texts: Record<string, string>): Files {
   return {
     readText(path) {
@@ -35,7 +35,7 @@ export function fakeFiles(texts: Record<string, string>): Files {
   }
 }
 
-/** With the least that is needed, and files if any. */
+/** Adds the minimal configuration. */
 export function load(environment: Environment = {}, texts: Record<string, string> = {}): LoadedConfig {
   return loadConfig({ ...minimal, ...environment }, fakeFiles(texts))
 }
@@ -49,7 +49,7 @@ export function loadFile(content: unknown, environment: Environment = {}, texts 
   )
 }
 
-/** The faults that loading throws; fails when it throws none. */
+/** The faults that loading throws; fails when it throws nothing. */
 export function faultsOf(run: () => unknown): readonly string[] {
   try {
     run()

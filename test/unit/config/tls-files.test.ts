@@ -9,7 +9,7 @@ const keyFile = '/run/secrets/tls.key'
 const both = { TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFile }
 const { cert, key } = selfSignedCertificate()
 
-test('a certificate and its key switch TLS on, and browsers are then expected by https', () => {
+test('a certificate and its key switch TLS on, and PUBLIC_URL is then https by default', () => {
   const { options, warnings } = loadPair({ cert, key })
 
   assert.deepEqual(options.tls, { certFile, keyFile })
@@ -22,7 +22,7 @@ test('without them there is no TLS', () => {
   assert.equal(load().options.tls, undefined)
 })
 
-test('the file may name them, relative to itself', () => {
+test('the configuration file may name them, relative to itself', () => {
   const files = { '/etc/bff/tls.crt': cert, '/etc/bff/tls.key': key }
 
   const { options } = loadFile({ tls: { certFile: 'tls.crt', keyFile: 'tls.key' } }, {}, files)
@@ -30,11 +30,11 @@ test('the file may name them, relative to itself', () => {
   assert.deepEqual(options.tls, { certFile: '/etc/bff/tls.crt', keyFile: '/etc/bff/tls.key' })
 })
 
-test('a certificate may bring its chain along', () => {
+test('the certificate file may hold the chain too', () => {
   assert.deepEqual(loadPair({ cert: cert + selfSignedCertificate().cert, key }).warnings, [])
 })
 
-test('one without the other is a fault', () => {
+test('a certificate without its key is a fault, and a key without its certificate', () => {
   for (const [set, missing] of [
     ['TLS_CERT_FILE', 'TLS_KEY_FILE'],
     ['TLS_KEY_FILE', 'TLS_CERT_FILE'],
@@ -47,7 +47,7 @@ test('one without the other is a fault', () => {
   }
 })
 
-test('files that can not be read are told of both at once', () => {
+test('unreadable files are reported, both at once', () => {
   assert.deepEqual(
     faultsOf(() => load(both)),
     [

@@ -24,7 +24,7 @@ function assertRefused(option: string, values: unknown[], message: RegExp): void
   }
 }
 
-test('methods are a list in any case, and whoever may GET may HEAD', () => {
+test('methods are a list in upper or lower case, and GET includes HEAD', () => {
   assert.deepEqual(upstreamOf({ methods: ['get', 'POST'] }).methods, ['GET', 'HEAD', 'POST'])
   assert.deepEqual(upstreamOf({ methods: ['HEAD', 'DELETE', 'DELETE'] }).methods, ['HEAD', 'DELETE'])
   assertRefused('methods', [['FETCH'], ['TRACE'], ['']], /must be one of GET, HEAD, POST/)
@@ -40,7 +40,7 @@ for (const option of ['csrf', 'http2'] as const) {
   })
 }
 
-test('request headers are names in any case', () => {
+test('request headers are names in upper or lower case', () => {
   assert.deepEqual(upstreamOf({ requestHeaders: ['Accept', 'x-tenant'] }).requestHeaders, [
     'accept',
     'x-tenant',
@@ -65,7 +65,7 @@ test('a request header that never passes is refused, with what to do instead', (
   )
 })
 
-test('headers of answers are names in any case, and those that never pass are refused', () => {
+test('response headers are names in upper or lower case, and those that never pass are refused', () => {
   assert.deepEqual(upstreamOf({ responseHeaders: ['ETag'] }).responseHeaders, ['etag'])
   assertRefused(
     'responseHeaders',
@@ -145,7 +145,7 @@ test('a certificate without its key is a fault, and a key without its certificat
   )
 })
 
-test('a key that is none is a fault that does not repeat it', () => {
+test('an invalid key is a fault that does not repeat it', () => {
   const broken = key.replace(/\n./, '\n*')
   for (const clientKey of [broken, cert, 'gateway.key']) {
     const faults = faultsOf(() =>
@@ -167,7 +167,7 @@ test('serverName is a host name', () => {
   assertRefused('serverName', ['https//x', 'a b'], /must be an IP address or host name by itself/)
 })
 
-test('what only TLS can do needs a target with https', () => {
+test('TLS options need a target with https', () => {
   const target = 'http://localhost:5000'
   for (const option of [{ http2: true }, { serverName: 'x' }]) {
     const [name] = Object.keys(option)
@@ -181,12 +181,12 @@ test('what only TLS can do needs a target with https', () => {
   assert.ok(upstreamOf({ target, http2: false }))
 })
 
-test('a key may stand below what OpenSSL writes above it', () => {
+test('a key file may hold the text that OpenSSL writes above the key', () => {
   const clientKey = `Bag Attributes\n    localKeyID: 01\n${key}`
   assert.equal(upstreamOf({ clientCert: cert, clientKey }).clientKey, clientKey.trim())
 })
 
-test('what is wrong between options is told beside what is wrong with others', () => {
+test('a contradiction between options is reported together with faults of other options', () => {
   const faults = faultsOf(() => upstreamOf({ clientCert: cert, exchange: true, timeout: 'x', typo: 1 }))
   for (const fault of [
     /timeout in .+ must be a duration/,
@@ -194,14 +194,14 @@ test('what is wrong between options is told beside what is wrong with others', (
     /has exchange, but/,
   ]) {
     assert.ok(
-      faults.some((told) => fault.test(told)),
+      faults.some((message) => fault.test(message)),
       `${fault}\n${faults.join('\n')}`,
     )
   }
   assert.equal(faults.length, 4)
 })
 
-test('between options nothing is said while one of them is wrong by itself', () => {
+test('a contradiction is not reported while one of the options is wrong by itself', () => {
   for (const options of [
     { clientCert: cert, clientKey: 'x' },
     { exchange: true, audience: '' },

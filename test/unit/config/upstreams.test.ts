@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { Environment } from '../../../config/index.ts'
 import { assertFault, faultsOf, loadFile } from './support.ts'
 
-/** Self-signed, for example.com; only its form matters. */
+/** Self-signed, for example.com; only the format matters. */
 const certificate = `-----BEGIN CERTIFICATE-----
 MIIBhDCCASmgAwIBAgIUFaao2vG1hyEun3dU9tAWQtHi5mgwCgYIKoZIzj0EAwIw
 FjEUMBIGA1UEAwwLZXhhbXBsZS5jb20wIBcNMjYxMTI0MTAzMjI3WhgPMjEyNjEw
@@ -42,7 +42,7 @@ test('an upstream needs a prefix and a target, the rest has defaults', () => {
   assert.deepEqual(upstreamsOf([]), [])
 })
 
-test('an upstream may say everything', () => {
+test('an upstream may set every option', () => {
   const full = {
     prefix: '/weather/v2',
     target: 'http://weather.internal:8080/base/',
@@ -77,7 +77,7 @@ test('certificates may stand in a file, relative to the configuration file', () 
   assert.equal(upstream?.ca, certificate)
 })
 
-test('certificates that are none are a fault that does not repeat them', () => {
+test('invalid certificates are a fault that does not repeat them', () => {
   const broken = certificate.replace(/MII/, 'XXX')
   assertFault(
     () => upstreamsOf([{ ...api, ca: broken }]),
@@ -146,7 +146,7 @@ test('a prefix that the router or the proxy could misread is refused', () => {
   }
 })
 
-test("the gateway's own paths are not for upstreams", () => {
+test("an upstream can not take the gateway's own paths", () => {
   for (const prefix of ['/bff', '/bff/login', '/healthz', '/readyz/x']) {
     assertFault(
       () => upstreamsOf([{ ...api, prefix }]),
@@ -174,7 +174,7 @@ test('an upstream takes one of five kinds of token', () => {
   )
 })
 
-test('an upstream may have tokens for itself alone', () => {
+test('an upstream may have tokens of its own, by resource or audience', () => {
   const own = { scope: 'orders.read orders.write', resource: 'https://orders.example', audience: 'orders' }
   assert.partialDeepStrictEqual(upstreamsOf([{ ...api, ...own, exchange: true }])[0], {
     ...own,
@@ -193,7 +193,7 @@ test('an upstream may have tokens for itself alone', () => {
   for (const [given, message] of faults) assertFault(() => upstreamsOf([{ ...api, ...given }]), message)
 })
 
-test('every fault of every upstream is told with its path', () => {
+test('every fault of every upstream is reported with its path', () => {
   const faults = faultsOf(() =>
     upstreamsOf([
       {

@@ -5,11 +5,11 @@ import { selfSignedCertificate } from '../../support/certificate.ts'
 import { assertFault, key, load, settingNames } from './support.ts'
 
 interface Cases {
-  /** From text to what it becomes. */
+  /** From text to the parsed value. */
   good: [string, unknown][]
   bad: [string, RegExp][]
   read: (options: GatewayOptions) => unknown
-  /** Set besides, so that the value itself is what counts. */
+  /** Set too, so that only the tested value can be at fault. */
   with?: Record<string, string>
 }
 
@@ -388,7 +388,7 @@ const { cert, key: tlsKey } = selfSignedCertificate()
 const texts = { '/srv/app/index.html': '<!doctype html>', '/srv/tls.crt': cert, '/srv/tls.key': tlsKey }
 
 for (const [name, { good, bad, read, with: others }] of Object.entries(cases)) {
-  test(`${name} is understood in all its forms`, () => {
+  test(`${name} is accepted in all its forms`, () => {
     for (const [text, expected] of good) {
       assert.deepEqual(
         read(load({ ...others, SESSION_LIFETIME: '400d', [name]: text }, texts).options),

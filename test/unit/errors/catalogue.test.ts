@@ -7,7 +7,7 @@ import { StoreUnavailableError } from '../../../plugins/session-store/store.ts'
 
 const secret = 'redis://user:password@10.0.0.7'
 
-test('a body holds what a client may know, and nothing of the cause', () => {
+test('an error body holds only what a client may know, and nothing of the cause', () => {
   const error = new GatewayError('BFF_UPSTREAM_UNREACHABLE', { cause: new Error(secret) })
   assert.deepEqual(errorBody(error, 'request-1', '/bff/login'), {
     statusCode: 502,
@@ -30,7 +30,7 @@ test('an ended session says why, that token management was used, and where to lo
   })
 })
 
-test('only what logging in mends says where', () => {
+test('only errors that a login fixes have a loginUrl', () => {
   const urlOf = (error: GatewayError) => errorBody(error, 'request-1', '/bff/login').loginUrl
   assert.equal(urlOf(new GatewayError('BFF_SESSION_REQUIRED')), '/bff/login')
   assert.equal(urlOf(new GatewayError('BFF_LOGIN_REJECTED')), '/bff/login')
@@ -38,7 +38,7 @@ test('only what logging in mends says where', () => {
   assert.equal(urlOf(new GatewayError('BFF_STORE_UNAVAILABLE')), undefined)
 })
 
-test('every 503 says when to try again, in whole seconds of at least one', () => {
+test('every 503 has Retry-After, in whole seconds, at least 1', () => {
   const seconds = (retryAfterMs?: number) =>
     retryAfterSeconds(
       new GatewayError('BFF_ISSUER_UNAVAILABLE', retryAfterMs === undefined ? {} : { retryAfterMs }),
@@ -60,7 +60,7 @@ test('a store that does not answer is 503, its cause kept for the log', () => {
   assert.ok(!JSON.stringify(errorBody(error, 'request-1', '/bff/login')).includes(secret))
 })
 
-test('what nobody foresaw is 500 and tells the client nothing', () => {
+test('an unexpected error is a generic 500', () => {
   const unforeseen = [
     new Error(secret),
     new TypeError(secret),
@@ -80,19 +80,19 @@ test('what nobody foresaw is 500 and tells the client nothing', () => {
   }
 })
 
-test('an error of the catalogue is found as it is', () => {
+test('an error of the catalogue stays the same', () => {
   const error = new GatewayError('BFF_CSRF_REJECTED')
   assert.equal(asGatewayError(error), error)
 })
 
-test('a page offers to log in again, and what it shows is never markup', () => {
+test('an error page offers to log in again, and escapes what it shows', () => {
   const error = new GatewayError('BFF_LOGIN_REJECTED', { details: '<script>alert("1")</script>' })
   const page = errorPage(error, `<img src=x onerror='x'>`, '/bff/login?a=1&b="')
   assert.doesNotMatch(page, /<script|<img|style=/)
   assert.match(page, /<a href="\/bff\/login\?a=1&#38;b=&#34;">Log in again<\/a>/)
 })
 
-test('who accepts HTML by name gets a page, a script gets JSON', () => {
+test('a client that accepts text/html gets a page, others get JSON', () => {
   assert.ok(prefersPage('text/html,application/xhtml+xml,*/*;q=0.8'))
   assert.ok(!prefersPage('*/*'))
   assert.ok(!prefersPage('application/json'))

@@ -37,7 +37,7 @@ const hashed = {
   ],
 }
 for (const [bundler, paths] of Object.entries(hashed)) {
-  test(`names that ${bundler} gives are taken for hashed`, () => {
+  test(`file names of ${bundler} count as hashed`, () => {
     for (const path of paths) assert.ok(hasHashedName(path), path)
   })
 }
@@ -76,7 +76,7 @@ const ordinary = [
   'no-extension-4f2a8c1e',
   '.4f2a8c1e',
 ]
-test('names that people give are not', () => {
+test('names without a hash do not', () => {
   for (const path of ordinary) assert.ok(!hasHashedName(path), path)
 })
 
@@ -92,14 +92,14 @@ test('nine in ten hashes are recognised, whichever way they are written', () => 
   }
 })
 
-test('what is hashed is kept for a year, and so is its compressed copy', () => {
+test('hashed files are cached for a year, and so are their compressed copies', () => {
   for (const path of ['assets/index-BX3k9a1Z.js', 'assets/index-BX3k9a1Z.js.br', 'main.4f2a8c1e.css.gz']) {
     assert.equal(cacheControl(path, false), 'public, max-age=31536000, immutable')
     assert.equal(cacheControl(path, true), 'private, max-age=31536000, immutable')
   }
 })
 
-test('pages and whatever is not hashed are asked for again each time', () => {
+test('pages and files without a hash are revalidated each time', () => {
   for (const path of ['index.html', 'index.html.br', 'page-4f2a8c1e.html', 'a.4f2a8c1e.htm', 'logo.svg']) {
     assert.equal(cacheControl(path, false), 'no-cache')
     assert.equal(cacheControl(path, true), 'private, no-cache')

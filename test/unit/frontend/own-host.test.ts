@@ -4,7 +4,7 @@ import { isOwnHost } from '../../../plugins/guard/checks.ts'
 
 const publicUrl = new URL('https://app.example.com:8443/shop')
 
-test('the host of the public URL and those of this machine are our own', () => {
+test('the host of the public URL and loopback hosts are our own', () => {
   for (const host of [
     'app.example.com',
     'app.example.com:8443',
@@ -19,7 +19,7 @@ test('the host of the public URL and those of this machine are our own', () => {
   }
 })
 
-test('a name that somebody else can make point here is not', () => {
+test('a name that an attacker can point at this machine is not', () => {
   for (const host of [
     'evil.example',
     'evil.example:3000',

@@ -8,7 +8,7 @@ const others = new Set(['https://spa.example.com', 'https://elsewhere.example'])
 const isForeignTo = (origin: string | undefined, secFetchSite: string | undefined) =>
   isForeign({ origin, secFetchSite }, own, others)
 
-test('those on the list are not foreign, wherever they are', () => {
+test('origins on the list are not foreign, on any site', () => {
   for (const origin of others) {
     for (const secFetchSite of ['same-origin', 'same-site', 'cross-site', undefined]) {
       assert.equal(isForeignTo(origin, secFetchSite), false)
@@ -16,14 +16,14 @@ test('those on the list are not foreign, wherever they are', () => {
   }
 })
 
-test('our own origin is not foreign, unless a browser says that it is another site', () => {
+test('our own origin is not foreign, unless Sec-Fetch-Site says cross-site', () => {
   for (const secFetchSite of ['same-origin', 'same-site', 'none', undefined]) {
     assert.equal(isForeignTo(own, secFetchSite), false)
   }
   assert.equal(isForeignTo(own, 'cross-site'), true)
 })
 
-test('any other origin is foreign, whatever Sec-Fetch-Site says', () => {
+test('any other origin is foreign, with any value of Sec-Fetch-Site', () => {
   const others = [
     'null',
     '',
@@ -41,7 +41,7 @@ test('any other origin is foreign, whatever Sec-Fetch-Site says', () => {
   }
 })
 
-test('without an Origin, which a GET of our own page lacks, Sec-Fetch-Site decides', () => {
+test('without an Origin header, as in a GET of our own page, Sec-Fetch-Site decides', () => {
   const foreign = (secFetchSite?: string) => isForeignTo(undefined, secFetchSite)
   assert.equal(foreign('cross-site'), true)
   for (const site of ['same-origin', 'same-site', 'none', undefined]) assert.equal(foreign(site), false)

@@ -4,7 +4,7 @@ import { canonicalAddress, clientAddress, clientKey } from '../../../http/client
 
 const from = (ip: string | undefined, remoteAddress?: string) => ({ ip, socket: { remoteAddress } })
 
-test('an address has one form, whoever wrote it', () => {
+test('an address is brought to one canonical form', () => {
   for (const [text, address] of [
     ['192.0.2.1', '192.0.2.1'],
     [' 192.0.2.1 ', '192.0.2.1'],
@@ -22,7 +22,7 @@ test('an address has one form, whoever wrote it', () => {
   }
 })
 
-test('what is no address is none', () => {
+test('anything that is no IP address is dropped', () => {
   for (const text of [
     undefined,
     '',
@@ -49,14 +49,14 @@ test('what is no address is none', () => {
   }
 })
 
-test('the client is whom a trusted proxy names, if it names an address, else the peer; there may be none', () => {
+test("the client's address is what a trusted proxy names, if that is an address, else the peer's; it may be missing", () => {
   assert.equal(clientAddress(from('192.0.2.1', '127.0.0.1')), '192.0.2.1')
   assert.equal(clientAddress(from('made-up', '::ffff:127.0.0.1')), '127.0.0.1')
   assert.equal(clientAddress(from('', '')), undefined)
   assert.equal(clientAddress(from(undefined)), undefined)
 })
 
-test('a client that is counted is a short hash: made-up names are all its peer, an IPv6 network of 64 bits is one', () => {
+test('the key of a rate limit is a short hash: of the peer for made-up names, of the /64 network for IPv6', () => {
   const peer = clientKey(from('127.0.0.1'))
   assert.match(peer, /^[\w-]{22}$/)
   for (const name of ['a', 'b'.repeat(16_000)]) assert.equal(clientKey(from(name, '127.0.0.1')), peer)

@@ -19,7 +19,7 @@ async function reasonOf(url: string): Promise<string> {
   return boundedFetch(url).then(() => 'none', failureReason)
 }
 
-test('an answer passes as it is: status, headers, body, also without one', async (t) => {
+test('an answer passes unchanged: status, headers and body, if any', async (t) => {
   const body = gzipSync(JSON.stringify({ keys: [], text: 'x'.repeat(20_000) }))
   const url = await start(t, (response) =>
     response.writeHead(400, { 'content-encoding': 'gzip', 'retry-after': '7' }).end(body),
@@ -32,7 +32,7 @@ test('an answer passes as it is: status, headers, body, also without one', async
   assert.deepEqual([empty.status, empty.body], [204, null])
 })
 
-test('an answer of more than a megabyte is refused: plain, after decompression, and without an end', async (t) => {
+test('an answer of more than a megabyte is refused: uncompressed, after decompression, and endless', async (t) => {
   const exactly = await start(t, (response) => response.end(Buffer.alloc(megabyte)))
   assert.equal(await reasonOf(exactly), 'none')
   const bomb = gzipSync(Buffer.alloc(64 * megabyte))
@@ -65,7 +65,7 @@ test('a key set has at most 200 keys', async (t) => {
   )
 })
 
-test('a body that never ends ends with the signal', async (t) => {
+test('an endless body ends with the signal', async (t) => {
   const url = await start(t, (response) => response.write('{'))
   const leaving = new AbortController()
   const answer = boundedFetch(url, { signal: leaving.signal })

@@ -12,7 +12,7 @@ import {
 
 const issuer = 'https://login.example.com'
 
-/** What the gateway sends along with a grant to an issuer that supports these methods. */
+/** The authentication that the gateway sends with a grant to an issuer that supports these methods. */
 async function sent(credentials: ClientCredentials, supported?: string[]) {
   const authenticate = await clientAuthentication(credentials)
   const body = new URLSearchParams()
@@ -24,7 +24,7 @@ async function sent(credentials: ClientCredentials, supported?: string[]) {
 
 const basic = `Basic ${Buffer.from('gateway:s%3Acret').toString('base64')}`
 
-test('a secret goes into the Authorization header, unless the issuer takes it in the body only', async () => {
+test('a secret is sent in the Authorization header, unless the issuer accepts it only in the body', async () => {
   const inHeader = { body: {}, authorization: basic }
   const inBody = { body: { client_id: 'gateway', client_secret: 's:cret' }, authorization: null }
   const credentials = { clientSecret: 's:cret' }
@@ -37,7 +37,7 @@ test('a secret goes into the Authorization header, unless the issuer takes it in
   assert.deepEqual(await sent(credentials, ['client_secret_post', 'private_key_jwt']), inBody)
 })
 
-test('without a secret or key it only says who it is', async () => {
+test('without a secret or key only client_id is sent', async () => {
   assert.deepEqual(await sent({}), { body: { client_id: 'gateway' }, authorization: null })
 })
 
@@ -49,7 +49,7 @@ const keys: [name: string, pair: KeyPairKeyObjectResult, alg: string][] = [
   ['Ed25519', generateKeyPairSync('ed25519') as unknown as KeyPairKeyObjectResult, 'Ed25519'],
 ]
 for (const [name, { privateKey, publicKey }, alg] of keys)
-  test(`an ${name} key signs an assertion of its own algorithm, from a JWK and from PEM`, async (t) => {
+  test(`an ${name} key signs a client assertion with its own algorithm, from a JWK and from PEM`, async (t) => {
     const pem = String(privateKey.export({ type: 'pkcs8', format: 'pem' }))
     for (const content of [jwkOf(privateKey), pem]) {
       const { body, authorization } = await sent({ clientPrivateKeyFile: fileOf(t, content) })
@@ -62,7 +62,7 @@ for (const [name, { privateKey, publicKey }, alg] of keys)
     }
   })
 
-test('of a JWKS the private key signs, under its own kid and alg', async (t) => {
+test('the private key of a JWKS signs the client assertion, with its own kid and alg', async (t) => {
   const [[, rsa], [, ec]] = keys as [(typeof keys)[0], (typeof keys)[1]]
   const jwk = { ...JSON.parse(jwkOf(rsa.privateKey)), kid: 'mine', alg: 'PS256' }
   const content = JSON.stringify({ keys: [JSON.parse(jwkOf(ec.publicKey)), jwk] })
@@ -73,7 +73,7 @@ test('of a JWKS the private key signs, under its own kid and alg', async (t) => 
   assert.deepEqual([protectedHeader.kid, protectedHeader.alg], ['mine', 'PS256'])
 })
 
-test('a file without a private key is an error that says so, and nothing of what is in it', async (t) => {
+test('a file without a private key is an error that quotes none of its content', async (t) => {
   const [[, { publicKey }]] = keys as [(typeof keys)[0]]
   for (const content of [jwkOf(publicKey), `{"keys":[${jwkOf(publicKey)}]}`, '{"keys":[]}']) {
     await assert.rejects(sent({ clientPrivateKeyFile: fileOf(t, content) }), /holds no private key/)

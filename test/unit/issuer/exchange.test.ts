@@ -16,7 +16,7 @@ function grantsAt(answer: object) {
   return createGrants(async () => configuration, createFakeClock())
 }
 
-test("an exchange brings an access token and nothing that takes the place of the session's own", async () => {
+test("a token exchange gives an access token only, nothing that would replace the session's own tokens", async () => {
   const grants = grantsAt({
     access_token: 'for-the-api',
     token_type: 'Bearer',

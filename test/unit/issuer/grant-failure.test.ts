@@ -6,7 +6,7 @@ import { grantFailure } from '../../../plugins/issuer/grant-failure.ts'
 const now = Date.UTC(2026, 0, 1)
 const secret = 'what-the-issuer-wrote'
 
-/** What openid-client throws for this answer of the token endpoint. */
+/** The failure made of what openid-client throws for this answer of the token endpoint. */
 async function failureOf(answer: () => Response | Promise<Response>) {
   const issuer = 'https://login.example.com'
   const configuration = new oidc.Configuration({ issuer, token_endpoint: `${issuer}/token` }, 'gateway')
@@ -24,7 +24,7 @@ function oauthError(error: string, status = 400, headers = {}): Response {
 
 const json = { 'content-type': 'application/json' }
 
-test('a dead refresh token is refused for good, by the standard code and those of issuers that ignore it', async () => {
+test('an invalid refresh token is a final refusal, by the standard code and by codes of issuers that deviate', async () => {
   const dead = [
     'invalid_grant',
     'invalid_token',
@@ -43,18 +43,18 @@ test('a dead refresh token is refused for good, by the standard code and those o
   }
 })
 
-test('an issuer that needs the user, or has taken access away, refuses for good', async () => {
+test('an issuer that needs the user, or has withdrawn access, refuses finally', async () => {
   const codes =
     'interaction_required login_required consent_required account_selection_required mfa_required invalid_account access_denied user_disabled insufficient_user_authentication'
   for (const code of codes.split(' ')) {
-    // Asked for one API's token, it means that API only.
+    // In a request for one API's token, it concerns that API only.
     const expected = { outcome: 'refused', oauthError: code, errorDescription: secret, requestSpecific: true }
     for (const status of [400, 403])
       assert.deepEqual(await failureOf(() => oauthError(code, status)), expected)
   }
 })
 
-test('an error of the request could mean a dead token, and is kept apart from all that could not', async () => {
+test('an error of the request that could mean an invalid refresh token is distinguished from those that could not', async () => {
   const isRefusal = async (code: string, status = 400) => {
     const failure = await failureOf(() => oauthError(code, status))
     return failure.outcome === 'failed' && failure.refusal !== undefined
@@ -72,7 +72,7 @@ test('an error of the request could mean a dead token, and is kept apart from al
   }
 })
 
-test('an error is understood although a challenge to authenticate came with it', async () => {
+test('an error is recognised although a WWW-Authenticate challenge comes with it', async () => {
   const challenge = { 'www-authenticate': 'Bearer realm="x", error="invalid_token"' }
   assert.deepEqual(await failureOf(() => oauthError('invalid_grant', 400, challenge)), {
     outcome: 'refused',
@@ -89,7 +89,7 @@ test('an error is understood although a challenge to authenticate came with it',
   }
 })
 
-test('what an issuer writes about a refusal is short, in one line, and holds nothing that could be a token', async () => {
+test('the logged error_description is short, one line, and holds nothing that could be a token', async () => {
   const described = async (error: string, description: unknown) => {
     const failure = await failureOf(() =>
       Response.json({ error, error_description: description }, { status: 400 }),
@@ -148,14 +148,14 @@ const failures: [what: string, answer: () => Response, reason: string][] = [
   ],
 ]
 for (const [what, answer, reason] of failures)
-  test(`${what} is a failure that may pass, and its reason is a word for the log`, async () => {
+  test(`${what} is a transient failure, with a reason for the log`, async () => {
     const failure = await failureOf(answer)
     assert.ok(failure.outcome === 'failed')
     assert.equal(failure.reason, reason)
     assert.notEqual(failure.refusal?.oauthError, secret)
   })
 
-test('no connection and no answer in time are failures that may pass', async () => {
+test('no connection and no answer in time are transient failures', async () => {
   const refused = Object.assign(new Error('connect'), { code: 'ECONNREFUSED' })
   assert.deepEqual(
     await failureOf(() => {
@@ -185,7 +185,7 @@ const retryAfter: [header: string, ms: number | undefined][] = [
   [new Date(now - 90_000).toUTCString(), undefined],
 ]
 for (const [header, retryAfterMs] of retryAfter)
-  test(`Retry-After: "${header}" ${retryAfterMs ? 'is honoured' : 'says nothing'}`, async () => {
+  test(`Retry-After: "${header}" ${retryAfterMs ? 'is honoured' : 'is ignored'}`, async () => {
     const failure = await failureOf(() => oauthError('slow_down', 429, { 'retry-after': header }))
     assert.deepEqual(failure, {
       outcome: 'failed',
@@ -194,7 +194,7 @@ for (const [header, retryAfterMs] of retryAfter)
     })
   })
 
-test('Retry-After is honoured whatever the status, and whether or not there is JSON', async () => {
+test('Retry-After is honoured with any status, with and without JSON', async () => {
   const headers = { 'retry-after': '9' }
   for (const answer of [
     () => new Response('', { status: 503, headers }),
@@ -207,14 +207,14 @@ test('Retry-After is honoured whatever the status, and whether or not there is J
   }
 })
 
-test('an issuer that works but declines what was asked for is told apart from one that fails', async () => {
+test('an issuer that declines one request is distinguished from one that fails', async () => {
   const isRequestSpecific = async (answer: () => Response) => {
     const failure = await failureOf(answer)
     return failure.requestSpecific === true
   }
   for (const error of ['invalid_target', 'invalid_scope', 'unauthorized_client', 'access_denied']) {
     assert.equal(await isRequestSpecific(() => oauthError(error)), true, error)
-    // That it is asked too much has nothing to do with what it is asked for.
+    // Too many requests is not about the particular request.
     assert.equal(await isRequestSpecific(() => oauthError(error, 429)), false, error)
   }
   for (const error of ['invalid_client', 'temporarily_unavailable', 'server_error']) {

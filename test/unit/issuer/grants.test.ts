@@ -4,7 +4,7 @@ import * as oidc from 'openid-client'
 import { createGrants } from '../../../plugins/issuer/grants.ts'
 import { createFakeClock } from '../../support/fake-clock.ts'
 
-test('beside the code of a login there are these grants, and none takes a password', async () => {
+test('besides the authorization code there are only these grants, and no password grant', async () => {
   const issuer = 'https://login.example.com'
   const configuration = new oidc.Configuration({ issuer, token_endpoint: `${issuer}/token` }, 'gateway')
   const asked: Record<string, string>[] = []

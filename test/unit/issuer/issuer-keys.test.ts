@@ -7,7 +7,7 @@ import { checkSignature, createKeySet } from '../../../plugins/issuer/issuer-key
 
 const issuer = new URL('https://login.example.com')
 
-test('an issuer signs with what it says that it does, but for what anybody could, and else with RS256', () => {
+test("accepted signature algorithms are the issuer's asymmetric ones, or RS256 if its metadata name none", () => {
   const keysOf = createKeySet({ issuer, clientId: 'gateway', timeoutMs: 1000, userinfo: true }, 0)
   const algorithmsOf = (supported: unknown) => {
     const metadata = { issuer: issuer.href, id_token_signing_alg_values_supported: supported as string[] }
@@ -17,7 +17,7 @@ test('an issuer signs with what it says that it does, but for what anybody could
   for (const unsaid of [undefined, null, 'ES256']) assert.deepEqual(algorithmsOf(unsaid), ['RS256'])
 })
 
-test('keys that do not come in time are asked for again where a token is not sent twice', async (t) => {
+test('keys that do not arrive in time are requested again for a token that is sent only once', async (t) => {
   const { publicKey, privateKey } = await generateKeyPair('ES256')
   const keySet = JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid: 'k', alg: 'ES256' }] })
   let requests = 0

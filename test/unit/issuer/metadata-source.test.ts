@@ -27,7 +27,7 @@ function source(failures: number) {
   return { clock, metadata, attempts, waits, goDown: (down: boolean) => (isDown = down) }
 }
 
-test('all who ask at once share one attempt, and what it brought is kept', async () => {
+test('parallel callers share one attempt, and its result is kept', async () => {
   const { metadata, attempts } = source(0)
   assert.equal(metadata.known(), undefined)
 
@@ -39,7 +39,7 @@ test('all who ask at once share one attempt, and what it brought is kept', async
   assert.equal(attempts.length, 1)
 })
 
-test('a failed attempt is told to all who asked, and the next to ask tries anew', async () => {
+test('a failed attempt rejects for all its callers, and the next call tries again', async () => {
   const { metadata, attempts } = source(1)
 
   const results = await Promise.allSettled([metadata.get(), metadata.get()])
@@ -53,7 +53,7 @@ test('a failed attempt is told to all who asked, and the next to ask tries anew'
   assert.equal(attempts.length, 2)
 })
 
-test('it tries again after 1 s, doubling to 30 s, until it was got', async () => {
+test('it tries again after 1 s, doubling to 30 s, until it succeeds', async () => {
   const { clock, metadata, attempts, waits } = source(7)
 
   const learning = metadata.keepTrying(new AbortController().signal)
@@ -66,7 +66,7 @@ test('it tries again after 1 s, doubling to 30 s, until it was got', async () =>
   assert.deepEqual(metadata.known(), { issuer: 'x' })
 })
 
-test('it stops trying when somebody else got it', async () => {
+test('it stops trying when another call has succeeded', async () => {
   const { clock, metadata, attempts } = source(1)
   const learning = metadata.keepTrying(new AbortController().signal)
   await turn()
@@ -78,7 +78,7 @@ test('it stops trying when somebody else got it', async () => {
   assert.equal(attempts.length, 2)
 })
 
-test('it stops at once when it is told to', async () => {
+test('it stops at once when aborted', async () => {
   const { clock, metadata, attempts } = source(99)
   const closing = new AbortController()
   const learning = metadata.keepTrying(closing.signal)
@@ -91,7 +91,7 @@ test('it stops at once when it is told to', async () => {
   assert.equal(attempts.length, 1)
 })
 
-test('what is an hour old is fetched again, once and in the background, while the old serves', async () => {
+test('metadata older than an hour are fetched again, once and in the background, while the old ones are used', async () => {
   const { clock, metadata, attempts } = source(0)
   const old = await metadata.get()
   await clock.advance(3_599_999)
@@ -108,7 +108,7 @@ test('what is an hour old is fetched again, once and in the background, while th
   assert.equal(attempts.length, 2)
 })
 
-test('what could not be fetched again goes on to serve, and is tried again a minute later', async () => {
+test('metadata that could not be fetched again stay in use, and are tried again a minute later', async () => {
   const { clock, metadata, attempts, waits, goDown } = source(0)
   const old = await metadata.get()
   goDown(true)

@@ -35,13 +35,13 @@ const failureOf = (answer: () => Response | Promise<Response>): Promise<unknown>
     (thrown: unknown) => thrown,
   )
 
-test('an issuer is pushed to where it demands that, not where it offers it only', () => {
+test('a request is pushed if the issuer demands it, not if it only offers it', () => {
   assert.equal(demandsPushing(configurationOf({ require_pushed_authorization_requests: true })), true)
   assert.equal(demandsPushing(configurationOf({ require_pushed_authorization_requests: false })), false)
   assert.equal(demandsPushing(configurationOf()), false)
 })
 
-test('the whole request goes to the issuer, and the browser gets a reference to it', async () => {
+test('the whole authorization request is pushed, and the browser gets a reference to it', async () => {
   const pushed: [url: string, body: string][] = []
   const url = await push((url, body) => {
     pushed.push([url, body.toString()])
@@ -68,7 +68,7 @@ const declined: [what: string, answer: () => Response, reason: string][] = [
   ['an error that is no name', () => oauthError(secret), 'OAUTH_RESPONSE_BODY_ERROR'],
 ]
 for (const [what, answer, reason] of declined)
-  test(`${what} is a login that fails, and its reason is a word for the log`, async () => {
+  test(`${what} fails the login, with a reason for the log`, async () => {
     const error = await failureOf(answer)
     assert.ok(error instanceof LoginError)
     assert.equal(error.reason, reason)
@@ -95,7 +95,7 @@ const unavailable: [what: string, answer: () => Response, reason: string][] = [
   ['no reference', () => Response.json({ expires_in: 60 }, { status: 201 }), 'OAUTH_INVALID_RESPONSE'],
 ]
 for (const [what, answer, reason] of unavailable)
-  test(`${what} is an issuer that is unavailable, for a reason that the log is told`, async () => {
+  test(`${what} means that the issuer is unavailable, with a reason for the log`, async () => {
     const error = await failureOf(answer)
     assert.ok(error instanceof GatewayError)
     assert.equal(error.code, 'BFF_ISSUER_UNAVAILABLE')
@@ -105,7 +105,7 @@ for (const [what, answer, reason] of unavailable)
     assert.ok(!cause.message.includes(secret))
   })
 
-test('no connection, no answer in time and no such endpoint are an issuer that is unavailable', async () => {
+test('no connection, no answer in time and no such endpoint mean that the issuer is unavailable', async () => {
   const refused = Object.assign(new Error('connect'), { code: 'ECONNREFUSED' })
   const nowhere = configurationOf({ pushed_authorization_request_endpoint: '' })
   for (const failing of [
@@ -119,7 +119,7 @@ test('no connection, no answer in time and no such endpoint are an issuer that i
   }
 })
 
-test('when to try again is for the issuer to say, and in a second if it does not', async () => {
+test("Retry-After is the issuer's, else one second", async () => {
   const retryAfterOf = async (headers: Record<string, string>) => {
     const error = await failureOf(() => new Response('', { status: 429, headers }))
     return error instanceof GatewayError ? error.retryAfterMs : undefined

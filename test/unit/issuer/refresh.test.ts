@@ -15,7 +15,7 @@ async function start(t: TestContext, env: Record<string, string> = {}) {
   return { faulty, issuer: app.issuer, refreshToken: await granted.promise }
 }
 
-test('a refresh brings an access token, the next refresh token and an ID token', async (t) => {
+test('a refresh gives an access token, the next refresh token and an ID token', async (t) => {
   const { issuer, refreshToken } = await start(t)
   const answer = await issuer.refresh(refreshToken)
   assert.ok(answer.outcome === 'granted')
@@ -25,7 +25,7 @@ test('a refresh brings an access token, the next refresh token and an ID token',
   assert.notEqual(tokens.refreshToken, refreshToken)
 })
 
-test('no flaw in what is optional loses the tokens: the refresh token is spent by now', async (t) => {
+test('an invalid optional field does not lose the tokens, as the refresh token is spent already', async (t) => {
   const flaws: ((answer: Answer) => unknown)[] = [
     (answer) => Object.assign(answer, { id_token: 'no JWT' }),
     (answer) => Object.assign(answer, { id_token: null, scope: null }),
@@ -44,7 +44,7 @@ test('no flaw in what is optional loses the tokens: the refresh token is spent b
   }
 })
 
-test('a refresh token that is left out, null or empty is none, not the end of the old one', async (t) => {
+test('a refresh token that is omitted, null or empty keeps the old one', async (t) => {
   for (const refresh_token of [null, undefined, '']) {
     const { faulty, issuer, refreshToken } = await start(t)
     faulty.rewrite('/token', (answer, ctx) =>
@@ -56,7 +56,7 @@ test('a refresh token that is left out, null or empty is none, not the end of th
   }
 })
 
-test('a refresh token that was spent is refused, an issuer that is down is not a refusal', async (t) => {
+test('a spent refresh token is refused, and an issuer that is down is no refusal', async (t) => {
   const { faulty, issuer, refreshToken } = await start(t)
   await issuer.refresh(refreshToken)
   assert.partialDeepStrictEqual(await issuer.refresh(refreshToken), {
@@ -79,7 +79,7 @@ test('a wrong client secret is not a refusal of the refresh token', async (t) =>
   assert.deepEqual(await issuer.refresh(refreshToken), { outcome: 'failed', reason: 'invalid_client' })
 })
 
-test('a refusal counts whatever type its JSON is said to have, and a page is none', async (t) => {
+test('a refusal counts with any Content-Type if it is JSON, and an HTML page is no refusal', async (t) => {
   const { faulty, issuer, refreshToken } = await start(t)
   const answerWith = (text: string) =>
     faulty.rewrite('/token', (_answer, ctx) => Object.assign(ctx, { status: 400, body: text, type: 'html' }))

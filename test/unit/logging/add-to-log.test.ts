@@ -5,22 +5,22 @@ import { addToLog } from '../../../plugins/logging/add-to-log.ts'
 
 type Line = Record<string, unknown>
 
-/** What one request logs, to which a user is added, and after it another, to which none is. */
+/** The log of one request to which a user is added, and of another after it without a user. */
 async function logged(options: FastifyServerOptions = {}): Promise<Line[]> {
   const lines: Line[] = []
   const stream = { write: (line: string) => void lines.push(JSON.parse(line)) }
   const app = Fastify({ logger: { level: 'info', stream }, ...options })
   app.get('/:user', async (request) => {
     const { user } = request.params as { user: string }
-    if (user !== 'nobody') addToLog(request, { user })
+    if (user !== 'anonymous') addToLog(request, { user })
     request.log.info('asked')
     return ''
   })
-  for (const url of ['/alice', '/nobody']) assert.equal((await app.inject(url)).statusCode, 200)
+  for (const url of ['/alice', '/anonymous']) assert.equal((await app.inject(url)).statusCode, 200)
   return lines.filter(({ msg }) => msg === 'asked')
 }
 
-test("what is added to a request's log stands in all of its lines and in no other request's", async () => {
+test("a field added to a request's log is in all lines of that request, and in no other's", async () => {
   const lines = await logged()
   assert.deepEqual(
     lines.map(({ reqId, user }) => ({ reqId, user })),
@@ -31,7 +31,7 @@ test("what is added to a request's log stands in all of its lines and in no othe
   )
 })
 
-test('an application whose requests share one logger gets a child of it', async () => {
+test('where all requests share one logger, the request gets a child of it', async () => {
   let ofTenant: FastifyBaseLogger | undefined
   const factories: NonNullable<FastifyServerOptions['childLoggerFactory']>[] = [
     (logger) => logger,
@@ -46,6 +46,6 @@ test('an application whose requests share one logger gets a child of it', async 
   }
 })
 
-test('an application that logs nothing goes on doing so', async () => {
+test('an application without a logger stays without one', async () => {
   assert.deepEqual(await logged({ logger: false }), [])
 })

@@ -25,7 +25,7 @@ test('a request is logged without its query', () => {
 const secretNames = ['authorization', 'cookie', 'set-cookie', 'accessToken', 'refreshToken', 'idToken']
 secretNames.push('access_token', 'refresh_token', 'id_token', 'request_uri', 'Authorization', 'Set-Cookie')
 
-test('should somebody log a token or cookie after all, it is redacted, wherever in a line it stands', () => {
+test('a token or cookie that is logged by mistake is redacted, at any depth of the line', () => {
   for (const name of secretNames) {
     for (const secret of ['secret', ['a "secret"'], { value: 'secret' }]) {
       for (const fields of [{ [name]: secret }, { deep: [{ er: { [name]: secret } }] }]) {
@@ -37,7 +37,7 @@ test('should somebody log a token or cookie after all, it is redacted, wherever 
   }
 })
 
-test('what a request adds to all of its lines is redacted too', () => {
+test('fields that a request adds to all of its lines are redacted too', () => {
   const lines: string[] = []
   const stream = { write: (line: string) => void lines.push(line) }
   const { log } = Fastify({ logger: { ...loggerOptions('trace'), stream } })
@@ -51,7 +51,7 @@ test('what a request adds to all of its lines is redacted too', () => {
   )
 })
 
-test('a line that only speaks of tokens and cookies stays as it is', () => {
+test('a line that only mentions tokens and cookies is unchanged', () => {
   const line = logged({ event: 'token.renewed', names: secretNames, said: '{"cookie":"none"}' })
   assert.match(line, /"said":"\{\\"cookie\\":\\"none\\"\}"/)
   assert.doesNotMatch(line, /Redacted/)

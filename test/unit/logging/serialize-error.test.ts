@@ -5,7 +5,7 @@ import { serializeError } from '../../../plugins/logging/serialize-error.ts'
 
 const secret = 'eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl'
 
-test('an error is told with its code and causes, each with its stack', () => {
+test('an error is logged with its code and causes, each with its stack', () => {
   const cause = Object.assign(new TypeError('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
   const { type, message, stack, causes } = serializeError(new Error('outer', { cause })) as Record<
     string,
@@ -13,13 +13,13 @@ test('an error is told with its code and causes, each with its stack', () => {
   >
   assert.deepEqual({ type, message }, { type: 'Error', message: 'outer' })
   assert.match(String(stack), /serialize-error\.test/)
-  const [{ stack: stackOfCause, ...told }, ...more] = causes as [Record<string, unknown>]
-  assert.deepEqual(told, { type: 'TypeError', message: 'connect ECONNREFUSED', code: 'ECONNREFUSED' })
+  const [{ stack: stackOfCause, ...logged }, ...more] = causes as [Record<string, unknown>]
+  assert.deepEqual(logged, { type: 'TypeError', message: 'connect ECONNREFUSED', code: 'ECONNREFUSED' })
   assert.match(String(stackOfCause), /serialize-error\.test/)
   assert.deepEqual(more, [])
 })
 
-test('of several errors in one the first is told', () => {
+test('of an AggregateError the first error is logged', () => {
   const refused = Object.assign(new Error('connect ECONNREFUSED ::1:80'), { code: 'ECONNREFUSED' })
   const cause = new AggregateError([refused, new Error('another')])
   const { causes = [] } = serializeError(new Error('outer', { cause })) as { causes?: { code?: string }[] }
@@ -29,14 +29,14 @@ test('of several errors in one the first is told', () => {
   )
 })
 
-test('a message of a megabyte leaves a line that is short, and has its stack', () => {
+test('an error message of a megabyte makes a short line that has the stack', () => {
   const cause = new Error('x'.repeat(1_000_000))
   const line = JSON.stringify(serializeError(new Error('y'.repeat(1_000_000), { cause })))
   assert.ok(line.length < 15_000, `${line.length}`)
   assert.equal(line.match(/serialize-error\.test/g)?.length, line.match(/"stack"/g)?.length)
 })
 
-test('what hangs on an error besides is not told', () => {
+test('other properties of an error are not logged', () => {
   const cause = Object.assign(new Error('inner'), { response: { body: secret } })
   const error = Object.assign(new Error('outer', { cause }), {
     error_description: secret,
@@ -46,22 +46,22 @@ test('what hangs on an error besides is not told', () => {
   assert.ok(!JSON.stringify(serializeError(error)).includes(secret))
 })
 
-test('what is no error is told by its type alone', () => {
+test('a thrown value that is no error is logged by its type only', () => {
   for (const thrown of [secret, { message: secret }, [secret], undefined, null, 7]) {
     assert.deepEqual(serializeError(thrown), { type: typeof thrown, message: '', stack: '' })
   }
 })
 
-test('causes that go round in a circle come to an end', () => {
+test('circular causes end', () => {
   const error = new Error('round')
   error.cause = error
   assert.equal(JSON.parse(JSON.stringify(serializeError(error))).causes.length, 5)
 })
 
-test('an answer of the issuer that is no JSON is not quoted', async () => {
+test('an answer of the issuer that is not JSON is not quoted', async () => {
   const issuer = 'https://login.example.com'
   const configuration = new oidc.Configuration({ issuer, token_endpoint: `${issuer}/token` }, 'gateway')
-  // Whatever surrounds the fault is quoted by the parser.
+  // The parser quotes the text around the fault.
   for (const body of [
     `{"refresh_token":"tok`,
     `{"refresh_token":tok}`,
@@ -78,7 +78,7 @@ test('an answer of the issuer that is no JSON is not quoted', async () => {
   }
 })
 
-test('a parser that quotes what it read is not quoted in turn, at the top or below', () => {
+test("a parser's message that quotes its input is not logged, neither as error nor as cause", () => {
   const parse = () => JSON.parse(`{"token":${secret}}`)
   assert.throws(parse, (error: Error) => {
     assert.match(error.message, /eyJ/)

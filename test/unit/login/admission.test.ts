@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { decideAdmission, type Visit } from '../../../plugins/login/gate/admission.ts'
 import { maxReentries } from '../../../plugins/login/gate/login-rounds.ts'
 
-/** Somebody who types the address of a page. */
+/** A user who types the address of a page. */
 const typed: Visit = {
   method: 'GET',
   accept: 'text/html,application/xhtml+xml,*/*;q=0.8',
@@ -19,7 +19,7 @@ const lax = (visit: Partial<Visit>) => decideAdmission({ ...typed, ...visit }, f
 const older = { secFetchMode: undefined, secFetchSite: undefined }
 const rounds = (logins: number, reentries = 0) => ({ logins, reentries })
 
-test('who has a session is let in, wherever from and for whatever', () => {
+test('with a session everything is admitted, from any site', () => {
   for (const secFetchSite of ['none', 'same-origin', 'same-site', 'cross-site', undefined]) {
     for (const secFetchMode of ['navigate', 'cors', 'no-cors', 'websocket', undefined]) {
       const visit = { hasSession: true, secFetchSite, secFetchMode, rounds: rounds(9, 9) }
@@ -29,7 +29,7 @@ test('who has a session is let in, wherever from and for whatever', () => {
   }
 })
 
-test('only a person who opens a page is sent to the login', () => {
+test('only a navigation to a page is redirected to the login', () => {
   assert.equal(strict({}), 'log-in')
   assert.equal(strict({ method: 'HEAD' }), 'log-in')
   assert.equal(strict({ secFetchSite: 'same-origin' }), 'log-in')
@@ -45,7 +45,7 @@ test('only a person who opens a page is sent to the login', () => {
   }
 })
 
-test('a strict cookie may have stayed behind when another site began, so the browser comes in again', () => {
+test('on a navigation from another site the Strict cookie is missing, so the page is loaded again', () => {
   assert.equal(strict({ secFetchSite: 'cross-site' }), 're-enter')
   assert.equal(strict({ secFetchSite: 'cross-site', rounds: rounds(3) }), 're-enter')
   for (const secFetchSite of ['none', 'same-origin', 'same-site']) {
@@ -55,14 +55,14 @@ test('a strict cookie may have stayed behind when another site began, so the bro
   assert.equal(lax({ secFetchSite: 'cross-site' }), 'log-in')
 })
 
-test('an older browser comes in again once after each login, and never unless it keeps cookies', () => {
+test('a browser without Fetch Metadata loads the page again once after each login, and only if it keeps cookies', () => {
   assert.equal(strict({ ...older, rounds: undefined }), 'log-in')
   assert.equal(strict({ ...older, rounds: rounds(1) }), 're-enter')
   assert.equal(strict({ ...older, rounds: rounds(1, 1) }), 'log-in')
   assert.equal(lax({ ...older, rounds: rounds(1) }), 'log-in')
 })
 
-test('three logins without a session are enough', () => {
+test('after three logins without a session the login stops', () => {
   assert.equal(strict({ rounds: rounds(2) }), 'log-in')
   assert.equal(strict({ rounds: rounds(3) }), 'stop')
   assert.equal(strict({ ...older, rounds: rounds(3, 1) }), 'stop')
@@ -70,7 +70,7 @@ test('three logins without a session are enough', () => {
   assert.equal(strict({ rounds: rounds(3), secFetchMode: 'cors' }), 'refuse')
 })
 
-test('a browser to which every navigation is cross-site does not come in again for ever', () => {
+test('a browser that calls every navigation cross-site does not reload for ever', () => {
   const visit = { secFetchSite: 'cross-site' }
   assert.equal(strict({ ...visit, rounds: rounds(0, maxReentries - 1) }), 're-enter')
   assert.equal(strict({ ...visit, rounds: rounds(0, maxReentries) }), 'log-in')

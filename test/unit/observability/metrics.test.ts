@@ -50,7 +50,7 @@ test('metrics have the names, types and labels of the documents', async () => {
   })
 })
 
-test('counters with labels begin at 0, so that a rate sees their first event', async () => {
+test('counters with labels start at 0, so that a rate includes their first event', async () => {
   const { registry } = createMetrics()
   const text = await registry.metrics()
   assert.equal(sampleValue(text, 'bff_token_renewals_total', { outcome: 'refused' }), 0)
@@ -58,14 +58,14 @@ test('counters with labels begin at 0, so that a rate sees their first event', a
   assert.equal(sampleValue(text, 'bff_logins_total', { outcome: 'failed' }), 0)
 })
 
-test('of several frontends each begins at 0, and there is no sample of none', async () => {
+test('counters of each of several frontends start at 0, and there is no sample without a frontend', async () => {
   const { metrics, registry } = createMetrics({ several: true })
   metrics.of('one')
   const logins = samplesOf(await registry.metrics()).filter(({ name }) => name === 'bff_logins_total')
   assert.deepEqual(new Set(logins.map(({ labels }) => labels['frontend'])), new Set(['one']))
 })
 
-test('durations come in milliseconds and are shown in seconds', async () => {
+test('durations are given in milliseconds and exported in seconds', async () => {
   const { metrics, registry } = createMetrics()
   metrics.renewalDone('failed', 1500)
   metrics.upstreamAnswered('/api', 404, 250)
@@ -84,7 +84,7 @@ test('durations come in milliseconds and are shown in seconds', async () => {
   )
 })
 
-test('whoever waits is counted while waiting, and sessions that end together all count', async () => {
+test('waiting requests are counted while they wait, and sessions that end together are all counted', async () => {
   const { metrics, registry } = createMetrics()
   metrics.renewalWaiters(1)
   metrics.renewalWaiters(1)
@@ -100,7 +100,7 @@ test('whoever waits is counted while waiting, and sessions that end together all
   assert.equal(sampleValue(text, 'bff_sessions_ended_total', { reason: 'logout' }), 1)
 })
 
-test('two gateways in one process count apart', async () => {
+test('two gateways in one process have separate counters', async () => {
   const [one, other] = [createMetrics(), createMetrics()]
   one.metrics.sessionStarted()
   assert.equal(sampleValue(await one.registry.metrics(), 'bff_sessions_started_total'), 1)

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createOverloadMeter, tickMs } from '../../../plugins/edge/overload/meter.ts'
 
-/** A process whose time and CPU time pass as told. */
+/** A process with a controlled clock and CPU time. */
 function start() {
   let [now, cpu] = [0, 0]
   const meter = createOverloadMeter({ now: () => now, cpuMs: () => cpu })
   return {
     meter,
-    /** The loop does something that takes so long, of which the process runs a share. */
+    /** Blocks the loop for a time, during a share of which the process has the CPU. */
     spend(ms: number, share: number) {
       now += ms
       cpu += ms * share
@@ -18,13 +18,13 @@ function start() {
 
 type Process = ReturnType<typeof start>
 
-/** Ticks after so much time. */
+/** Ticks after this much time. */
 function tickAfter({ meter, spend }: Process, ms: number, share: number): void {
   spend(ms, share)
   meter.tick()
 }
 
-test('an event loop on time is not overloaded, busy or idle', () => {
+test('an event loop on time is not overloaded, whether busy or idle', () => {
   const process = start()
   for (const share of [0, 1]) {
     for (let ticks = 0; ticks < 20; ticks++) {
@@ -37,7 +37,7 @@ test('an event loop on time is not overloaded, busy or idle', () => {
   }
 })
 
-test('while a busy process is late by more than a second it is overloaded, before its next tick too', () => {
+test('a busy process whose loop is late by more than a second is overloaded, even before its next tick', () => {
   const process = start()
   process.spend(tickMs + 1000, 1)
   assert.equal(process.meter.isOverloaded(), false)
@@ -48,7 +48,7 @@ test('while a busy process is late by more than a second it is overloaded, befor
   assert.equal(process.meter.isOverloaded(), true)
 })
 
-test('one tick on time ends an overload, however long it has lasted', () => {
+test('one tick on time ends an overload, however long it lasted', () => {
   const process = start()
   for (let ticks = 0; ticks < 50; ticks++) tickAfter(process, 3000, 1)
   assert.equal(process.meter.isOverloaded(), true)
@@ -61,7 +61,7 @@ for (const stopMs of [800, 3000, 25_000]) {
     const process = start()
     tickAfter(process, tickMs, 0.1)
     process.spend(stopMs, 0)
-    // Requests that waited in the sockets come first in a turn, then the tick.
+    // Requests that waited in the sockets are handled first in a turn, then the tick.
     process.spend(50, 1)
     assert.equal(process.meter.isOverloaded(), false)
     process.meter.tick()
@@ -71,7 +71,7 @@ for (const stopMs of [800, 3000, 25_000]) {
   })
 }
 
-test('a process that gets no CPU again and again is overloaded from the second time on', () => {
+test('a process that repeatedly gets no CPU is overloaded from the second time on', () => {
   const process = start()
   tickAfter(process, 1500, 0.1)
   assert.equal(process.meter.isOverloaded(), false)

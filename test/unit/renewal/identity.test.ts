@@ -33,7 +33,7 @@ for (const [what, claims] of Object.entries(foreign)) {
   test(`an ID token with ${what} is foreign`, () => assert.equal(isSame(claims), false))
 }
 
-test('what is no ID token at all is foreign', () => {
+test('a value that is no ID token is foreign', () => {
   for (const garbage of ['', 'garbage', 'a.b.c', '..', idToken({}).replace('.', '')])
     assert.equal(isSameIdentity(garbage, record, 'gateway'), false)
 })

@@ -22,7 +22,7 @@ function decide(
   return decideRenewal(refreshToken === undefined ? tokenSet : { ...tokenSet, refreshToken }, beforeMs, now)
 }
 
-// The window is min(before, lifetime / 2), and usable is what has more than min(5 s, window / 3) left.
+// The window is min(before, lifetime / 2); a token is usable with more than min(5 s, window / 3) left.
 const boundaries = [
   { lifetime: 3600 * seconds, before: 60 * seconds, window: 60 * seconds, margin: 5 * seconds },
   { lifetime: 120 * seconds, before: 60 * seconds, window: 60 * seconds, margin: 5 * seconds },
@@ -42,7 +42,7 @@ for (const { lifetime, before, window, margin } of boundaries) {
     assert.equal(decide(lifetime, window, before, 'refresh'), 'use-and-renew')
   })
 
-  test(`${what} is waited for once ${margin / seconds} s are left`, () => {
+  test(`${what} makes requests wait for its renewal once ${margin / seconds} s are left`, () => {
     assert.equal(decide(lifetime, margin + 1, before, 'refresh'), 'use-and-renew')
     assert.equal(decide(lifetime, margin, before, 'refresh'), 'wait')
     assert.equal(decide(lifetime, 0, before, 'refresh'), 'wait')
@@ -50,25 +50,25 @@ for (const { lifetime, before, window, margin } of boundaries) {
   })
 }
 
-test('a token that never had any life is waited for', () => {
+test('a token with a lifetime of zero makes requests wait for its renewal', () => {
   assert.equal(decide(0, 0, 60 * seconds, 'refresh'), 'wait')
   assert.equal(decide(-5 * seconds, -5 * seconds, 60 * seconds, 'refresh'), 'wait')
 })
 
-test('without a refresh token the access token is used to its very end, and then the session is over', () => {
+test('without a refresh token the access token is used until it expires, then the session ends', () => {
   assert.equal(decide(30 * seconds, 10 * seconds, 15 * seconds), 'use')
   assert.equal(decide(30 * seconds, 1, 15 * seconds), 'use')
   assert.equal(decide(30 * seconds, 0, 15 * seconds), 'ended')
   assert.equal(decide(30 * seconds, -1, 15 * seconds), 'ended')
 })
 
-test('a token that never says when it expires is used', () => {
+test('a token without a known expiry is used', () => {
   const tokenSet = { accessToken: 'access', tokenType: 'Bearer', obtainedAt: 0 }
   assert.equal(decideRenewal(tokenSet, 60 * seconds, now), 'use')
   assert.equal(decideRenewal({ ...tokenSet, refreshToken: 'refresh' }, 60 * seconds, now), 'use')
 })
 
-test('as time passes, a token is only ever used less', () => {
+test('as time passes, the decision only moves from use to renew to wait', () => {
   const order = ['use', 'use-and-renew', 'wait']
   const ms = fc.integer({ min: 0, max: 7_200_000 })
   fc.assert(
@@ -80,7 +80,7 @@ test('as time passes, a token is only ever used less', () => {
   )
 })
 
-test('a token that has just been brought for longer than no time can be sent', () => {
+test('a token just granted with any lifetime left can be sent', () => {
   const ms = fc.integer({ min: 1, max: 7_200_000 })
   fc.assert(
     fc.property(ms, ms, (lifetime, before) => {

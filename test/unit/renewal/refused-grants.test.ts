@@ -20,10 +20,10 @@ function perhapsDead(oauthError: string): GrantOutcome {
   return { outcome: 'failed', reason: oauthError, refusal: { oauthError, errorDescription: 'of the issuer' } }
 }
 
-/** Longer than any back-off. */
+/** Longer than the longest back-off. */
 const laterMs = 60_000
 
-test('whatever code an issuer refuses by, the session ends, and the 401 names the code', async () => {
+test('each final refusal code ends the session, and the 401 names the code', async () => {
   for (const code of ['invalid_grant', 'interaction_required', 'mfa_required', 'access_denied']) {
     const { startGateway, signIn, issuer, logger, sessions } = createWorld()
     const session = await signIn(unusable)
@@ -36,7 +36,7 @@ test('whatever code an issuer refuses by, the session ends, and the 401 names th
   }
 })
 
-test('a refusal that is about one API leaves the session alone', async () => {
+test('a refusal that concerns one API does not end the session', async () => {
   const { startGateway, signIn, issuer, logger, sessions } = createWorld()
   const session = await signIn(usable * 4)
   issuer.answers.push(refusedBy('consent_required', { requestSpecific: true }))
@@ -46,7 +46,7 @@ test('a refusal that is about one API leaves the session alone', async () => {
   assert.equal(accessToken(await startGateway().withUsableToken(session, logger)), 'access-0')
 })
 
-test('a refresh token that is dead for one API is dead for all, and the session ends', async () => {
+test("invalid_grant for one API's token ends the session", async () => {
   const { startGateway, signIn, issuer, logger, sessions } = createWorld()
   const session = await signIn(usable * 4)
   issuer.answers.push(refusedBy('invalid_grant'))
@@ -69,7 +69,7 @@ test('a session whose token has expired ends with the third refusal in a row, co
   assert.equal(await sessions.reload(session), undefined)
 })
 
-test('refusals count however far apart they are', async () => {
+test('refusals are counted however far apart they are', async () => {
   const { startGateway, signIn, issuer, logger, clock } = createWorld()
   const session = await signIn(expired)
   issuer.answers.push(invalidRequest, invalidRequest, invalidRequest)
@@ -80,7 +80,7 @@ test('refusals count however far apart they are', async () => {
   await rejectsWith(startGateway().withUsableToken(session, logger), 'BFF_SESSION_ENDED')
 })
 
-test('any other failure between refusals begins the count anew', async () => {
+test('any other failure between refusals resets the count', async () => {
   for (const other of [failed('ECONNREFUSED'), failed('http_429', 1000), failed('invalid_client')]) {
     const { startGateway, signIn, issuer, logger, sessions, clock } = createWorld()
     const session = await signIn(expired)
@@ -96,7 +96,7 @@ test('any other failure between refusals begins the count anew', async () => {
   }
 })
 
-test('a success between refusals begins the count anew', async () => {
+test('a success between refusals resets the count', async () => {
   const { startGateway, signIn, issuer, logger, sessions, clock } = createWorld()
   let session = await signIn(expired)
   for (const name of ['a', 'b']) {
@@ -112,7 +112,7 @@ test('a success between refusals begins the count anew', async () => {
   assert.ok(await sessions.reload(session))
 })
 
-test('a session whose token has not expired stays however often it is refused, and ends once it has', async () => {
+test('while its access token has not expired a session survives any number of refusals, and ends after it has', async () => {
   const { startGateway, signIn, issuer, logger, sessions, clock } = createWorld()
   const session = await signIn(usable)
   for (let tries = 0; tries < 5; tries++) {
@@ -129,7 +129,7 @@ test('a session whose token has not expired stays however often it is refused, a
   await rejectsWith(startGateway().withUsableToken(session, logger), 'BFF_SESSION_ENDED')
 })
 
-test('refusals of a token for one API say nothing of the session', async () => {
+test('refusals of a token for one API do not count for the session', async () => {
   const { startGateway, signIn, issuer, logger, sessions, clock } = createWorld()
   const session = await signIn(expired)
   for (let tries = 0; tries < 4; tries++) {
@@ -140,7 +140,7 @@ test('refusals of a token for one API say nothing of the session', async () => {
   assert.ok(await sessions.reload(session))
 })
 
-test('a refusal that can not be noted is not counted, and the session stays', async () => {
+test('a refusal that can not be stored is not counted, and the session stays', async () => {
   const { startGateway, signIn, issuer, logger, sessions, clock, breakStore, mendStore } = createWorld()
   const session = await signIn(expired)
   breakStore('replace')
@@ -154,7 +154,7 @@ test('a refusal that can not be noted is not counted, and the session stays', as
   assert.equal(accessToken(await startGateway().withUsableToken(session, logger)), 'access-1')
 })
 
-test('a third refusal does not end a session for which somebody stored newer tokens meanwhile', async () => {
+test('a third refusal does not end a session whose newer tokens were stored meanwhile', async () => {
   const world = createWorld()
   const { startGateway, signIn, issuer, logger, sessions, clock } = world
   const session = await signIn(expired)
@@ -171,7 +171,7 @@ test('a third refusal does not end a session for which somebody stored newer tok
   assert.equal(accessToken(await sessions.reload(session)), 'access-1')
 })
 
-test('the end of a session is a line of the log with what the issuer said, told to metrics and hooks once', async () => {
+test("the end of a session is logged with the issuer's error, and reported to metrics and hooks once", async () => {
   const { startGateway, signIn, issuer, logger, log } = createWorld()
   const session = await signIn(unusable)
   const refreshToken = session.record.tokenSet.refreshToken
@@ -199,7 +199,7 @@ test('the end of a session is a line of the log with what the issuer said, told 
   ])
 })
 
-test('a session without a refresh token whose access token has expired ends with a line of the log', async () => {
+test('a session without a refresh token ends with a log line when its access token has expired', async () => {
   const { startGateway, signIn, logger, log, sessions } = createWorld()
   const session = await signIn(expired)
   const { refreshToken: _, ...tokenSet } = session.record.tokenSet

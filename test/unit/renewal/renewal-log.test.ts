@@ -15,7 +15,7 @@ const grant = {
   fields: { event: 'token.renewal.grant', refreshTokenHash: hashOf('refresh-0') },
 }
 
-test('a renewal is told step by step', async () => {
+test('each step of a renewal is logged', async () => {
   const { startGateway, signIn, issuer, logger, log, clock } = createWorld()
   const session = await signIn(5_000)
   const startedAt = clock.now()
@@ -50,7 +50,7 @@ test('a renewal is told step by step', async () => {
   ])
 })
 
-test('a renewal says whether it runs in the background or was forced', async () => {
+test('the log says whether a renewal runs in the background or was forced', async () => {
   for (const [forced, background] of [
     [false, true],
     [true, false],
@@ -66,7 +66,7 @@ test('a renewal says whether it runs in the background or was forced', async () 
   }
 })
 
-test('a token whose expiry nobody knows is due without one', async () => {
+test('without a known expiry token.renewal.due has no expiry', async () => {
   const { startGateway, signIn, logger, log } = createWorld()
   const session = await signIn(200_000)
   const { expiresAt: _, ...tokenSet } = session.record.tokenSet
@@ -99,7 +99,7 @@ const failures = [
   },
 ]
 for (const { what, answer, fields, ended } of failures) {
-  test(`${what} is a warning that says what comes next`, async () => {
+  test(`${what} is a warning that says what happens next`, async () => {
     const { startGateway, signIn, issuer, logger, log } = createWorld()
     issuer.answers.push(answer)
     await assert.rejects(startGateway().withUsableToken(await signIn(5_000), logger))
@@ -113,7 +113,7 @@ for (const { what, answer, fields, ended } of failures) {
   })
 }
 
-test('a store that fails in the background is not passed over in silence', async () => {
+test('a store that fails during a background renewal is logged', async () => {
   const { startGateway, signIn, logger, log, breakStore } = createWorld()
   breakStore('lock')
   const renewer = startGateway()
@@ -127,7 +127,7 @@ test('a store that fails in the background is not passed over in silence', async
   assert.equal(fields?.['retryInMs'], 0)
 })
 
-test('a fault of our own is not put on the store', async () => {
+test('an internal error is not blamed on the store', async () => {
   const { startGateway, signIn, logger, log, interceptStore } = createWorld()
   interceptStore('lock', () => Promise.reject(new TypeError('on purpose')))
   await assert.rejects(startGateway().withUsableToken(await signIn(5_000), logger), TypeError)
@@ -162,7 +162,7 @@ test('no token is ever logged', async () => {
     assert.ok(!text.includes(secret), `the log holds ${secret}`)
 })
 
-test('a refresh token is told by the first 16 bytes of its SHA-256 in base64url', () => {
+test('a refresh token is logged as the first 16 bytes of its SHA-256 in base64url', () => {
   assert.equal(refreshTokenHash('refresh-0'), hashOf('refresh-0'))
   assert.equal(refreshTokenHash('refresh-0').length, 22)
 })

@@ -15,7 +15,7 @@ async function renewWith(tokens: GrantedTokens) {
   return { ...world, session, tokenSet: renewed.record.tokenSet, record: renewed.record }
 }
 
-test('a renewal keeps what the issuer leaves out: refresh token, ID token and scope', async () => {
+test('a renewal keeps what the issuer omits: refresh token, ID token and scope', async () => {
   const { tokenSet } = await renewWith({ accessToken: 'new', tokenType: 'Bearer', expiresInMs: lifetimeMs })
   assert.equal(tokenSet.accessToken, 'new')
   assert.equal(tokenSet.refreshToken, 'refresh-0')
@@ -23,7 +23,7 @@ test('a renewal keeps what the issuer leaves out: refresh token, ID token and sc
   assert.equal(tokenSet.scope, 'openid')
 })
 
-test('a renewal takes over what the issuer sends', async () => {
+test('a renewal stores what the issuer sends', async () => {
   const newIdToken = idToken({ auth_time: 1 })
   const { tokenSet, record, clock } = await renewWith({
     accessToken: 'new',
@@ -39,13 +39,13 @@ test('a renewal takes over what the issuer sends', async () => {
   assert.equal(record.renewedAt, clock.now())
 })
 
-test('without expires_in the exp of a JWT access token counts', async () => {
+test('without expires_in the exp of a JWT access token is used', async () => {
   const exp = Date.UTC(2026, 0, 2) / 1000
   const { tokenSet } = await renewWith({ accessToken: idToken({ exp }), tokenType: 'Bearer' })
   assert.equal(tokenSet.expiresAt, exp * 1000)
 })
 
-test('without any expiry the token is used from then on', async () => {
+test('a granted token without any expiry is used without further renewals', async () => {
   const { tokenSet, startGateway, sessions, session, logger, clock, issuer } = await renewWith({
     accessToken: 'opaque',
     tokenType: 'Bearer',
@@ -65,7 +65,7 @@ const foreign = {
   'no known form': 'garbage',
 }
 for (const [whose, foreignIdToken] of Object.entries(foreign)) {
-  test(`an ID token of ${whose} ends the session, and what came with it is revoked`, async () => {
+  test(`an ID token of ${whose} ends the session, and the tokens that came with it are revoked`, async () => {
     const { startGateway, signIn, issuer, logger, sessions } = createWorld()
     const session = await signIn(unusable)
     issuer.answers.push(granted('foreign', { idToken: foreignIdToken }))
@@ -91,7 +91,7 @@ test('foreign tokens are never stored', async () => {
   assert.equal(stored, 0)
 })
 
-test('a foreign ID token from an issuer that does not rotate gets the old refresh token revoked', async () => {
+test('a foreign ID token without a new refresh token revokes the old one', async () => {
   const { startGateway, signIn, issuer, logger } = createWorld()
   const session = await signIn(unusable)
   issuer.answers.push({
@@ -102,7 +102,7 @@ test('a foreign ID token from an issuer that does not rotate gets the old refres
   assert.deepEqual(issuer.revoked, ['refresh-0', 'access-foreign'])
 })
 
-test('a foreign ID token ends the session although the store fails at first and the issuer can not revoke', async () => {
+test('a foreign ID token ends the session even if the store fails at first and revocation fails', async () => {
   const { startGateway, signIn, issuer, logger, sessions, clock, breakStore, mendStore } = createWorld()
   const session = await signIn(unusable)
   issuer.answers.push(granted('foreign', { idToken: idToken({ sub: 'bob' }) }))

@@ -19,7 +19,7 @@ test('a renewal that finishes after logout does not bring the session back, and 
   assert.deepEqual(issuer.revoked, ['refresh-late'])
 })
 
-test('the same in the background', async () => {
+test('a background renewal that finishes after logout does not bring the session back either', async () => {
   const { startGateway, signIn, issuer, logger, sessions } = createWorld()
   const session = await signIn(usable)
   const answer = issuer.hold()
@@ -34,7 +34,7 @@ test('the same in the background', async () => {
   assert.deepEqual(issuer.revoked, ['refresh-late'])
 })
 
-test('a session that was logged out before its renewal began spends no refresh token', async () => {
+test('a session that was logged out before its renewal spends no refresh token', async () => {
   const { startGateway, signIn, issuer, logger, sessions } = createWorld()
   const session = await signIn(unusable)
   await sessions.end(session)
@@ -42,7 +42,7 @@ test('a session that was logged out before its renewal began spends no refresh t
   assert.deepEqual(issuer.spent, [])
 })
 
-test('an issuer that fails to revoke makes no difference to a session that is dead', async () => {
+test('a failing revocation does not matter to a session that has ended', async () => {
   const { startGateway, signIn, issuer, logger, sessions, log } = createWorld()
   const session = await signIn(unusable)
   const answer = issuer.hold()
@@ -56,7 +56,7 @@ test('an issuer that fails to revoke makes no difference to a session that is de
   assert.ok(log.some(({ fields }) => fields['event'] === 'token.revocation.failed'))
 })
 
-test('tokens whose write was answered late only to find the session gone are revoked as well', async () => {
+test('tokens are revoked if their retried write finds that the session is gone', async () => {
   const { startGateway, signIn, issuer, logger, sessions, memory, clock, loseAnswers, mendStore } =
     createWorld()
   const session = await signIn(unusable)

@@ -26,7 +26,7 @@ const transient = {
 }
 
 for (const [what, answer] of Object.entries(transient)) {
-  test(`after ${what} the old token serves while it is usable, and the session stays`, async () => {
+  test(`after ${what} the old token is used while it is usable, and the session stays`, async () => {
     const { startGateway, signIn, issuer, logger, sessions } = createWorld()
     const session = await signIn(usable)
     issuer.answers.push(answer)
@@ -50,7 +50,7 @@ for (const [what, answer] of Object.entries(transient)) {
   })
 }
 
-test('once the back-off is over a failed renewal is tried again', async () => {
+test('after the back-off a failed renewal is tried again', async () => {
   const { startGateway, signIn, issuer, logger, clock } = createWorld()
   const session = await signIn(unusable)
   issuer.answers.push(failed('http_503'))
@@ -62,7 +62,7 @@ test('once the back-off is over a failed renewal is tried again', async () => {
   assert.deepEqual(issuer.spent, ['refresh-0', 'refresh-0'])
 })
 
-test('until then no gateway asks the issuer again, and each says how long to wait', async () => {
+test('during the back-off no gateway calls the issuer, and each 503 says how long to wait', async () => {
   const { startGateway, signIn, issuer, logger, clock } = createWorld()
   const session = await signIn(unusable)
   issuer.answers.push(failed('http_503'))
@@ -89,7 +89,7 @@ test('failures in a row are counted over all gateways: the back-off doubles to 3
   }
 })
 
-test('a success makes the next back-off begin at 1 s again', async () => {
+test('after a success the next back-off starts at 1 s again', async () => {
   const { startGateway, signIn, issuer, logger, clock } = createWorld()
   const session = await signIn(unusable)
   const renewer = startGateway()
@@ -124,7 +124,7 @@ test("a 429's Retry-After is honoured by all gateways", async () => {
   assert.equal(accessToken(await startGateway().withUsableToken(session, logger)), 'access-1')
 })
 
-test('while backing off, requests with a usable token ask not even the store', async () => {
+test('during the back-off requests with a usable token do not call the store', async () => {
   const { startGateway, signIn, issuer, logger, clock, interceptStore } = createWorld()
   const session = await signIn(usable)
   issuer.answers.push(failed('http_503'))
@@ -148,7 +148,7 @@ test('while backing off, requests with a usable token ask not even the store', a
   assert.equal(issuer.spent.length, 2)
 })
 
-test('a back-off that could not be written down is kept by the lock', async () => {
+test('if the back-off can not be stored, the lock stays instead', async () => {
   const { startGateway, signIn, issuer, logger, clock, breakStore } = createWorld()
   const session = await signIn(unusable)
   issuer.answers.push(failed('http_503'))
@@ -174,7 +174,7 @@ test('invalid_grant ends the session', async () => {
   assert.equal(await sessions.reload(session), undefined)
 })
 
-test('invalid_grant ends the session for all who wait, on every gateway', async () => {
+test('invalid_grant ends the session for all waiting requests, on every gateway', async () => {
   const { startGateway, signIn, issuer, logger } = createWorld()
   const session = await signIn(unusable)
   const answer = issuer.hold()
@@ -200,7 +200,7 @@ test('a session that ends in the background is gone for the next request', async
   assert.equal(await sessions.reload(session), undefined)
 })
 
-test('invalid_grant does not end a session for which somebody stored newer tokens meanwhile', async () => {
+test('invalid_grant does not end a session whose newer tokens were stored meanwhile', async () => {
   const { startGateway, signIn, issuer, logger, sessions, clock } = createWorld()
   const session = await signIn(unusable)
   const answer = issuer.hold()
@@ -214,7 +214,7 @@ test('invalid_grant does not end a session for which somebody stored newer token
   assert.equal(accessToken(await sessions.reload(session)), 'newer')
 })
 
-test('invalid_grant that comes after the lock has lapsed is no reason to end what another may be renewing', async () => {
+test('invalid_grant that arrives after the lock has expired does not end the session', async () => {
   const world = createWorld()
   const { startGateway, signIn, issuer, logger, sessions } = world
   const session = await signIn(unusable)
@@ -233,7 +233,7 @@ test('invalid_grant that comes after the lock has lapsed is no reason to end wha
   assert.equal(accessToken(await sessions.reload(session)), 'access-new')
 })
 
-test('a session that can not be ended just now is tried again with the next request', async () => {
+test('if a session can not be ended, the next request tries again', async () => {
   const { startGateway, signIn, issuer, logger, sessions, breakStore, mendStore } = createWorld()
   const session = await signIn(unusable)
   issuer.answers.push(refused, refused)
@@ -248,7 +248,7 @@ test('a session that can not be ended just now is tried again with the next requ
 })
 
 for (const command of ['lock', 'read']) {
-  test(`a store that fails to ${command} signs nobody out and spends no refresh token`, async () => {
+  test(`a store that fails to ${command} ends no session and spends no refresh token`, async () => {
     const { startGateway, signIn, issuer, logger, breakStore, mendStore } = createWorld()
     const session = await signIn(unusable)
     const renewer = startGateway()

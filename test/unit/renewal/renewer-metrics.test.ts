@@ -14,7 +14,7 @@ function createCountingWorld() {
   return {
     ...world,
     read: async (name: string, labels = {}) => sampleValue(await registry.metrics(), name, labels) ?? 0,
-    /** Asks for a usable token, whatever comes of it. */
+    /** Asks for a usable token and ignores the outcome. */
     async ask(leftMs = unusable, tokens: Partial<TokenSet> = {}) {
       const session = await world.signIn(leftMs, tokens)
       await renewer.withUsableToken(session, world.logger).catch(() => {})
@@ -22,7 +22,7 @@ function createCountingWorld() {
   }
 }
 
-test('each grant is counted by what it led to, and timed', async () => {
+test('each grant is counted by outcome, and timed', async () => {
   const { ask, issuer, read, sessions, logger, signIn, startGateway } = createCountingWorld()
   await ask()
   issuer.answers.push(refused)
@@ -50,7 +50,7 @@ test('each grant is counted by what it led to, and timed', async () => {
   assert.equal(sampleValue(text, 'bff_token_renewals_total', { outcome: 'gone' }), 1)
 })
 
-test('sessions that renewal ends are counted by why', async () => {
+test('sessions that renewal ends are counted by reason', async () => {
   const { ask, issuer, read } = createCountingWorld()
   issuer.answers.push(refused)
   await ask()

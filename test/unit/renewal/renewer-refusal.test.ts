@@ -14,7 +14,7 @@ import {
 
 const fresh = lifetimeMs
 
-test('a token that an upstream refuses is renewed although it has time left', async () => {
+test('a token that an upstream refuses is renewed although it has not expired', async () => {
   const { startGateway, signIn, issuer, logger } = createWorld()
   const session = await signIn(fresh)
   assert.equal(accessToken(await startGateway().afterRefusal(session, 'api', logger)), 'access-1')
@@ -36,7 +36,7 @@ test('requests refused at the same time share one forced renewal, over all gatew
   assert.deepEqual(issuer.spent, ['refresh-0'])
 })
 
-test('a token that has been replaced since the request was sent is no reason to renew', async () => {
+test('a refused token that has been replaced meanwhile is not renewed again', async () => {
   const { startGateway, signIn, issuer, logger } = createWorld()
   const session = await signIn(fresh)
   await startGateway().afterRefusal(session, 'api', logger)
@@ -45,7 +45,7 @@ test('a token that has been replaced since the request was sent is no reason to 
   assert.deepEqual(issuer.spent, ['refresh-0'])
 })
 
-test('a replacement that has run out by the time of the refusal is renewed rather than replayed', async () => {
+test('if the newer token has expired too, it is renewed rather than replayed', async () => {
   const { startGateway, signIn, issuer, logger, clock } = createWorld()
   const session = await signIn(fresh)
   await startGateway().afterRefusal(session, 'api', logger)
@@ -55,7 +55,7 @@ test('a replacement that has run out by the time of the refusal is renewed rathe
   assert.deepEqual(issuer.spent, ['refresh-0', 'refresh-1'])
 })
 
-test('an upstream that refuses every token costs one forced renewal in the time a renewal comes early', async () => {
+test('an upstream that refuses every token costs one forced renewal per REFRESH_BEFORE_EXPIRATION', async () => {
   const { startGateway, signIn, issuer, logger, clock } = createWorld()
   let session = await signIn(fresh)
   const renewer = startGateway()
@@ -70,7 +70,7 @@ test('an upstream that refuses every token costs one forced renewal in the time 
   assert.equal(accessToken(await renewer.afterRefusal(session, 'api', logger)), 'access-2')
 })
 
-test('each upstream and each session has its own forced renewal', async () => {
+test('forced renewals are limited per upstream and session', async () => {
   const { startGateway, signIn, issuer, logger } = createWorld()
   const session = await signIn(fresh)
   const other = await signIn(fresh, { refreshToken: 'refresh-other' })
@@ -82,7 +82,7 @@ test('each upstream and each session has its own forced renewal', async () => {
   assert.deepEqual(issuer.spent, ['refresh-0', 'refresh-1', 'refresh-other'])
 })
 
-test('a due renewal uses up no forced one', async () => {
+test('a renewal that is due does not count as a forced one', async () => {
   const { startGateway, signIn, logger } = createWorld()
   const session = await signIn(1_000)
   const renewer = startGateway()
@@ -90,7 +90,7 @@ test('a due renewal uses up no forced one', async () => {
   assert.equal(accessToken(await renewer.afterRefusal(renewed, 'api', logger)), 'access-2')
 })
 
-test('whoever needs a token gets one, though the forced renewal that it joined was not permitted', async () => {
+test('a request that needs a token gets one although the forced renewal that it joined was not permitted', async () => {
   const { startGateway, signIn, issuer, logger, interceptStore, clock } = createWorld()
   const session = await signIn(fresh)
   const renewer = startGateway()
@@ -113,7 +113,7 @@ test('whoever needs a token gets one, though the forced renewal that it joined w
   assert.deepEqual(issuer.spent, ['refresh-0', 'refresh-1'])
 })
 
-test('a permit that was given is not lost when the gateway was frozen before it could use it', async () => {
+test('a permit for a forced renewal is not lost when the gateway freezes before using it', async () => {
   const { startGateway, signIn, issuer, logger, interceptStore, clock } = createWorld()
   const session = await signIn(fresh)
   const frozen = Promise.withResolvers<void>()
@@ -131,7 +131,7 @@ test('a permit that was given is not lost when the gateway was frozen before it 
   assert.deepEqual(issuer.spent, ['refresh-0'])
 })
 
-test('without a refresh token there is nothing to be had', async () => {
+test('without a refresh token a forced renewal gives no token', async () => {
   const { startGateway, signIn, logger, issuer } = createWorld()
   const session = await signIn(fresh)
   const { refreshToken: _, ...tokenSet } = session.record.tokenSet
@@ -140,7 +140,7 @@ test('without a refresh token there is nothing to be had', async () => {
   assert.deepEqual(issuer.spent, [])
 })
 
-test('while issuer or store fail there is nothing to be had, and the session stays', async () => {
+test('while issuer or store fail a forced renewal gives no token, and the session stays', async () => {
   const { startGateway, signIn, issuer, logger, sessions, breakStore } = createWorld()
   const session = await signIn(fresh)
   const renewer = startGateway()
@@ -164,7 +164,7 @@ test('a forced renewal that the issuer refuses ends the session', async () => {
   assert.equal(await sessions.reload(session), undefined)
 })
 
-test('a session that was logged out meanwhile is not renewed after a refusal', async () => {
+test('after a refusal a session that was logged out meanwhile is not renewed', async () => {
   const { startGateway, signIn, issuer, logger, sessions } = createWorld()
   const session = await signIn(fresh)
   await sessions.end(session)

@@ -19,7 +19,7 @@ const orders = targetOf({ resource: 'https://orders.example' })
 const stock = targetOf({ audience: 'stock', exchange: true })
 const declined = { ...failed('invalid_target'), requestSpecific: true } as const
 
-test("a token for one API is granted when it is first asked for, and leaves the session's own alone", async () => {
+test("a token for one API is granted on first use, without changing the session's own", async () => {
   const { startGateway, signIn, issuer, logger } = createWorld()
   const session = await signIn(fresh)
   const renewed = await startGateway().withUsableToken(session, logger, orders)
@@ -30,7 +30,7 @@ test("a token for one API is granted when it is first asked for, and leaves the 
   assert.deepEqual(issuer.parameters, [{ resource: 'https://orders.example' }])
 })
 
-test('tokens for several APIs, asked for at once at several gateways, spend the refresh tokens one after the other', async () => {
+test('parallel grants for several APIs on several gateways spend the refresh tokens one after the other', async () => {
   const { startGateway, signIn, issuer, logger, sessions } = createWorld()
   const session = await signIn(0)
   const gateways = [startGateway(), startGateway()]
@@ -55,7 +55,7 @@ test('a token for one API is renewed early, in the background', async () => {
   assert.equal(apiToken(await sessions.reload(session), orders), 'access-later')
 })
 
-test('what the issuer declines for one API is not asked for again at once, and the others do not wait', async () => {
+test('after a declined grant for one API that API backs off, and the others do not wait', async () => {
   const { startGateway, signIn, issuer, logger, log, clock } = createWorld()
   const gateway = startGateway()
   const session = await signIn(0)
@@ -76,7 +76,7 @@ test('what the issuer declines for one API is not asked for again at once, and t
   assert.equal(apiToken(await gateway.withUsableToken(session, logger, orders), orders), 'access-2')
 })
 
-test('an issuer that fails is left alone for all APIs', async () => {
+test('a failing issuer backs off for all APIs', async () => {
   const { startGateway, signIn, issuer, logger } = createWorld()
   const session = await signIn(0)
   issuer.answers.push(failed('http_503'))
@@ -85,7 +85,7 @@ test('an issuer that fails is left alone for all APIs', async () => {
   assert.equal(issuer.spent.length, 1)
 })
 
-test("invalid_grant for one API's token ends the session, for it was the session's refresh token", async () => {
+test("invalid_grant for one API's token ends the session, as the refresh token is the session's", async () => {
   const { startGateway, signIn, issuer, logger, sessions } = createWorld()
   const session = await signIn(fresh)
   issuer.answers.push(refused)
@@ -93,7 +93,7 @@ test("invalid_grant for one API's token ends the session, for it was the session
   assert.equal(await sessions.reload(session), undefined)
 })
 
-test('a session without a refresh token has no tokens for single APIs, but stays', async () => {
+test('a session without a refresh token gets no tokens for single APIs, but stays', async () => {
   const { startGateway, signIn, logger, memory, sessions } = createWorld()
   const session = await signIn(fresh)
   const { refreshToken: _, ...tokenSet } = session.record.tokenSet
@@ -103,7 +103,7 @@ test('a session without a refresh token has no tokens for single APIs, but stays
   assert.ok(await sessions.reload(without))
 })
 
-test('a session without a refresh token is over for single APIs too once its own token has expired', async () => {
+test('a session without a refresh token ends for single APIs too when its own token has expired', async () => {
   const { startGateway, signIn, logger, clock, memory, sessions } = createWorld()
   const session = await signIn(fresh)
   const { refreshToken: _, ...tokenSet } = session.record.tokenSet
@@ -114,14 +114,14 @@ test('a session without a refresh token is over for single APIs too once its own
   assert.equal(await sessions.reload(without), undefined)
 })
 
-test('a token for one API that comes late is kept beside the newer tokens that others have stored', async () => {
+test('a late token for one API is stored beside newer tokens stored by others', async () => {
   const { startGateway, signIn, issuer, logger, clock, sessions } = createWorld()
   const session = await signIn(0)
   const answer = issuer.hold()
   const late = startGateway().withUsableToken(session, logger, orders)
   late.catch(() => {})
   await settle()
-  // Its lock lapses.
+  // Its lock expires.
   await clock.advance(15_000)
   await startGateway().withUsableToken(session, logger)
   answer(granted('late'))
@@ -131,7 +131,7 @@ test('a token for one API that comes late is kept beside the newer tokens that o
   assert.equal(current?.record.tokenSet.refreshToken, 'refresh-1')
 })
 
-test("what is given in exchange is the session's access token, renewed first if it has to be", async () => {
+test("a token exchange uses the session's access token, renewed first if necessary", async () => {
   const { startGateway, signIn, issuer, logger } = createWorld()
   const renewed = await startGateway().withUsableToken(await signIn(0), logger, stock)
   assert.deepEqual(issuer.spent, ['refresh-0', 'access-1'])
@@ -139,7 +139,7 @@ test("what is given in exchange is the session's access token, renewed first if 
   assert.equal(renewed.record.tokenSet.refreshToken, 'refresh-1')
 })
 
-test('an exchange that the issuer declines says nothing of the session', async () => {
+test('a declined token exchange does not affect the session', async () => {
   const { startGateway, signIn, issuer, logger, sessions } = createWorld()
   const session = await signIn(fresh)
   issuer.answers.push(declined)
@@ -147,7 +147,7 @@ test('an exchange that the issuer declines says nothing of the session', async (
   assert.ok(await sessions.reload(session))
 })
 
-test("an API that refuses its token gets a new one; the session's own is not renewed for that", async () => {
+test("when an API refuses its token that token is renewed, not the session's own", async () => {
   const { startGateway, signIn, issuer, logger } = createWorld()
   const gateway = startGateway()
   const session = await gateway.withUsableToken(await signIn(fresh), logger, orders)
@@ -157,7 +157,7 @@ test("an API that refuses its token gets a new one; the session's own is not ren
   assert.equal(issuer.spent.length, 2)
 })
 
-test('whoever refuses tokens of several kinds gets a forced renewal of each', async () => {
+test('forced renewals are limited per kind of token', async () => {
   const { startGateway, signIn, issuer, logger } = createWorld()
   const gateway = startGateway()
   const session = await gateway.withUsableToken(await signIn(fresh), logger, orders)
@@ -168,7 +168,7 @@ test('whoever refuses tokens of several kinds gets a forced renewal of each', as
   assert.equal(issuer.spent.length, 3)
 })
 
-test('a browser waits for a token for one API no longer than for any other', async () => {
+test('a request waits for a token for one API no longer than for any other', async () => {
   const { startGateway, signIn, issuer, logger, clock } = createWorld()
   issuer.hold()
   const waiting = startGateway().withUsableToken(await signIn(fresh), logger, orders)

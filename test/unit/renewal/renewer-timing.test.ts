@@ -13,7 +13,7 @@ import {
 const usable = refreshBeforeExpirationMs - 1_000
 const unusable = 5_000
 
-test('with more than the window left the token is used, and neither store nor issuer is asked', async () => {
+test('before the renewal window the token is used, without calling store or issuer', async () => {
   const { startGateway, signIn, issuer, logger, breakStore } = createWorld()
   const session = await signIn(refreshBeforeExpirationMs + 1)
   for (const command of ['read', 'lock']) breakStore(command)
@@ -24,7 +24,7 @@ test('with more than the window left the token is used, and neither store nor is
   assert.deepEqual(issuer.spent, [])
 })
 
-test('inside the window nobody waits: the current token serves while one renewal runs', async () => {
+test('inside the renewal window no request waits: the current token is used while one renewal runs', async () => {
   const { startGateway, signIn, issuer, logger, sessions } = createWorld()
   const session = await signIn(usable)
   const answer = issuer.hold()
@@ -40,7 +40,7 @@ test('inside the window nobody waits: the current token serves while one renewal
   assert.equal(accessToken(await sessions.reload(session)), 'access-new')
 })
 
-test('a token that is no longer usable is waited for', async () => {
+test('requests wait for the renewal of a token that is no longer usable', async () => {
   const { startGateway, signIn, issuer, logger } = createWorld()
   const session = await signIn(unusable)
   const answer = issuer.hold()
@@ -66,7 +66,7 @@ test('fifty parallel requests on each of four gateways renew the token once', as
   assert.deepEqual(issuer.spent, ['refresh-0'])
 })
 
-test('sessions are renewed side by side, each with its own tokens', async () => {
+test('sessions are renewed in parallel, each with its own tokens', async () => {
   const { startGateway, signIn, issuer, logger } = createWorld()
   const slow = await signIn(unusable, { refreshToken: 'refresh-slow' })
   const quick = await signIn(unusable, { refreshToken: 'refresh-quick' })
@@ -81,7 +81,7 @@ test('sessions are renewed side by side, each with its own tokens', async () => 
   assert.equal(accessToken(await waiting), 'access-of-slow')
 })
 
-test('what another gateway has renewed since is used, without another grant', async () => {
+test('tokens that another gateway has renewed are used, without another grant', async () => {
   const { startGateway, signIn, issuer, logger } = createWorld()
   const seen = await signIn(unusable)
   await startGateway().withUsableToken(seen, logger)
@@ -102,7 +102,7 @@ test('a refresh token that another gateway has spent is never used again', async
   assert.deepEqual(issuer.spent, ['refresh-0', 'refresh-1'])
 })
 
-test('what was renewed long ago is renewed again rather than sent', async () => {
+test('renewed tokens that have expired are renewed again rather than sent', async () => {
   const { startGateway, signIn, issuer, logger, clock } = createWorld()
   const seenLongAgo = await signIn(unusable)
   await startGateway().withUsableToken(seenLongAgo, logger)
@@ -112,7 +112,7 @@ test('what was renewed long ago is renewed again rather than sent', async () => 
   assert.deepEqual(issuer.spent, ['refresh-0', 'refresh-1'])
 })
 
-test('what a grant has just brought is used, however short-lived it is', async () => {
+test('a token just granted is used, however short-lived it is', async () => {
   const { startGateway, signIn, issuer, logger, clock } = createWorld()
   const session = await signIn(unusable)
   const renewer = startGateway()
@@ -127,7 +127,7 @@ test('what a grant has just brought is used, however short-lived it is', async (
   assert.deepEqual(issuer.spent, ['refresh-0'])
 })
 
-test('the lifetime of a token counts from before it was asked for', async () => {
+test('the lifetime of a token counts from before its request', async () => {
   const { startGateway, signIn, issuer, logger, clock } = createWorld()
   const session = await signIn(unusable)
   const answer = issuer.hold()
@@ -140,7 +140,7 @@ test('the lifetime of a token counts from before it was asked for', async () => 
   assert.equal((await waiting).record.tokenSet.expiresAt, requestedAt + lifetimeMs)
 })
 
-test('without a refresh token the session is over when its access token has expired', async () => {
+test('without a refresh token the session ends when its access token has expired', async () => {
   const { startGateway, signIn, logger, clock, sessions } = createWorld()
   const { refreshToken: _, ...tokenSet } = (await signIn(1_000)).record.tokenSet
   const { session } = await sessions.begin({

@@ -17,7 +17,7 @@ import {
 const usable = 50_000
 const unusable = 5_000
 
-test('an answer that comes late is stored, though those who waited got 503 when the timeout was over', async () => {
+test('a late answer is stored, although the waiting requests got 503 at the timeout', async () => {
   const { startGateway, signIn, issuer, logger, sessions, clock } = createWorld()
   const session = await signIn(unusable)
   const answer = issuer.hold()
@@ -36,7 +36,7 @@ test('an answer that comes late is stored, though those who waited got 503 when 
   assert.equal(accessToken(await sessions.reload(session)), 'access-late')
 })
 
-test('each request waits its own time, and whoever still waits gets the late answer', async () => {
+test('each request has its own timeout, and those still waiting get the late answer', async () => {
   const { startGateway, signIn, issuer, logger, clock } = createWorld()
   const session = await signIn(unusable)
   const answer = issuer.hold()
@@ -54,7 +54,7 @@ test('each request waits its own time, and whoever still waits gets the late ans
   assert.deepEqual(issuer.spent, ['refresh-0'])
 })
 
-test('an answer that lies in the socket when the timeout is over is not called late', async () => {
+test('an answer that is in the socket at the timeout is not late', async () => {
   const { startGateway, signIn, issuer, logger, clock } = createWorld()
   const session = await signIn(unusable)
   const answer = issuer.hold()
@@ -67,7 +67,7 @@ test('an answer that lies in the socket when the timeout is over is not called l
   assert.equal(accessToken(await waiting), 'access-new')
 })
 
-test('a refresh token whose fate is unknown is tried again only after the back-off', async () => {
+test('a refresh token that may have been spent is tried again only after the back-off', async () => {
   const { startGateway, signIn, issuer, logger, clock } = createWorld()
   const session = await signIn(unusable)
   const answer = issuer.hold()
@@ -99,7 +99,7 @@ test('the lock lives three times as long as a request waits for the issuer', asy
   assert.equal((await memory.lock(session.id, 1)).outcome, 'acquired')
 })
 
-test('nobody goes on waiting once a renewal is over', async () => {
+test('no request goes on waiting after a renewal has ended', async () => {
   const { startGateway, signIn, issuer, logger, clock } = createWorld()
   const session = await signIn(unusable)
   const answer = issuer.hold()
@@ -110,7 +110,7 @@ test('nobody goes on waiting once a renewal is over', async () => {
   assert.equal(clock.sleeping, 0)
 })
 
-test('when the holder has died, others get 503 until its lock has lapsed, and then renew', async () => {
+test('when the lock holder has died, others get 503 until its lock has expired, and then renew', async () => {
   const { startGateway, signIn, issuer, logger, clock, memory } = createWorld()
   const session = await signIn(unusable)
   await memory.lock(session.id, 3 * issuerTimeoutMs)
@@ -129,7 +129,7 @@ test('when the holder has died, others get 503 until its lock has lapsed, and th
   assert.equal(accessToken(await waiting), 'access-1')
 })
 
-test('when the holder has died, requests with a usable token notice nothing', async () => {
+test('when the lock holder has died, requests with a usable token are served', async () => {
   const { startGateway, signIn, logger, memory, issuer } = createWorld()
   const session = await signIn(usable)
   await memory.lock(session.id, 3 * issuerTimeoutMs)
@@ -138,7 +138,7 @@ test('when the holder has died, requests with a usable token notice nothing', as
   assert.deepEqual(issuer.spent, [])
 })
 
-test('a gateway that was frozen between lock and grant begins no grant that its lock might not outlive', async () => {
+test('a gateway that was frozen between lock and grant starts no grant that could outlast its lock', async () => {
   const { startGateway, signIn, issuer, logger, clock, interceptStore, mendStore, memory } = createWorld()
   const session = await signIn(unusable)
   const frozen = Promise.withResolvers<void>()
@@ -162,7 +162,7 @@ test('a gateway that was frozen between lock and grant begins no grant that its 
   assert.equal(accessToken(await waiting), 'access-new')
 })
 
-test('waiters hear at once that another gateway has renewed', async () => {
+test('waiters are notified at once that another gateway has renewed', async () => {
   const { startGateway, signIn, issuer, logger } = createWorld()
   const session = await signIn(unusable)
   const answer = issuer.hold()
@@ -176,7 +176,7 @@ test('waiters hear at once that another gateway has renewed', async () => {
   assert.equal(accessToken(await here), 'access-new')
 })
 
-test('waiters find out by themselves when the news of a renewal gets lost', async () => {
+test('waiters poll, so they notice a renewal whose notification was lost', async () => {
   const { startGateway, signIn, logger, memory, sessions, clock, interceptStore } = createWorld()
   const session = await signIn(unusable)
   await memory.lock(session.id, 3 * issuerTimeoutMs)
@@ -196,7 +196,7 @@ test('new tokens are not used before they are stored, and the store is tried aga
   const session = await signIn(unusable)
   breakStore('replace')
   const renewer = startGateway()
-  // The issuer has answered: whoever waits is told that it is the store.
+  // The issuer has answered: waiting requests get the store's error.
   const late = assert.rejects(renewer.withUsableToken(session, logger), StoreUnavailableError)
   await settle()
   await clock.advance(30_000)
@@ -212,7 +212,7 @@ test('new tokens are not used before they are stored, and the store is tried aga
   assert.deepEqual(issuer.spent, ['refresh-0'])
 })
 
-test('the lock lasts for as long as new tokens can not be stored, so that the old refresh token is not spent again', async () => {
+test('the lock is kept while new tokens can not be stored, so that the old refresh token is not spent again', async () => {
   const { startGateway, signIn, issuer, logger, sessions, clock, breakStore, mendStore } = createWorld()
   const session = await signIn(unusable)
   breakStore('replace')
@@ -233,7 +233,7 @@ test('the lock lasts for as long as new tokens can not be stored, so that the ol
   assert.equal(accessToken(await sessions.reload(session)), 'access-1')
 })
 
-test('while the store is back only just, those who wait for its head start hear that it is the store', async () => {
+test("just after the store has recovered, requests that wait for its head start get the store's error", async () => {
   const { startGateway, signIn, issuer, logger, clock, interceptStore } = createWorld()
   const session = await signIn(unusable)
   interceptStore('lock', async () => ({ outcome: 'recovering', lapsesInMs: 3_000 }))
@@ -246,7 +246,7 @@ test('while the store is back only just, those who wait for its head start hear 
   assert.deepEqual(issuer.spent, [])
 })
 
-test('while new tokens can not be stored the old one serves if it is usable', async () => {
+test('while new tokens can not be stored the old one is used if it is usable', async () => {
   const { startGateway, signIn, issuer, logger, clock, breakStore } = createWorld()
   const session = await signIn(usable)
   breakStore('replace')
@@ -259,7 +259,7 @@ test('while new tokens can not be stored the old one serves if it is usable', as
   assert.deepEqual(issuer.spent, ['refresh-0'])
 })
 
-test('a write that got through although its answer was lost is recognised as our own', async () => {
+test('a write that succeeded although its answer was lost is recognised as our own', async () => {
   const { startGateway, signIn, issuer, logger, clock, memory, loseAnswers, mendStore } = createWorld()
   const session = await signIn(unusable)
   loseAnswers('replace')
@@ -273,7 +273,7 @@ test('a write that got through although its answer was lost is recognised as our
   assert.deepEqual([issuer.spent, issuer.revoked], [['refresh-0'], []])
 })
 
-test('tokens that a faster holder has overtaken are dropped quietly, for revoking them might revoke its own', async () => {
+test('tokens superseded by another holder are dropped without revocation, which might revoke the newer ones', async () => {
   const world = createWorld()
   const { startGateway, signIn, issuer, logger, sessions } = world
   const session = await signIn(unusable)
@@ -286,7 +286,7 @@ test('tokens that a faster holder has overtaken are dropped quietly, for revokin
   assert.deepEqual(issuer.revoked, [])
 })
 
-test('a new refresh token is kept although a holder whose lock had lapsed stored tokens without one meanwhile', async () => {
+test('a new refresh token is kept although a holder with an expired lock stored tokens without one meanwhile', async () => {
   const world = createWorld()
   const { startGateway, signIn, issuer, logger, sessions } = world
   const session = await signIn(unusable)
@@ -306,7 +306,7 @@ test('a new refresh token is kept although a holder whose lock had lapsed stored
   assert.equal(stored?.version, 3)
 })
 
-test('a gateway that closes waits for the renewals that are under way', async () => {
+test('a closing gateway waits for the renewals under way', async () => {
   const { startGateway, signIn, issuer, logger, sessions } = createWorld()
   const session = await signIn(usable)
   const answer = issuer.hold()

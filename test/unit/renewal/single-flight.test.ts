@@ -4,7 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { createSingleFlight } from '../../../plugins/renewal/single-flight.ts'
 import { createFakeClock } from '../../support/fake-clock.ts'
 
-test('who asks while a task runs gets the same promise, and the task runs once', async () => {
+test('callers during a running task get the same promise, and the task runs once', async () => {
   const flights = createSingleFlight<number>(createFakeClock())
   const { promise, resolve } = Promise.withResolvers<number>()
   let runs = 0
@@ -22,14 +22,14 @@ test('who asks while a task runs gets the same promise, and the task runs once',
   assert.equal(runs, 1)
 })
 
-test('tasks of different keys run side by side', async () => {
+test('tasks of different keys run in parallel', async () => {
   const flights = createSingleFlight<string>(createFakeClock())
   const never = flights.run('a', () => new Promise(() => {}))
   assert.equal(await flights.run('b', async () => 'b').result, 'b')
   assert.equal(flights.current('a'), never)
 })
 
-test('once a task has ended, well or badly, the next one runs', async () => {
+test('after a task has succeeded or failed, the next one runs', async () => {
   const flights = createSingleFlight<number>(createFakeClock())
   assert.equal(await flights.run('a', async () => 1).result, 1)
   const failure = new Error('on purpose')
@@ -38,7 +38,7 @@ test('once a task has ended, well or badly, the next one runs', async () => {
   assert.equal(await flights.run('a', async () => 3).result, 3)
 })
 
-test('everybody who waits for a task that fails is told', async () => {
+test('every caller of a failing task gets the error', async () => {
   const flights = createSingleFlight<number>(createFakeClock())
   const { promise, reject } = Promise.withResolvers<number>()
   const waiting = [flights.run('a', () => promise), flights.run('a', () => promise)]
@@ -85,6 +85,6 @@ test('idle waits for all of several tasks, also after one has failed', async () 
   assert.equal(flights.current('first'), undefined)
 })
 
-test('idle is at once when nothing runs', async () => {
+test('idle resolves at once when nothing runs', async () => {
   await createSingleFlight(createFakeClock()).idle()
 })

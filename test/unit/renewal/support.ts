@@ -15,7 +15,7 @@ import { createFakeClock } from '../../support/fake-clock.ts'
 /** The defaults of a production gateway. */
 export const issuerTimeoutMs = 5_000
 export const refreshBeforeExpirationMs = 60_000
-/** Of each access token: long enough for the whole window. */
+/** Lifetime of each access token: long enough for the whole window. */
 export const lifetimeMs = 300_000
 
 export const login = {
@@ -27,7 +27,7 @@ export const login = {
 
 export type Log = { level: string; fields: Record<string, unknown> }[]
 
-/** Gateways on one memory store, an issuer that answers as it is told, and a clock that stands still. */
+/** Gateways on one memory store, an issuer with scripted answers, and a fake clock. */
 export function createWorld({ random = 0 } = {}) {
   const clock = createFakeClock()
   const memory = createMemoryStore({ clock })
@@ -46,14 +46,14 @@ export function createWorld({ random = 0 } = {}) {
     clock,
     issuer,
     log,
-    /** What the gateways' log says, told apart by level. */
+    /** The gateways' log, with levels. */
     logger: {
       trace: (fields: object) => log.push({ level: 'trace', fields: { ...fields } }),
       debug: (fields: object) => log.push({ level: 'debug', fields: { ...fields } }),
       info: (fields: object) => log.push({ level: 'info', fields: { ...fields } }),
       warn: (fields: object) => log.push({ level: 'warn', fields: { ...fields } }),
     },
-    /** As seen by no gateway: it never fails. */
+    /** The store without injected failures. */
     memory,
     sessions: createSessions({ store: memory, clock, ...lifetimes }),
 
@@ -73,7 +73,7 @@ export function createWorld({ random = 0 } = {}) {
         refreshBeforeExpirationMs,
       }),
 
-    /** A session whose access token has so much time left. */
+    /** A session whose access token has this much time left. */
     async signIn(leftMs: number, tokens: Partial<TokenSet> = {}): Promise<Session> {
       const expiresAt = clock.now() + leftMs
       const tokenSet = {
@@ -88,11 +88,11 @@ export function createWorld({ random = 0 } = {}) {
         .session
     },
 
-    /** From now on this command of the gateways' store goes through here. */
+    /** From now on this function wraps this command of the gateways' store. */
     interceptStore,
-    /** From now on it never takes effect. */
+    /** From now on the command fails without effect. */
     breakStore: (command: string) => interceptStore(command, fail),
-    /** From now on it takes effect, but no answer comes. */
+    /** From now on the command takes effect, but its answer is lost. */
     loseAnswers: (command: string) =>
       interceptStore(command, async (run) => {
         await run()
@@ -149,19 +149,19 @@ function createScriptedIssuer() {
     /** The refresh tokens that grants were asked for with. */
     spent,
     revoked,
-    /** What it answers next; else it grants. */
+    /** Its next answers; without any it grants. */
     answers,
-    /** Set: revoking fails. */
+    /** If true, revocation fails. */
     revocation: async () => {},
 
-    /** The next grant waits to be answered. */
+    /** Holds the next grant until it is released. */
     hold() {
       const { promise, resolve } = Promise.withResolvers<GrantOutcome>()
       answers.push(promise)
       return resolve
     },
 
-    /** What the grants were said to be for. */
+    /** The targets that the grants named. */
     parameters,
 
     async refresh(refreshToken: string, about: TokenParameters = {}): Promise<GrantOutcome> {
@@ -196,7 +196,7 @@ export function granted(name: string, tokens: Partial<GrantedTokens> = {}): Gran
   }
 }
 
-/** An exchange brings no refresh token. */
+/** A token exchange gives no refresh token. */
 function exchanged(name: string): GrantOutcome {
   return {
     outcome: 'granted',
@@ -217,12 +217,12 @@ export function idToken(claims: object): string {
   return `${encode({ alg: 'none' })}.${encode(payload)}.`
 }
 
-/** Lets everything run that waits for nothing but its turn. */
+/** Lets all pending turns of the event loop run. */
 export async function settle(): Promise<void> {
   for (let i = 0; i < 10; i++) await turn()
 }
 
-/** A gateway whose grant is still unanswered when its lock has lapsed, so that the next one may begin. */
+/** A gateway whose grant is still unanswered when its lock has expired, so that another may start. */
 export async function freezeHolder(world: ReturnType<typeof createWorld>, session: Session) {
   const { startGateway, issuer, logger, clock } = world
   const answer = issuer.hold()
@@ -234,7 +234,7 @@ export async function freezeHolder(world: ReturnType<typeof createWorld>, sessio
   return { frozen, answer }
 }
 
-/** Whether a promise has come to an end by now. */
+/** Whether a promise has settled. */
 export async function isSettled(promise: Promise<unknown>): Promise<boolean> {
   const pending = Symbol('pending')
   await settle()

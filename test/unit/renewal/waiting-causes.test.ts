@@ -21,7 +21,7 @@ const exchange: TokenTarget = {
   parameters: { audience: 'api' },
 }
 
-/** What becomes of requests that all wait for one renewal until their time is over. */
+/** The outcomes of requests that wait for one renewal until their timeout. */
 async function outcomes(world: ReturnType<typeof createWorld>, requests: Promise<unknown>[]) {
   const settled = Promise.allSettled(requests)
   await settle()
@@ -36,7 +36,7 @@ async function outcomes(world: ReturnType<typeof createWorld>, requests: Promise
 }
 
 for (const command of ['lock', 'read', 'replace', 'release']) {
-  test(`requests that a store kept waiting which does not answer to ${command} are told that it is the store`, async () => {
+  test(`requests delayed by a store that does not answer ${command} get the store's error`, async () => {
     const world = createWorld()
     const session = await world.signIn(unusable)
     world.interceptStore(command, never)
@@ -47,7 +47,7 @@ for (const command of ['lock', 'read', 'replace', 'release']) {
   })
 }
 
-test('requests that the issuer kept waiting are told that it is the issuer', async () => {
+test("requests delayed by the issuer get the issuer's error", async () => {
   const world = createWorld()
   const session = await world.signIn(unusable)
   world.issuer.hold()
@@ -59,7 +59,7 @@ test('requests that the issuer kept waiting are told that it is the issuer', asy
   assert.deepEqual(await outcomes(world, [...requests, elsewhere]), [unavailable, unavailable, unavailable])
 })
 
-test('what keeps the token waiting that another is given in exchange for keeps both waiting', async () => {
+test("a token exchange that waits for the session's renewal reports that renewal's cause", async () => {
   for (const [waitFor, expected] of [
     ['store', 'store'],
     ['issuer', 'BFF_ISSUER_UNAVAILABLE'],
@@ -75,7 +75,7 @@ test('what keeps the token waiting that another is given in exchange for keeps b
   }
 })
 
-test('a store that was slow before the grant is not blamed for an issuer that does not answer', async () => {
+test('a store that was slow before the grant is not blamed when the issuer does not answer', async () => {
   const world = createWorld()
   const session = await world.signIn(unusable)
   const lock = Promise.withResolvers<void>()
@@ -96,7 +96,7 @@ test('a store that was slow before the grant is not blamed for an issuer that do
   await renewer.idle()
 })
 
-test('a request waits for store and issuer as long as each may take, one after the other', async () => {
+test('a request waits for store and issuer in turn, each for its own timeout', async () => {
   const storeTimeoutMs = 8_000
   const world = createWorld()
   const session = await world.signIn(unusable)
@@ -110,7 +110,7 @@ test('a request waits for store and issuer as long as each may take, one after t
   const first = renewer.withUsableToken(session, world.logger)
   await settle()
   await world.clock.advance(storeTimeoutMs - 1_000)
-  // Came later, so the store has kept it for a second only.
+  // Started later, so the store has delayed it for one second only.
   const second = renewer.withUsableToken(session, world.logger)
   await settle()
   await world.clock.advance(900)
@@ -123,7 +123,7 @@ test('a request waits for store and issuer as long as each may take, one after t
   for (const request of [first, second]) assert.equal(accessToken(await request), 'access-new')
 })
 
-test('a store that takes longer than STORE_TIMEOUT, in all, is what a request is told of', async () => {
+test('a store that takes longer than STORE_TIMEOUT in total is reported as the cause', async () => {
   const storeTimeoutMs = 2_000
   const world = createWorld()
   const session = await world.signIn(unusable)
@@ -143,7 +143,7 @@ test('a store that takes longer than STORE_TIMEOUT, in all, is what a request is
     assert.ok(result.status === 'rejected' && result.reason instanceof StoreUnavailableError)
 })
 
-test('a gateway that closes waits for two renewals that are under way, whichever ends first', async () => {
+test('a closing gateway waits for two renewals under way, whichever ends first', async () => {
   const world = createWorld()
   const [first, second] = [await world.signIn(unusable), await world.signIn(unusable)]
   const answers = [world.issuer.hold(), world.issuer.hold()]

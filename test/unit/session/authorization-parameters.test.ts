@@ -24,7 +24,7 @@ const invalid = {
   max_age: ['', '-1', '1.5', '1e3', '1s', '0x10', '1000000000', 60],
 }
 for (const [name, values] of Object.entries(invalid))
-  test(`${name} is refused by name when it is not`, () => {
+  test(`${name} is refused when it is invalid, and the error names it`, () => {
     for (const value of values) {
       assert.throws(
         () => authorizationParameters({ [name]: value }),

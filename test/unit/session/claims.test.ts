@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { claimList, userClaims } from '../../../plugins/session/claims.ts'
 
-test('a frontend sees the user, not the protocol', () => {
+test("a frontend sees the user's claims, not the protocol's", () => {
   const { iss, aud, azp, exp, iat, nbf, jti, nonce, at_hash, c_hash, s_hash, ...user } = {
     ...{ iss: 'i', aud: 'a', azp: 'a', exp: 1, iat: 1, nbf: 1, jti: 'j', nonce: 'n' },
     ...{ at_hash: 'h', c_hash: 'h', s_hash: 'h' },
@@ -12,7 +12,7 @@ test('a frontend sees the user, not the protocol', () => {
   assert.deepEqual(userClaims({ ...protocol, ...user }), user)
 })
 
-test('each claim is one entry, and its value is text', () => {
+test('each claim is one entry with a string value', () => {
   assert.deepEqual(claimList({ name: 'Alice', email_verified: false, updated_at: 1_700_000_000 }), [
     { type: 'name', value: 'Alice' },
     { type: 'email_verified', value: 'false' },
@@ -28,7 +28,7 @@ test('a claim with several plain values is repeated', () => {
   ])
 })
 
-test('an object, and an array that holds one, is JSON text; nothing is no entry', () => {
+test('objects and arrays of objects are JSON text; null and empty values are left out', () => {
   const claims = { address: { city: 'X' }, a: null, b: undefined, c: [], d: [1, { e: 1 }], f: [['g']] }
   assert.deepEqual(claimList(claims), [
     { type: 'address', value: '{"city":"X"}' },
@@ -42,7 +42,7 @@ const distributed = {
   _claim_sources: { src1: { endpoint: 'https://bank.example.com', access_token: 'ksj3n283dke' } },
 }
 
-test('distributed claims and other members that hold tokens are no claims, however deep they lie', () => {
+test('distributed claims and other members that hold tokens are dropped, at any depth', () => {
   const claims = {
     ...distributed,
     name: 'Alice',
@@ -70,13 +70,13 @@ test('a token in the name of a claim, or percent-encoded in a URL, is dropped to
 })
 
 for (const token of ['', '1', 'alice'])
-  test(`a token as short as "${token}" costs no claim that only happens to contain it`, () => {
+  test(`a token as short as "${token}" drops no claim that only happens to contain it`, () => {
     const claims = { name: 'Alice 1', email: 'alice@example.com', birthdate: '2001-01-01' }
     assert.deepEqual(userClaims(claims, [token]), claims)
     if (token !== '') assert.deepEqual(userClaims({ ...claims, copy: token }, [token]), claims)
   })
 
-test("the issuer's claims can not pass for the gateway's own", () => {
+test("the issuer's claims can not imitate the gateway's own", () => {
   assert.deepEqual(claimList({ 'bff:logout_url': 'https://evil.example', sub: 'alice' }), [
     { type: 'sub', value: 'alice' },
   ])

@@ -6,7 +6,7 @@ import { createFakeClock } from '../../support/fake-clock.ts'
 
 const session = { issuer: 'https://issuer.example', clientId: 'gateway', sid: 'a' }
 
-test('an end is remembered with how long ago it was, for as long as a login may take', async () => {
+test('the end of a session is remembered with its age, for as long as a login may take', async () => {
   const clock = createFakeClock()
   const store = createMemoryStore({ clock })
   assert.equal(await hasEndedWithin(store, session, 600_000), false)
@@ -20,7 +20,7 @@ test('an end is remembered with how long ago it was, for as long as a login may 
   assert.equal(await hasEndedWithin(store, session, 700_000), false)
 })
 
-test('neither another session of the issuer nor the same name at another issuer or client has ended with it', async () => {
+test('the end of a sid concerns neither other sids nor the same sid at another issuer or client', async () => {
   const store = createMemoryStore({ clock: createFakeClock() })
   await rememberEnd(store, session)
   for (const other of [

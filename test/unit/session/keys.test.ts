@@ -4,7 +4,7 @@ import { deriveKeys } from '../../../plugins/session/cookie/keys.ts'
 
 const keys = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)]
 
-test('each key has one of its own for each purpose, in the same order', () => {
+test('for each purpose keys are derived from the session keys, in the same order', () => {
   const [first, second] = deriveKeys(keys, 'a')
   assert.deepEqual(deriveKeys(keys, 'a'), [first, second])
   assert.deepEqual(deriveKeys(keys.toReversed(), 'a'), [second, first])

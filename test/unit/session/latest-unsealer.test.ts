@@ -16,7 +16,7 @@ const record = {
 const id = 'a'.repeat(43)
 const key = randomBytes(32)
 
-test('the same sealed record is opened once', () => {
+test('the same sealed record is unsealed once', () => {
   const unseal = createLatestUnsealer()
   const sealed = seal(record, { key, id, version: 1 })
   const opened = unseal({ sealed, version: 1 }, key, id)?.record
@@ -24,7 +24,7 @@ test('the same sealed record is opened once', () => {
   assert.equal(unseal({ sealed: Buffer.from(sealed), version: 1 }, Buffer.from(key), id)?.record, opened)
 })
 
-test('a record that was opened before opens with no other key, identifier or version', () => {
+test('a remembered record opens with no other key, identifier or version', () => {
   const unseal = createLatestUnsealer()
   const sealed = seal(record, { key, id, version: 1 })
   assert.ok(unseal({ sealed, version: 1 }, key, id))
@@ -34,7 +34,7 @@ test('a record that was opened before opens with no other key, identifier or ver
   assert.equal(unseal({ sealed, version: 1 }, key, 'b'.repeat(43)), undefined)
 })
 
-test('a newer record takes the place of the one before, in both formats', () => {
+test('a newer record replaces the previous one, in both formats', () => {
   const unseal = createLatestUnsealer()
   const tokenSet = { ...record.tokenSet, accessToken: 'second' }
   for (const format of [1, 2] as const) {
@@ -45,7 +45,7 @@ test('a newer record takes the place of the one before, in both formats', () => 
   }
 })
 
-test('what is remembered keeps no part of the answer that it came in, nor of a pool', () => {
+test('a remembered record keeps neither the Redis answer nor a buffer pool in memory', () => {
   const unseal = createLatestUnsealer()
   const sealed = seal(record, { key, id, version: 1 })
   const answer = Buffer.concat([Buffer.alloc(100_000), sealed]).subarray(100_000)

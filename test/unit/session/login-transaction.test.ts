@@ -9,27 +9,27 @@ import {
 
 const login = { issuer: 'https://login.example.com/', returnUrl: '/start', silent: false }
 
-test('state, nonce and PKCE verifier are 32 random bytes each, and none equals another', () => {
+test('state, nonce and PKCE verifier are 32 random bytes each, all different', () => {
   const transactions = [beginTransaction(login, 1), beginTransaction(login, 1)]
   const secrets = transactions.flatMap(({ state, nonce, codeVerifier }) => [state, nonce, codeVerifier])
   for (const secret of secrets) assert.match(secret, /^[\w-]{43}$/)
   assert.equal(new Set(secrets).size, secrets.length)
 })
 
-test('a transaction remembers what the login is for', () => {
+test('a transaction keeps the parameters of its login', () => {
   const wishes = { ...login, silent: true, maxAgeSeconds: 60 }
   const { state: _, nonce: __, codeVerifier: ___, ...remembered } = beginTransaction(wishes, 1000)
   assert.deepEqual(remembered, { ...wishes, startedAt: 1000 })
 })
 
-test('its cookie is named after its state, without giving the state away', () => {
+test("the cookie's name derives from the state, without revealing the state", () => {
   const name = transactionCookieName('bff', 'some-state')
   assert.equal(name, transactionCookieName('bff', 'some-state'))
   assert.notEqual(name, transactionCookieName('bff', 'other-state'))
   assert.ok(!name.includes('some-state'))
 })
 
-test('whatever a callback brings as its state makes a name that a cookie can have', () => {
+test('any state in a callback makes a valid cookie name', () => {
   for (const state of ['', 'x'.repeat(10_000), 'a;b=c\r\nd', '\u{1f36a}', '__proto__']) {
     assert.match(transactionCookieName('__Host-bff', state), /^__Host-bff-tx-[\w-]{16}$/)
   }
@@ -49,7 +49,7 @@ test('only cookies of that form count as transactions', () => {
   }
 })
 
-test('what was sealed is read again, and anything incomplete is none', () => {
+test('a sealed transaction is read again, and an incomplete one is rejected', () => {
   const transaction = beginTransaction(login, 1000)
   assert.deepEqual(readTransaction({ ...transaction }), transaction)
   for (const name of ['issuer', 'state', 'nonce', 'codeVerifier', 'returnUrl', 'startedAt']) {

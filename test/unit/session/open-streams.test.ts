@@ -16,7 +16,7 @@ class Stream extends EventEmitter {
   }
 }
 
-/** Sessions that end when told to. */
+/** Sessions that the test ends. */
 function setUp(maxPerSession = 2) {
   const watched: { id: string; end: () => void; fail: () => void; signal: AbortSignal }[] = []
   const errors: unknown[] = []
@@ -38,7 +38,7 @@ const session = (id: string) => ({ id }) as Session
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 const limited = { code: 'BFF_RATE_LIMITED', statusCode: 429 }
 
-test('all streams of a session end with it, and it is looked at once for all of them', async () => {
+test('all streams of a session end with it, and the session is watched once for all of them', async () => {
   const { streams, open, watched } = setUp()
   const [a, b, other, download] = [open(session('1')), open(session('1')), open(session('2')), new Stream()]
   streams.endWith(session('1'), download)
@@ -69,7 +69,7 @@ test('the limit is per session, and counts neither downloads nor streams without
   open(session('1'))
 })
 
-test('a session whose streams have all closed is watched no more, and anew with its next one', async () => {
+test('a session without open streams is no longer watched, until its next stream', async () => {
   const { open, watched } = setUp()
   open(session('1')).destroy()
   assert.equal(watched[0]?.signal.aborted, true)
@@ -81,7 +81,7 @@ test('a session whose streams have all closed is watched no more, and anew with 
   assert.equal(next.destroyed, true)
 })
 
-test('a stream that is opened just after its session has ended does not stay', async () => {
+test('a stream opened just after its session has ended is closed', async () => {
   const { open, watched } = setUp()
   open(session('1'))
   watched[0]?.end()
@@ -90,7 +90,7 @@ test('a stream that is opened just after its session has ended does not stay', a
   assert.equal(watched.length, 2)
 })
 
-test('a session that can be watched no longer ends its streams, and the log has why', async () => {
+test('if watching a session fails, its streams end, and the reason is logged', async () => {
   const { open, watched, errors } = setUp()
   const stream = open(session('1'))
   watched[0]?.fail()
@@ -98,7 +98,7 @@ test('a session that can be watched no longer ends its streams, and the log has 
   assert.deepEqual([stream.destroyed, errors.length], [true, 1])
 })
 
-test('when closing begins all streams end in good order, and so do those that come later', () => {
+test('when closing starts all streams end cleanly, and so do later ones', () => {
   const { streams, open } = setUp()
   const before = [open(session('1')), open(null)]
   const closed = open(null)

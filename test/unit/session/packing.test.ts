@@ -18,7 +18,7 @@ const anyJwt = fc
   )
 const almostJwt = fc.stringMatching(/^eyJ[\w-]{0,9}\.eyJ[\w-]{0,9}\.[\w-]{0,9}$/)
 
-test('whatever is packed comes out again, tokens byte for byte', () => {
+test('unpacking restores everything that was packed, tokens byte for byte', () => {
   const anything = fc.jsonValue({ stringUnit: 'binary' })
   const token = fc.oneof(anyJwt, almostJwt, anyText)
   fc.assert(
@@ -29,14 +29,14 @@ test('whatever is packed comes out again, tokens byte for byte', () => {
   )
 })
 
-test('a token whose parts are not what they seem stays as it is', () => {
+test('a token whose parts can not be restored exactly is kept as text', () => {
   const part = base64url('{"a":1}')
   const tokens = [
     `${part}.${part}.`,
     `${part}.${part}`,
     `${part}.${part}.x.y`,
     `${part}=.${part}.AA`,
-    // Bits that no byte has, which decoding drops.
+    // Surplus bits in the last character, which decoding drops.
     `${part}.${part}.AB`,
     `${base64url('{"\u0001":1}')}.${base64url('{"\u0000":1}')}.AA`,
     `${base64url('{"\n":1}')}.${base64url('{"\\u0001')}.AA`,
@@ -46,16 +46,16 @@ test('a token whose parts are not what they seem stays as it is', () => {
   assert.deepEqual(unpack(pack(tokens)), tokens)
 })
 
-test('a claim that begins like a thousand tokens is packed in time that grows with its length', () => {
+test('packing a claim that looks like the start of a thousand tokens takes linear time', () => {
   const claims = ['eyJ', '"eyJ', 'eyJ.eyJ', '"eyJ.eyJ.', '"eyJ.eyJ.A"'].map((text) => text.repeat(100_000))
   const startedAt = process.cpuUsage()
   assert.deepEqual(unpack(pack(claims)), claims)
   const { user } = process.cpuUsage(startedAt)
-  // Quadratic it would be minutes.
+  // Quadratic time would be minutes.
   assert.ok(user < 5_000_000, `${user} µs`)
 })
 
-test('a token takes little more than its signature when its claims are there already', () => {
+test('a token takes little more than its signature if its claims are in the record already', () => {
   const claims = {
     sub: 'c9b4a5c2-7d38-4f17-9f55-0b9d6bb1b1a3',
     name: 'Alice Example',

@@ -7,7 +7,7 @@ import { openRedirects } from '../../support/corpus.ts'
 const origins = ['https://app.example.com', 'http://localhost:3000']
 const [origin = ''] = origins
 
-test('nothing of the corpus is somewhere to go', () => {
+test('every URL of the open-redirect corpus is refused', () => {
   const corpus = openRedirects()
   assert.ok(corpus.length >= 500)
   assert.equal(new Set(corpus).size, corpus.length)
@@ -38,26 +38,26 @@ test('a local path is kept as it is, with query and fragment', () => {
   }
 })
 
-test('dots are resolved, and what a header can not hold is percent-encoded', () => {
+test('dot segments are resolved, and characters invalid in a header are percent-encoded', () => {
   assert.equal(localPath('/a/../b/./c', origin), '/b/c')
   assert.equal(localPath('/../..', origin), '/')
   assert.equal(localPath('/für alle?x=é', origin), '/f%C3%BCr%20alle?x=%C3%A9')
   assert.equal(localPath('/\u2028', origin), '/%E2%80%A8')
 })
 
-test('what is not a single text is nowhere to go', () => {
+test('a return URL that is not a single string is refused', () => {
   for (const value of [undefined, null, 1, true, {}, ['/a', '/b'], ['/a']]) {
     assert.equal(localPath(value, origin), undefined)
   }
 })
 
-test('a path that grows too long for a cookie is refused, also if it only grows when it is encoded', () => {
+test('a path too long for a cookie is refused, also if only its encoded form is', () => {
   assert.equal(localPath(`/${'x'.repeat(1999)}`, origin)?.length, 2000)
   assert.equal(localPath(`/${'x'.repeat(2000)}`, origin), undefined)
   assert.equal(localPath(`/${'€'.repeat(223)}`, origin), undefined)
 })
 
-test('whatever comes out stays on the origin, for whoever resolves it, escaped or not', () => {
+test('every accepted return URL stays on the origin, however it is resolved, escaped or not', () => {
   const piece = fc.constantFrom(
     '/',
     '//',

@@ -17,7 +17,7 @@ const record: SessionRecord = {
 const sealedFor = { key: randomBytes(32), id: 'the-hash-of-an-identifier', version: 7 }
 const formats = [1, 2] as const
 
-test('what is sealed opens again with the same key, identifier and version', () => {
+test('a sealed record opens with the same key, identifier and version', () => {
   for (const format of formats) {
     const sealed = seal(record, sealedFor, format)
     assert.equal(formatOf(sealed), format)
@@ -26,13 +26,13 @@ test('what is sealed opens again with the same key, identifier and version', () 
   assert.equal(formatOf(seal(record, sealedFor)), 2)
 })
 
-test('a sealed record shows nothing of what is in it', () => {
+test('a sealed record reveals nothing of its content', () => {
   for (const text of ['alice', 'secret access token', 'accessToken', 'login.example.com', sealedFor.id]) {
     assert.ok(!seal(record, sealedFor).includes(text), text)
   }
 })
 
-test('the same record never looks the same twice', () => {
+test('sealing the same record twice gives different bytes', () => {
   assert.notDeepEqual(seal(record, sealedFor), seal(record, sealedFor))
 })
 
@@ -58,7 +58,7 @@ test('a record does not open in another format', () => {
   }
 })
 
-test('one flipped bit anywhere keeps it shut', () => {
+test('one flipped bit anywhere makes it fail to open', () => {
   const bytes = seal(record, sealedFor)
   for (let position = 0; position < bytes.length; position++) {
     const tampered = Buffer.from(bytes)
@@ -67,7 +67,7 @@ test('one flipped bit anywhere keeps it shut', () => {
   }
 })
 
-test('cut off anywhere it stays shut', () => {
+test('truncated anywhere it does not open', () => {
   for (const format of formats) {
     const bytes = seal(record, sealedFor, format)
     const whole = format === 1 ? bytes.length - 4 : bytes.length
@@ -87,7 +87,7 @@ test('bytes that were never sealed do not open, nor does a key of a wrong length
   assert.equal(unseal(seal(record, sealedFor), { ...sealedFor, key: Buffer.alloc(0) }), undefined)
 })
 
-test('records that earlier releases have sealed open', async () => {
+test('records sealed by earlier releases open', async () => {
   const sample = JSON.parse(
     await readFile(new URL('../../data/sealed-records.json', import.meta.url), 'utf8'),
   )
@@ -100,7 +100,7 @@ test('records that earlier releases have sealed open', async () => {
   }
 })
 
-test('a sealed record keeps no larger buffer alive', () => {
+test('a sealed record keeps no larger buffer in memory', () => {
   const sealed = seal(record, sealedFor)
   assert.equal(sealed.buffer.byteLength, sealed.length)
 })

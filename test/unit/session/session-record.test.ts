@@ -12,7 +12,7 @@ function nameWith(claims: Record<string, unknown>): string {
   return displayName({ claims, subject: 'the-sub' } as SessionRecord)
 }
 
-test('a user is called by name, else by user name, else by mail address, else by sub', () => {
+test('the display name is name, else preferred_username, else email, else sub', () => {
   const claims = { email: 'a@example.test', preferred_username: 'alice', name: 'Alice' }
   assert.equal(nameWith(claims), 'Alice')
   assert.equal(nameWith({ ...claims, name: '' }), 'alice')
@@ -20,7 +20,7 @@ test('a user is called by name, else by user name, else by mail address, else by
   assert.equal(nameWith({}), 'the-sub')
 })
 
-test('tokens for single APIs are forgotten an hour after their expiry, so that a session does not grow for ever', () => {
+test('tokens for single APIs are dropped an hour after their expiry, so that a session does not grow without limit', () => {
   const record: SessionRecord = {
     issuer: 'https://issuer.test',
     subject: 'the-sub',
@@ -71,7 +71,7 @@ const whole = {
   apiTokens: { api: { accessToken: 'its', tokenType: 'Bearer', obtainedAt: 0, renewals: 1, renewedAt: 0 } },
 }
 
-test('what was kept is a record only if it has all that one has, in the right types', () => {
+test('unsealed data is a record only with all required fields in the right types', () => {
   assert.equal(sessionRecord(whole), whole)
   const { sessionState, renewedAt, apiTokens, ...least } = whole
   const { accessToken, tokenType, obtainedAt } = whole.tokenSet
@@ -90,7 +90,7 @@ test('what was kept is a record only if it has all that one has, in the right ty
   assert.equal(sessionRecord({ ...whole, apiTokens: { api: uncounted } }), undefined)
 })
 
-test('fields of a newer gateway outlive a renewal by an older one', () => {
+test('fields of a newer release survive a renewal by an older one', () => {
   const record = sessionRecord({ ...whole, deviceKey: { kty: 'EC' } }) ?? assert.fail()
   const granted = { accessToken: 'new', tokenType: 'Bearer' }
   const renewed = recordAfter(record, granted, { requestedAt: 1, now: 1 })

@@ -75,7 +75,7 @@ test('a renewal does not bring back a session that has ended', async () => {
   assert.equal(await sessions.open(reference), undefined)
 })
 
-test('ending a session gives its last record, whose tokens can be revoked', async () => {
+test('ending a session returns its last record, whose tokens can be revoked', async () => {
   const { sessions } = start()
   const { session } = await sessions.begin(alice)
   await sessions.renewal(session, renewedRecord(session, newer))()
@@ -84,7 +84,7 @@ test('ending a session gives its last record, whose tokens can be revoked', asyn
   assert.equal(await sessions.reload(session), undefined)
 })
 
-test('a session can be ended only as long as nobody has stored newer tokens', async () => {
+test('a session ended at a version does not end if newer tokens were stored meanwhile', async () => {
   const { sessions } = start()
   const { session } = await sessions.begin(alice)
   await sessions.renewal(session, renewedRecord(session, newer))()
@@ -94,7 +94,7 @@ test('a session can be ended only as long as nobody has stored newer tokens', as
   assert.ok(await sessions.end(current, { onlyThisVersion: true }))
 })
 
-test('the idle timeout slides up to the absolute lifetime, and both are judged here', async () => {
+test('the idle timeout slides up to the absolute lifetime, and both are checked on read', async () => {
   const { sessions, clock } = start()
   const { reference, session } = await sessions.begin(alice)
   const startedAt = clock.now()
@@ -109,7 +109,7 @@ test('the idle timeout slides up to the absolute lifetime, and both are judged h
   assert.equal(await sessions.open(reference), undefined)
 })
 
-test('a record that the store keeps for too long is still no session', async () => {
+test('a record that the store keeps too long is not a session', async () => {
   const { sessions, clock, store } = start()
   const { reference, session } = await sessions.begin(alice)
   await store.touch(session.id, 1000 * minute)
@@ -127,7 +127,7 @@ test('reading a session again does not slide it', async (t) => {
   assert.equal(touch.mock.callCount(), 0)
 })
 
-test('a very short idle timeout slides often enough to be felt', async () => {
+test('a very short idle timeout slides often enough', async () => {
   const { sessions, clock } = start({ idleTimeoutMs: 2000 })
   const { reference } = await sessions.begin(alice)
   for (let i = 0; i < 10; i++) {
@@ -138,7 +138,7 @@ test('a very short idle timeout slides often enough to be felt', async () => {
   assert.equal(await sessions.open(reference), undefined)
 })
 
-test('all sessions of a user, or of one session at the issuer, are found without their cookies', async () => {
+test('all sessions of a sub or a sid are found without their cookies', async () => {
   const { sessions, store } = start()
   const one = await sessions.begin(alice)
   const two = await sessions.begin({ ...alice, sid: 'sid-2' })
@@ -159,7 +159,7 @@ test('a subject and a sid of the same name are not mixed up', () => {
   assert.notEqual(subjectIndex('a', 'b"c', 'd'), subjectIndex('a","b', 'c', 'd'))
 })
 
-test('a session is named in logs by what leads back to neither cookie nor store', async () => {
+test('logs name a session by a hash that reveals neither cookie nor store key', async () => {
   const { sessions } = start()
   const { reference, session } = await sessions.begin(alice)
   const name = sessionHash(session)
@@ -168,7 +168,7 @@ test('a session is named in logs by what leads back to neither cookie nor store'
   assert.equal(name, sessionHash((await sessions.open(reference)) ?? assert.fail()))
 })
 
-test('the content of a cookie is a reference only when both parts are', () => {
+test('the content of a cookie is a session reference only if both parts are valid', () => {
   const token = 'x'.repeat(43)
   assert.deepEqual(readReference({ id: token, key: token, more: 1 }), { id: token, key: token })
   for (const wrong of [
@@ -186,7 +186,7 @@ test('the content of a cookie is a reference only when both parts are', () => {
   }
 })
 
-test('a session that an earlier release began stays readable for it, and is renewed and ended all the same', async () => {
+test('a session of an earlier release stays readable for that release, and can be renewed and ended', async () => {
   const { store, sessions, clock } = start()
   const reference = { id: 'a'.repeat(43), key: `${'b'.repeat(42)}A` }
   const id = hash('sha256', reference.id, 'base64url')
@@ -204,7 +204,7 @@ test('a session that an earlier release began stays readable for it, and is rene
   assert.equal((await sessions.end(session))?.tokenSet.accessToken, 'second')
 })
 
-test('what opens but is no record is no session', async () => {
+test('unsealed data that is no record is no session', async () => {
   const { store, sessions } = start()
   const reference = { id: 'a'.repeat(43), key: `${'b'.repeat(42)}A` }
   const id = hash('sha256', reference.id, 'base64url')
@@ -213,7 +213,7 @@ test('what opens but is no record is no session', async () => {
   assert.equal(await sessions.open(reference), undefined)
 })
 
-test('an open session keeps no larger buffer alive than its key', async () => {
+test('an open session keeps no larger buffer in memory than its key', async () => {
   const { sessions } = start()
   const { reference } = await sessions.begin(alice)
   for (let times = 0; times < 2; times++) {
@@ -221,7 +221,7 @@ test('an open session keeps no larger buffer alive than its key', async () => {
   }
 })
 
-test('a user has no more sessions than the limit, over all devices, and of each that ended its hash is known', async () => {
+test('a user has no more sessions than the limit, over all devices, and each ended one is reported by its hash', async () => {
   const { clock, store, ...options } = { ...start(), clientId, idleTimeoutMs: minute, lifetimeMs: minute }
   const sessions = createSessions({ ...options, store, clock, maxPerUser: 2 })
   const first = await sessions.begin(alice)

@@ -21,7 +21,7 @@ test('the lifetime counts from when the grant was requested, not from when its a
   assert.equal(expiresAt, requestedAt + 30_000)
 })
 
-test('what a refresh leaves out stays: refresh token, ID token, scope', () => {
+test('a refresh keeps what it omits: refresh token, ID token, scope', () => {
   const renewed = tokenSetFrom({ ...granted, expiresInMs: 30_000 }, requestedAt, previous)
   assert.deepEqual(renewed, {
     ...previous,
@@ -31,7 +31,7 @@ test('what a refresh leaves out stays: refresh token, ID token, scope', () => {
   })
 })
 
-test('what a refresh brings replaces what was', () => {
+test('a refresh replaces what it sends', () => {
   const all = { ...granted, refreshToken: 'new refresh token', idToken: 'new ID token', scope: 'openid' }
   const { refreshToken, idToken, scope } = tokenSetFrom(all, requestedAt, previous)
   assert.deepEqual(
@@ -44,32 +44,32 @@ test('what a refresh brings replaces what was', () => {
   )
 })
 
-test('the lifetime of the old token is never taken for that of the new one', () => {
+test('the lifetime of the old token is never used for the new one', () => {
   assert.ok(!('expiresAt' in tokenSetFrom(granted, requestedAt, previous)))
 })
 
-test('without expires_in the exp of a JWT access token counts', () => {
+test('without expires_in the exp of a JWT access token is used', () => {
   const accessToken = new UnsecuredJWT({}).setExpirationTime(90).encode()
   assert.equal(tokenSetFrom({ ...granted, accessToken }, requestedAt).expiresAt, 90_000)
 })
 
-test('expires_in comes before the exp of a JWT', () => {
+test('expires_in takes precedence over the exp of a JWT', () => {
   const accessToken = new UnsecuredJWT({}).setExpirationTime(90).encode()
   const { expiresAt } = tokenSetFrom({ ...granted, accessToken, expiresInMs: 1000 }, requestedAt)
   assert.equal(expiresAt, requestedAt + 1000)
 })
 
-test('an expires_in of zero is an expiry, not a missing one', () => {
+test('an expires_in of zero is an expiry, not a missing value', () => {
   assert.equal(tokenSetFrom({ ...granted, expiresInMs: 0 }, requestedAt).expiresAt, requestedAt)
 })
 
-test('a token that says nothing of its expiry has none', () => {
+test('a token without expiry information has no expiry', () => {
   for (const accessToken of ['opaque', 'a.b.c', new UnsecuredJWT({}).encode()]) {
     assert.ok(!('expiresAt' in tokenSetFrom({ ...granted, accessToken }, requestedAt)), accessToken)
   }
 })
 
-test('an exp that is no number is none', () => {
+test('an exp that is no number is ignored', () => {
   for (const exp of ['soon', null, {}]) {
     const payload = Buffer.from(JSON.stringify({ exp })).toString('base64url')
     const { expiresAt } = tokenSetFrom({ ...granted, accessToken: `e30.${payload}.` }, requestedAt)
@@ -77,7 +77,7 @@ test('an exp that is no number is none', () => {
   }
 })
 
-test('a lifetime beyond all dates is none that is known', () => {
+test('a lifetime beyond the range of dates is ignored', () => {
   const never = { ...granted, expiresInMs: Number.MAX_SAFE_INTEGER * 1000 }
   assert.ok(!('expiresAt' in tokenSetFrom(never, requestedAt)))
 

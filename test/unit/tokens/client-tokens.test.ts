@@ -12,7 +12,7 @@ const first = Buffer.alloc(32, 1)
 const second = Buffer.alloc(32, 2)
 const log = { trace() {}, debug() {}, info() {}, warn() {} }
 
-/** Gateways that share a store and are one client of an issuer that answers as told. */
+/** Gateways that share a store and one client at an issuer with scripted answers. */
 function createWorld() {
   const clock = createFakeClock()
   const store = createMemoryStore({ clock })
@@ -52,7 +52,7 @@ interface Parts {
   store?: Partial<ReturnType<typeof createMemoryStore>>
 }
 
-test('gateways that share a store share a token, however many ask at once', async () => {
+test('gateways that share a store share a token, with any number of parallel requests', async () => {
   const { startGateway, asked } = createWorld()
   const gateways = [startGateway(), startGateway(), startGateway()]
   const tokens = await Promise.all(
@@ -62,7 +62,7 @@ test('gateways that share a store share a token, however many ask at once', asyn
   assert.equal(asked.length, 1)
 })
 
-test('each scope, resource and audience has a token of its own, and so has each issuer', async () => {
+test('each scope, resource, audience and issuer has a token of its own', async () => {
   const { startGateway, asked } = createWorld()
   const gateway = startGateway()
   const wanted = [{}, { scope: 'a' }, { scope: 'b' }, { resource: 'urn:a' }, { audience: 'a' }]
@@ -71,7 +71,7 @@ test('each scope, resource and audience has a token of its own, and so has each 
   assert.deepEqual(asked, [...wanted, {}])
 })
 
-test('what the store holds is sealed, and opens with any of the keys', async () => {
+test('the stored token is sealed, and opens with any of the keys', async () => {
   const { startGateway, asked, store } = createWorld()
   let sealed: Buffer = Buffer.alloc(0)
   const put: typeof store.put = (id, stored, ttlMs) => {
@@ -85,7 +85,7 @@ test('what the store holds is sealed, and opens with any of the keys', async () 
   assert.equal((await startGateway({ keys: [second] }).usable({}, log)).accessToken, 'client-2')
 })
 
-test('one gateway renews early, and the others take up what it has stored', async () => {
+test('one gateway renews early, and the others use what it has stored', async () => {
   const { startGateway, clock, asked } = createWorld()
   const [here, there] = [startGateway(), startGateway()]
   await here.usable({}, log)
@@ -99,7 +99,7 @@ test('one gateway renews early, and the others take up what it has stored', asyn
   assert.equal(asked.length, 2)
 })
 
-test('a failure is waited out by all gateways, and a token that is still usable serves meanwhile', async () => {
+test('after a failure all gateways back off, and use a token that is still usable', async () => {
   const { startGateway, clock, answers, asked } = createWorld()
   const [here, there] = [startGateway(), startGateway()]
   await here.usable({}, log)
@@ -119,7 +119,7 @@ test('a failure is waited out by all gateways, and a token that is still usable 
   assert.equal(asked.length, 3)
 })
 
-test('a request waits for the issuer no longer than it should, and the answer is kept that comes after', async () => {
+test('a request waits for the issuer up to its timeout, and a later answer is kept', async () => {
   const { startGateway, clock, answers, asked } = createWorld()
   const { promise, resolve } = Promise.withResolvers<GrantOutcome>()
   answers.push(promise)
@@ -137,7 +137,7 @@ test('a request waits for the issuer no longer than it should, and the answer is
   assert.equal(asked.length, 1)
 })
 
-test('without the store no token is asked for, and one that is there is used', async () => {
+test('without the store no token is requested, and a known one is used', async () => {
   const { startGateway, clock, asked } = createWorld()
   const lock = async () => {
     throw new StoreUnavailableError(new Error('on purpose'))
@@ -150,7 +150,7 @@ test('without the store no token is asked for, and one that is there is used', a
   assert.equal((await gateway.usable({}, log)).accessToken, 'client-1')
 })
 
-test('a request that needs a token is not failed by a forced renewal beside it that may not be', async () => {
+test('a request that needs a token does not fail because of a parallel forced renewal that is not permitted', async () => {
   const { startGateway, store, clock } = createWorld()
   const claimed = Promise.withResolvers<boolean>()
   const gateway = startGateway({ store: { ...store, claim: () => claimed.promise } })
@@ -164,7 +164,7 @@ test('a request that needs a token is not failed by a forced renewal beside it t
   await refusal.catch(() => {})
 })
 
-test('a token that was replaced since it was sent is no reason to renew; one that was not is, once', async () => {
+test('a refused token is renewed once, unless it has been replaced meanwhile', async () => {
   const { startGateway, asked, clock } = createWorld()
   const gateway = startGateway()
   const old = await gateway.usable({}, log)
@@ -181,7 +181,7 @@ test('a token that was replaced since it was sent is no reason to renew; one tha
   assert.equal((await gateway.afterRefusal(newest, '/api', log))?.accessToken, 'client-4')
 })
 
-test('requests that wait for a token are told what kept them: the store or the issuer', async () => {
+test('requests that wait for a token get the error of what delayed them: the store or the issuer', async () => {
   for (const late of ['store', 'issuer']) {
     const { startGateway, answers, clock } = createWorld()
     const never = () => new Promise<never>(() => {})

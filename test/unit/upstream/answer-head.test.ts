@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { AnswerHead } from '../../../plugins/upstream/answer.ts'
 
-/** What undici gets to read of these bytes, which come in pieces of so many. */
+/** What undici reads of these bytes, which arrive in pieces of this size. */
 function read(text: string, size: number) {
   const head = new AnswerHead()
   head.expect()
@@ -42,25 +42,25 @@ const cases: [what: string, sent: string, seen: string][] = [
 ]
 
 for (const [what, sent, seen] of cases) {
-  test(`only what undici would stumble over is changed, however the bytes come: ${what}`, () => {
+  test(`only what undici would reject is changed, however the bytes are split: ${what}`, () => {
     for (const size of [1, 2, 3, 7, 11, 12, 1000]) {
       assert.deepEqual(read(sent, size), { text: seen, isOver: true, isInterim: false }, String(size))
     }
   })
 }
 
-test('an interim answer is not the end of it', () => {
+test('the final answer after an interim one is handled too', () => {
   for (const size of [1, 1000]) {
     assert.deepEqual(read(continues, size), { text: processing, isOver: false, isInterim: true })
   }
 })
 
-test('nothing is looked at that belongs to no request', () => {
+test('bytes that belong to no request are not examined', () => {
   const bytes = Buffer.from(continues)
   new AnswerHead().read(bytes)
   assert.equal(bytes.toString(), continues)
 })
 
-test('a switch of protocols is left to undici to refuse', () => {
+test('a switch of protocols is left unchanged for undici to refuse', () => {
   assert.equal(read('HTTP/1.1 101 Switching\r\n\r\nHTTP/1.1 100', 1000).isOver, true)
 })

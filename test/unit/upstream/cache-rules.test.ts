@@ -25,13 +25,13 @@ const table: [from: string, to: string][] = [
   ['must-revalidate, max-age=0', 'private, must-revalidate, max-age=0'],
   ['immutable, max-age=31536000', 'private, immutable, max-age=31536000'],
   ['stale-while-revalidate=30, max-age=5', 'private, stale-while-revalidate=30, max-age=5'],
-  // These speak of single headers, so they leave the rest shared.
+  // These concern single fields, so the answer stays shared.
   ['private="set-cookie"', 'private'],
   ['private="set-cookie, x-user", max-age=60', 'private, max-age=60'],
   ['no-cache="set-cookie, x-user"', 'private, no-cache="set-cookie, x-user"'],
   ['no-cache="a, public", max-age=1', 'private, no-cache="a, public", max-age=1'],
   ['ext="a\\", public", max-age=1', 'private, ext="a\\", public", max-age=1'],
-  // Nobody says what a quote without an end means: nothing shared comes of it.
+  // An unclosed quote has no defined meaning, so the answer is not shared.
   ['ext="a, public', 'private, ext="a, public'],
   ['"', 'private, "'],
 ]
@@ -40,16 +40,16 @@ for (const [from, to] of table) {
   test(`Cache-Control '${from}' becomes '${to}'`, () => assert.equal(privateCacheControl(from, false), to))
 }
 
-test('no Cache-Control, but another word on caching: private', () => {
+test('without Cache-Control but with another caching header an answer is private', () => {
   assert.equal(privateCacheControl(undefined, true), 'private')
   assert.equal(privateCacheControl('', true), 'private')
 })
 
-test('a Cache-Control that says something is not changed by another word on caching', () => {
+test('a Cache-Control with directives is not changed by another caching header', () => {
   assert.equal(privateCacheControl('no-store', true), 'no-store')
 })
 
-test('a long header is judged in no time', () => {
+test('a long header takes linear time', () => {
   const hostile = `${'"\\'.repeat(8000)}${'"a,'.repeat(8000)}`
   const startedAt = performance.now()
   assert.match(privateCacheControl(hostile, false), /^private, /)

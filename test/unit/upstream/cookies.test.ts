@@ -6,7 +6,7 @@ function passed(header: string | undefined, ...names: string[]) {
   return passedCookies(header, { names, sessionCookies: ['bff', '__Host-shop'] })
 }
 
-test('cookies pass by name, in their order and as they are', () => {
+test('cookies pass by name, in order and unchanged', () => {
   assert.equal(
     passed('a=1; theme="d a=r;k"; b; theme=2;lang=x=y', 'theme', 'lang'),
     'theme="d a=r; theme=2; lang=x=y',
@@ -18,11 +18,11 @@ test('a cookie without a value has a name too', () => {
   assert.equal(passed('=theme', 'theme'), undefined)
 })
 
-test('names are told apart by their case', () => {
+test('cookie names are case-sensitive', () => {
   assert.equal(passed('Theme=1', 'theme'), undefined)
 })
 
-test('blanks are no part of a name, other white space is: no cookie gets a prefix that it was not set with', () => {
+test("spaces are not part of a cookie's name, other white space is, so no cookie can pretend to have a prefix", () => {
   assert.equal(passed(' __Host-theme\t=1 ', '__Host-theme'), '__Host-theme\t=1')
   for (const blank of ['\xa0', '\v', '\f', '\ufeff', '\u2003']) {
     assert.equal(passed(`${blank}__Host-theme=1; __Host-theme${blank}=1`, '__Host-theme'), undefined)
@@ -41,7 +41,7 @@ test("the gateway's own cookies never pass, not even when they are named", () =>
   assert.equal(passed(`theme="; ${header}; x=" ; bff =secret`, ...names, 'theme'), 'theme="')
 })
 
-test("neither another frontend's cookies pass, nor those that a prefix or the case makes look different", () => {
+test("another frontend's cookies never pass, nor with another prefix or case", () => {
   const names = [
     '__Host-shop',
     '__Host-shop-tx-0123456789abcdef',
@@ -54,7 +54,7 @@ test("neither another frontend's cookies pass, nor those that a prefix or the ca
   assert.equal(passed(header, ...names), undefined)
 })
 
-test('a name that only begins alike is no cookie of the gateway', () => {
+test("a cookie whose name only starts like the gateway's passes", () => {
   assert.equal(
     passed('bffx=1; shopping=2; x-bff=3', 'bffx', 'shopping', 'x-bff'),
     'bffx=1; shopping=2; x-bff=3',

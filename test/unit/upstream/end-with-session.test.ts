@@ -6,7 +6,7 @@ import type { OpenStreams } from '../../../plugins/session/streams/open-streams.
 import { endWithSession } from '../../../plugins/upstream/end-with-session.ts'
 import type { UpstreamAnswer } from '../../../plugins/upstream/forwarder.ts'
 
-/** The end of an event stream whose client takes bytes only once `flush` was called. */
+/** Ends an event stream whose client reads only after `flush` was called. */
 function beginToEnd(httpVersionMajor: 1 | 2) {
   let flush = () => {}
   let close = () => {}
@@ -32,7 +32,7 @@ function beginToEnd(httpVersionMajor: 1 | 2) {
 }
 
 for (const version of [1, 2] as const) {
-  test(`a client that takes nothing holds the end of its event stream for ten seconds only: HTTP/${version}`, (t) => {
+  test(`a client that does not read delays the end of its event stream for ten seconds only: HTTP/${version}`, (t) => {
     t.mock.timers.enable({ apis: ['setTimeout'] })
     const { response } = beginToEnd(version)
     t.mock.timers.tick(9_999)
@@ -43,7 +43,7 @@ for (const version of [1, 2] as const) {
   })
 }
 
-test('one that takes what is left gets all of it', async (t) => {
+test('a client that reads the rest gets all of it', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const { response, flush } = beginToEnd(1)
   const closed = new Promise<void>((resolve) => void response.once('close', resolve))

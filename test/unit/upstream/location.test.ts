@@ -25,17 +25,17 @@ const below: [location: string, target: URL, seen: string][] = [
   ['https://user:secret@api.example.com/v1/x', withBase, '/api/x'],
   ['/v1/a%2Fb?c=%20+&d#e', withBase, '/api/a%2Fb?c=%20+&d#e'],
   ['/v1/a/../b', withBase, '/api/b'],
-  // Bytes of UTF-8, as headers hold them.
+  // The bytes of UTF-8, as Node reads headers.
   ['/v1/caf\xc3\xa9', withBase, '/api/caf%C3%A9'],
 ]
 
 for (const [location, target, seen] of below) {
-  test(`below ${target.href}, so below the prefix: ${location}`, () => {
+  test(`a location below ${target.href} becomes one below the prefix: ${location}`, () => {
     assert.equal(seenBy(location, target), seen)
   })
 }
 
-const heedful: [location: string, target: URL, seen: string][] = [
+const prefixAware: [location: string, target: URL, seen: string][] = [
   ['/api/v1/x', withBase, '/api/x'],
   ['/api/v1', withBase, '/api'],
   ['/api/v1/x?a=/v1#b', withSlash, '/api/x?a=/v1#b'],
@@ -48,18 +48,18 @@ const heedful: [location: string, target: URL, seen: string][] = [
   ['https://app.example.com/api/x', withoutBase, 'https://app.example.com/api/x'],
 ]
 
-for (const [location, target, seen] of heedful) {
-  test(`from an API that heeds the prefix, below ${target.href}: ${location}`, () => {
+for (const [location, target, seen] of prefixAware) {
+  test(`a location that an API made from X-Forwarded-Prefix, below ${target.href}: ${location}`, () => {
     assert.equal(seenBy(location, target), seen)
   })
 }
 
-test('below a public URL with a path, that path is part of what an API heeds', () => {
+test('with a path in the public URL, that path is part of X-Forwarded-Prefix', () => {
   assert.equal(seenBy('/app/api/v1/x', withBase, '/app/api'), '/app/api/x')
   assert.equal(seenBy('/v1/x', withBase, '/app/api'), '/app/api/x')
 })
 
-test('each URL of a Link header is mapped by itself, and nothing else is touched', () => {
+test('each URL of a Link header is mapped, and the rest is unchanged', () => {
   const places = { target: withBase, publicOrigin, prefix: '/api' }
   const link =
     '<https://api.example.com/v1/x?page=2>; rel="next", </v1/x>;rel=first;title="a, </v1/y>; \\" b", <https://other.example/>; rel="x"; anchor="/v1/z", <y?page=3>; rel=last'
@@ -94,13 +94,13 @@ const elsewhere = [
 ]
 
 for (const location of elsewhere) {
-  test(`leads elsewhere and stays as it is: ${location}`, () => {
+  test(`a location elsewhere is unchanged: ${location}`, () => {
     assert.equal(seenBy(location, withBase), location)
   })
 }
 
 for (const location of ['', 'x', './x', '../x', '?page=2', '#part']) {
-  test(`relative to the request's own path, which is below the prefix: '${location}'`, () => {
+  test(`a location relative to the request's path is unchanged: '${location}'`, () => {
     assert.equal(seenBy(location, withBase), location)
   })
 }

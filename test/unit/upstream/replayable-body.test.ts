@@ -39,13 +39,13 @@ test('a body of unknown length stays a stream, however short', async () => {
   assert.equal((await read(body)).length, 3)
 })
 
-test('a length that is no number gives a stream', async () => {
+test('a Content-Length that is no number keeps the body a stream', async () => {
   assert.equal(isReplayable(await replayableBody(bodyOf(3), 'many')), false)
 })
 
-test('no body at all can be sent as often as one likes', () => assert.ok(isReplayable(null)))
+test('a request without a body can be replayed', () => assert.ok(isReplayable(null)))
 
-test('a browser that goes before it has sent all makes it reject', async () => {
+test('a browser that disconnects before the end of the body makes it reject', async () => {
   const stream = new PassThrough()
   stream.write('half')
   const body = replayableBody(stream, '8')

@@ -26,7 +26,7 @@ function sent(incoming: IncomingHttpHeaders, hasBody = true) {
   return requestHeaders(incoming, rules, client, hasBody)
 }
 
-/** What of these headers goes on, besides our own. */
+/** Which of these headers are forwarded, besides our own. */
 function kept(incoming: IncomingHttpHeaders, hasBody?: boolean) {
   const {
     host,
@@ -39,11 +39,11 @@ function kept(incoming: IncomingHttpHeaders, hasBody?: boolean) {
   return rest
 }
 
-test('the upstream hears its own host and who asked', () => {
+test("the upstream gets its own Host and the client's address", () => {
   assert.deepEqual(sent({ host: 'app.example.com' }), ours)
 })
 
-test('what the application sends is kept as it is', () => {
+test("the application's headers are forwarded unchanged", () => {
   const headers = {
     accept: 'application/json',
     'accept-encoding': 'br',
@@ -58,7 +58,7 @@ test('what the application sends is kept as it is', () => {
   assert.deepEqual(kept(headers), headers)
 })
 
-test('several values of one header are kept apart', () => {
+test('several values of one header stay separate', () => {
   assert.deepEqual(kept({ 'x-several': ['a', 'b'] } as IncomingHttpHeaders), { 'x-several': ['a', 'b'] })
 })
 
@@ -111,12 +111,12 @@ for (const name of [
   'x-forwarded-prefix',
   'host',
 ]) {
-  test(`what the client says of itself gives way to what is known: ${name}`, () => {
+  test(`a forwarding header of the client is replaced: ${name}`, () => {
     assert.deepEqual(sent({ [name]: 'evil' }), ours)
   })
 }
 
-test('a CSRF header of another name is the one that is removed', () => {
+test('a CSRF header with a configured name is removed', () => {
   const headers = requestHeaders(
     { 'x-csrf': '1', 'x-app': '1' },
     { ...rules, csrfHeader: 'x-app' },
@@ -127,22 +127,22 @@ test('a CSRF header of another name is the one that is removed', () => {
   assert.equal(headers['x-csrf'], '1')
 })
 
-test('what Connection names ends here, in any case and with any space', () => {
+test('headers named in Connection are removed, in any case and with any space', () => {
   const headers = { connection: 'keep-alive, X-Foo ,\tx-bar,,', 'x-foo': '1', 'x-bar': '2', 'x-baz': '3' }
   assert.deepEqual(kept(headers), { 'x-baz': '3' })
 })
 
-test('Connection can name nothing that the gateway says by itself', () => {
+test('Connection can not remove headers that the gateway sets', () => {
   const connection = 'host, x-forwarded-for, x-forwarded-host, x-forwarded-proto, x-forwarded-prefix'
   assert.deepEqual(sent({ connection, host: 'evil' }), ours)
 })
 
-test('without a body its length is not mentioned', () => {
+test('without a body there is no Content-Length', () => {
   assert.deepEqual(kept({ 'content-length': '5' }, false), {})
   assert.deepEqual(kept({ 'content-length': '5' }, true), { 'content-length': '5' })
 })
 
-test('where headers are listed, others stay here', () => {
+test('with a list of request headers others are removed', () => {
   const incoming = { accept: '*/*', 'accept-language': 'de', 'user-agent': 'x', 'x-custom': '1' }
   const allowed = new Set(['accept-language', 'x-custom'])
   assert.deepEqual(requestHeaders(incoming, { ...rules, allowed }, client, true), {
@@ -152,7 +152,7 @@ test('where headers are listed, others stay here', () => {
   })
 })
 
-test('what describes the body, and what a request depends on, passes unlisted', () => {
+test('headers of the body and of conditional requests pass unlisted', () => {
   const incoming = {
     'content-type': 'text/plain',
     'content-length': '3',
@@ -167,20 +167,20 @@ test('what describes the body, and what a request depends on, passes unlisted', 
   assert.deepEqual(sent, { ...ours, ...incoming })
 })
 
-test('what never passes does not pass when it is listed either', () => {
+test('forbidden headers do not pass, even when listed', () => {
   const allowed = new Set(['cookie', 'authorization', 'x-csrf', 'te', 'x-forwarded-for', 'x_a'])
   const incoming = Object.fromEntries([...allowed].map((name) => [name, 'evil']))
   assert.deepEqual(requestHeaders(incoming, { ...rules, allowed }, client, true), ours)
 })
 
-test('cookies that are named pass', () => {
+test('listed cookies pass', () => {
   const cookies = { ...rules.cookies, names: ['theme'] }
   const incoming = { cookie: '__Host-bff=secret; theme=dark; lang=de' }
   const { cookie } = requestHeaders(incoming, { ...rules, cookies }, client, true)
   assert.equal(cookie, 'theme=dark')
 })
 
-test('only what is an address is said to be one, without the port that some proxies add', () => {
+test('X-Forwarded-For gets only IP addresses, without the port that some proxies add', () => {
   const clients = [
     'unknown',
     '_hidden',
@@ -197,11 +197,11 @@ test('only what is an address is said to be one, without the port that some prox
   )
 })
 
-test('where there is no address, as on a UNIX socket, none is named', () => {
+test('without an address, as on a UNIX socket, X-Forwarded-For is left out', () => {
   assert.equal('x-forwarded-for' in requestHeaders({}, rules, [undefined], false), false)
 })
 
-test('where methods are limited, a request cannot be made one of another method', () => {
+test('with a list of methods, method-override headers are removed', () => {
   const overrides = {
     'x-http-method-override': 'DELETE',
     'x-http-method': 'PUT',

@@ -21,7 +21,7 @@ function shown(incoming: IncomingHeaders, names: string[] = []) {
   return headers
 }
 
-test('what the application reads is kept as it is', () => {
+test('headers that the application reads pass unchanged', () => {
   const headers = {
     'content-type': 'application/json',
     'content-length': '7',
@@ -103,17 +103,17 @@ for (const [what, names] of Object.entries(removed)) {
     })
 }
 
-test('what Connection names ends here', () => {
+test('headers named in Connection are removed', () => {
   const headers = { connection: 'close, X-Request-Id, Content-Length', 'x-request-id': '1', etag: '2' }
   assert.deepEqual(shown({ ...headers, 'content-length': '1' }), { etag: '2' })
 })
 
-test("the upstream's cookies stay away from the browser", () => {
+test("the upstream's cookies do not reach the browser", () => {
   assert.deepEqual(shown({ 'set-cookie': 'theme=dark' }), {})
   assert.deepEqual(shown({ 'set-cookie': ['theme=dark', 'lang=en'] }), {})
 })
 
-test('a cookie that is allowed passes with its attributes, and no other', () => {
+test('an allowed cookie passes with its attributes, and no other does', () => {
   const headers = {
     'set-cookie': [
       'theme=dark; Path=/; Secure',
@@ -129,18 +129,18 @@ test('a cookie that is allowed passes with its attributes, and no other', () => 
   })
 })
 
-test("the gateway's own cookies are never set by an upstream, not even when they are allowed", () => {
+test("an upstream can not set the gateway's own cookies, even if they are allowed", () => {
   const names = ['__Host-bff', '__Host-bff-tx', '__Host-bff-tx-0123456789abcdef']
   const headers = { 'set-cookie': [...names.map((name) => `${name}=evil; Path=/; Secure`), 'theme=dark'] }
   assert.deepEqual(shown(headers, [...names, 'theme']), { 'set-cookie': ['theme=dark'] })
 })
 
-test('Connection can name Cache-Control, and nobody shares the answer for it', () => {
+test('if Connection names Cache-Control, the answer is still not shared', () => {
   const headers = responseHeaders({ connection: 'cache-control', 'cache-control': 'public' }, rules)
   assert.deepEqual(headers, { 'cache-control': 'private' })
 })
 
-test('caching is judged over all Cache-Control headers together', () => {
+test('several Cache-Control headers are treated as one', () => {
   const { 'cache-control': cacheControl } = responseHeaders(
     { 'cache-control': ['public', 'max-age=60, s-maxage=600'] },
     rules,
@@ -149,12 +149,12 @@ test('caching is judged over all Cache-Control headers together', () => {
 })
 
 for (const name of ['expires', 'pragma']) {
-  test(`an answer that has ${name} alone is private`, () => {
+  test(`an answer that has only ${name} is private`, () => {
     assert.deepEqual(responseHeaders({ [name]: 'x' }, rules), { [name]: 'x', 'cache-control': 'private' })
   })
 }
 
-test('an answer without a word on caching is not stored', () => {
+test('an answer without caching headers is not stored', () => {
   assert.deepEqual(responseHeaders({}, rules), { 'cache-control': 'no-store' })
 })
 
@@ -162,7 +162,7 @@ test('a redirect below the target leads below the prefix', () => {
   assert.deepEqual(shown({ location: 'https://api.example.com/v1/x' }), { location: '/api/x' })
 })
 
-test('a redirect or a link of an API that heeds X-Forwarded-Prefix loses the base path of the target', () => {
+test('a redirect or link that an API made from X-Forwarded-Prefix loses the base path of the target', () => {
   assert.deepEqual(
     shown({
       location: 'https://app.example.com/api/v1/x/1',
@@ -177,7 +177,7 @@ test('a redirect or a link of an API that heeds X-Forwarded-Prefix loses the bas
   )
 })
 
-test('headers that are not known to be an answer of an API pass only if they are listed', () => {
+test('unknown response headers pass only if they are listed', () => {
   const incoming = {
     etag: '"a"',
     server: 'x',
@@ -195,7 +195,7 @@ test('headers that are not known to be an answer of an API pass only if they are
   })
 })
 
-test('what APIs usually say passes unlisted', () => {
+test('common response headers of APIs pass unlisted', () => {
   const headers = Object.fromEntries(
     [
       'content-language',
@@ -235,7 +235,7 @@ test('what APIs usually say passes unlisted', () => {
   assert.deepEqual(shown(headers), headers)
 })
 
-test('the length comes last, or Node would garble the bytes of a file name', () => {
+test('Content-Length is written last, or Node would garble the bytes of a file name', () => {
   const headers = responseHeaders(
     { 'content-length': '3', 'content-disposition': 'attachment; filename="\xc3\xa9"', etag: '"a"' },
     { ...rules, perUser: true },
@@ -243,7 +243,7 @@ test('the length comes last, or Node would garble the bytes of a file name', () 
   assert.equal(Object.keys(headers).at(-1), 'content-length')
 })
 
-test("where answers differ between users, no cache may give one's to another", () => {
+test('an answer that may differ between users varies on the cookie', () => {
   const vary = (value?: string | string[]) =>
     responseHeaders({ vary: value }, { ...rules, perUser: true })['vary']
   assert.equal(vary(), 'Cookie')
@@ -254,7 +254,7 @@ test("where answers differ between users, no cache may give one's to another", (
   assert.equal(vary(' , Accept,, accept'), 'Cookie, accept')
 })
 
-test('what is harmful for our origin never passes, listed or not', () => {
+test('headers that would affect our whole origin never pass, listed or not', () => {
   const incoming = { 'clear-site-data': '"*"', 'x-accel-redirect': '/x', connection: 'x-a', 'x-a': '1' }
   assert.deepEqual(responseHeaders(incoming, { ...rules, allowed: new Set(Object.keys(incoming)) }), {
     'cache-control': 'no-store',

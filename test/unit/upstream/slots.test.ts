@@ -4,10 +4,10 @@ import { createSlots } from '../../../plugins/upstream/slots.ts'
 
 const { signal: never } = new AbortController()
 
-/** A turn of the event loop, after which whoever could proceed has. */
+/** A turn of the event loop, after which every caller that could proceed has done so. */
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
 
-test('so many go at once, and the others in the order in which they came', async () => {
+test('as many as there are slots go at once, the others in the order of arrival', async () => {
   const slots = createSlots(2)
   const order: number[] = []
   const [first, second] = [await slots.acquire(never), await slots.acquire(never)]
@@ -23,7 +23,7 @@ test('so many go at once, and the others in the order in which they came', async
   assert.deepEqual(order, [3, 4])
 })
 
-test('a slot that is given back twice is one slot', async () => {
+test('a slot released twice is one slot', async () => {
   const slots = createSlots(1)
   const release = await slots.acquire(never)
   release()
@@ -35,7 +35,7 @@ test('a slot that is given back twice is one slot', async () => {
   assert.equal(isIn, false)
 })
 
-test('who has gone is given no slot, and takes none from those behind', async () => {
+test('an aborted waiter gets no slot, and costs the next ones none', async () => {
   const slots = createSlots(1)
   const release = await slots.acquire(never)
   const gone = new AbortController()

@@ -27,7 +27,8 @@ const wanted: [challenges: string | string[], url: string][] = [
 ]
 
 for (const [challenges, url] of wanted) {
-  test(`a stronger or newer login is wanted: ${challenges}`, () => assert.equal(urlFor(challenges), url))
+  test(`a challenge asks for a stronger or newer login: ${challenges}`, () =>
+    assert.equal(urlFor(challenges), url))
 }
 
 const refused: string[] = [
@@ -45,12 +46,13 @@ const refused: string[] = [
 ]
 
 for (const challenges of refused) {
-  test(`nothing of the kind is wanted: '${challenges}'`, () => assert.equal(urlFor(challenges), undefined))
+  test(`a challenge does not ask for another login: '${challenges}'`, () =>
+    assert.equal(urlFor(challenges), undefined))
 }
 
-test('an answer without a challenge wants nothing', () => assert.equal(urlFor(undefined), undefined))
+test('without a challenge there is no login URL', () => assert.equal(urlFor(undefined), undefined))
 
-test('what our login would refuse is left out of its URL', () => {
+test('parameters that our login would refuse are left out of its URL', () => {
   for (const bad of ['max_age="-1"', 'max_age="soon"', `max_age="${'9'.repeat(10)}"`, 'acr_values=""']) {
     assert.equal(urlFor(`Bearer ${insufficient}, ${bad}`), '/app/bff/login')
   }
@@ -60,12 +62,12 @@ test('what our login would refuse is left out of its URL', () => {
   )
 })
 
-test('nothing that an API says gets out of the parameter that it is for', () => {
+test('values of a challenge are escaped in the login URL', () => {
   const url = urlFor(`Bearer ${insufficient}, acr_values="a&returnUrl=//evil.example#?\\"<>\\\\"`)
   assert.equal(url, '/app/bff/login?acr_values=a%26returnUrl%3D%2F%2Fevil.example%23%3F%22%3C%3E%5C')
 })
 
-test('a challenge of any length is read in one go', () => {
+test('parsing a challenge takes linear time', () => {
   for (const part of ['a ', 'a=', '"', '\\"', ' ', ',', 'a="\\', 'a = ']) {
     const startedAt = process.cpuUsage().user
     urlFor(`Bearer ${part.repeat(16_384)}`)

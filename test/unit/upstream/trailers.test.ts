@@ -21,7 +21,7 @@ function shown(trailers: IncomingHeaders, headers: IncomingHeaders = {}, allowed
   return responseTrailers(trailers, headers, { ...rules, allowed })
 }
 
-test('what is known only after the body passes', () => {
+test('known trailers pass', () => {
   const trailers = {
     'grpc-status': '0',
     'grpc-message': 'fine',
@@ -53,26 +53,26 @@ const kept = {
 
 for (const [what, names] of Object.entries(kept)) {
   for (const name of names) {
-    test(`never a trailer, listed or not, is what ${what}: ${name}`, () => {
+    test(`forbidden as a trailer, listed or not, as it ${what}: ${name}`, () => {
       assert.deepEqual(shown({ [name]: 'theme=x' }), {})
       assert.deepEqual(shown({ [name]: 'theme=x' }, {}, new Set([name])), {})
     })
   }
 }
 
-test('what Connection names ends here, whatever a trailer of that name says', () => {
+test('trailers named in Connection are removed', () => {
   const headers = { connection: 'close, X-Internal' }
   assert.deepEqual(shown({ 'x-internal': '1', connection: 'x-public', 'x-public': '2' }, headers), {
     'x-public': '2',
   })
 })
 
-test('what would not pass as a header is no trailer either', () => {
+test('a field that may not pass as a header may not pass as a trailer', () => {
   const trailers = { 'x-tenant': '7', 'x-debug': '1' }
   assert.deepEqual(shown(trailers, {}, new Set(['x-tenant'])), { 'x-tenant': '7' })
 })
 
-test('those that will come are announced', () => {
+test('the Trailer header announces those that pass', () => {
   const announced = (trailer?: string | string[]) => announcedTrailers({ trailer, connection: 'x-a' }, rules)
   assert.equal(announced('X-Checksum, Set-Cookie ,,x-a'), 'x-checksum')
   assert.equal(announced(['x-b', 'x-c']), 'x-b, x-c')
@@ -80,7 +80,7 @@ test('those that will come are announced', () => {
   assert.equal(announced(), '')
 })
 
-test('trailers need an answer that has room for them', () => {
+test('trailers need an HTTP/2 answer with a body, or a chunked HTTP/1.1 one', () => {
   const room = (method: string, httpVersion: string, statusCode = 200, headers = {}) =>
     carriesTrailers({ method, httpVersion }, { statusCode, headers })
   const sized = { 'content-length': '4' }
@@ -95,7 +95,7 @@ test('trailers need an answer that has room for them', () => {
   )
 })
 
-test('who wants trailers says so in TE', () => {
+test('a client accepts trailers by TE', () => {
   const wants = (te?: string, httpVersion = '1.1') =>
     wantsTrailers({ headers: te === undefined ? {} : { te }, httpVersion })
   assert.deepEqual([wants('trailers'), wants('deflate;q=0.5, Trailers')], [true, true])

@@ -5,11 +5,11 @@ import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { upload } from '../../../plugins/upstream/request-body.ts'
 
-test('an upload has all that the body has', async () => {
+test('an upload delivers the whole body', async () => {
   assert.equal(await text(upload(Readable.from(['a', 'b', 'c'], { objectMode: false }))), 'abc')
 })
 
-test('an upload that is cut off leaves the body whole, and what is left of it is read', async () => {
+test('an aborted upload does not destroy the body, and the rest of it is drained', async () => {
   const body = new PassThrough({ highWaterMark: 4 })
   const cut = upload(body)
   body.write('0123456789')
@@ -22,7 +22,7 @@ test('an upload that is cut off leaves the body whole, and what is left of it is
   assert.equal(body.errored, null)
 })
 
-test('an upload that nobody reads holds the body back', async () => {
+test('an upload that is not read applies back-pressure to the body', async () => {
   const body = new PassThrough({ highWaterMark: 1000 })
   upload(body)
   let written = 0

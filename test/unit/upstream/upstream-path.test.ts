@@ -5,19 +5,19 @@ import { pathTraversals } from '../../support/corpus.ts'
 
 const traversals = pathTraversals()
 
-test('the corpus of traversals is there', () => {
+test('the corpus of traversals is not empty', () => {
   assert.ok(traversals.length >= 300)
   assert.equal(new Set(traversals).size, traversals.length)
 })
 
-test('no path of the corpus stays below', () => {
+test('every path of the traversal corpus is refused', () => {
   assert.deepEqual(
     traversals.filter((path) => staysBelow(`/api${path}`)),
     [],
   )
 })
 
-test('a path that climbs no further than it had descended is refused all the same', () => {
+test('a path with .. that stays below is refused too', () => {
   assert.equal(staysBelow('/api/a/b/../c'), false)
 })
 
@@ -58,5 +58,5 @@ const harmless = [
 ]
 
 for (const path of harmless) {
-  test(`stays below: ${path || 'nothing at all'}`, () => assert.ok(staysBelow(path)))
+  test(`stays below: ${path || 'the empty path'}`, () => assert.ok(staysBelow(path)))
 }
