@@ -18,13 +18,12 @@ import issuer from './plugins/issuer/index.ts'
 import { serializers } from './plugins/logging/logger-options.ts'
 import loginGate from './plugins/login/gate/index.ts'
 import observability from './plugins/observability/index.ts'
-import tokenRenewal from './plugins/renewal/index.ts'
 import sessionCookie from './plugins/session/cookie/index.ts'
 import sessionEvents from './plugins/session/events/index.ts'
 import oidcSession from './plugins/session/index.ts'
 import openStreams from './plugins/session/streams/index.ts'
 import sessionStore from './plugins/session-store/index.ts'
-import tokenSources from './plugins/tokens/index.ts'
+import tokens from './plugins/tokens/index.ts'
 import upstreamProxy from './plugins/upstream/index.ts'
 import { bffRoutes } from './routes/bff/index.ts'
 import type { RouteOptions } from './routes/bff/options.ts'
@@ -76,14 +75,14 @@ async function gateway(app: FastifyInstance, options: GatewayOptions, extras: Ap
   app.register(sessionEvents, { ...extras.hooks })
   app.register(oidcSession, { ...session, clock })
   app.register(openStreams, { ...defaultLimits, ...extras.limits })
-  const renewal = {
+  app.register(tokens, {
     refreshBeforeExpirationMs: options.refreshBeforeExpirationMs,
     issuerTimeoutMs: oidc.timeoutMs,
     storeTimeoutMs: options.storeTimeoutMs,
+    keys: session.keys,
+    issuerUrl: oidc.issuer,
     clock,
-  }
-  app.register(tokenRenewal, renewal)
-  app.register(tokenSources, { ...renewal, keys: session.keys, issuerUrl: oidc.issuer })
+  })
 
   app.register(loginGate, {
     publicUrl,

@@ -2,6 +2,7 @@ import { Agent, fetch, Headers, type RequestInit as UndiciInit } from 'undici'
 import type { UpstreamOptions } from '../../config/index.ts'
 import { tokenTarget } from '../issuer/token-target.ts'
 import type { WantedToken } from '../renewal/renewer.ts'
+import { type SentToken, tokenHeaders } from '../tokens/token-headers.ts'
 import { tlsOptions } from '../upstream/pool.ts'
 import { upstreamError } from '../upstream/report.ts'
 import { wantsOtherLogin } from '../upstream/step-up.ts'
@@ -14,7 +15,7 @@ export interface AuthorizedInit extends Pick<RequestInit, 'method' | 'headers' |
 }
 
 /** @returns an access token; with `forceRenewal`, a newer one if possible */
-export type AskForToken = (wanted: WantedToken) => Promise<string>
+export type AskForToken = (wanted: WantedToken) => Promise<SentToken>
 
 export interface AuthorizedFetch {
   fetch(url: string | URL, init: AuthorizedInit, token: AskForToken): Promise<Response>
@@ -29,15 +30,15 @@ export function createAuthorizedFetch(upstreams: UpstreamOptions[]): AuthorizedF
     async fetch(wanted, init, token) {
       const { upstream, url } = destinationOf(wanted, upstreams)
       const target = tokenTarget(upstream)
-      const accessToken = await token({ target })
-      const answer = await send(upstream, url, init, accessToken)
+      const first = await token({ target })
+      const answer = await send(upstream, url, init, first)
       const challenges = answer.headers.get('www-authenticate') ?? undefined
       if (answer.status !== 401 || wantsOtherLogin(challenges) || !isRepeatable(init.body)) return answer
       const newer = await token({ target, forceRenewal: true }).catch(async (error: unknown) => {
         await answer.body?.cancel()
         throw error
       })
-      if (newer === accessToken) return answer
+      if (newer.value === first.value) return answer
       await answer.body?.cancel()
       return send(upstream, url, init, newer)
     },
@@ -50,11 +51,12 @@ export function createAuthorizedFetch(upstreams: UpstreamOptions[]): AuthorizedF
     upstream: UpstreamOptions,
     url: URL,
     init: AuthorizedInit,
-    token: string,
+    token: SentToken,
   ): Promise<Response> {
     const headers = new Headers(init.headers as UndiciInit['headers'])
-    headers.set('authorization', `Bearer ${token}`)
     const { method = 'GET', body = null, signal = null } = init
+    const authorization = await tokenHeaders(token, { method, url: url.href })
+    for (const [name, value] of Object.entries(authorization)) headers.set(name, value)
     const dispatcher = agentOf(upstream)
     try {
       const options = { method, headers, body, signal, dispatcher, redirect: 'manual', duplex: 'half' }

@@ -10,6 +10,7 @@ import type { WantedToken } from '../renewal/renewer.ts'
 import type { SessionHooks } from '../session/events/session-events.ts'
 import { type SessionInfo, sessionInfo } from '../session/session-info.ts'
 import { StoreUnavailableError } from '../session-store/store.ts'
+import { bareToken, type SentToken } from '../tokens/token-headers.ts'
 import { type AuthorizedInit, createAuthorizedFetch } from './authorized-fetch.ts'
 
 declare module 'fastify' {
@@ -119,11 +120,10 @@ export default fp<LocalRoutesOptions>(
         checks.origin(raw)
         checks.header(raw)
       },
-      accessToken: (request, { resource, forceRenewal } = {}) =>
-        tokenFor(request, {
-          target: resource === undefined ? undefined : tokenTarget({ resource }),
-          forceRenewal,
-        }),
+      async accessToken(request, { resource, forceRenewal } = {}) {
+        const target = resource === undefined ? undefined : tokenTarget({ resource })
+        return bareToken(await tokenFor(request, { target, forceRenewal }))
+      },
       fetch: (request, url, init = {}) =>
         upstreamCalls.fetch(url, init, (wanted) => tokenFor(request, wanted)),
       errorHandler: answerError(loginUrl),
@@ -131,7 +131,7 @@ export default fp<LocalRoutesOptions>(
     }
     app.decorate('bff', bff)
 
-    async function tokenFor(request: FastifyRequest, wanted: WantedToken): Promise<string> {
+    async function tokenFor(request: FastifyRequest, wanted: WantedToken): Promise<SentToken> {
       await bff.loadSession(request)
       return app.tokenFor(request, wanted).catch(throwCatalogued)
     }
@@ -139,7 +139,7 @@ export default fp<LocalRoutesOptions>(
   {
     name: 'local-routes',
     fastify: '5.x',
-    dependencies: ['request-members', 'oidc-session', 'token-renewal'],
+    dependencies: ['request-members', 'oidc-session', 'tokens'],
   },
 )
 

@@ -3,14 +3,26 @@ import fp from 'fastify-plugin'
 import type { UpstreamOptions } from '../../config/index.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
-import { tokenTarget } from '../issuer/token-target.ts'
+import { type TokenTarget, tokenTarget } from '../issuer/token-target.ts'
+import { heldToken } from '../renewal/held-token.ts'
+import { createRenewer, type Renewer, type WantedToken } from '../renewal/renewer.ts'
 import { deriveKeys } from '../session/cookie/keys.ts'
+import type { Session } from '../session/sessions.ts'
 import { type ClientTokens, createClientTokens } from './client-tokens.ts'
+import { type SentToken, sentToken } from './token-headers.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
+    /** Renews the tokens of users. */
+    userTokens: Renewer
     /** Returns the source of access tokens for requests to an upstream. */
     tokenSource(upstream: UpstreamToken): TokenSource
+    /** A usable token of the user's, for an application's own calls. Call after `loadSession`. */
+    tokenFor(request: FastifyRequest, wanted: WantedToken): Promise<SentToken>
+  }
+  interface FastifyRequest {
+    /** The access token to send to the upstream with this request. Null: none, or not yet acquired. */
+    upstreamToken: SentToken | null
   }
 }
 
@@ -22,7 +34,7 @@ export type UpstreamToken = Pick<
 
 export interface TokenSource {
   /**
-   * An onRequest hook: sets `request.bearer` to the token for the upstream.
+   * An onRequest hook: sets `request.upstreamToken` to the token for the upstream.
    *
    * Never falls back to a weaker token on a failure: with `user-or-…`, a request with a session gets the user's token
    * or an error.
@@ -44,27 +56,43 @@ export interface TokenSourcesOptions {
 
 export default fp<TokenSourcesOptions>(
   async (app, { keys, issuerUrl, ...options }) => {
+    const { sessions, sessionStore: store, issuer, metrics, reportEnding, sessionEvents } = app
+    const shared = { ...options, store, issuer, metrics, random: Math.random }
+    const userTokens = createRenewer({
+      ...shared,
+      sessions,
+      reportEnding,
+      onRenewed: sessionEvents.renewed,
+    })
     const clientTokens = createClientTokens({
-      ...options,
-      store: app.sessionStore,
-      issuer: app.issuer,
-      metrics: app.metrics,
+      ...shared,
       issuerUrl: issuerUrl.href,
       keys: deriveKeys(keys, 'client tokens') as [Buffer, ...Buffer[]],
-      random: Math.random,
     })
+    app.decorate('userTokens', userTokens)
+    app.decorateRequest('upstreamToken', null)
     app.decorate('tokenSource', (upstream: UpstreamToken) => sourceFor(app, clientTokens, upstream))
-    app.addHook('onClose', () => clientTokens.idle())
+    app.decorate('tokenFor', async (request: FastifyRequest, { target, forceRenewal }: WantedToken) => {
+      const { userSession: session, log } = request
+      if (!session) throw new GatewayError('BFF_SESSION_REQUIRED')
+      const newer = forceRenewal
+        ? await userTokens.afterRefusal(session, 'application', log, target)
+        : undefined
+      request.userSession = newer ?? (await userTokens.withUsableToken(session, log, target))
+      return userTokenOf(request.userSession, target)
+    })
+    // onClose hooks run in reverse order, so the store is still open for the tokens of grants under way.
+    app.addHook('onClose', () => Promise.all([userTokens.idle(), clientTokens.idle()]))
   },
   {
-    name: 'token-sources',
+    name: 'tokens',
     fastify: '5.x',
     dependencies: [
       'request-members',
-      'token-renewal',
       'oidc-session',
       'session-cookie',
       'session-store',
+      'session-events',
       'issuer',
       'observability',
     ],
@@ -92,23 +120,47 @@ const noToken: TokenSource = {
 }
 
 /** Requires that the request's session is loaded. */
-function userToken(app: FastifyInstance, upstream: UpstreamToken): TokenSource {
+function userToken({ userTokens }: FastifyInstance, upstream: UpstreamToken): TokenSource {
   const target = tokenTarget(upstream)
   return {
-    attach: (request) => app.acquireUserToken(request, target),
-    replaceRefused: (request) => app.replaceRefusedToken(request, upstream.prefix, target),
+    async attach(request) {
+      const { userSession, log } = request
+      if (!userSession) throw new GatewayError('BFF_SESSION_REQUIRED')
+      log.trace({ event: 'token.acquire' })
+      const session = await userTokens.withUsableToken(userSession, log, target)
+      log.trace({ event: 'token.acquired', renewed: session !== userSession })
+      use(request, session)
+    },
+    async replaceRefused(request) {
+      const { userSession, log } = request
+      const session =
+        userSession && (await userTokens.afterRefusal(userSession, upstream.prefix, log, target))
+      if (session) use(request, session)
+      return Boolean(session)
+    },
   }
+
+  function use(request: FastifyRequest, session: Session): void {
+    request.userSession = session
+    request.upstreamToken = userTokenOf(session, target)
+  }
+}
+
+function userTokenOf({ record }: Session, target: TokenTarget | undefined): SentToken {
+  const token = heldToken(record, target)
+  if (!token) throw new GatewayError('BFF_ISSUER_UNAVAILABLE')
+  return sentToken(token)
 }
 
 function clientToken(clientTokens: ClientTokens, upstream: UpstreamToken): TokenSource {
   return {
     async attach(request) {
-      request.bearer = (await clientTokens.usable(upstream, request.log)).accessToken
+      request.upstreamToken = sentToken(await clientTokens.usable(upstream, request.log))
     },
     async replaceRefused(request) {
-      const refused = { accessToken: request.bearer ?? '', parameters: upstream }
+      const refused = { accessToken: request.upstreamToken?.value ?? '', parameters: upstream }
       const token = await clientTokens.afterRefusal(refused, upstream.prefix, request.log)
-      if (token) request.bearer = token.accessToken
+      if (token) request.upstreamToken = sentToken(token)
       return token !== undefined
     },
   }

@@ -5,6 +5,7 @@ import { methods as allMethods, type UpstreamOptions } from '../../config/index.
 import { isWebSocketUpgrade } from '../../http/origin.ts'
 import { pathBelow, pathOf, queryOf, staysBelow } from '../../http/path.ts'
 import { GatewayError } from '../errors/catalogue.ts'
+import { tokenHeaders } from '../tokens/token-headers.ts'
 import { isEventStream, sendHeadersAtOnce, sendTrailers } from './answer.ts'
 import { endWithSession } from './end-with-session.ts'
 import { createForwarder, discard, drain, type UpstreamAnswer } from './forwarder.ts'
@@ -115,7 +116,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
 
   /** Sends the request, and repeats it once if the upstream refused the token and there is a new one. */
   async function exchange(request: FastifyRequest, path: string, signal: AbortSignal) {
-    const body = await sentBody(request, request.bearer !== null)
+    const body = await sentBody(request, request.upstreamToken !== null)
     const answer = await send(request, path, body, signal)
     // Another token of the same login would be refused as well.
     if (answer.statusCode !== 401 || wantsOtherLogin(answer.headers['www-authenticate'])) return answer
@@ -134,6 +135,8 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   async function send(request: FastifyRequest, path: string, body: Body, signal: AbortSignal) {
     const { method, raw } = request
     const headers = outgoingHeaders(request, body !== null)
+    const authorization = tokenHeaders(request.upstreamToken, { method, url: target.origin + path })
+    Object.assign(headers, authorization instanceof Promise ? await authorization : authorization)
     // Over HTTP/1.1 `Connection` would have to name `TE`, which undici does not allow.
     if (upstream.http2 && wantsTrailers(raw)) headers['te'] = 'trailers'
     const report = reportOf(request, path)
@@ -166,7 +169,10 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
       raw,
       head: upgradeHead(raw),
       path: path + queryOf(raw.url),
-      headers: () => outgoingHeaders(request, false),
+      headers: async () => ({
+        ...outgoingHeaders(request, false),
+        ...(await tokenHeaders(request.upstreamToken, { method: 'GET', url: target.origin + path })),
+      }),
       replaceRefused: async ({ headers }) =>
         !wantsOtherLogin(headers['www-authenticate']) && tokenSource.replaceRefused(request),
       report: () => reportOf(request, path),
@@ -201,11 +207,9 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     return reply.send(answer.body)
   }
 
-  /** With the request's current token. */
-  function outgoingHeaders(request: FastifyRequest, hasBody: boolean): OutgoingHeaders {
-    const { headers, ips, ip, bearer } = request
-    const outgoing = requestHeaders(headers, requestRules, ips?.toReversed() ?? [ip], hasBody)
-    return bearer === null ? outgoing : { ...outgoing, authorization: `Bearer ${bearer}` }
+  /** Without those of the token. */
+  function outgoingHeaders({ headers, ips, ip }: FastifyRequest, hasBody: boolean): OutgoingHeaders {
+    return requestHeaders(headers, requestRules, ips?.toReversed() ?? [ip], hasBody)
   }
 
   function varyHeader(reply: FastifyReply, ...more: (string | string[] | undefined)[]): string {
@@ -218,7 +222,7 @@ export default fp(upstreamProxy, {
   name: 'upstream-proxy',
   fastify: '5.x',
   encapsulate: true,
-  dependencies: ['request-members', 'token-renewal', 'token-sources', 'open-streams', 'observability'],
+  dependencies: ['request-members', 'tokens', 'open-streams', 'observability'],
 })
 
 /** Aborts when the browser closes its connection before it has been answered. */

@@ -17,7 +17,7 @@ export interface WebSocketRequest {
   /** Path and query on the upstream. */
   path: string
   /** Headers for the upstream, with the current access token. */
-  headers(): OutgoingHeaders
+  headers(): Promise<OutgoingHeaders>
   /** To be called after a 401. Resolves with true when there is a new token. */
   replaceRefused(answer: IncomingMessage): Promise<boolean>
   report(): Report
@@ -101,7 +101,7 @@ export function endWebSocket(browser: Socket): void {
 async function sendOnce(upstream: UpstreamOptions, request: WebSocketRequest): Promise<HandshakeAnswer> {
   const { raw, path, signal } = request
   const report = request.report()
-  const headers = withHandshake(request.headers(), raw.headers)
+  const headers = withHandshake(await request.headers(), raw.headers)
   const answer = await sendHandshake(upstream, { path, headers, signal }).catch((error: GatewayError) => {
     if (!signal.aborted) report.failed(error)
     throw error

@@ -101,7 +101,7 @@ async function stillGranted(
   session: Session,
 ): Promise<Session | undefined> {
   try {
-    return (await app.renewer.afterRefusal(session, 'login', log)) ?? session
+    return (await app.userTokens.afterRefusal(session, 'login', log)) ?? session
   } catch (error) {
     if (error instanceof GatewayError && error.statusCode === 401) return undefined
     return session

@@ -72,7 +72,7 @@ test('an application and the example of the README compile against its types, wh
     '// @ts-expect-error: how the gateway does it is its own business',
     'void app.sessionStore',
     '// @ts-expect-error: likewise',
-    'void app.renewer',
+    'void app.userTokens',
     `app.get('/s', async ({ session }) => session?.subject)`,
     '// @ts-expect-error: nor does the session hold tokens',
     `app.get('/t', async ({ session }) => session?.record)`,
