@@ -179,15 +179,14 @@ export interface BffUpstreamConfiguration {
   /** Name that the API's certificate must be for, and that is asked for (SNI). Default the target's host. */
   serverName?: UpstreamInput['serverName']
   /**
-   * Offers HTTP/2 to the API, one request at a time on each connection. WebSockets stay with HTTP/1.1.
+   * Offers HTTP/2 to the API, many requests at a time on each connection. WebSockets stay with HTTP/1.1.
    * Requests under way are still answered when an API sends GOAWAY; a request that the API did not
-   * process is sent once more, unless its body was not kept. A GET with a body goes over HTTP/1.1.
-   * Default `false`.
+   * process is sent once more, unless its body was not kept. Default `false`.
    */
   http2?: UpstreamInput['http2']
   /**
-   * The most connections that requests may use at a time; others wait, for `timeout` at most, then get
-   * 504. An open stream uses one, a WebSocket is not counted. Default no limit.
+   * The most connections, and requests at a time; others wait, for `timeout` at most, then get 504. An
+   * open stream counts, a WebSocket does not. Default no limit.
    */
   connections?: UpstreamInput['connections']
   /** For the connection. Default `5s`. */

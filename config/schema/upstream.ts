@@ -100,7 +100,7 @@ const shape = {
   }),
   http2: flag.prefault(false).register(facts, {
     meaning:
-      'Offers HTTP/2 to the API, one request at a time on each connection. WebSockets stay with HTTP/1.1. Requests under way are still answered when an API sends GOAWAY; a request that the API did not process is sent once more, unless its body was not kept. A GET with a body goes over HTTP/1.1',
+      'Offers HTTP/2 to the API, many requests at a time on each connection. WebSockets stay with HTTP/1.1. Requests under way are still answered when an API sends GOAWAY; a request that the API did not process is sent once more, unless its body was not kept',
   }),
   connections: z
     .int('must be a whole number, without quotes')
@@ -110,7 +110,7 @@ const shape = {
     .register(facts, {
       defaultText: 'no limit',
       meaning:
-        'The most connections that requests may use at a time; others wait, for `timeout` at most, then get 504. An open stream uses one, a WebSocket is not counted',
+        'The most connections, and requests at a time; others wait, for `timeout` at most, then get 504. An open stream counts, a WebSocket does not',
     }),
   connectTimeout: timeout.prefault('5s').register(facts, { meaning: 'For the connection' }),
   timeout: timeout.prefault('30s').register(facts, {

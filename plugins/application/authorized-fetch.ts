@@ -76,6 +76,8 @@ export function createAuthorizedFetch(upstreams: UpstreamOptions[]): AuthorizedF
 
 function newAgent(upstream: UpstreamOptions): Agent {
   return new Agent({
+    // The fixes of plugins/upstream/http2.ts are for the proxy's connections only.
+    allowH2: false,
     connect: { timeout: upstream.connectTimeoutMs, ...tlsOptions(upstream) },
     headersTimeout: upstream.timeoutMs,
     bodyTimeout: 0,

@@ -2,10 +2,9 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { Dispatcher } from 'undici'
 import type { UpstreamOptions } from '../../config/index.ts'
 import { GatewayError } from '../errors/catalogue.ts'
-import { isUnprocessed } from './http2.ts'
 import { createPool } from './pool.ts'
 import { upstreamError } from './report.ts'
-import { type Body, isReplayable } from './request-body.ts'
+import type { Body } from './request-body.ts'
 import type { OutgoingHeaders } from './request-headers.ts'
 import { createSlots, type Slots } from './slots.ts'
 import { isClosedUnanswered } from './watched-connection.ts'
@@ -25,8 +24,8 @@ export type UpstreamAnswer = Dispatcher.ResponseData
 /** Sends requests to one upstream over connections that are kept open. */
 export interface Forwarder {
   /**
-   * Sends a request, and repeats it once only if the upstream states that it did not process it, or if a reused
-   * connection was closed before any byte of the answer to a GET or HEAD. Resolves with the headers; the body streams
+   * Sends a request, and repeats it once only if the upstream states that it did not process it (which undici does, over
+   * HTTP/2), or if a reused connection was closed before any byte of the answer to a GET or HEAD. Resolves with the headers; the body streams
    * and occupies its connection until it has been read, drained or discarded.
    * @throws GatewayError BFF_UPSTREAM_UNREACHABLE, BFF_UPSTREAM_TIMEOUT
    */
@@ -37,24 +36,23 @@ export interface Forwarder {
 export function createForwarder(upstream: UpstreamOptions): Forwarder {
   const pool = createPool(upstream)
   const slots = upstream.connections === undefined ? undefined : createSlots(upstream.connections)
-  let http1Pool = upstream.http2 ? undefined : pool
 
-  function dispatch({ method, body, ...request }: UpstreamRequest) {
-    // Over HTTP/2 undici sends no body with GET and HEAD.
-    const isSafe = method === 'GET' || method === 'HEAD'
-    if (isSafe && body !== null) http1Pool ??= createPool({ ...upstream, http2: false })
-    const suitable = isSafe && body !== null && http1Pool ? http1Pool : pool
+  function dispatch({ method, ...request }: UpstreamRequest, onInfo: () => void) {
     // By default undici closes the connection after each HEAD, in case the upstream sends a body.
     const kept = method === 'HEAD' ? { reset: false } : {}
-    return suitable.request({ ...request, ...kept, method: method as Dispatcher.HttpMethod, body })
+    return pool.request({ ...request, ...kept, method: method as Dispatcher.HttpMethod, onInfo })
   }
 
   return {
     async send(request) {
       const release = slots && (await acquireSlot(slots, request.signal, upstream.timeoutMs))
-      const answer = await dispatch(request)
+      let isAnswering = false
+      const onInfo = () => {
+        isAnswering = true
+      }
+      const answer = await dispatch(request, onInfo)
         .catch((error: unknown) => {
-          if (mayRepeat(request, error)) return dispatch(request)
+          if (!isAnswering && mayRepeat(request, error)) return dispatch(request, onInfo)
           throw error
         })
         .catch((error: unknown) => {
@@ -68,15 +66,14 @@ export function createForwarder(upstream: UpstreamOptions): Forwarder {
       throw upstreamError(new RangeError(`The upstream answered with status ${answer.statusCode}`))
     },
     async close() {
-      await Promise.all([pool.destroy(), http1Pool !== pool && http1Pool?.destroy()])
+      await pool.destroy()
     },
   }
 }
 
 function mayRepeat({ method, body, signal }: UpstreamRequest, error: unknown): boolean {
-  if (signal.aborted) return false
-  if (isUnprocessed(error)) return isReplayable(body)
-  return isClosedUnanswered(error) && body === null && (method === 'GET' || method === 'HEAD')
+  if (signal.aborted || body !== null) return false
+  return isClosedUnanswered(error) && (method === 'GET' || method === 'HEAD')
 }
 
 /** @throws GatewayError BFF_UPSTREAM_TIMEOUT when no connection becomes free in time */

@@ -8,9 +8,8 @@ import { AnswerHead } from './answer.ts'
 interface Watch {
   /** Number of requests sent so far. */
   requests: number
-  /** Bytes of an answer to the last request have arrived. */
+  /** Bytes of an answer to the last request have arrived. Over HTTP/2, where they are not read here, never set. */
   isAnswering: boolean
-  /** Used over HTTP/1.1 only. */
   head: AnswerHead
   sentAt: number
   deadline?: NodeJS.Timeout | undefined
@@ -53,12 +52,6 @@ export function watchConnection(socket: Socket, timeoutMs: number): void {
     if (watch.requests > 1 && !watch.isAnswering && isClosing(error)) unansweredErrors.add(error)
   })
   socket.once('close', () => clearDeadline(watch))
-}
-
-/** To be called over HTTP/2, where the bytes are not read here. */
-export function answerBegins(socket: Duplex): void {
-  const watch = watches.get(socket)
-  if (watch) watch.isAnswering = true
 }
 
 subscribe('undici:client:sendHeaders', (message) => {

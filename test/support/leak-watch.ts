@@ -73,9 +73,10 @@ export function createLeakWatch(): LeakWatch {
   }
 
   subscribe('undici:request:headers', (message) => {
-    const { headers } = (message as { response: { headers: Buffer[] } }).response
-    const values = headers.map(String)
-    for (let i = 0; i < values.length; i += 2) keepHeader(values[i] ?? '', values[i + 1])
+    const { headers } = (message as { response: { headers: Buffer[] | Record<string, unknown> } }).response
+    // A list over HTTP/1.1, an object over HTTP/2.
+    const values = Array.isArray(headers) ? headers.map(String) : Object.entries(headers).flat()
+    for (let i = 0; i < values.length; i += 2) keepHeader(String(values[i]), values[i + 1])
   })
   subscribe('http.client.response.finish', (message) => {
     const { headers } = (message as { response: IncomingMessage }).response
