@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { WebSocket, WebSocketServer } from 'ws'
 import { listen, stop } from '../../demo/listen.ts'
+import { closed } from '../support/closed.ts'
 import { type Environment, type Gateway, runServer, startGateway } from '../support/gateway.ts'
 import { redisUrl } from '../support/redis.ts'
 import { until } from '../support/until.ts'
@@ -93,13 +94,13 @@ test('event streams and WebSockets end when closing begins, and hold up nothing'
   new WebSocketServer({ server })
   const socket = new WebSocket(`${gateway.url}/open/socket`, { headers: { origin: gateway.url } })
   await once(socket, 'open')
-  const closed = once(socket, 'close')
+  const socketClosed = closed(socket)
 
   gateway.signal('SIGTERM')
 
   // Whole, so that a browser opens another.
   assert.deepEqual(await events?.read(), { done: true, value: undefined })
-  await closed
+  await socketClosed
   assert.deepEqual(await gateway.exited, wellEnded)
 })
 

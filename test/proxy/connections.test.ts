@@ -3,9 +3,9 @@ import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { test } from 'node:test'
 import { startIssuer } from '../../demo/issuer.ts'
+import { closed } from '../support/closed.ts'
 import { until } from '../support/until.ts'
 import {
-  closed,
   errorCode,
   goes,
   ok,

@@ -4,6 +4,7 @@ import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { selfSignedCertificate } from '../support/certificate.ts'
+import { closed } from '../support/closed.ts'
 import {
   call,
   errorCode,
@@ -159,7 +160,7 @@ test('an upstream that does not answer in time: 504, and its request is ended', 
   const gateway = await startGateway(t, [{ target: upstream.url, timeoutMs: 1000 }])
   const reply = gateway.call('/api/x')
   const { response } = await upstream.nextArrival()
-  const ended = once(response, 'close')
+  const ended = closed(response)
   assertTimeout(await reply)
   await ended
   assert.equal(upstream.arrivals.length, 1)
@@ -194,7 +195,7 @@ test('a gateway that closes ends what is under way at the upstream', async (t) =
   const gateway = await startGateway(t, [{ target: upstream.url }])
   const reply = call(gateway.port, '/api/x').catch((error) => error)
   const { response } = await upstream.nextArrival()
-  const ended = once(response, 'close')
+  const ended = closed(response)
   await gateway.close()
   await ended
   assert.ok((await reply) instanceof Error)

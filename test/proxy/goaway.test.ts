@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { constants, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2'
 import { type TestContext, test } from 'node:test'
-import { closed, errorCode, open, startGateway } from './support.ts'
+import { closed } from '../support/closed.ts'
+import { errorCode, open, startGateway } from './support.ts'
 import { cert, startTlsApi } from './tls-support.ts'
 
 /** An API that takes leave at `/leave` as told, and answers everything else. */

@@ -5,8 +5,9 @@ import { constants } from 'node:http2'
 import { createServer } from 'node:https'
 import { test } from 'node:test'
 import { listen, stop } from '../../demo/listen.ts'
+import { closed } from '../support/closed.ts'
 import { heldBytes, writtenUntilHeld } from './back-pressure.ts'
-import { closed, errorCode, open, readUntil, startGateway } from './support.ts'
+import { errorCode, open, readUntil, startGateway } from './support.ts'
 import { cert, key, startTlsApi, tellBySocket } from './tls-support.ts'
 
 test('HTTP/2 is spoken where it is wanted, with the same headers as HTTP/1.1', async (t) => {

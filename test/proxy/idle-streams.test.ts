@@ -4,9 +4,9 @@ import { createServer, type IncomingMessage } from 'node:http'
 import { test } from 'node:test'
 import { WebSocket, WebSocketServer } from 'ws'
 import { listen, stop } from '../../demo/listen.ts'
+import { closed } from '../support/closed.ts'
 import {
   type Answer,
-  closed,
   exchange,
   type Gateway,
   ok,
@@ -89,5 +89,5 @@ test('a WebSocket may be silent for longer than any limit', async (t) => {
   ours.send('still here')
   assert.equal(String((await once(socket, 'message'))[0]), 'still here')
   socket.terminate()
-  await once(ours, 'close')
+  await closed(ours)
 })

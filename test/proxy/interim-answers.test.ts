@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { test } from 'node:test'
+import { closed } from '../support/closed.ts'
 import { until } from '../support/until.ts'
 import { errorCode, startGateway, startTcpUpstream } from './support.ts'
 import { cert, startTlsApi } from './tls-support.ts'
@@ -161,7 +161,7 @@ test('an upstream by HTTP/2 that allowed no streams for a while is used again', 
   const [first] = sessions
   assert.ok(first)
   first.settings({ maxConcurrentStreams: 0 })
-  await once(first, 'close')
+  await closed(first)
   for (let i = 0; i < 3; i++) assert.equal((await gateway.call('/api/x')).text, 'ok')
   await until(() => sessions.length === 2)
 })

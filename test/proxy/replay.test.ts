@@ -3,11 +3,11 @@ import { once } from 'node:events'
 import { buffer } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
 import { type DemoIssuer, startIssuer } from '../../demo/issuer.ts'
+import { closed } from '../support/closed.ts'
 import { createFakeClock } from '../support/fake-clock.ts'
 import {
   type Answer,
   type Arrival,
-  closed,
   errorCode,
   goes,
   open,
@@ -249,7 +249,7 @@ test('a refusal without end does not hold the replay up', async (t) => {
   })
   assert.equal((await call('/api/x')).status, 200)
   const [first = assert.fail()] = upstream.arrivals
-  if (!first.response.closed) await closed(first.response)
+  await closed(first.response)
 })
 
 test('a browser that goes while its refused token is renewed gets no replay, and the next one the new token', async (t) => {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { startIssuer } from '../../demo/issuer.ts'
-import { closed, goes, open, signIn, startGateway, startTcpUpstream } from './support.ts'
+import { closed } from '../support/closed.ts'
+import { goes, open, signIn, startGateway, startTcpUpstream } from './support.ts'
 
 /** What an upstream does with a request, by its path. */
 const answers: Record<string, string> = {

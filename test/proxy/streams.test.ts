@@ -4,10 +4,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { test } from 'node:test'
 import { startIssuer } from '../../demo/issuer.ts'
+import { closed } from '../support/closed.ts'
 import { until } from '../support/until.ts'
 import {
   call,
-  closed,
   exchange,
   open,
   publicHost,

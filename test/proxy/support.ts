@@ -15,6 +15,7 @@ import { loadConfig, type UpstreamOptions, upstreamDefaults } from '../../config
 import { createHttpBrowser } from '../../demo/http-browser.ts'
 import type { DemoIssuer } from '../../demo/issuer.ts'
 import { listen, stop } from '../../demo/listen.ts'
+import { closed } from '../support/closed.ts'
 import { freePort } from '../support/free-port.ts'
 import { leakWatch } from '../support/leak-watch.ts'
 
@@ -275,13 +276,6 @@ export function errorCode(reply: Pick<Reply, 'text'>): string {
 /** The URL of an upstream that is not there. */
 export async function nobody(): Promise<string> {
   return `http://127.0.0.1:${await freePort()}`
-}
-
-/** Resolves when it has closed, with an error or without. */
-export async function closed(emitter: {
-  once(event: 'close', listener: () => void): unknown
-}): Promise<void> {
-  await new Promise<void>((resolve) => void emitter.once('close', resolve))
 }
 
 /** A browser closes its connection. Resolves when the gateway has noticed. */

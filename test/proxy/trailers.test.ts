@@ -7,6 +7,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { upstreamDefaults } from '../../config/index.ts'
 import { createForwarder } from '../../plugins/upstream/forwarder.ts'
+import { closed } from '../support/closed.ts'
 import { openStream, replyOf, startTlsGateway } from '../tls/support.ts'
 import {
   exchange,
@@ -178,7 +179,7 @@ test('an answer by HTTP/2 whose trailers are there is still read to its end', as
   const asked = forwarder.send({ method: 'GET', path: '/', headers: {}, body: null, signal })
   const [{ stream }] = await once(api.events, 'request')
   const { session } = stream
-  await once(stream, 'close')
+  await closed(stream)
   const answer = await asked
   // Whoever answers it has the trailers, which were sent before.
   await promisify(session.ping).call(session)
@@ -242,6 +243,6 @@ async function trailersOf(stream: ClientHttp2Stream) {
   stream.once('trailers', (fields) => {
     trailers = fields
   })
-  await once(stream, 'close')
+  await closed(stream)
   return Object.fromEntries(Object.entries(trailers))
 }

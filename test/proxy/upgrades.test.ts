@@ -6,9 +6,10 @@ import { test } from 'node:test'
 import { connect as connectTls } from 'node:tls'
 import type { FastifyInstance } from 'fastify'
 import { startApplication } from '../plugin/support.ts'
+import { closed } from '../support/closed.ts'
 import { until } from '../support/until.ts'
 import { replyOf, startTlsGateway } from '../tls/support.ts'
-import { closed, errorCode, exchange, startGateway, startTcpUpstream, startUpstream } from './support.ts'
+import { errorCode, exchange, startGateway, startTcpUpstream, startUpstream } from './support.ts'
 
 const upgrade = ['Connection: Upgrade', 'Upgrade: websocket']
 
@@ -187,7 +188,7 @@ test('in an application an upgrade behind an unanswered request leaves its answe
       all += chunk
       if (all.includes('at last')) socket.end()
     })
-    await once(socket, 'close')
+    await closed(socket)
     return all
   })
   // Behind what has been sent: by then it has been read.

@@ -4,6 +4,7 @@ import { createServer } from 'node:http'
 import { type TestContext, test } from 'node:test'
 import { createWebSocketStream, WebSocket, WebSocketServer } from 'ws'
 import { listen, stop } from '../../demo/listen.ts'
+import { closed } from '../support/closed.ts'
 import { heldBytes, writtenUntilHeld } from './back-pressure.ts'
 import { startGateway } from './support.ts'
 
@@ -41,7 +42,7 @@ for (const from of ['browser', 'upstream'] as const) {
     ends[to].on('message', (data: Buffer) => (received += data.length))
     ends[to].resume()
     stream.end()
-    await once(ends[to], 'close')
+    await closed(ends[to])
     assert.equal(received, written)
   })
 }
@@ -59,6 +60,6 @@ test('what is said before the upstream has opened arrives in its order', async (
   const messages = Array.from({ length: 100 }, (_, i) => String(i))
   for (const message of messages) socket.send(message)
   socket.close()
-  await once(socket, 'close')
+  await closed(socket)
   assert.deepEqual(heard, messages)
 })

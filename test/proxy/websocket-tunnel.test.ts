@@ -8,9 +8,9 @@ import { WebSocket, WebSocketServer } from 'ws'
 import type { AppExtras } from '../../app.ts'
 import { startIssuer } from '../../demo/issuer.ts'
 import { listen, stop } from '../../demo/listen.ts'
+import { closed } from '../support/closed.ts'
 import { until } from '../support/until.ts'
 import {
-  closed,
   errorCode,
   type Gateway,
   open as openRequest,

@@ -7,16 +7,9 @@ import { WebSocket, WebSocketServer } from 'ws'
 import type { AppExtras } from '../../app.ts'
 import { startIssuer } from '../../demo/issuer.ts'
 import { listen, stop } from '../../demo/listen.ts'
+import { closed } from '../support/closed.ts'
 import { createFakeClock } from '../support/fake-clock.ts'
-import {
-  closed,
-  errorCode,
-  type Gateway,
-  nobody,
-  signIn,
-  startGateway,
-  type WantedUpstream,
-} from './support.ts'
+import { errorCode, type Gateway, nobody, signIn, startGateway, type WantedUpstream } from './support.ts'
 
 interface SocketApi {
   url: string

@@ -7,7 +7,6 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { Limits } from '../../http/limits.ts'
 import {
-  closed,
   exchange,
   type GatewayOptions,
   open,
@@ -17,6 +16,7 @@ import {
 } from '../proxy/support.ts'
 import { assertError } from '../support/assert-error.ts'
 import { selfSignedCertificate } from '../support/certificate.ts'
+import { closed } from '../support/closed.ts'
 import { createFakeClock } from '../support/fake-clock.ts'
 import { startFaultyIssuer } from '../support/faulty-issuer.ts'
 import { locationOf } from '../support/inject-browser.ts'
@@ -37,7 +37,7 @@ async function dribble(port: number, beginning: string, piece: string, everyMs: 
   const timer = setInterval(() => socket.writable && socket.write(piece), everyMs)
   let received = ''
   socket.on('data', (text) => (received += text))
-  await once(socket, 'close')
+  await closed(socket)
   clearInterval(timer)
   return received
 }

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { exchange, publicHost, startGateway, startUpstream } from '../proxy/support.ts'
+import { closed } from '../support/closed.ts'
 
 const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
 
@@ -108,7 +109,7 @@ test('nothing is written into an answer that is still being sent', async (t) => 
   socket.write('nonsense\r\n\r\n')
 
   upstream.arrivals[0]?.response.end('data: two\n\n')
-  await once(socket, 'close')
+  await closed(socket)
   const [stream = '', refusal = ''] = received.split(/(?=HTTP\/1\.1 400)/)
   assert.match(stream, /data: one\n\n.*data: two\n\n.*\r\n0\r\n\r\n$/s)
   assertRefused(refusal, 400, 'BFF_MALFORMED_REQUEST')
@@ -127,7 +128,7 @@ test('nor before the answer that an earlier request waits for', async (t) => {
   socket.write('nonsense\r\n\r\n')
 
   upstream.arrivals[0]?.response.end('at last')
-  await once(socket, 'close')
+  await closed(socket)
   const [answer = '', refusal = ''] = received.split(/(?=HTTP\/1\.1 400)/)
   assert.match(answer, /^HTTP\/1\.1 200 .*\r\n\r\nat last$/s)
   assertRefused(refusal, 400, 'BFF_MALFORMED_REQUEST')

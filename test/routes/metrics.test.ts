@@ -7,7 +7,6 @@ import { listen, stop } from '../../demo/listen.ts'
 import { noMetrics } from '../../plugins/observability/metrics.ts'
 import { StoreUnavailableError } from '../../plugins/session-store/store.ts'
 import {
-  closed,
   type Gateway,
   nobody,
   ok,
@@ -16,6 +15,7 @@ import {
   startTcpUpstream,
   startUpstream,
 } from '../proxy/support.ts'
+import { closed } from '../support/closed.ts'
 import { startFaultyIssuer } from '../support/faulty-issuer.ts'
 import { runServer, sessionKey } from '../support/gateway.ts'
 import { startInjectGateway } from '../support/inject-gateway.ts'

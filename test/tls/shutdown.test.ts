@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { connect } from 'node:tls'
 import { startIssuer } from '../../demo/issuer.ts'
-import { closed, startUpstream } from '../proxy/support.ts'
+import { startUpstream } from '../proxy/support.ts'
+import { closed } from '../support/closed.ts'
 import { freePort } from '../support/free-port.ts'
 import { type Environment, type Gateway, startGateway } from '../support/gateway.ts'
 import { beginHandshake, connectTo, openStream, replyOf, request, writeCertificate } from './support.ts'
@@ -62,17 +63,14 @@ test('requests in flight are answered, and then it ends, whoever is still connec
   const busy = await open()
   await open()
   const byHttp1 = connect({ port, host: '127.0.0.1', servername: 'localhost', ca: cert })
-  await once(byHttp1, 'secureConnect')
+  await once(byHttp1.resume(), 'secureConnect')
   const stream = openStream(busy, '/open/slow')
   const answer = replyOf(stream)
   const { response } = await upstream.nextArrival()
 
-  // Before the log line is awaited: the connection may close while that is on its way.
-  const byHttp1Closed = closed(byHttp1.resume())
-
   gateway.signal('SIGTERM')
   await begun(gateway)
-  await byHttp1Closed
+  await closed(byHttp1)
   response.end('at last')
 
   const { status, text } = await answer

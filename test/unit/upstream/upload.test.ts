@@ -4,6 +4,7 @@ import { PassThrough, Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { upload } from '../../../plugins/upstream/request-body.ts'
+import { closed } from '../../support/closed.ts'
 
 test('an upload delivers the whole body', async () => {
   assert.equal(await text(upload(Readable.from(['a', 'b', 'c'], { objectMode: false }))), 'abc')
@@ -14,7 +15,7 @@ test('an aborted upload does not destroy the body, and the rest of it is drained
   const cut = upload(body)
   body.write('0123456789')
   cut.destroy()
-  await once(cut, 'close')
+  await closed(cut)
 
   body.end('0123456789')
 
