@@ -14,7 +14,9 @@ import { buildFrontends } from './frontends.ts'
 import { systemClock } from './lib/clock.ts'
 import { MetricsPortError } from './plugins/observability/index.ts'
 
-const usage = `Usage: npm start [-- --check-config]
+const usage = `Usage: fastify-bff [--check-config]      (from a clone: npm start -- --check-config)
+
+Starts the gateway, configured by environment variables, .env and CONFIG_FILE.
 
   --check-config   validate the configuration, print it with its secrets masked, and exit with 0 or 2`
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { on, once } from 'node:events'
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -19,14 +19,13 @@ const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-package-'))
 const application = join(folder, 'own-app')
 let packed: string[] = []
 
-// As somebody gets it from the registry: built, packed, and installed where nothing of the repository is.
+// As published: packed from a clean clone, then installed without the repository's dependencies.
 before(async () => {
   const source = join(folder, 'source')
-  mkdirSync(source)
-  for (const file of ['package.json', 'README.md', 'LICENSE', 'fastify-bff.schema.json'])
-    cpSync(join(root, file), join(source, file))
-  await run(root, compiler, '-p', 'tsconfig.build.json', '--outDir', join(source, 'dist'))
-  const [tarball] = JSON.parse(await npm(source, 'pack', '--json')) as [
+  const notInAClone = ['node_modules', 'dist', '.git', 'coverage'].map((name) => join(root, name))
+  cpSync(root, source, { recursive: true, filter: (path) => !notInAClone.includes(path) })
+  symlinkSync(join(root, 'node_modules'), join(source, 'node_modules'))
+  const [tarball] = JSON.parse(await npm(source, 'pack', '--json', '--foreground-scripts=false')) as [
     { filename: string; files: { path: string }[] },
   ]
   packed = tarball.files.map(({ path }) => path)
@@ -41,12 +40,16 @@ before(async () => {
 
 after(() => rmSync(folder, { recursive: true, force: true }))
 
-test('the package holds the built gateway, its types and its documents, and nothing else', () => {
+test('the package of a clean clone holds the built gateway, its types and its documents', () => {
   for (const path of [
     'package.json',
     'README.md',
     'LICENSE',
+    'CHANGELOG.md',
+    'SECURITY.md',
     'fastify-bff.schema.json',
+    'docs/production.md',
+    'deploy/haproxy.cfg',
     'dist/app.js',
     'dist/app.d.ts',
     'dist/server.js',
@@ -55,7 +58,7 @@ test('the package holds the built gateway, its types and its documents, and noth
   const others = packed.filter((path) => !/^dist\/.+\.(js|d\.ts)$/.test(path) && path.startsWith('dist/'))
   assert.deepEqual(others, [])
   assert.deepEqual(
-    packed.filter((path) => /^dist\/(test|demo|bench|examples)\//.test(path)),
+    packed.filter((path) => /^(dist\/)?(test|demo|bench|examples)\//.test(path)),
     [],
   )
 })
@@ -91,7 +94,7 @@ test('an application and the example of the README compile against its types, wh
 
 test('its command tells how it is used', async () => {
   const usage = await run(application, join(application, 'node_modules/.bin/fastify-bff'), '--help')
-  assert.match(usage, /--check-config/)
+  assert.match(usage, /^Usage: fastify-bff .*--check-config/)
 })
 
 test('users of the application sign in, and its routes serve them with their own token', async (t) => {
