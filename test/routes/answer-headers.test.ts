@@ -7,7 +7,7 @@ const csrf = { 'x-csrf': '1' }
 const https = { PUBLIC_URL: 'https://app.example.com' }
 const policy = "default-src 'none';frame-ancestors 'self'"
 
-test('answers and error pages below /bff allow browsers nothing', async (t) => {
+test('answers and error pages below /bff have a policy that forbids everything', async (t) => {
   const { app } = await startInjectGateway(t)
   for (const url of ['/bff/login', '/bff/callback', '/bff/logout', '/bff/user', '/bff/session', '/bff/x']) {
     const { headers } = await app.inject({ url, headers: { ...csrf, accept: 'text/html' } })
@@ -19,7 +19,7 @@ test('answers and error pages below /bff allow browsers nothing', async (t) => {
   }
 })
 
-test('so does whatever is refused or not found there, with CORS and without', async (t) => {
+test('refused and unknown requests below /bff have that policy too, with and without CORS', async (t) => {
   for (const env of [{}, { CORS_ORIGINS: 'https://spa.example.com' }]) {
     const { app } = await startInjectGateway(t, { env })
     const foreign = { ...csrf, origin: 'https://evil.example' }
@@ -42,20 +42,20 @@ test('so does whatever is refused or not found there, with CORS and without', as
   }
 })
 
-test('a login in a popup keeps the page that opened it', async (t) => {
+test('a login in a popup keeps its reference to the opener', async (t) => {
   const { app } = await startInjectGateway(t)
   const { statusCode, headers } = await app.inject('/bff/login')
   assert.equal(statusCode, 302)
   assert.equal(headers['cross-origin-opener-policy'], undefined)
 })
 
-test('browsers are told to stay with https where there is any, for this host alone', async (t) => {
+test('on https answers have Strict-Transport-Security, for this host only', async (t) => {
   const { app } = await startInjectGateway(t, { env: https })
   const { headers } = await app.inject('/bff/login')
   assert.equal(headers['strict-transport-security'], 'max-age=31536000')
 })
 
-test("errors of a logout in a frame are shown in the issuer's frame as well", async (t) => {
+test('errors of a front-channel logout may be framed by the issuer too', async (t) => {
   const { app, issuer } = await startInjectGateway(t)
   const { statusCode, headers } = await app.inject('/bff/frontchannel-logout')
   assert.equal(statusCode, 400)
@@ -65,7 +65,7 @@ test("errors of a logout in a frame are shown in the issuer's frame as well", as
   assert.equal(headers['x-content-type-options'], 'nosniff')
 })
 
-test('what an upstream answers gets none of them', async (t) => {
+test('answers of an upstream get none of these headers', async (t) => {
   const upstream = await startUpstream(t)
   const gateway = await startGateway(t, [{ target: upstream.url }])
   const { status, headers } = await gateway.call('/api/x')

@@ -31,7 +31,7 @@ interface World extends Omit<InjectGateway, 'issuer'> {
   sid: string
 }
 
-/** Alice, signed in at a gateway whose issuer's notices we write. */
+/** Alice, signed in at a gateway; the test signs the issuer's logout tokens. */
 async function start(t: TestContext): Promise<World> {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
@@ -49,7 +49,7 @@ async function isSignedIn(browser: InjectBrowser): Promise<boolean> {
   return (await browser.call('/bff/user')).statusCode === 200
 }
 
-/** As the issuer does, which is no browser. */
+/** As the issuer sends it, without a browser's headers. */
 function notify({ app }: Pick<InjectGateway, 'app'>, token: string): Promise<LightMyRequestResponse> {
   return post({ app }, new URLSearchParams({ logout_token: token }).toString(), form)
 }
@@ -71,7 +71,7 @@ async function assertStays({ browser }: World, response: LightMyRequestResponse)
   assert.ok(await isSignedIn(browser))
 }
 
-test('a logout at the issuer ends the session here, by the notice that it sends', async (t) => {
+test('a logout at the issuer ends the session here, by its logout token', async (t) => {
   const port = await freePort()
   const { app, log, issuer } = await startInjectGateway(t, {
     env: { PUBLIC_URL: `http://localhost:${port}` },
@@ -93,7 +93,7 @@ test('a logout at the issuer ends the session here, by the notice that it sends'
   assert.match(log(), /"event":"session\.ended","reason":"backchannel_logout","sessions":1/)
 })
 
-test('a notice with a sid ends that session only, and with sub alone all of that user and no others', async (t) => {
+test('a logout token with a sid ends that session only, one with only sub all sessions of that user', async (t) => {
   const world = await start(t)
   const { issuer, browser, sid, newBrowser } = world
   const [again, bob] = [newBrowser(), newBrowser()]
@@ -109,7 +109,7 @@ test('a notice with a sid ends that session only, and with sub alone all of that
   assert.deepEqual(await Promise.all([browser, again, bob].map(isSignedIn)), [false, false, true])
 })
 
-test('a login under way is ended by a notice that comes meanwhile, one begun afterwards is not', async (t) => {
+test('a logout token that arrives during a login ends that login, but not one begun afterwards', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   const clock = createFakeClock(Date.now())
@@ -133,7 +133,7 @@ test('a login under way is ended by a notice that comes meanwhile, one begun aft
   assert.equal(await sidOf(browser), sid)
 })
 
-test('a notice about nobody here is heeded too', async (t) => {
+test('a logout token for an unknown session is accepted', async (t) => {
   const world = await start(t)
   const { issuer, browser } = world
 
@@ -145,45 +145,45 @@ test('a notice about nobody here is heeded too', async (t) => {
 
 const now = () => Math.floor(Date.now() / 1000)
 
-/** What a good notice must not be changed into. */
+/** Changes that make a valid logout token invalid. */
 const badClaims: Record<string, () => Record<string, unknown>> = {
   'from another issuer': () => ({ iss: 'https://evil.example' }),
-  'from nobody': () => ({ iss: undefined }),
-  'from its issuer, but for a slash': () => ({ iss: 'http://localhost:1/' }),
+  'without an issuer': () => ({ iss: undefined }),
+  'from its issuer with a slash appended': () => ({ iss: 'http://localhost:1/' }),
   'for another client': () => ({ aud: 'another' }),
-  'for several clients, none of which we are': () => ({ aud: ['another', 'third'] }),
-  'for nobody': () => ({ aud: undefined }),
-  'that never expires and is older than two minutes': () => ({ iat: now() - 123, exp: undefined }),
-  'that expires at a word': () => ({ exp: 'tomorrow' }),
+  'for several other clients': () => ({ aud: ['another', 'third'] }),
+  'without an audience': () => ({ aud: undefined }),
+  'without exp that is older than two minutes': () => ({ iat: now() - 123, exp: undefined }),
+  'whose exp is no number': () => ({ exp: 'tomorrow' }),
   'that has expired': () => ({ iat: now() - 120, exp: now() - 60 }),
-  'of no known time': () => ({ iat: undefined }),
-  'of old, whatever it says of its life': () => ({ iat: now() - 3600, exp: now() + 3600 }),
-  'of the future': () => ({ iat: now() + 120, exp: now() + 240 }),
-  'that is not yet good': () => ({ nbf: now() + 120 }),
-  'of no event': () => ({ events: undefined }),
-  'of another event': () => ({ events: { 'http://schemas.openid.net/event/other': {} } }),
-  'whose events are nothing': () => ({ events: null }),
+  'without iat': () => ({ iat: undefined }),
+  'issued an hour ago, although it has not expired': () => ({ iat: now() - 3600, exp: now() + 3600 }),
+  'issued in the future': () => ({ iat: now() + 120, exp: now() + 240 }),
+  'whose nbf is in the future': () => ({ nbf: now() + 120 }),
+  'without events': () => ({ events: undefined }),
+  'with another event': () => ({ events: { 'http://schemas.openid.net/event/other': {} } }),
+  'whose events are null': () => ({ events: null }),
   'whose events are a list': () => ({ events: [logoutEvent] }),
-  'whose events are a text': () => ({ events: logoutEvent }),
+  'whose events are a string': () => ({ events: logoutEvent }),
   'whose event is no object': () => ({ events: { [logoutEvent]: true } }),
   'whose event is a list': () => ({ events: { [logoutEvent]: [] } }),
-  'whose event is nothing': () => ({ events: { [logoutEvent]: null } }),
+  'whose event is null': () => ({ events: { [logoutEvent]: null } }),
   'with a nonce': () => ({ nonce: 'n' }),
   'with an empty nonce': () => ({ nonce: '' }),
   'with a nonce that is null': () => ({ nonce: null }),
-  'without a name': () => ({ jti: undefined }),
-  'with an empty name': () => ({ jti: '' }),
-  'with a number for a name': () => ({ jti: 7 }),
-  'about nobody': () => ({ sid: undefined }),
-  'about an empty sid': () => ({ sid: '', sub: 'alice' }),
-  'about a sid that is none': () => ({ sid: 7, sub: 'alice' }),
-  'about a list of sids': () => ({ sid: ['a'] }),
-  'about an empty sub': () => ({ sid: undefined, sub: '' }),
-  'about a sub that is none': () => ({ sub: ['alice'] }),
+  'without a jti': () => ({ jti: undefined }),
+  'with an empty jti': () => ({ jti: '' }),
+  'with a number as jti': () => ({ jti: 7 }),
+  'without sid and sub': () => ({ sid: undefined }),
+  'with an empty sid': () => ({ sid: '', sub: 'alice' }),
+  'whose sid is no string': () => ({ sid: 7, sub: 'alice' }),
+  'with a list of sids': () => ({ sid: ['a'] }),
+  'with an empty sub': () => ({ sid: undefined, sub: '' }),
+  'whose sub is no string': () => ({ sub: ['alice'] }),
 }
 
 for (const [what, claims] of Object.entries(badClaims)) {
-  test(`a notice ${what} is refused, and the session stays`, async (t) => {
+  test(`a logout token ${what} is refused, and the session stays`, async (t) => {
     const world = await start(t)
     const { issuer, sid } = world
     const token = await issuer.sign(logoutClaims(issuer, { sid, ...claims() }))
@@ -198,7 +198,7 @@ for (const [what, claims] of Object.entries(badClaims)) {
   })
 }
 
-test('clocks may be half a minute apart', async (t) => {
+test('clocks may differ by half a minute', async (t) => {
   const world = await start(t)
   const { issuer } = world
   for (const claims of [
@@ -209,7 +209,7 @@ test('clocks may be half a minute apart', async (t) => {
   }
 })
 
-test('a notice that never expires is heeded while it is new', async (t) => {
+test('a logout token without exp is accepted while it is new', async (t) => {
   const world = await start(t)
   const { issuer, browser, sid } = world
   const claims = logoutClaims(issuer, { sid, iat: now() - 115, exp: undefined })
@@ -217,7 +217,7 @@ test('a notice that never expires is heeded while it is new', async (t) => {
   assert.equal(await isSignedIn(browser), false)
 })
 
-test('a notice says what it is, or nothing of it', async (t) => {
+test('the typ of a logout token is logout+jwt, JWT or missing', async (t) => {
   const world = await start(t)
   const { issuer, browser, sid } = world
   const send = async (typ: string | undefined, claims = {}) =>
@@ -233,7 +233,7 @@ test('a notice says what it is, or nothing of it', async (t) => {
   assert.ok(await isSignedIn(browser))
 })
 
-test('what else a notice says, and the form that brings it, is ignored', async (t) => {
+test('other claims of a logout token, and other fields of its form, are ignored', async (t) => {
   const world = await start(t)
   const { issuer, browser, sid } = world
   const more = {
@@ -251,7 +251,7 @@ test('what else a notice says, and the form that brings it, is ignored', async (
   assert.equal(await isSignedIn(browser), false)
 })
 
-test('only the keys of the issuer sign, and only with what it signs ID tokens with', async (t) => {
+test("only the issuer's keys are accepted, with the algorithms of its ID tokens", async (t) => {
   const world = await start(t)
   const { issuer, sid, app } = world
   const claims = () => logoutClaims(issuer, { sid }) as JWTPayload
@@ -265,32 +265,32 @@ test('only the keys of the issuer sign, and only with what it signs ID tokens wi
   const other = await issuer.sign(logoutClaims(issuer, { sid: 'other' }))
 
   const tokens: Record<string, string> = {
-    "somebody else's key under the name of the issuer's": await new SignJWT(claims())
+    "another key under the kid of the issuer's": await new SignJWT(claims())
       .setProtectedHeader({ alg: 'ES256', kid })
       .sign(stranger.privateKey),
-    'a key that nobody knows': await new SignJWT(claims())
+    'a key with an unknown kid': await new SignJWT(claims())
       .setProtectedHeader({ alg: 'ES256', kid: 'unknown' })
       .sign(stranger.privateKey),
-    'a key that comes along': await new SignJWT(claims())
+    'a key in the header of the token': await new SignJWT(claims())
       .setProtectedHeader({ alg: 'ES256', jwk: await exportJWK(stranger.publicKey) })
       .sign(stranger.privateKey),
     'no signature': new UnsecuredJWT(claims()).encode(),
-    'no signature, and no word on it': `${head}.${body}.`,
+    'no signature, with the header unchanged': `${head}.${body}.`,
     'the client secret': await new SignJWT(claims())
       .setProtectedHeader({ alg: 'HS256' })
       .sign(new TextEncoder().encode(issuer.clientSecret)),
-    'the public key as if it were secret': await new SignJWT(claims())
+    'the public key as an HMAC secret': await new SignJWT(claims())
       .setProtectedHeader({ alg: 'HS256', kid })
       .sign(new TextEncoder().encode(JSON.stringify(publicKey))),
     'an algorithm that the issuer does not use': await new SignJWT(claims())
       .setProtectedHeader({ alg: 'ES384', kid })
       .sign((await generateKeyPair('ES384')).privateKey),
-    'the signature of another': [head, body, other.split('.')[2]].join('.'),
-    'a signature that was cut': good.slice(0, -4),
+    'the signature of another token': [head, body, other.split('.')[2]].join('.'),
+    'a truncated signature': good.slice(0, -4),
     nothing: '',
     'no token': 'nonsense',
-    'parts that are empty': '..',
-    'an encrypted one': 'a.b.c.d.e',
+    'empty parts': '..',
+    'an encrypted token': 'a.b.c.d.e',
   }
   for (const [what, token] of Object.entries(tokens)) {
     const response = await notify({ app }, token)
@@ -301,7 +301,7 @@ test('only the keys of the issuer sign, and only with what it signs ID tokens wi
   assertDone(await notify({ app }, good))
 })
 
-test('a token of the user is no notice, though the same issuer signed it for the same client', async (t) => {
+test('an ID token or access token is no logout token, although the same issuer signed it for the same client', async (t) => {
   const world = await start(t)
   const { browser, publicUrl } = world
   const logout = await world.newBrowser()
@@ -315,7 +315,7 @@ test('a token of the user is no notice, though the same issuer signed it for the
   assert.ok(await isSignedIn(browser))
 })
 
-test('an issuer that says it signs without a key, or with ours, is not believed', async (t) => {
+test('algorithms without a key or with the client secret are refused, even if the metadata name them', async (t) => {
   const world = await start(t)
   const { issuer, sid, publicUrl } = world
   issuer.rewrite(metadataPath, (metadata) => {
@@ -334,7 +334,7 @@ test('an issuer that says it signs without a key, or with ours, is not believed'
   assertDone(await notify(fresh, await issuer.sign(logoutClaims(issuer, { sid }))))
 })
 
-test('what is no form with one logout_token is refused', async (t) => {
+test('anything but a form with one logout_token is refused', async (t) => {
   const world = await start(t)
   const { issuer, sid, app } = world
   const token = await issuer.sign(logoutClaims(issuer, { sid }))
@@ -373,13 +373,13 @@ test('what is no form with one logout_token is refused', async (t) => {
   assertDone(await post(world, `x=1&${field}&y=2`, 'Application/X-WWW-Form-Urlencoded; charset=UTF-8'))
 })
 
-test('a body that is far too large is not read to its end', async (t) => {
+test('a body that is too large is not read to its end', async (t) => {
   const world = await start(t)
   const response = await post(world, `logout_token=${'x'.repeat(2_000_000)}`, form)
   assertError(response, 413, 'BFF_BODY_TOO_LARGE')
 })
 
-test('a notice is heeded once: sent again later, it ends no session that came after it', async (t) => {
+test('a logout token is used once: sent again later, it ends no newer session', async (t) => {
   const world = await start(t)
   const { issuer, browser } = world
   const claims = logoutClaims(issuer, { sub: 'alice' })
@@ -388,11 +388,11 @@ test('a notice is heeded once: sent again later, it ends no session that came af
   await browser.signIn()
 
   await assertStays(world, await notify(world, await issuer.sign(claims)))
-  // By its name, whatever else it says.
+  // Recognised by its jti only.
   await assertStays(world, await notify(world, await issuer.sign({ ...claims, sid: await sidOf(browser) })))
 })
 
-test('a notice that comes several times at once is heeded', async (t) => {
+test('a logout token that arrives several times at once is accepted', async (t) => {
   const world = await start(t)
   const { issuer, browser, sid } = world
   const token = await issuer.sign(logoutClaims(issuer, { sid }))
@@ -404,7 +404,7 @@ test('a notice that comes several times at once is heeded', async (t) => {
   assert.equal(await isSignedIn(browser), false)
 })
 
-test('a notice to one gateway is felt at once at all that share its Redis, and is used up at all', async (t) => {
+test('a logout token sent to one gateway takes effect at once on all that share its Redis, and is used up on all', async (t) => {
   const { url, close } = await redisUrl()
   t.after(close)
   const issuer = await startFaultyIssuer()
@@ -432,16 +432,16 @@ test('a notice to one gateway is felt at once at all that share its Redis, and i
 
 const keyFaults: Record<string, (issuer: FaultyIssuer) => unknown> = {
   fail: (issuer) => issuer.rewrite('/jwks', (_answer, ctx) => Object.assign(ctx, { status: 500 })),
-  'are none': (issuer) =>
+  'are no key set': (issuer) =>
     issuer.rewrite('/jwks', (_answer, ctx) => Object.assign(ctx, { body: { keys: 'none' } })),
-  'are no JSON': (issuer) =>
+  'are not JSON': (issuer) =>
     issuer.rewrite('/jwks', (_answer, ctx) => Object.assign(ctx, { body: '<p>hello' })),
-  'are elsewhere': (issuer) =>
+  'redirect elsewhere': (issuer) =>
     issuer.rewrite('/jwks', (_answer, ctx) => ctx.redirect('http://evil.example/')),
 }
 
 for (const [what, fail] of Object.entries(keyFaults)) {
-  test(`when the issuer's keys ${what} a notice is answered 503, and good when it is sent again`, async (t) => {
+  test(`when the issuer's keys ${what} a logout token is answered 503, and accepted when it is sent again`, async (t) => {
     const world = await start(t)
     const { issuer, browser, sid } = world
     const token = await issuer.sign(logoutClaims(issuer, { sid }))
@@ -462,7 +462,7 @@ for (const [what, fail] of Object.entries(keyFaults)) {
   })
 }
 
-test('an issuer that was never reached is the same', async (t) => {
+test('while the issuer has never been reached a logout token is answered 503', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   const gateway = await startInjectGateway(t, { issuer })
@@ -476,7 +476,7 @@ test('an issuer that was never reached is the same', async (t) => {
 })
 
 for (const keys of [undefined, 'nonsense', 'ftp://localhost/jwks']) {
-  test(`an issuer whose keys are at ${keys} can't be heeded`, async (t) => {
+  test(`logout tokens can't be verified with issuer keys at ${keys}`, async (t) => {
     const issuer = await startFaultyIssuer()
     t.after(() => issuer.close())
     issuer.rewrite(metadataPath, (metadata) => Object.assign(metadata, { jwks_uri: keys }))
@@ -488,7 +488,7 @@ for (const keys of [undefined, 'nonsense', 'ftp://localhost/jwks']) {
   })
 }
 
-test('a key that the issuer has taken into use meanwhile is fetched', async (t) => {
+test('a new key of the issuer is fetched', async (t) => {
   t.mock.timers.enable({ apis: ['Date'], now: Date.now() })
   const world = await start(t)
   const { issuer, browser, sid } = world
@@ -504,7 +504,7 @@ test('a key that the issuer has taken into use meanwhile is fetched', async (t) 
 })
 
 for (const method of ['claimLastsMs', 'destroyBy', 'claim'] as const) {
-  test(`when the store fails (${method}) a notice is answered 503, and good when it is sent again`, async (t) => {
+  test(`when the store fails (${method}) a logout token is answered 503, and accepted when it is sent again`, async (t) => {
     const world = await start(t)
     const { issuer, browser, sid, app } = world
     const token = await issuer.sign(logoutClaims(issuer, { sid }))
@@ -524,7 +524,7 @@ for (const method of ['claimLastsMs', 'destroyBy', 'claim'] as const) {
   })
 }
 
-test('below a base path notices come there', async (t) => {
+test('with a base path the endpoint of logout tokens is below it', async (t) => {
   const issuer = await startIssuer()
   t.after(() => issuer.close())
   const { app } = await startInjectGateway(t, { issuer, env: { PUBLIC_URL: 'https://app.example.com/shop' } })

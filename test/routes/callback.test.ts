@@ -8,7 +8,7 @@ import { newKey, startInjectGateway } from '../support/inject-gateway.ts'
 
 const loginUrl = '/bff/login'
 
-test('a login ends where it was to end, with a session', async (t) => {
+test('a login ends at its return URL, with a session', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   const url = await browser.beginLogin({ returnUrl: '/start?x=1#part' })
@@ -37,7 +37,7 @@ test('a callback that was not begun in this browser is rejected', async (t) => {
   assert.equal((await attacker.open(callback)).statusCode, 302)
 })
 
-test('a state that is missing, wrong, repeated or odd is rejected', async (t) => {
+test('a state that is missing, wrong, repeated or malformed is rejected', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   const callback = await browser.authorize(await browser.beginLogin())
@@ -59,7 +59,7 @@ test('a state that is missing, wrong, repeated or odd is rejected', async (t) =>
   assert.equal((await browser.open(callback)).statusCode, 302)
 })
 
-test('a state is used once, also by somebody who kept the cookie', async (t) => {
+test('a state is used once, even with a kept copy of the cookie', async (t) => {
   const { newBrowser, issuer } = await startInjectGateway(t)
   const browser = newBrowser()
   const callback = await browser.authorize(await browser.beginLogin())
@@ -70,13 +70,13 @@ test('a state is used once, also by somebody who kept the cookie', async (t) => 
   const replayed = await newBrowser().call(callback, { headers: { cookie } })
   assertError(replayed, 400, 'BFF_LOGIN_REJECTED', { loginUrl })
   assert.ok(setCookies(replayed).every((value) => value.startsWith('bff-tx-')))
-  // Whoever is signed in stays so.
+  // The existing session stays.
   await assertRejectedButSignedIn(browser, callback)
-  // Nor was the issuer asked, which would have refused the code.
+  // The issuer was not called; it would have refused the code.
   assert.equal(issuer.events.grants('authorization_code').length, 1)
 })
 
-test('tokens that no store will keep are revoked: nobody could ever use them', async (t) => {
+test('tokens that can not be stored are revoked', async (t) => {
   const { app, issuer, newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   const callback = await browser.authorize(await browser.beginLogin())
@@ -111,19 +111,19 @@ test('a code that is missing, repeated, wrong or of another login is rejected', 
     (callback) => withParameters(callback, { code: 'wrong' }),
     (callback) => `${callback}&code=${parametersOf(callback).code}`,
     (callback) => `${callback}&code=x`,
-    // PKCE: a code that was injected is bound to another verifier.
+    // PKCE: an injected code is bound to another verifier.
     (callback) => withParameters(callback, { code: other.code }),
   ]
   for (const fault of faults) await assertRejected(browser, fault(await newBrowserCallback(browser)))
 })
 
-test('where an issuer ignores PKCE the nonce tells a code of another login, whose tokens are used for nothing', async (t) => {
+test('if an issuer ignores PKCE the nonce reveals a code of another login, and its tokens are not used', async (t) => {
   const { newBrowser, issuer } = await startInjectGateway(t)
   const browser = newBrowser()
   const other = parametersOf(await newBrowserCallback(newBrowser()))
   const url = await browser.beginLogin()
   const callback = await browser.authorize(url)
-  // At such an issuer any code goes with any verifier.
+  // Such an issuer accepts any code with any verifier.
   const { AuthorizationCode } = issuer.provider
   const find = AuthorizationCode.find.bind(AuthorizationCode)
   t.mock.method(AuthorizationCode, 'find', async (...args: Parameters<typeof find>) => {
@@ -142,11 +142,11 @@ test('where an issuer ignores PKCE the nonce tells a code of another login, whos
     issuer.events.grants('authorization_code').map(({ outcome }) => outcome),
     ['success'],
   )
-  // No UserInfo, nothing revoked.
+  // Neither UserInfo nor revocation was called.
   assert.deepEqual(asked, ['/token'])
 })
 
-test('an answer in the name of another issuer, or of none, is rejected', async (t) => {
+test('an authorization response with another iss, or without one, is rejected', async (t) => {
   const { newBrowser, issuer } = await startInjectGateway(t)
   const browser = newBrowser()
   const faults: ((callback: string) => string)[] = [
@@ -159,7 +159,7 @@ test('an answer in the name of another issuer, or of none, is rejected', async (
   assert.equal(issuer.events.grants('authorization_code').length, 0)
 })
 
-test('a code goes to no other issuer than its login was begun at, though neither says whose answer it is', async (t) => {
+test('a code is sent only to the issuer where its login began, even without iss in the response', async (t) => {
   const [before, after] = [await startFaultyIssuer(), await startFaultyIssuer()]
   t.after(() => Promise.all([before.close(), after.close()]))
   for (const issuer of [before, after]) {
@@ -167,7 +167,7 @@ test('a code goes to no other issuer than its login was begun at, though neither
       delete metadata['authorization_response_iss_parameter_supported']
     })
   }
-  // OIDC_ISSUER was changed while a login was under way.
+  // OIDC_ISSUER is changed while a login is under way.
   const env = { SESSION_KEYS: newKey() }
   const { newBrowser, publicUrl } = await startInjectGateway(t, { issuer: before, env })
   const changed = await startInjectGateway(t, { issuer: after, env })
@@ -182,7 +182,7 @@ test('a code goes to no other issuer than its login was begun at, though neither
   assert.equal((await browser.open(callback)).statusCode, 302)
 })
 
-test('a user who cancels is offered to log in again', async (t) => {
+test('a user who cancels gets a page that offers to log in again', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
 
@@ -192,7 +192,7 @@ test('a user who cancels is offered to log in again', async (t) => {
   await assertRejected(browser, callback)
 })
 
-test('an error that nobody asked to be told silently is rejected', async (t) => {
+test('an error response without prompt=none is rejected', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   for (const error of ['login_required', 'server_error', 'temporarily_unavailable']) {
@@ -201,7 +201,7 @@ test('an error that nobody asked to be told silently is rejected', async (t) => 
   }
 })
 
-test('after prompt=none nobody signed in is an answer: back to where it began, without a session', async (t) => {
+test('login_required after prompt=none leads back to the return URL, without a session', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   const url = await browser.beginLogin({ prompt: 'none', returnUrl: '/silent' })
@@ -216,7 +216,7 @@ test('after prompt=none nobody signed in is an answer: back to where it began, w
 })
 
 for (const error of ['interaction_required', 'consent_required', 'account_selection_required']) {
-  test(`after prompt=none ${error} is an answer as well, and the login can't be finished again`, async (t) => {
+  test(`after prompt=none ${error} leads back too, and the login can't be finished again`, async (t) => {
     const { newBrowser } = await startInjectGateway(t)
     const browser = newBrowser()
     const callback = await browser.authorize(
@@ -230,7 +230,7 @@ for (const error of ['interaction_required', 'consent_required', 'account_select
   })
 }
 
-test('prompt=none signs in who is known at the issuer', async (t) => {
+test('prompt=none signs in a user who is signed in at the issuer', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   await browser.signIn()
@@ -242,7 +242,7 @@ test('prompt=none signs in who is known at the issuer', async (t) => {
   assert.equal((await browser.call('/bff/user')).statusCode, 200)
 })
 
-test('also after prompt=none a real error is one, and one of another issuer too', async (t) => {
+test('after prompt=none other errors are rejected, and errors of another issuer too', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   for (const change of [{ error: 'access_denied' }, { iss: 'https://evil.example' }]) {
@@ -251,7 +251,7 @@ test('also after prompt=none a real error is one, and one of another issuer too'
   }
 })
 
-test('a browser that navigates is shown a page that offers to log in again, nothing that repeats itself', async (t) => {
+test('a navigation gets an error page that offers to log in again, without an automatic redirect', async (t) => {
   const { newBrowser } = await startInjectGateway(t, { env: { PUBLIC_URL: 'https://app.example.com/shop' } })
   const browser = newBrowser()
   const hostile = '/shop/bff/callback?state=x&error=<script>&error_description=<img+src=x>'
@@ -266,7 +266,7 @@ test('a browser that navigates is shown a page that offers to log in again, noth
   assert.doesNotMatch(response.body, /<script|<img|http-equiv|refresh/i)
 })
 
-test('each login has a new session, and a cookie from before is never taken over', async (t) => {
+test('each login starts a new session, and never reuses an earlier cookie', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const attacker = newBrowser()
   await attacker.signIn('bob')
@@ -280,7 +280,7 @@ test('each login has a new session, and a cookie from before is never taken over
   const own = victim.cookies.get('bff')?.value
   assert.notEqual(own, planted)
   assert.equal((await victim.call('/bff/session')).json().identity.name, 'Alice Example')
-  // A login ends the session that its browser had, whoever put it there.
+  // A login ends the session that its browser had, even an injected one.
   assert.equal((await attacker.call('/bff/session')).json().isAuthenticated, false)
 
   await victim.signIn('alice')
@@ -309,7 +309,7 @@ test('a login cookie is no session cookie, and a session cookie no login', async
   await assertRejected(mixed, callback)
 })
 
-test('the state of the session at the issuer is kept, when it tells one', async (t) => {
+test("the issuer's session_state is kept, if it sends one", async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   const callback = await newBrowserCallback(browser)
@@ -323,12 +323,12 @@ test('the state of the session at the issuer is kept, when it tells one', async 
   )
 })
 
-/** A login that only lacks its callback. */
+/** A login up to its callback. */
 async function newBrowserCallback(browser: InjectBrowser): Promise<string> {
   return browser.authorize(await browser.beginLogin())
 }
 
-/** 400 for a script and for a person, without a session, without a redirect. */
+/** 400 for scripts and for navigations, without a session, without a redirect. */
 async function assertRejected(browser: InjectBrowser, url: string): Promise<void> {
   const response = await browser.call(url)
   assertError(response, 400, 'BFF_LOGIN_REJECTED', { loginUrl })

@@ -29,7 +29,7 @@ async function start(t: TestContext, answer?: Answer, env: Record<string, string
   return { gateway, upstream, signIn: () => signInAt(gateway) }
 }
 
-/** What a browser asks before it sends what a page of `origin` wants to send. */
+/** The preflight that a browser sends for a request of a page of `origin`. */
 function preflight(origin: string, headers: OutgoingHttpHeaders = {}): CallOptions {
   return {
     method: 'OPTIONS',
@@ -38,7 +38,7 @@ function preflight(origin: string, headers: OutgoingHttpHeaders = {}): CallOptio
       'sec-fetch-site': 'cross-site',
       'access-control-request-method': 'POST',
       'access-control-request-headers': 'content-type,x-csrf',
-      // Of the test's own requests, where a preflight has none.
+      // Sent by the test's other requests, but not by a preflight.
       'x-csrf': [],
       ...headers,
     },
@@ -63,7 +63,7 @@ function assertGranted(headers: IncomingHttpHeaders, origin: string): void {
   assert.ok(list(headers.vary).includes('origin'), headers.vary)
 }
 
-test('a preflight from an allowed origin is answered here, without session or header', async (t) => {
+test('a preflight from an allowed origin is answered by the gateway, without session or CSRF header', async (t) => {
   const { gateway, upstream } = await start(t)
   for (const origin of [spa, admin]) {
     for (const path of ['/bff/session', '/bff/user', '/api/x', '/mine/x', '/down/x']) {
@@ -96,7 +96,7 @@ const foreign = [
 ]
 
 for (const origin of foreign) {
-  test(`a page of ${origin || 'an empty origin'} is granted nothing`, async (t) => {
+  test(`a page of ${origin || 'an empty origin'} gets no CORS headers`, async (t) => {
     const { gateway, upstream } = await start(t)
     for (const options of [preflight(origin), from(origin), { ...from(origin), method: 'POST' }]) {
       for (const path of ['/bff/session', '/api/x']) {
@@ -110,17 +110,17 @@ for (const origin of foreign) {
   })
 }
 
-test('without CORS_ORIGINS nobody is granted anything', async (t) => {
+test('without CORS_ORIGINS no origin gets CORS headers', async (t) => {
   const { gateway, upstream } = await start(t, undefined, {})
   for (const options of [preflight(spa), from(spa), preflight(gateway.url), { method: 'OPTIONS' }, {}]) {
     for (const path of ['/bff/session', '/api/x'])
       assert.deepEqual(granted((await gateway.call(path, options)).headers), [])
   }
-  // No session endpoint has OPTIONS, and a foreign one never gets as far.
+  // No session endpoint has OPTIONS, and requests from foreign origins are refused before that.
   assert.ok(upstream.arrivals.every(({ headers }) => headers.origin === undefined))
 })
 
-test('an allowed page may read answers, and the frontend itself needs no grant', async (t) => {
+test("an allowed page may read answers, and the frontend's own origin needs no CORS headers", async (t) => {
   const { gateway, signIn } = await start(t)
   const cookie = await signIn()
   for (const path of ['/bff/session', '/bff/user', '/api/x', '/mine/x']) {
@@ -135,7 +135,7 @@ test('an allowed page may read answers, and the frontend itself needs no grant',
   }
 })
 
-test('and errors', async (t) => {
+test('an allowed page may read errors', async (t) => {
   const { gateway } = await start(t)
   const errors: [path: string, status: number, code: string, headers?: OutgoingHttpHeaders][] = [
     ['/bff/user', 401, 'BFF_SESSION_REQUIRED'],
@@ -152,7 +152,7 @@ test('and errors', async (t) => {
   }
 })
 
-test('an upstream grants nothing', async (t) => {
+test('CORS headers of an upstream do not pass', async (t) => {
   const { gateway } = await start(t, ({ response }) => {
     response.setHeader('access-control-allow-origin', '*')
     response.setHeader('access-control-allow-credentials', 'false')
@@ -177,7 +177,7 @@ const varies: [upstream: string | string[] | undefined, browser: string][] = [
 ]
 
 for (const [theirs, seen] of varies) {
-  test(`an answer varies by what the upstream says (${theirs}) and by origin`, async (t) => {
+  test(`Vary has the upstream's fields (${theirs}) and Origin`, async (t) => {
     const { gateway } = await start(t, ({ response }) => {
       if (theirs !== undefined) response.setHeader('vary', theirs)
       response.end()
@@ -187,12 +187,12 @@ for (const [theirs, seen] of varies) {
   })
 }
 
-test("without CORS the upstream's Vary is passed on as it is", async (t) => {
+test("without CORS the upstream's Vary passes unchanged", async (t) => {
   const { gateway } = await start(t, ({ response }) => response.setHeader('vary', 'Accept').end(), {})
   assert.equal((await gateway.call('/api/x')).headers.vary, 'Accept')
 })
 
-test('OPTIONS that is no preflight is for the upstream, with the CSRF header like everything', async (t) => {
+test('an OPTIONS request that is no preflight is forwarded, and needs the CSRF header', async (t) => {
   const { gateway, upstream } = await start(t)
   const origins = [spa, gateway.url, undefined]
   for (const origin of origins) {
@@ -212,7 +212,7 @@ test('OPTIONS that is no preflight is for the upstream, with the CSRF header lik
   )
 })
 
-test('what only looks like a preflight passes no check by that', async (t) => {
+test('a request that only looks like a preflight has to pass all checks', async (t) => {
   const { gateway, upstream } = await start(t)
   const method = { 'access-control-request-method': 'POST', 'x-csrf': '0' }
   for (const options of [
@@ -228,7 +228,7 @@ test('what only looks like a preflight passes no check by that', async (t) => {
   assert.deepEqual(upstream.arrivals, [])
 })
 
-test('where browsers navigate nothing is granted', async (t) => {
+test('endpoints for navigations get no CORS headers', async (t) => {
   const { gateway, signIn } = await start(t)
   const cookie = await signIn()
   for (const path of [

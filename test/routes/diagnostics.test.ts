@@ -7,7 +7,7 @@ import { startInjectGateway } from '../support/inject-gateway.ts'
 
 const apiAudience = 'urn:test:api'
 
-test('developers see what the session holds: kinds, hashes, expiries and claims of its tokens', async (t) => {
+test("diagnostics show kinds, hashes, expiries and claims of the session's tokens", async (t) => {
   const clock = createFakeClock(Date.now())
   const { newBrowser, issuer } = await startInjectGateway(t, { issuer: { apiAudience }, extras: { clock } })
   const browser = newBrowser()
@@ -40,7 +40,7 @@ test('developers see what the session holds: kinds, hashes, expiries and claims 
   assert.deepEqual(findTokens(seen, new Set(known)), [])
 })
 
-test('they need a session and the CSRF header, and do not prolong the one that they look at', async (t) => {
+test('diagnostics need a session and the CSRF header, and do not prolong the session', async (t) => {
   const clock = createFakeClock(Date.now())
   const { newBrowser } = await startInjectGateway(t, { extras: { clock } })
   const browser = newBrowser()
@@ -53,7 +53,7 @@ test('they need a session and the CSRF header, and do not prolong the one that t
   assert.equal((await browser.call('/bff/diagnostics')).json().session.expiresIn, 25_200)
 })
 
-test('in production there are none', async (t) => {
+test('in production there are no diagnostics', async (t) => {
   const env = { NODE_ENV: 'production', PUBLIC_URL: 'https://app.example.com' }
   const { newBrowser } = await startInjectGateway(t, { env })
   const browser = newBrowser()

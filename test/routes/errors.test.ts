@@ -9,7 +9,7 @@ import { startInjectGateway } from '../support/inject-gateway.ts'
 
 const csrf = { 'x-csrf': '1' }
 
-/** Routes of somebody's own that fail. */
+/** Application routes that fail. */
 const localRoutes: FastifyPluginAsync = async (app) => {
   app.post('/echo', async ({ body }) => body)
   app.post('/small', { bodyLimit: 10 }, async ({ body }) => body)
@@ -29,7 +29,7 @@ function start(t: TestContext) {
   return startInjectGateway(t, { extras: { localRoutes } })
 }
 
-test('what Fastify itself refuses has the shape of every other error', async (t) => {
+test('errors of Fastify itself have the format of every other error', async (t) => {
   const { app } = await start(t)
   const post = (url: string, payload: string, type: string) =>
     app.inject({ method: 'POST', url, payload, headers: { ...csrf, 'content-type': type } })
@@ -54,7 +54,7 @@ test('a body that would poison prototypes is refused', async (t) => {
   assertError(response, 400, response.json().code)
 })
 
-test('a URL that can not be read is refused in the same shape, without repeating it', async (t) => {
+test('a malformed URL is refused in the same format, without repeating it', async (t) => {
   const { app, log } = await start(t)
   for (const url of ['/%zz', '/bff/%zz', '/bff/callback%?code=secret', '/%c0%ae', '/bff/login%E0%A4%A']) {
     for (const headers of [csrf, { accept: 'text/html' }]) {
@@ -66,7 +66,7 @@ test('a URL that can not be read is refused in the same shape, without repeating
   assert.doesNotMatch(log(), /secret/)
 })
 
-test('what nobody foresaw tells nothing, and the log everything', async (t) => {
+test('an unexpected error is a generic 500, and the log has its details', async (t) => {
   const { app, log } = await start(t)
   for (const url of ['/throws', '/throws-text', '/throws-status']) {
     const response = await app.inject({ url, headers: csrf })
@@ -77,7 +77,7 @@ test('what nobody foresaw tells nothing, and the log everything', async (t) => {
   assert.match(log(), /secret of 10\.0\.0\.7/)
 })
 
-test('a script never gets a page, a person who navigates does', async (t) => {
+test('only a navigation gets an error page, a script gets JSON', async (t) => {
   const { app } = await start(t)
   const forPerson = { accept: 'text/html' }
   for (const url of ['/bff/login?returnUrl=//evil.example', '/bff/callback', '/bff/login?prompt=x']) {
@@ -100,7 +100,7 @@ test('a script never gets a page, a person who navigates does', async (t) => {
   assertError(await app.inject({ url: '/bff/user', headers: forPerson }), 403, 'BFF_CSRF_REJECTED')
 })
 
-test('every request has an identifier of its own, which a client can not choose', async (t) => {
+test('every request has its own identifier, which a client can not choose', async (t) => {
   const { app } = await start(t)
   const ids = new Set<string>()
   for (let i = 0; i < 3; i++) {
@@ -114,7 +114,7 @@ test('every request has an identifier of its own, which a client can not choose'
   assert.ok(!ids.has('mine'))
 })
 
-test('a request that is no HTTP or too large is refused, and the gateway lives on', async (t) => {
+test('a request that is malformed or too large is refused, and the gateway goes on', async (t) => {
   const { app, newBrowser } = await start(t)
   await app.listen({ port: 0, host: '127.0.0.1' })
   const address = app.server.address()
@@ -135,7 +135,7 @@ test('a request that is no HTTP or too large is refused, and the gateway lives o
   assert.equal((await newBrowser().signIn()).statusCode, 302)
 })
 
-test('odd cookies and queries on every endpoint are never a server error', async (t) => {
+test('malformed cookies and queries never cause a server error on any endpoint', async (t) => {
   const { app } = await start(t)
   const cookies = [
     'bff',

@@ -40,7 +40,7 @@ async function isSignedIn(browser: InjectBrowser): Promise<boolean> {
   return (await browser.call('/bff/user')).statusCode === 200
 }
 
-/** A page for the issuer's frame and nobody else's. */
+/** A page that only the issuer may frame. */
 function assertDone(response: LightMyRequestResponse, issuer: string): void {
   assert.equal(response.statusCode, 200, response.body)
   assert.equal(response.headers['content-type'], 'text/html; charset=utf-8')
@@ -49,7 +49,7 @@ function assertDone(response: LightMyRequestResponse, issuer: string): void {
   assert.equal(response.headers['x-frame-options'], undefined)
 }
 
-test('a frame of the issuer, into which no Strict cookie comes, ends the session by its sid', async (t) => {
+test('a frame of the issuer, which gets no Strict cookie, ends the session by its sid', async (t) => {
   const { browser, newBrowser, good, iss, log } = await start(t)
   const others = [newBrowser(), newBrowser()]
   await others[0]?.signIn('alice')
@@ -63,7 +63,7 @@ test('a frame of the issuer, into which no Strict cookie comes, ends the session
   assert.match(log(), /"event":"session\.ended","reason":"frontchannel_logout","sessions":1/)
 })
 
-test('where the cookie does come along it is cleared, and the refresh token revoked', async (t) => {
+test('if the cookie is sent it is cleared, and the refresh token revoked', async (t) => {
   const { browser, good, iss, issuer } = await start(t)
 
   const response = await browser.open(good, inFrame)
@@ -84,7 +84,7 @@ test('without iss the sid is enough', async (t) => {
   assert.equal(await isSignedIn(browser), false)
 })
 
-test('iss must match where it is sent, sid must be right, and both given once', async (t) => {
+test('iss must match if it is sent, sid must be known, and each must be given once', async (t) => {
   const { app, browser, newBrowser, sid, iss, notice } = await start(t)
   const other = newBrowser()
   await other.signIn('bob')
@@ -153,12 +153,12 @@ test('iss must match where it is sent, sid must be right, and both given once', 
   assert.ok(await isSignedIn(other))
 })
 
-test("somebody's own sid ends nobody else's session", async (t) => {
+test('the sid of one user ends no session of another', async (t) => {
   const { browser, newBrowser, iss, notice } = await start(t)
   const other = newBrowser()
   await other.signIn('bob')
 
-  // Bob's notice in a frame that Alice's browser was brought to open.
+  // Bob's logout URL in a frame that Alice's browser opens.
   const response = await browser.open(
     notice([
       ['iss', iss],
@@ -172,12 +172,12 @@ test("somebody's own sid ends nobody else's session", async (t) => {
   assert.ok(await isSignedIn(browser))
 })
 
-test('a session that ended in the last ten minutes is signed out, one that ended before is unknown', async (t) => {
+test('a session that ended in the last ten minutes is answered 200, one that ended before is unknown', async (t) => {
   for (const end of ['notice', 'logout'] as const) {
     const clock = createFakeClock(Date.now())
     const { browser, newBrowser, good, iss } = await start(t, { clock })
     if (end === 'notice') await newBrowser().open(good, inFrame)
-    // The issuer's page, to which this leads, then opens the frame.
+    // The issuer's page, to which this redirects, then opens the frame.
     else await browser.open('/bff/logout')
 
     assertDone(await newBrowser().open(good, inFrame), iss)
@@ -186,7 +186,7 @@ test('a session that ended in the last ten minutes is signed out, one that ended
   }
 })
 
-test('it can only be opened', async (t) => {
+test('front-channel logout accepts GET only', async (t) => {
   const { app, browser, good } = await start(t)
   for (const method of ['POST', 'PUT', 'DELETE'] as const)
     assertError(await app.inject({ method, url: good }), 405, 'BFF_METHOD_NOT_ALLOWED')
@@ -194,7 +194,7 @@ test('it can only be opened', async (t) => {
 })
 
 for (const method of ['read', 'destroy', 'destroyBy'] as const) {
-  test(`while the store is down (${method}) no cookie is touched, and the frame is told`, async (t) => {
+  test(`while the store is down (${method}) no cookie is set or cleared, and the frame gets 503`, async (t) => {
     const { app, browser, good } = await start(t)
     const failing = t.mock.method(app.sessionStore, method, async () => {
       throw new StoreUnavailableError(new Error('connect ECONNREFUSED 10.0.0.7:6379'))
@@ -210,7 +210,7 @@ for (const method of ['read', 'destroy', 'destroyBy'] as const) {
   })
 }
 
-test('an issuer that was never reached ends nothing', async (t) => {
+test('while the issuer has never been reached no session ends', async (t) => {
   const issuer = await startIssuer()
   t.after(() => issuer.close())
   await issuer.close()

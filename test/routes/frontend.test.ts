@@ -25,7 +25,7 @@ const built = {
   'assets/.hidden': 'SECRET=1',
 }
 
-/** A gateway with a built frontend, and something beside it that is nobody's business. */
+/** A gateway with a built frontend, and a file beside its folder that must not be served. */
 async function start(t: TestContext, env: Record<string, string> = {}, more: Record<string, string> = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-frontend-'))
   t.after(() => rmSync(folder, { recursive: true }))
@@ -40,7 +40,7 @@ async function start(t: TestContext, env: Record<string, string> = {}, more: Rec
   return { app, get }
 }
 
-test('its files are served with their types', async (t) => {
+test('files are served with their types', async (t) => {
   const { get } = await start(t)
   const files: [url: string, type: RegExp, body: string][] = [
     ['/', /^text\/html/, built['index.html']],
@@ -58,7 +58,7 @@ test('its files are served with their types', async (t) => {
   }
 })
 
-test('a page of the app that is no file gets the app, anything else that is none is not found', async (t) => {
+test('a navigation to an unknown path gets index.html, another request for one is 404', async (t) => {
   const { get, app } = await start(t)
   for (const url of ['/orders', '/orders/7?tab=items', '/orders/a%2Fb', '/assets/gone']) {
     const response = await get(url)
@@ -71,7 +71,7 @@ test('a page of the app that is no file gets the app, anything else that is none
   }
 })
 
-test('a mistyped endpoint is not found, never the app', async (t) => {
+test('an unknown path below /bff is 404, never index.html', async (t) => {
   const { get, app } = await start(t)
   for (const url of ['/bff/unknown', '/bff/', '/bff/user/', '/bff/login/x', '/bff/%75nknown']) {
     assertError(await get(url), 404, 'BFF_NOT_FOUND')
@@ -81,7 +81,7 @@ test('a mistyped endpoint is not found, never the app', async (t) => {
   }
 })
 
-test('what begins with a dot and what lies outside the folder is not served', async (t) => {
+test('dot files and files outside the folder are not served', async (t) => {
   const { get } = await start(t)
   const paths = [
     '/.env',
@@ -109,7 +109,7 @@ test('what begins with a dot and what lies outside the folder is not served', as
   }
 })
 
-test('a page may be kept, but is asked for again each time', async (t) => {
+test('a page may be cached, but is revalidated each time', async (t) => {
   const { get } = await start(t)
   for (const url of ['/', '/index.html', '/orders', '/docs/']) {
     assert.equal((await get(url)).headers['cache-control'], 'no-cache')
@@ -118,7 +118,7 @@ test('a page may be kept, but is asked for again each time', async (t) => {
   assert.equal((await get('/', { ...html, 'if-none-match': String(etag) })).statusCode, 304)
 })
 
-test('a file whose name holds a hash is kept for good, any other is asked for again', async (t) => {
+test('a file with a hash in its name is immutable, any other is revalidated', async (t) => {
   const { get } = await start(t)
   const kept = 'public, max-age=31536000, immutable'
   for (const url of ['/assets/main.4f2a8c1e.js', '/assets/index-BX3k9a1Z.css?v=1']) {
@@ -129,7 +129,7 @@ test('a file whose name holds a hash is kept for good, any other is asked for ag
   }
 })
 
-test('whoever has a file already is told so, and a part of it can be had', async (t) => {
+test('conditional requests get 304, and range requests 206', async (t) => {
   const { get } = await start(t)
   for (const url of ['/assets/main.4f2a8c1e.js', '/assets/style.css', '/']) {
     const { etag, 'last-modified': lastModified } = (await get(url)).headers
@@ -151,7 +151,7 @@ test('whoever has a file already is told so, and a part of it can be had', async
   assert.equal((await get('/assets/style.css', { 'if-match': '"another"' })).statusCode, 412)
 })
 
-test('a compressed copy beside a file goes to those who accept it', async (t) => {
+test('a compressed copy beside a file is sent to clients that accept it', async (t) => {
   const { get } = await start(t)
   const script = '/assets/main.4f2a8c1e.js'
   const expected: [url: string, accepted: string | undefined, encoding: string | undefined, body: string][] =
@@ -182,7 +182,7 @@ test('a compressed copy beside a file goes to those who accept it', async (t) =>
   }
 })
 
-test('a compressed page serves every page of the app', async (t) => {
+test('a compressed index.html is sent for every page of the app', async (t) => {
   const { get } = await start(
     t,
     {},
@@ -207,7 +207,7 @@ test('a compressed page serves every page of the app', async (t) => {
   }
 })
 
-test('a file sets no cookie, also not one that waits to be sealed with a new key', async (t) => {
+test('files set no cookie, not even one that is due to be sealed with a new key', async (t) => {
   const [old, fresh] = [newKey(), newKey()]
   const gateway = await startInjectGateway(t, { env: { SESSION_KEYS: old } })
   const browser = gateway.newBrowser()

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { type SessionStore, StoreUnavailableError } from '../../plugins/session-store/store.ts'
 import { startInjectGateway } from '../support/inject-gateway.ts'
 
-test('liveness touches neither store nor cookie, and is kept by nobody', async (t) => {
+test('/healthz touches neither store nor cookie, and is not cached', async (t) => {
   const { app } = await startInjectGateway(t)
   const methods = Object.keys(app.sessionStore) as (keyof SessionStore)[]
   const calls = methods.map((method) => t.mock.method(app.sessionStore, method))
@@ -17,7 +17,7 @@ test('liveness touches neither store nor cookie, and is kept by nobody', async (
   assert.ok(calls.length > 5 && calls.every(({ mock }) => mock.callCount() === 0))
 })
 
-test('readiness names all that is missing', async (t) => {
+test('/readyz names everything that is missing', async (t) => {
   const { app, newBrowser } = await startInjectGateway(t)
   const ping = t.mock.method(app.sessionStore, 'ping', async () => {
     throw new StoreUnavailableError(new Error('redis://user:password@10.0.0.7'))
@@ -41,7 +41,7 @@ test('readiness names all that is missing', async (t) => {
   assert.equal(response.headers['cache-control'], 'no-store')
 })
 
-test('while draining it is not ready, everything else is served, and connections are to be closed', async (t) => {
+test('while draining /readyz is 503, everything else is served, with Connection: close', async (t) => {
   const { app, newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   await browser.signIn()
@@ -64,7 +64,7 @@ test('while draining it is not ready, everything else is served, and connections
   assert.equal((await browser.call('/bff/user')).statusCode, 200)
 })
 
-test('below a base path probes are answered with and without it', async (t) => {
+test('with a base path probes are answered with and without it', async (t) => {
   const { app } = await startInjectGateway(t, { env: { PUBLIC_URL: 'https://app.example.com/shop' } })
   for (const url of ['/healthz', '/shop/healthz']) assert.equal((await app.inject(url)).statusCode, 200)
   for (const url of ['/shopping/healthz', '/shophealthz'])

@@ -4,7 +4,7 @@ import { gzipSync } from 'node:zlib'
 import { type FaultyIssuer, metadataPath, startFaultyIssuer } from '../support/faulty-issuer.ts'
 import { startInjectGateway } from '../support/inject-gateway.ts'
 
-/** 64 MB that are 64 KB on their way. */
+/** 64 MB that are 64 KB compressed. */
 const bomb = gzipSync(Buffer.alloc(64 * 1024 * 1024, 'x'))
 
 async function start(t: TestContext) {
@@ -22,7 +22,7 @@ function bombard(issuer: FaultyIssuer, path: string): void {
   })
 }
 
-test('an answer without bounds ends a login, and the log says why', async (t) => {
+test('a token answer without limit fails the login, and the log says why', async (t) => {
   const { issuer, browser, log } = await start(t)
   const callback = await browser.authorize(await browser.beginLogin())
   bombard(issuer, '/token')
@@ -30,7 +30,7 @@ test('an answer without bounds ends a login, and the log says why', async (t) =>
   assert.match(log(), /"event":"login\.rejected","reason":"ISSUER_ANSWER_TOO_LARGE"/)
 })
 
-test('the same for the keys, of which there may be 200 too', async (t) => {
+test('a key set without limit, or with more than 200 keys, fails the login', async (t) => {
   for (const change of ['bomb', 'keys'] as const) {
     const { issuer, browser, log } = await start(t)
     const callback = await browser.authorize(await browser.beginLogin())
@@ -46,7 +46,7 @@ test('the same for the keys, of which there may be 200 too', async (t) => {
   }
 })
 
-test('the same for metadata, without which no login begins', async (t) => {
+test('metadata without limit are rejected, and no login begins', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   bombard(issuer, metadataPath)
@@ -55,7 +55,7 @@ test('the same for metadata, without which no login begins', async (t) => {
   assert.match(log(), /"code":"ISSUER_ANSWER_TOO_LARGE"/)
 })
 
-test('the same for a pushed authorization request', async (t) => {
+test('an answer without limit to a pushed authorization request begins no login', async (t) => {
   const issuer = await startFaultyIssuer({ requirePushedAuthorizationRequests: true })
   t.after(() => issuer.close())
   bombard(issuer, '/request')
@@ -64,7 +64,7 @@ test('the same for a pushed authorization request', async (t) => {
   assert.match(log(), /did not accept the pushed authorization request: ISSUER_ANSWER_TOO_LARGE/)
 })
 
-test('without UserInfo a login goes on, and without its word a logout', async (t) => {
+test('endless answers of UserInfo and revocation stop neither login nor logout', async (t) => {
   const { issuer, browser, log } = await start(t)
   bombard(issuer, '/me')
   assert.equal((await browser.signIn()).statusCode, 302)
@@ -75,7 +75,7 @@ test('without UserInfo a login goes on, and without its word a logout', async (t
   assert.equal((await browser.call('/bff/user')).statusCode, 401)
 })
 
-test('a renewal that is answered so ends no session', async (t) => {
+test('an endless answer to a renewal ends no session', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   const { newBrowser, log } = await startInjectGateway(t, {
@@ -103,7 +103,7 @@ const distributed = {
   _claim_sources: { src1: { endpoint: 'https://bank.example.com/claims', access_token: 'the-bank-token' } },
 }
 
-test('no token in a claim reaches a page, a hook or the log, however it is wrapped', async (t) => {
+test('no token in a claim reaches a page, a hook or the log, in any encoding', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   issuer.rewrite('/me', (answer) => {
@@ -147,7 +147,7 @@ test('no token in a claim reaches a page, a hook or the log, however it is wrapp
   assert.equal(seen.length, 3)
 })
 
-test('a name of a megabyte does not go into each line of the log', async (t) => {
+test('a name of a megabyte is not logged in each line', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   issuer.rewrite('/me', (answer) => {

@@ -8,7 +8,7 @@ import { setCookies } from '../support/inject-browser.ts'
 import { startInjectGateway } from '../support/inject-gateway.ts'
 import { until } from '../support/until.ts'
 
-test('a gateway whose issuer is down starts, says what it lacks, and recovers without a restart', async (t) => {
+test('a gateway whose issuer is down starts, reports it in /readyz, and recovers without a restart', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   await issuer.close()
@@ -32,7 +32,7 @@ test('a gateway whose issuer is down starts, says what it lacks, and recovers wi
   const page = await browser.open('/bff/login')
   assert.equal(page.statusCode, 503)
   assert.match(page.body, /Identity provider unavailable/)
-  // What needs no issuer works.
+  // Endpoints that need no issuer work.
   assert.equal((await browser.call('/bff/session')).statusCode, 200)
 
   await issuer.reopen()
@@ -42,7 +42,7 @@ test('a gateway whose issuer is down starts, says what it lacks, and recovers wi
   assert.equal((await browser.signIn()).statusCode, 302)
 })
 
-test('a login is what first asks for the issuer, if nothing has yet', async (t) => {
+test('a login fetches the metadata if nothing has yet', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   await issuer.close()
@@ -56,7 +56,7 @@ test('a login is what first asks for the issuer, if nothing has yet', async (t) 
   assert.deepEqual((await app.inject('/readyz')).json(), { status: 'ready' })
 })
 
-test('what an issuer has moved is learned an hour later, without a restart', async (t) => {
+test('changed issuer metadata are used an hour later, without a restart', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   const clock = createFakeClock(Date.now())
@@ -73,7 +73,7 @@ test('what an issuer has moved is learned an hour later, without a restart', asy
   await until(async () => (await wayIn()) === '/moved')
 })
 
-test('metadata of another issuer, or that are none, are not taken for its own', async (t) => {
+test('metadata of another issuer, and invalid ones, are rejected', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   const { newBrowser, app } = await startInjectGateway(t, { issuer })
@@ -97,7 +97,7 @@ test('metadata of another issuer, or that are none, are not taken for its own', 
   assert.equal((await newBrowser().signIn()).statusCode, 302)
 })
 
-test('an issuer that calls itself otherwise than it is configured is named both ways in the log', async (t) => {
+test('if the metadata name another issuer, the log has both names', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   issuer.rewrite(metadataPath, (metadata) => Object.assign(metadata, { issuer: `${issuer.issuer}/realm` }))
@@ -109,7 +109,7 @@ test('an issuer that calls itself otherwise than it is configured is named both 
   assert.doesNotMatch((await newBrowser().call('/bff/login')).body, /realm/)
 })
 
-test('an issuer that supports no PKCE is warned of once, and one that is silent on it is mentioned', async (t) => {
+test('an issuer without PKCE support is logged as a warning once, one that does not mention PKCE as information', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   const clock = createFakeClock(Date.now())
@@ -124,7 +124,7 @@ test('an issuer that supports no PKCE is warned of once, and one that is silent 
       metadata['code_challenge_methods_supported'] = methods
     })
     const { newBrowser, log } = await startInjectGateway(t, { issuer, extras: { clock } })
-    // Whatever it says, S256 it is.
+    // S256 is used in any case.
     const { searchParams } = await newBrowser().beginLogin()
     assert.equal(searchParams.get('code_challenge_method'), 'S256')
     await clock.advance(3_600_000)
@@ -143,7 +143,7 @@ test('an issuer that supports no PKCE is warned of once, and one that is silent 
   }
 })
 
-test('an issuer that fails once it is known makes the gateway neither unready nor anybody signed out', async (t) => {
+test('an issuer that fails after its metadata are known leaves the gateway ready and sessions alive', async (t) => {
   const issuer = await startIssuer()
   t.after(() => issuer.close())
   const { newBrowser, app } = await startInjectGateway(t, { issuer })
@@ -155,7 +155,7 @@ test('an issuer that fails once it is known makes the gateway neither unready no
 
   assert.equal((await app.inject('/readyz')).statusCode, 200)
   assert.equal((await browser.call('/bff/user')).statusCode, 200)
-  // Another login fails, and the session that was stays.
+  // Another login fails, and the existing session stays.
   assertError(await browser.call(callback), 400, 'BFF_LOGIN_REJECTED', { loginUrl: '/bff/login' })
   assert.equal((await browser.call('/bff/user')).statusCode, 200)
 })

@@ -50,18 +50,18 @@ function assertTimedOut(answer: string): void {
   assert.equal(body.code, 'BFF_REQUEST_TIMEOUT')
 }
 
-test('a client that dribbles its headers is told so, and its connection closed', async (t) => {
+test('a client that sends its headers too slowly gets 408, and its connection is closed', async (t) => {
   const gateway = await start(t, 'http://127.0.0.1:9', { headersTimeoutMs: 300 })
   const answer = await dribble(gateway.port, 'GET /healthz HTTP/1.1\r\nHost: x\r\n', 'X-A: b\r\n', 20)
   assertTimedOut(answer)
 })
 
-test('a connection on which nothing was asked is closed without a word, which could pass for an answer', async (t) => {
+test('an idle connection without a request is closed without an answer', async (t) => {
   const gateway = await start(t, 'http://127.0.0.1:9', { headersTimeoutMs: 300 })
   assert.equal(await exchange(gateway.port, ''), '')
 })
 
-test('a client that stops in the middle of a body is told so, and the upstream is not left waiting', async (t) => {
+test("a client that stops in the middle of a body gets 408, and the upstream's connection is closed", async (t) => {
   const upstream = await startUpstream(t, ({ request }) => request.resume())
   const gateway = await start(t, upstream.url, { bodyIdleTimeoutMs: 100 })
   const arriving = upstream.nextArrival()
@@ -76,7 +76,7 @@ test('a client that stops in the middle of a body is told so, and the upstream i
   assert.equal(request.complete, false)
 })
 
-test('the same for a body that an endpoint of the gateway wants to read', async (t) => {
+test('a client that stops in the middle of a body for a gateway endpoint gets 408', async (t) => {
   const gateway = await start(t, 'http://127.0.0.1:9', { bodyIdleTimeoutMs: 100 })
   const form = 'Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100'
   const head = `POST /bff/backchannel-logout HTTP/1.1\r\nHost: x\r\n${form}\r\n\r\n`
@@ -84,7 +84,7 @@ test('the same for a body that an endpoint of the gateway wants to read', async 
   assertTimedOut(await exchange(gateway.port, `${head}logout_token=`))
 })
 
-test('one that has been answered and still sends no more is cut off', async (t) => {
+test('a client that was answered and stops sending its body is disconnected', async (t) => {
   const gateway = await start(t, 'http://127.0.0.1:9', { bodyIdleTimeoutMs: 100 })
   const head = 'POST /api/x HTTP/1.1\r\nHost: GATEWAY\r\nContent-Length: 100000\r\n\r\n'
 
@@ -94,7 +94,7 @@ test('one that has been answered and still sends no more is cut off', async (t) 
   assert.equal(answer.match(/HTTP\/1\.1/g)?.length, 1)
 })
 
-test('a request that an application injects has no connection that could be idle', async (t) => {
+test('an injected request has no idle timeout', async (t) => {
   t.mock.timers.enable({ apis: ['setInterval'] })
   const bodyIdleTimeoutMs = 100
   const { app } = await startInjectGateway(t, { extras: { limits: { bodyIdleTimeoutMs } } })
@@ -111,7 +111,7 @@ test('a request that an application injects has no connection that could be idle
   t.mock.timers.tick(2 * bodyIdleTimeoutMs)
 })
 
-test('an upload that goes on for far longer is not cut off while anything of it comes', async (t) => {
+test('a longer upload is not aborted while data arrives', async (t) => {
   const limits = { headersTimeoutMs: 300, bodyIdleTimeoutMs: 300 }
   const upstream = await startUpstream(t)
   const gateway = await start(t, upstream.url, limits)
@@ -130,7 +130,7 @@ test('an upload that goes on for far longer is not cut off while anything of it 
   assert.equal(await readUntil(answer, 'ok'), 'ok')
 })
 
-test('nor one whose upstream takes its time to read it', async (t) => {
+test('an upload that the upstream reads slowly is not aborted', async (t) => {
   const bodyIdleTimeoutMs = 200
   const upstream = await startUpstream(t, ({ request, response }) => {
     setTimeout(() => request.resume().once('end', () => response.end('ok')), 4 * bodyIdleTimeoutMs)
@@ -145,7 +145,7 @@ test('nor one whose upstream takes its time to read it', async (t) => {
   assert.equal(answer.text, 'ok')
 })
 
-test('nor a stream of events that has nothing to say', async (t) => {
+test('an idle event stream is not aborted', async (t) => {
   const limits = { headersTimeoutMs: 300, bodyIdleTimeoutMs: 300 }
   const upstream = await startUpstream(t, ({ response }) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: one\n\n')
@@ -159,14 +159,14 @@ test('nor a stream of events that has nothing to say', async (t) => {
   assert.match(await readUntil(answer, 'two'), /one.*two/s)
 })
 
-test('a URL that is too long for any request is refused as such', async (t) => {
+test('a URL that is too long is refused with 414', async (t) => {
   const gateway = await start(t, 'http://127.0.0.1:9', {})
   const answer = await exchange(gateway.port, `GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: x\r\n\r\n`)
   assert.match(answer, /^HTTP\/1\.1 414 /)
   assert.equal(JSON.parse(answer.split('\r\n\r\n')[1] ?? '').code, 'BFF_URL_TOO_LONG')
 })
 
-test('an endpoint of the gateway reads no more than 64 KiB, a proxied body may be larger', async (t) => {
+test('gateway endpoints read at most 64 KiB, a proxied body may be larger', async (t) => {
   const upstream = await startUpstream(t)
   const gateway = await start(t, upstream.url, {})
   const headers = { 'content-type': 'application/x-www-form-urlencoded' }
@@ -180,12 +180,12 @@ test('an endpoint of the gateway reads no more than 64 KiB, a proxied body may b
   assert.equal((await send('/api/x', 2 * 1024 * 1024)).status, 200)
 })
 
-test('a connection is kept open for longer than load balancers keep theirs', async (t) => {
+test('idle connections are kept longer than load balancers keep theirs', async (t) => {
   const { app } = await startInjectGateway(t)
   assert.equal(app.server.keepAliveTimeout, 75_000)
 })
 
-test('KEEP_ALIVE_TIMEOUT says how long an idle connection of a client is kept, with TLS and without', async (t) => {
+test('KEEP_ALIVE_TIMEOUT sets how long an idle client connection is kept, with and without TLS', async (t) => {
   const { cert, key } = selfSignedCertificate()
   const folder = await mkdtemp(join(tmpdir(), 'fastify-bff-'))
   t.after(() => rm(folder, { recursive: true }))
@@ -197,7 +197,7 @@ test('KEEP_ALIVE_TIMEOUT says how long an idle connection of a client is kept, w
   }
 })
 
-test('a client that calls the open endpoints too often waits, all others do not', async (t) => {
+test('a client that calls the public endpoints too often is limited, others are not', async (t) => {
   const { app } = await startInjectGateway(t, {
     env: { TRUST_PROXY: '10.0.0.0/8' },
     extras: { limits: { requestsPerMinute: 4 } },
@@ -228,7 +228,7 @@ test('a client that calls the open endpoints too often waits, all others do not'
   assert.equal((await call('/api/x', '192.0.2.1', csrf)).statusCode, 404)
 })
 
-test('notices that do not verify are limited, apart from logins; those of the issuer never are', async (t) => {
+test('logout tokens that do not verify are limited, separately from logins; valid ones never are', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   const { app, newBrowser, log } = await startInjectGateway(t, {
@@ -264,7 +264,7 @@ test('notices that do not verify are limited, apart from logins; those of the is
   assert.equal((await browser.call('/bff/user')).statusCode, 401)
 })
 
-test('many hundreds of notices at once end as many sessions, and are far above the limit', async (t) => {
+test('hundreds of valid logout tokens at once are not limited, and end as many sessions', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   const { app } = await startInjectGateway(t, { issuer, extras: { limits: { requestsPerMinute: 50 } } })
@@ -300,7 +300,7 @@ test('many hundreds of notices at once end as many sessions, and are far above t
   assert.deepEqual(left.filter(Boolean), [])
 })
 
-test('codes that the issuer refuses are limited by client, and cost neither others nor the login that comes after', async (t) => {
+test('codes that the issuer refuses are limited per client, without affecting others or a later login', async (t) => {
   const clock = createFakeClock(Date.now())
   const { app, issuer, newBrowser } = await startInjectGateway(t, {
     env: { TRUST_PROXY: '10.0.0.0/8' },
@@ -341,7 +341,7 @@ for (const [status, error] of [
   [400, 'temporarily_unavailable'],
   [400, 'invalid_client'],
 ] as const)
-  test(`logins that fail because the issuer answers ${status} ${error} lock no one else out`, async (t) => {
+  test(`logins that fail because the issuer answers ${status} ${error} do not limit others`, async (t) => {
     const issuer = await startFaultyIssuer()
     t.after(() => issuer.close())
     const { newBrowser } = await startInjectGateway(t, {
@@ -361,7 +361,7 @@ for (const [status, error] of [
     await newBrowser().signIn()
   })
 
-test('codes that the issuer refuses without an OAuth error are limited, too', async (t) => {
+test('codes that the issuer refuses without an OAuth error are limited too', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   const { newBrowser } = await startInjectGateway(t, {
@@ -380,7 +380,7 @@ test('codes that the issuer refuses without an OAuth error are limited, too', as
   assert.equal(statuses[2], 429)
 })
 
-test('codes made up from many addresses are limited in all', async (t) => {
+test('invalid codes from many addresses are limited in total', async (t) => {
   const { issuer, app, newBrowser } = await startInjectGateway(t, {
     env: { TRUST_PROXY: '10.0.0.0/8' },
     extras: { limits: { refusedCodesPerMinute: 2 } },
@@ -400,7 +400,7 @@ test('codes made up from many addresses are limited in all', async (t) => {
   assert.equal(issuer.events.grants('authorization_code').length, 20)
 })
 
-test('hundreds of users behind one address sign in at once', async (t) => {
+test('hundreds of users behind one address can sign in at once', async (t) => {
   const { app } = await startInjectGateway(t)
   for (let users = 0; users < 1000; users++) {
     assert.notEqual((await app.inject('/bff/login')).statusCode, 429)

@@ -7,7 +7,7 @@ import { type InjectGateway, newKey, startInjectGateway } from '../support/injec
 
 const audience = 'urn:test:time-api'
 
-/** A gateway that logs everything, and every secret that comes by it. */
+/** A gateway that logs at level trace, and every secret that it handles. */
 async function start(t: TestContext) {
   const issuer = await startFaultyIssuer({ apiAudience: audience })
   t.after(() => issuer.close())
@@ -32,7 +32,7 @@ async function start(t: TestContext) {
 
 type Started = Awaited<ReturnType<typeof start>>
 
-/** Signs in, and keeps all that goes through the browser meanwhile. */
+/** Signs in, and collects the secrets that go through the browser. */
 async function signIn({ newBrowser, keep }: Started) {
   const browser = newBrowser()
   const url = await browser.beginLogin({ returnUrl: '/return-url-of-the-user' })
@@ -83,7 +83,7 @@ test('at level trace the log of a whole session holds no token, cookie, code or 
   }
 })
 
-test('nor does that of logins that fail', async (t) => {
+test('the log of failed logins holds no token, cookie, code or state either', async (t) => {
   const gateway = await start(t)
   const { newBrowser, issuer, secrets, keep, log } = gateway
   const faults: Parameters<typeof issuer.rewrite>[1][] = [
@@ -112,7 +112,7 @@ test('nor does that of logins that fail', async (t) => {
   assert.doesNotMatch(log(), /secret-prose/)
 })
 
-test('a line names user and session, so that one session can be followed without its cookie', async (t) => {
+test('log lines name user and session, so that a session can be followed without its cookie', async (t) => {
   const gateway = await start(t)
   const { browser } = await signIn(gateway)
   await browser.call('/api/gettime')
@@ -128,7 +128,7 @@ test('a line names user and session, so that one session can be followed without
   assert.match(reqId, /^[\da-f-]{36}$/)
 })
 
-test('the log says in a word why a login was rejected', async (t) => {
+test('the log has a reason why a login was rejected', async (t) => {
   const { issuer, newBrowser, log } = await start(t)
   issuer.rewrite('/token', (_answer, ctx) =>
     Object.assign(ctx, { status: 401, body: { error: 'invalid_client' } }),
@@ -138,7 +138,7 @@ test('the log says in a word why a login was rejected', async (t) => {
   assert.match(log(), /"event":"login.rejected","reason":"invalid_client"/)
 })
 
-test('a code that stands in a callback as the error is not logged', async (t) => {
+test('a code given as the error of a callback is not logged', async (t) => {
   const { newBrowser, log } = await start(t)
   const browser = newBrowser()
   const callback = new URL(await browser.authorize(await browser.beginLogin()), 'http://localhost')

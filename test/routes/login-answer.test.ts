@@ -7,7 +7,7 @@ import { type Answer, type FaultyIssuer, metadataPath, startFaultyIssuer } from 
 import type { InjectBrowser } from '../support/inject-browser.ts'
 import { startInjectGateway } from '../support/inject-gateway.ts'
 
-/** A gateway whose issuer answers the way it is told to. */
+/** A gateway with an issuer whose answers can be changed. */
 async function start(t: TestContext, options: IssuerOptions = {}) {
   const issuer = await startFaultyIssuer(options)
   t.after(() => issuer.close())
@@ -27,7 +27,7 @@ async function assertAccepted(browser: InjectBrowser): Promise<void> {
   assert.ok(browser.cookies.get('bff'))
 }
 
-/** Puts another ID token into the answer to the code. */
+/** Replaces the ID token in the token answer. */
 function withIdToken(issuer: FaultyIssuer, forge: (claims: JWTPayload, honest: string) => unknown): void {
   issuer.rewrite('/token', async (answer) => {
     const honest = String(answer['id_token'])
@@ -42,26 +42,26 @@ const wrongClaims: Record<string, Record<string, unknown>> = {
   'no issuer': { iss: undefined },
   'another audience': { aud: 'another-client' },
   'no audience': { aud: undefined },
-  'several audiences without saying which it is for': { aud: ['demo', 'another-client'] },
-  'several audiences, and for another of them': { aud: ['demo', 'another-client'], azp: 'another-client' },
+  'several audiences without azp': { aud: ['demo', 'another-client'] },
+  'several audiences with another azp': { aud: ['demo', 'another-client'], azp: 'another-client' },
   'no subject': { sub: undefined },
   'an empty subject': { sub: '' },
   'no expiry': { exp: undefined },
-  'an expiry that is over': { exp: seconds() - 120, iat: seconds() - 240 },
-  'an expiry that is text': { exp: 'tomorrow' },
-  'no time of issue': { iat: undefined },
-  'a beginning in the future': { nbf: seconds() + 3600 },
+  'a past expiry': { exp: seconds() - 120, iat: seconds() - 240 },
+  'an expiry that is a string': { exp: 'tomorrow' },
+  'no iat': { iat: undefined },
+  'an nbf in the future': { nbf: seconds() + 3600 },
   'another nonce': { nonce: 'another' },
   'no nonce': { nonce: undefined },
 }
 
-test('an ID token that the issuer signed with another of its keys is as good', async (t) => {
+test('an ID token signed with another key of the issuer is accepted', async (t) => {
   const { issuer, newBrowser } = await start(t)
   withIdToken(issuer, (claims) => issuer.sign(claims))
   await assertAccepted(newBrowser())
 })
 
-test('a key that the issuer has only just begun to sign with is known with the next login', async (t) => {
+test('a new signing key of the issuer is fetched with the next login', async (t) => {
   const { issuer, newBrowser } = await start(t)
   issuer.rewrite('/jwks', (answer) => {
     answer['keys'] = (answer['keys'] as unknown[]).slice(0, 1)
@@ -74,7 +74,7 @@ test('a key that the issuer has only just begun to sign with is known with the n
   await assertAccepted(newBrowser())
 })
 
-test('an ID token with any wrong claim is rejected, however well it is signed', async (t) => {
+test('an ID token with any wrong claim is rejected, although its signature is valid', async (t) => {
   const { issuer, newBrowser } = await start(t)
   for (const [what, wrong] of Object.entries(wrongClaims)) {
     withIdToken(issuer, (claims) => issuer.sign({ ...claims, ...wrong }))
@@ -82,7 +82,7 @@ test('an ID token with any wrong claim is rejected, however well it is signed', 
   }
 })
 
-test('an ID token whose signature does not hold is rejected', async (t) => {
+test('an ID token with an invalid signature is rejected', async (t) => {
   const { issuer, newBrowser } = await start(t)
   const otherIssuer = await startFaultyIssuer()
   t.after(() => otherIssuer.close())
@@ -97,9 +97,9 @@ test('an ID token whose signature does not hold is rejected', async (t) => {
     'no signature': (_claims, honest) => `${honest.split('.').slice(0, 2).join('.')}.`,
     'alg none': (claims) => new UnsecuredJWT(claims).encode(),
     'the client secret as its key': (claims) => hs256(claims, issuer.clientSecret),
-    "somebody else's key": (claims) => otherIssuer.sign(claims),
+    "another issuer's key": (claims) => otherIssuer.sign(claims),
     'no ID token': () => undefined,
-    'an ID token that is none': () => 'nonsense',
+    'an ID token that is no JWT': () => 'nonsense',
     'an encrypted ID token': () => 'a.b.c.d.e',
     'an ID token that is an object': (claims) => claims,
     'an empty ID token': () => '',
@@ -110,7 +110,7 @@ test('an ID token whose signature does not hold is rejected', async (t) => {
   }
 })
 
-test('an issuer that claims to sign with none is not believed', async (t) => {
+test('an unsigned ID token is rejected, even if the metadata name the algorithm none', async (t) => {
   const { issuer, newBrowser } = await start(t)
   issuer.rewrite(metadataPath, (metadata) => {
     metadata['id_token_signing_alg_values_supported'] = ['none', 'HS256', 'ES256']
@@ -124,7 +124,7 @@ test('an issuer that claims to sign with none is not believed', async (t) => {
   }
 })
 
-test('a max_age that was asked for needs a sign-in that is recent enough', async (t) => {
+test('a requested max_age needs a recent enough auth_time', async (t) => {
   const { issuer, newBrowser } = await start(t)
   for (const [authTime, statusCode] of [
     [seconds() - 3600, 400],
@@ -138,7 +138,7 @@ test('a max_age that was asked for needs a sign-in that is recent enough', async
   }
 })
 
-test('an answer to the code that is no proper one is rejected', async (t) => {
+test('a malformed token answer is rejected', async (t) => {
   const { issuer, newBrowser } = await start(t)
   const faults: Record<string, (answer: Answer, ctx: { status: number; body: unknown }) => unknown> = {
     'a server error': (_answer, ctx) => {
@@ -151,10 +151,10 @@ test('an answer to the code that is no proper one is rejected', async (t) => {
       ctx.body = [1]
     },
     'no access token': (answer) => delete answer['access_token'],
-    'an access token of another kind': (answer) => {
+    'an access token of another type': (answer) => {
       answer['token_type'] = 'mac'
     },
-    'an access token that asks for a proof': (answer) => {
+    'an access token of type DPoP': (answer) => {
       answer['token_type'] = 'DPoP'
     },
     'an access token that is a number': (answer) => {
@@ -170,7 +170,7 @@ test('an answer to the code that is no proper one is rejected', async (t) => {
   }
 })
 
-test('an issuer that does not answer the code in time is no session either', async (t) => {
+test('a token answer that does not arrive in time gives no session', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   const { newBrowser } = await startInjectGateway(t, { issuer, env: { OIDC_TIMEOUT: '200ms' } })
@@ -180,13 +180,13 @@ test('an issuer that does not answer the code in time is no session either', asy
   await assertRejected(newBrowser(), 'no answer')
 })
 
-test('UserInfo about somebody else is rejected', async (t) => {
+test('UserInfo with another sub is rejected', async (t) => {
   const { issuer, newBrowser } = await start(t)
   issuer.rewrite('/me', (answer) => Object.assign(answer, { sub: 'bob' }))
   await assertRejected(newBrowser(), 'bob')
 })
 
-test('UserInfo about nobody adds nothing', async (t) => {
+test('UserInfo without a sub is ignored', async (t) => {
   const { issuer, newBrowser } = await start(t)
   for (const sub of [undefined, '', 7]) {
     issuer.rewrite('/me', (answer) => Object.assign(answer, { sub, department: 'Sales' }))
@@ -198,7 +198,7 @@ test('UserInfo about nobody adds nothing', async (t) => {
   }
 })
 
-test('what UserInfo adds is seen, and it never changes whose or which session it is', async (t) => {
+test('UserInfo adds claims, and never changes sub or sid', async (t) => {
   const { issuer, newBrowser } = await start(t)
   issuer.rewrite('/me', (answer) =>
     Object.assign(answer, { department: 'Sales', iss: 'https://evil.example', sid: 'x' }),
@@ -230,7 +230,7 @@ test('with OIDC_USERINFO=false the ID token is enough, and UserInfo is not asked
   assert.equal(asked, 0)
 })
 
-test('a UserInfo endpoint that is down or refuses the token stops no login', async (t) => {
+test('a UserInfo endpoint that is down or refuses the token does not fail a login', async (t) => {
   const { issuer, newBrowser } = await start(t)
   for (const status of [401, 403, 500, 503]) {
     issuer.rewrite('/me', (_answer, ctx) => {
@@ -241,7 +241,7 @@ test('a UserInfo endpoint that is down or refuses the token stops no login', asy
   }
 })
 
-test('without a sid of the issuer the session has one of its own', async (t) => {
+test('without a sid of the issuer the gateway makes one', async (t) => {
   const { issuer, newBrowser } = await start(t)
   withIdToken(issuer, ({ sid: _, ...claims }) => issuer.sign(claims))
   const browser = newBrowser()
@@ -256,7 +256,7 @@ test('without a sid of the issuer the session has one of its own', async (t) => 
   assert.notEqual(own, others)
 })
 
-test('without expires_in a login succeeds, and nobody claims to know when the token expires', async (t) => {
+test('without expires_in a login succeeds, and the expiry of the token is unknown', async (t) => {
   const { issuer, newBrowser } = await start(t)
   issuer.rewrite('/token', (answer) => delete answer['expires_in'])
   const browser = newBrowser()
@@ -265,7 +265,7 @@ test('without expires_in a login succeeds, and nobody claims to know when the to
   assert.deepEqual([accessToken.expiresUtc, accessToken.expiresIn], [null, null])
 })
 
-test('a scope that the issuer leaves out is the one that was asked for', async (t) => {
+test('a scope that the issuer omits is the requested one', async (t) => {
   const { issuer, newBrowser } = await start(t)
   issuer.rewrite('/token', (answer) => delete answer['scope'])
   const browser = newBrowser()
@@ -274,7 +274,7 @@ test('a scope that the issuer leaves out is the one that was asked for', async (
   assert.equal((await browser.call('/bff/session')).json().accessToken.scope, asked)
 })
 
-test('what an issuer sends as null or empty is left out: a login does without, unless it must be there', async (t) => {
+test('optional fields of the token answer may be null or empty, required ones not', async (t) => {
   const { issuer, newBrowser } = await start(t)
   const answerWith = (member: string, blank: null | '') =>
     issuer.rewrite('/token', (answer, ctx) =>
@@ -292,7 +292,7 @@ test('what an issuer sends as null or empty is left out: a login does without, u
   }
 })
 
-/** Signed with what both sides know, the way an issuer signs that was told to use HMAC. */
+/** Signed by HMAC with the client secret. */
 async function hs256(claims: JWTPayload, secret: string): Promise<string> {
   return new SignJWT(claims).setProtectedHeader({ alg: 'HS256' }).sign(new TextEncoder().encode(secret))
 }

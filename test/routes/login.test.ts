@@ -27,7 +27,7 @@ test('a login goes to the issuer with code flow, PKCE, state and nonce', async (
   for (const random of [state, nonce, challenge]) assert.match(random ?? '', /^[\w-]{43}$/)
 })
 
-test('the PKCE challenge is the hash of what the code is redeemed with', async (t) => {
+test('the PKCE challenge is the hash of the verifier that redeems the code', async (t) => {
   const { newBrowser, issuer } = await startInjectGateway(t)
   let verifier: unknown
   issuer.provider.on('grant.success', ({ oidc }) => {
@@ -42,7 +42,7 @@ test('the PKCE challenge is the hash of what the code is redeemed with', async (
   assert.equal(challenge, url.searchParams.get('code_challenge'))
 })
 
-test('redirect URIs come from PUBLIC_URL, whatever the request says of its host', async (t) => {
+test('redirect URIs come from PUBLIC_URL, whatever host the request names', async (t) => {
   const env = { PUBLIC_URL: 'https://app.example.com', TRUST_PROXY: 'true' }
   const { newBrowser } = await startInjectGateway(t, { env })
 
@@ -57,7 +57,7 @@ test('redirect URIs come from PUBLIC_URL, whatever the request says of its host'
   assert.equal(searchParams.get('redirect_uri'), 'https://app.example.com/bff/callback')
 })
 
-test('below a base path everything stays below it', async (t) => {
+test('with a base path all URLs and cookies are below it', async (t) => {
   const { newBrowser } = await startInjectGateway(t, { env: { PUBLIC_URL: 'https://app.example.com/shop/' } })
   const browser = newBrowser()
 
@@ -81,12 +81,12 @@ test('below a base path everything stays below it', async (t) => {
   })
 })
 
-test('a proxy in front may have taken the base path away already', async (t) => {
+test('requests without the base path, as from a proxy that strips it, are served', async (t) => {
   const { newBrowser } = await startInjectGateway(t, { env: { PUBLIC_URL: 'https://app.example.com/shop' } })
   assert.equal((await newBrowser().open('/bff/login')).statusCode, 302)
 })
 
-test('what a frontend may say about the login is passed on, and nothing else', async (t) => {
+test('only the permitted login parameters are passed on to the issuer', async (t) => {
   const env = { OIDC_AUTHORIZATION_PARAMS: 'acr_values=basic&audience=api&prompt=consent' }
   const { newBrowser } = await startInjectGateway(t, { env })
   const said = {
@@ -112,14 +112,14 @@ test('what a frontend may say about the login is passed on, and nothing else', a
   assert.ok(!searchParams.has('request'))
 })
 
-test('a configured parameter that comes several times is sent as often', async (t) => {
+test('a repeated configured parameter is sent as often', async (t) => {
   const env = { OIDC_AUTHORIZATION_PARAMS: 'resource=urn%3Aapi%3Aa&resource=urn%3Aapi%3Ab' }
   const { newBrowser } = await startInjectGateway(t, { env })
   const { searchParams } = await newBrowser().beginLogin()
   assert.deepEqual(searchParams.getAll('resource'), ['urn:api:a', 'urn:api:b'])
 })
 
-test('a return URL that leads away is refused, and no login begun', async (t) => {
+test('a return URL to another origin is refused, and no login begins', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   for (const returnUrl of openRedirects()) {
@@ -131,7 +131,7 @@ test('a return URL that leads away is refused, and no login begun', async (t) =>
   assertError(await newBrowser().call('/bff/login?returnUrl=/a&returnUrl=/b'), 400, 'BFF_INVALID_RETURN_URL')
 })
 
-test('an invalid parameter is refused by name', async (t) => {
+test('an invalid parameter is refused, and the error names it', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   for (const [name, query] of [
     ['prompt', 'prompt=nonsense'],
@@ -148,7 +148,7 @@ test('an invalid parameter is refused by name', async (t) => {
   }
 })
 
-test('parallel tabs each have a login of their own, whichever ends first', async (t) => {
+test('parallel tabs each have a login of their own, in any order of callbacks', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   const first = await browser.beginLogin({ returnUrl: '/first' })
@@ -166,7 +166,7 @@ test('parallel tabs each have a login of their own, whichever ends first', async
   )
 })
 
-test('of more than ten logins on their way the oldest is given up', async (t) => {
+test('of more than ten logins under way the oldest is dropped', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   t.mock.timers.enable({ apis: ['Date'], now: Date.now() })
   const browser = newBrowser()
@@ -179,13 +179,13 @@ test('of more than ten logins on their way the oldest is given up', async (t) =>
 
   const outcomes = []
   for (const url of urls) {
-    // Their own transactions, so none must be spent by another's callback.
+    // Each is a separate transaction, so another's callback must not use it up.
     outcomes.push((await browser.open(await browser.authorize(url))).statusCode)
   }
   assert.deepEqual(outcomes, [400, 400, ...Array(10).fill(302)])
 })
 
-test('foreign cookies that look like logins go first, and none is an error', async (t) => {
+test('foreign cookies that look like logins are dropped first, and cause no error', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   await browser.beginLogin()
@@ -203,10 +203,10 @@ test('foreign cookies that look like logins go first, and none is an error', asy
   for (const cookie of cleared) assert.match(cookie, /^bff-tx-(\d)\1{15}=;/)
 })
 
-test('as many logins as may be open, with the longest return URLs, fit into the headers of one request', async (t) => {
+test('ten open logins with the longest return URLs fit into the headers of one request', async (t) => {
   const { newBrowser } = await startInjectGateway(t, { env: { PUBLIC_URL: 'https://app.example.com' } })
   const browser = newBrowser()
-  // What the login is to replace is noted in its cookie.
+  // The session that the login replaces is in its cookie.
   await browser.signIn()
   const short = { returnUrl: '/short' }
   for (let i = 0; i < 11; i++) await browser.beginLogin(short)
@@ -218,12 +218,12 @@ test('as many logins as may be open, with the longest return URLs, fit into the 
     assert.ok(header.length < 12_500, `${header.length} bytes`)
   }
 
-  // The latest of them.
+  // The latest login.
   assert.equal(browser.cookies.all().length, 1 + 3)
   for (const { name, value } of browser.cookies.all()) assert.ok(name.length + value.length < 4096)
 })
 
-test('the cookie of a login is sealed, for ten minutes, and comes back from the issuer', async (t) => {
+test('the login cookie is sealed, lasts ten minutes, and is sent on the return from the issuer', async (t) => {
   for (const [publicUrl, secure] of [
     ['http://localhost:3000', ''],
     ['https://app.example.com', ' Secure;'],
@@ -244,7 +244,7 @@ test('the cookie of a login is sealed, for ten minutes, and comes back from the 
   }
 })
 
-test('a login that takes longer than ten minutes has to be begun again', async (t) => {
+test('a login that takes longer than ten minutes is rejected', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   const callback = await browser.authorize(await browser.beginLogin())
@@ -267,7 +267,7 @@ test('only a navigation begins a login', async (t) => {
     }
     assert.equal((await browser.open(path, { 'sec-fetch-mode': 'navigate' })).statusCode, 302)
   }
-  // Node's fetch says so of everything, and smoke tests sign in with it. Browsers send a destination too.
+  // Node's fetch sends this mode always, and smoke tests sign in with it. Browsers send a destination too.
   const script = { 'sec-fetch-mode': 'cors', 'user-agent': 'node' }
   assert.equal((await browser.open('/bff/login', script)).statusCode, 302)
   assert.equal((await browser.open('/bff/login', { ...script, 'sec-fetch-dest': 'empty' })).statusCode, 400)

@@ -22,7 +22,7 @@ function backFrom(atIssuer: LightMyRequestResponse): string {
   return `${pathname}?${new URLSearchParams({ state: searchParams.get('state') ?? '' })}`
 }
 
-test('a logout ends the session here, revokes its refresh token, and goes to the issuer to end it there', async (t) => {
+test("a logout ends the session, revokes its refresh token, and redirects to the issuer's logout", async (t) => {
   const { newBrowser, issuer } = await startInjectGateway(t)
   const browser = newBrowser()
   await browser.signIn()
@@ -58,12 +58,12 @@ test('a logout ends the session here, revokes its refresh token, and goes to the
     browser.cookies.all().map(({ name }) => name),
     ['bff-logout'],
   )
-  // A copy of the cookie is worth nothing.
+  // A copy of the cookie has no session.
   const replayed = await newBrowser().call('/bff/user', { headers: { cookie } })
   assertError(replayed, 401, 'BFF_SESSION_REQUIRED', { loginUrl: '/bff/login' })
 })
 
-test('each logout has a state of its own', async (t) => {
+test('each logout has its own state', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const states = new Set<string | null>()
   for (let times = 0; times < 3; times++) {
@@ -74,7 +74,7 @@ test('each logout has a state of its own', async (t) => {
   assert.equal(states.size, 3)
 })
 
-test('a logout needs the sid, or a browser that says it began here or at nothing', async (t) => {
+test('a logout needs the sid, or Sec-Fetch-Site same-origin or none', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   await browser.signIn()
@@ -105,7 +105,7 @@ test('a logout needs the sid, or a browser that says it began here or at nothing
   }
 })
 
-test('the logout URL that a frontend is told works for a plain link', async (t) => {
+test('bff:logout_url works as a plain link', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   await browser.signIn()
@@ -116,7 +116,7 @@ test('the logout URL that a frontend is told works for a plain link', async (t) 
   assert.equal((await browser.call('/bff/user')).statusCode, 401)
 })
 
-test('a logout of one session leaves the others of the same user alone', async (t) => {
+test('a logout of one session does not end others of the same user', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const [one, other] = [newBrowser(), newBrowser()]
   await one.signIn()
@@ -128,7 +128,7 @@ test('a logout of one session leaves the others of the same user alone', async (
   assert.equal((await other.call('/bff/user')).statusCode, 200)
 })
 
-test('the return URL is where a logout ends, and never elsewhere', async (t) => {
+test('a logout ends at the return URL, never at another origin', async (t) => {
   const { newBrowser } = await startInjectGateway(t, { env: { PUBLIC_URL: 'https://app.example.com/shop' } })
   const browser = newBrowser()
   await browser.signIn()
@@ -230,7 +230,7 @@ test('an ID token that is too long for a URL goes to the issuer in a form that s
   assert.equal(locationOf(await browser.open(`/bff/logout-callback?state=${state}`)), '/bye')
 })
 
-test('without a session a logout is a redirect all the same', async (t) => {
+test('a logout without a session is a redirect too', async (t) => {
   const { newBrowser, issuer } = await startInjectGateway(t)
 
   const response = await newBrowser().open('/bff/logout?returnUrl=/bye', elsewhere)
@@ -240,7 +240,7 @@ test('without a session a logout is a redirect all the same', async (t) => {
   assert.deepEqual(issuer.events.revocations(), [])
 })
 
-test('an issuer without a logout or revocation endpoint is no obstacle', async (t) => {
+test("a logout works without the issuer's logout and revocation endpoints", async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   issuer.rewrite(metadataPath, (metadata) => {
@@ -258,7 +258,7 @@ test('an issuer without a logout or revocation endpoint is no obstacle', async (
   assert.equal((await browser.call('/bff/user')).statusCode, 401)
 })
 
-test('a logout endpoint that is no URL for a browser is taken for none', async (t) => {
+test('a logout endpoint that is no http URL is ignored', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   for (const endpoint of ['nonsense', '/session/end', 'javascript:alert(1)', 'ftp://localhost/', 7, null]) {
@@ -274,7 +274,7 @@ test('a logout endpoint that is no URL for a browser is taken for none', async (
   }
 })
 
-test('a logout succeeds here when the issuer does not take the token back, or is down', async (t) => {
+test('a logout succeeds when revocation fails, or the issuer is down', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   const { newBrowser, log } = await startInjectGateway(t, { issuer })
@@ -294,7 +294,7 @@ test('a logout succeeds here when the issuer does not take the token back, or is
   assert.equal(log().match(/"event":"token\.revocation\.failed"/g)?.length, 2)
 })
 
-test('two logouts at the same time both redirect', async (t) => {
+test('two parallel logouts both redirect', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   await browser.signIn()
@@ -326,7 +326,7 @@ const notOfAPerson: Record<string, string>[] = [
   { 'sec-fetch-mode': 'same-origin' },
 ]
 
-test('only a navigation of a person ends a session: no prefetch, prerender, script, element, frame or HEAD', async (t) => {
+test("only a user's navigation ends a session: no prefetch, prerender, script, element, frame or HEAD", async (t) => {
   const { app, newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   await browser.signIn()
@@ -354,7 +354,7 @@ const ofAPerson: Record<string, string>[] = [
   { 'x-deployment': 'preview', 'x-preview-environment': 'pr-7', 'x-resource-purposes': 'demo' },
 ]
 
-test('a click logs out through a service worker, and with headers that a proxy adds', async (t) => {
+test('a click logs out through a service worker too, and with headers that a proxy adds', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   for (const headers of ofAPerson) {
     const browser = newBrowser()
@@ -364,7 +364,7 @@ test('a click logs out through a service worker, and with headers that a proxy a
   }
 })
 
-test("what a service worker says of a navigation's origin does not replace the sid", async (t) => {
+test("Sec-Fetch-Site of a service worker's request does not replace the sid", async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   await browser.signIn()
@@ -378,7 +378,7 @@ test("what a service worker says of a navigation's origin does not replace the s
   assert.equal((await browser.call('/bff/user')).statusCode, 200)
 })
 
-test("a logout empties the browser's cache, and another site's link without a session does not", async (t) => {
+test("a logout clears the browser's cache, a link from another site without a session does not", async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   await browser.signIn()

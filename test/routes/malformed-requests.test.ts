@@ -7,7 +7,7 @@ import { closed } from '../support/closed.ts'
 
 const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
 
-/** An answer off the socket: the contract's shape in it, and nothing behind it. */
+/** Asserts that the bytes are one answer in the error format, and nothing after it. */
 function assertRefused(answer: string, statusCode: number, code: string): string {
   const [head = '', body = '', ...more] = answer.split('\r\n\r\n')
   assert.deepEqual(more, [])
@@ -32,28 +32,28 @@ function start(t: TestContext, target = 'http://127.0.0.1:9', env = {}) {
 const malformed: Record<string, string> = {
   'is no HTTP': 'nonsense\r\n\r\n',
   'is TLS': '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03',
-  'has a method that is none': 'FETCH /healthz HTTP/1.1\r\nHost: x\r\n\r\n',
+  'has an invalid method': 'FETCH /healthz HTTP/1.1\r\nHost: x\r\n\r\n',
   'has a control byte in its target': 'GET /healthz\x01 HTTP/1.1\r\nHost: x\r\n\r\n',
   'has a NUL in a header': 'GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: a\x00b\r\n\r\n',
   'has a control byte in its cookie': 'GET /bff/user HTTP/1.1\r\nHost: x\r\nCookie: bff=\x01\r\n\r\n',
   'has a bare line feed in a header': 'GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: a\nX-B: b\r\n\r\n',
   'has a header without a name': 'GET /healthz HTTP/1.1\r\nHost: x\r\n: b\r\n\r\n',
   'has blanks before the colon': 'GET /healthz HTTP/1.1\r\nHost : x\r\n\r\n',
-  'has two lengths':
+  'has two different Content-Lengths':
     'POST /api/x HTTP/1.1\r\nHost: GATEWAY\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab',
-  'has a length that is none': 'POST /api/x HTTP/1.1\r\nHost: GATEWAY\r\nContent-Length: -1\r\n\r\n',
-  'has a length and chunks':
+  'has an invalid Content-Length': 'POST /api/x HTTP/1.1\r\nHost: GATEWAY\r\nContent-Length: -1\r\n\r\n',
+  'has Content-Length and Transfer-Encoding':
     'POST /api/x HTTP/1.1\r\nHost: GATEWAY\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
 }
 
 for (const [what, bytes] of Object.entries(malformed)) {
-  test(`a request that ${what} is refused in the shape of every other error`, async (t) => {
+  test(`a request that ${what} is refused in the format of every other error`, async (t) => {
     const gateway = await start(t)
     assertRefused(await exchange(gateway.port, bytes), 400, 'BFF_MALFORMED_REQUEST')
   })
 }
 
-test('a request that names two hosts, or none, is refused, since a proxy in front may have taken the other', async (t) => {
+test('a request with two hosts, or none, is refused, as a proxy in front may have used the other', async (t) => {
   const upstream = await startUpstream(t)
   const gateway = await start(t, upstream.url)
   for (const hosts of ['Host: a\r\nHost: b\r\n', 'Host: a\r\nhost: a\r\n', '']) {
@@ -66,7 +66,7 @@ test('a request that names two hosts, or none, is refused, since a proxy in fron
   assert.match(await exchange(gateway.port, 'GET /healthz HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 200 /)
 })
 
-test('headers that are too large are refused in that shape, however much of them is on its way', async (t) => {
+test('headers that are too large are refused in that format, however large they are', async (t) => {
   const gateway = await start(t)
   for (const length of [20_000, 2_000_000]) {
     const cookie = `Cookie: bff=${'x'.repeat(length)}`
@@ -75,7 +75,7 @@ test('headers that are too large are refused in that shape, however much of them
   }
 })
 
-test('the log knows the reason under the identifier that the client was given, and repeats nothing sent', async (t) => {
+test("the log has the reason under the client's requestId, and repeats nothing that was sent", async (t) => {
   const gateway = await start(t)
   const bytes = 'GET /bff/user HTTP/1.1\r\nHost: x\r\nCookie: bff=secret\x01\r\n\r\n'
 
@@ -86,7 +86,7 @@ test('the log knows the reason under the identifier that the client was given, a
   assert.doesNotMatch(JSON.stringify(gateway.logs), /secret/)
 })
 
-test('a body whose framing breaks is refused, and what has come of it is not taken for the whole', async (t) => {
+test('a body with broken framing is refused, and its first part is not treated as the whole', async (t) => {
   const upstream = await startUpstream(t)
   const gateway = await start(t, upstream.url)
   const head = 'POST /api/x HTTP/1.1\r\nHost: GATEWAY\r\nx-csrf: 1\r\nTransfer-Encoding: chunked\r\n\r\n'
@@ -97,7 +97,7 @@ test('a body whose framing breaks is refused, and what has come of it is not tak
   assert.ok(upstream.arrivals.every(({ request }) => !request.complete))
 })
 
-test('nothing is written into an answer that is still being sent', async (t) => {
+test('an error is not written into an answer that is still being sent', async (t) => {
   const upstream = await startUpstream(t, ({ response }) => response.write('data: one\n\n'))
   const gateway = await start(t, upstream.url)
   const socket = connect(gateway.port, '127.0.0.1').setEncoding('latin1')
@@ -115,7 +115,7 @@ test('nothing is written into an answer that is still being sent', async (t) => 
   assertRefused(refusal, 400, 'BFF_MALFORMED_REQUEST')
 })
 
-test('nor before the answer that an earlier request waits for', async (t) => {
+test('an error is not written before the pending answer of an earlier request', async (t) => {
   const upstream = await startUpstream(t, () => {})
   const gateway = await start(t, upstream.url)
   const arrived = upstream.nextArrival()
@@ -134,7 +134,7 @@ test('nor before the answer that an earlier request waits for', async (t) => {
   assertRefused(refusal, 400, 'BFF_MALFORMED_REQUEST')
 })
 
-test('the gateway serves on', async (t) => {
+test('the gateway serves further requests', async (t) => {
   const gateway = await start(t)
   for (const bytes of Object.values(malformed)) await exchange(gateway.port, bytes)
   assert.equal((await gateway.call('/healthz')).status, 200)

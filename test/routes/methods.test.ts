@@ -14,7 +14,7 @@ const endpoints: [path: string, allowed: string][] = [
 ]
 
 for (const PUBLIC_URL of ['http://localhost:3000', 'http://localhost:3000/shop']) {
-  test(`an endpoint answers a method that it does not have with 405 and those that it has: ${PUBLIC_URL}`, async (t) => {
+  test(`an unsupported method is answered 405, and Allow names the supported ones: ${PUBLIC_URL}`, async (t) => {
     const { app, path } = await startInjectGateway(t, { env: { PUBLIC_URL } })
     for (const [url, allowed] of endpoints) {
       const answer = await app.inject({

@@ -25,7 +25,7 @@ import { until } from '../support/until.ts'
 
 const env = { METRICS_PORT: '0', HOST: '127.0.0.1' }
 
-/** Where its log says that they are. */
+/** The metrics URL from the log. */
 function metricsUrl({ logs }: Gateway): string {
   const line = logs.find(({ event }) => event === 'metrics.listening')
   return /http:\S+/.exec(String(line?.['msg']))?.[0] ?? assert.fail('There are no metrics')
@@ -69,7 +69,7 @@ test('metrics are served on a port of their own, as Prometheus reads them, and n
     assert.equal((await fetch(new URL(path, url))).status, 404, path)
 })
 
-test('METRICS_HOST keeps metrics off the address that browsers reach', async (t) => {
+test("METRICS_HOST binds metrics to another address than the gateway's", async (t) => {
   const gateway = await startGateway(t, [], { env: { ...env, METRICS_HOST: '127.0.0.2' } })
   const url = metricsUrl(gateway)
   assert.equal(new URL(url).hostname, '127.0.0.2')
@@ -77,7 +77,7 @@ test('METRICS_HOST keeps metrics off the address that browsers reach', async (t)
   await assert.rejects(fetch(url.replace('127.0.0.2', '127.0.0.1')))
 })
 
-test('a scrape leaves no line in the log', async (t) => {
+test('a scrape is not logged', async (t) => {
   const gateway = await startGateway(t, [], { env: { ...env, LOG_LEVEL: 'trace' } })
   const url = metricsUrl(gateway)
   await fetch(url)
@@ -92,7 +92,7 @@ test('without METRICS_PORT nothing is counted or served', async (t) => {
   assert.doesNotMatch(log(), /metrics/)
 })
 
-test('sessions are counted as they start and end, each once', async (t) => {
+test('each start and end of a session is counted once', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   const gateway = await startGateway(t, [], { issuer, env })
@@ -132,7 +132,7 @@ test('sessions are counted as they start and end, each once', async (t) => {
   assert.equal(await ended('backchannel_logout'), 2)
 })
 
-test('a session that somebody else has just ended is not counted again', async (t) => {
+test('a session that another request has just ended is not counted again', async (t) => {
   const { app, newBrowser } = await startInjectGateway(t, { env })
   const browser = newBrowser()
   await browser.signIn()
@@ -144,7 +144,7 @@ test('a session that somebody else has just ended is not counted again', async (
   assert.equal(counted.mock.callCount(), 0)
 })
 
-test('requests to upstreams are measured by prefix and status, those that got no answer too', async (t) => {
+test('upstream requests are measured by prefix and status, also without an answer', async (t) => {
   const upstream = await startUpstream(t, (arrival) => {
     arrival.response.statusCode = Number(arrival.url.slice(1))
     ok(arrival)
@@ -199,7 +199,7 @@ test('WebSockets are measured by the status of their handshake', async (t) => {
   })
 })
 
-test('operations of the store are measured by their name', async (t) => {
+test('store operations are measured by name', async (t) => {
   const issuer = await startIssuer()
   t.after(() => issuer.close())
   const gateway = await startGateway(t, [], { issuer, env })
@@ -214,7 +214,7 @@ test('operations of the store are measured by their name', async (t) => {
   assert.equal(await count('read'), 1)
 })
 
-test('responses are counted by route and by the code of their error or their class', async (t) => {
+test('responses are counted by route, and by error code or status class', async (t) => {
   const upstream = await startUpstream(t)
   const gateway = await startGateway(t, [{ target: upstream.url }], { env })
   await gateway.call('/api/a')
@@ -234,7 +234,7 @@ test('responses are counted by route and by the code of their error or their cla
   ])
 })
 
-test('logins are counted by what they led to', async (t) => {
+test('logins are counted by outcome', async (t) => {
   const { app, newBrowser } = await startInjectGateway(t, { env })
   const counted = t.mock.method(app.metrics, 'loginDone')
   const browser = newBrowser()
@@ -253,7 +253,7 @@ test('logins are counted by what they led to', async (t) => {
   )
 })
 
-test('they can be read until the gateway has closed, and not after it', async (t) => {
+test('metrics can be read until the gateway has closed, not afterwards', async (t) => {
   const gateway = await startGateway(t, [], { env })
   const url = metricsUrl(gateway)
   assert.equal((await fetch(url)).status, 200)
@@ -261,7 +261,7 @@ test('they can be read until the gateway has closed, and not after it', async (t
   await assert.rejects(fetch(url))
 })
 
-test('a METRICS_PORT that is taken ends the start with 1 and a line that names it', async (t) => {
+test('with a METRICS_PORT in use the process exits with 1 and logs the port', async (t) => {
   const server = createServer()
   const port = await listen(server, 0)
   t.after(() => stop(server))
@@ -271,7 +271,7 @@ test('a METRICS_PORT that is taken ends the start with 1 and a line that names i
     HOST: '127.0.0.1',
     PORT: '0',
     METRICS_PORT: String(port),
-    // Nobody listens there.
+    // Nothing listens there.
     OIDC_ISSUER: 'http://127.0.0.1:9',
     OIDC_CLIENT_ID: 'gateway',
     SESSION_KEYS: sessionKey,

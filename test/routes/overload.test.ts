@@ -16,7 +16,7 @@ import { newKey, startInjectGateway } from '../support/inject-gateway.ts'
 import { sampleValue } from '../support/samples.ts'
 import { until } from '../support/until.ts'
 
-test('an overloaded gateway answers everything but its probes with 503, and does nothing for it', async (t) => {
+test('an overloaded gateway answers everything but its probes with 503, without processing it', async (t) => {
   const upstream = await startUpstream(t)
   let isOverloaded = false
   const { app, log, newBrowser } = await startInjectGateway(t, {
@@ -44,7 +44,7 @@ test('an overloaded gateway answers everything but its probes with 503, and does
   assert.equal((await browser.call('/bff/user')).statusCode, 200)
 })
 
-test('an opening handshake of a WebSocket is refused by an overloaded gateway, too', async (t) => {
+test('an overloaded gateway refuses WebSocket handshakes too', async (t) => {
   const upstream = await startUpstream(t)
   const gateway = await startGateway(t, [{ target: upstream.url }], { extras: { isOverloaded: () => true } })
   const answer = await exchange(
@@ -65,7 +65,7 @@ test('an opening handshake of a WebSocket is refused by an overloaded gateway, t
   assert.equal(upstream.arrivals.length, 0)
 })
 
-test('pages of the allowed origins can read that they are refused, and no others', async (t) => {
+test('the overload answer has CORS headers for allowed origins only', async (t) => {
   const env = { CORS_ORIGINS: 'https://spa.example.com' }
   const gateway = await startGateway(t, [], { env, extras: { isOverloaded: () => true } })
   for (const [origin, allowed] of [
@@ -94,7 +94,7 @@ test('refused requests are counted', async (t) => {
   assert.equal(sampleValue(text, 'bff_event_loop_overloaded_total'), 3)
 })
 
-/** A connection that is open already, so that a request on it can be read in the next turn of the event loop. */
+/** An open connection, so that a request on it is read in the next turn of the event loop. */
 async function openConnection(t: TestContext, port: number) {
   const socket = connect(port, '127.0.0.1').setEncoding('utf8')
   t.after(() => socket.destroy())
@@ -112,12 +112,12 @@ async function openConnection(t: TestContext, port: number) {
   return { get }
 }
 
-/** Keeps the event loop busy so long that its next tick is too late. */
+/** Blocks the event loop long enough that its next tick is too late. */
 function block(): void {
   for (const until = performance.now() + tickMs + 1050; performance.now() < until; );
 }
 
-test('an event loop that is blocked again and again refuses requests, and takes them as soon as it is free', async (t) => {
+test('a repeatedly blocked event loop refuses requests, and accepts them as soon as it is on time', async (t) => {
   const gateway = await startGateway(t, [], { extras: { isOverloaded: undefined } })
   const [calls, probes] = [await openConnection(t, gateway.port), await openConnection(t, gateway.port)]
   for (let rounds = 0; rounds < 2; rounds++) {
@@ -136,7 +136,7 @@ test('an event loop that is blocked again and again refuses requests, and takes 
   await until(async () => (await calls.get('/bff/session')) === '200')
 })
 
-test('in an application of its own the gateway refuses its requests, and leaves the application alone', async (t) => {
+test("as a plugin the overloaded gateway refuses only its own requests, not the application's", async (t) => {
   const app = Fastify()
   t.after(() => app.close())
   app.get('/own', async () => ({ of: 'the application' }))
@@ -159,7 +159,7 @@ test('in an application of its own the gateway refuses its requests, and leaves 
   assert.deepEqual(await Promise.all(answers), ['503', '200'])
 })
 
-test('several frontends are refused together, and their probes answer', async (t) => {
+test('an overload refuses requests of all frontends, and probes still answer', async (t) => {
   const { options } = loadConfig({
     OIDC_ISSUER: 'http://localhost:9',
     OIDC_CLIENT_ID: 'gateway',
@@ -178,7 +178,7 @@ test('several frontends are refused together, and their probes answer', async (t
   assert.equal((await app.inject('/healthz')).statusCode, 200)
 })
 
-test('a gateway that was stopped once answers what came meanwhile, and refuses nothing', async (t) => {
+test('a process that was stopped once answers the requests that arrived meanwhile', async (t) => {
   const issuer = await startIssuer()
   t.after(() => issuer.close())
   const gateway = await startProcess(t, { issuer, apiUrl: 'http://localhost:9' })

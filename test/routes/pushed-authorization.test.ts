@@ -14,7 +14,7 @@ import { startInjectGateway } from '../support/inject-gateway.ts'
 /** As in the issuer's metadata. */
 const pushPath = '/request'
 
-/** A gateway whose issuer takes no authorization request that was not pushed, and what was pushed to it. */
+/** A gateway whose issuer accepts only pushed authorization requests, and what was pushed to it. */
 async function start(t: TestContext, env: Record<string, string> = {}, options: IssuerOptions = {}) {
   const issuer = await startFaultyIssuer({ requirePushedAuthorizationRequests: true, ...options })
   t.after(() => issuer.close())
@@ -31,7 +31,7 @@ function pushedTo({ provider }: FaultyIssuer): Record<string, unknown>[] {
   return pushed
 }
 
-test('where the issuer demands it the request is pushed, and the browser carries a reference to it', async (t) => {
+test('if the issuer demands it the request is pushed, and the browser gets a reference to it', async (t) => {
   const env = { OIDC_AUTHORIZATION_PARAMS: 'resource=urn%3Aapi%3Aa&resource=urn%3Aapi%3Ab&acr_values=basic' }
   const { newBrowser, issuer, pushed, log } = await start(t, env, { apiAudience: 'urn:api:a' })
   const browser = newBrowser()
@@ -63,7 +63,7 @@ test('where the issuer demands it the request is pushed, and the browser carries
   assert.ok(!log().includes(requestUri.slice(-20)))
 })
 
-test('where the issuer only offers it nothing is pushed', async (t) => {
+test('if the issuer only offers it nothing is pushed', async (t) => {
   const { newBrowser, issuer, pushed } = await start(t, {}, { requirePushedAuthorizationRequests: false })
   const metadata = (await (await fetch(issuer.issuer + metadataPath)).json()) as Answer
   assert.equal(metadata['pushed_authorization_request_endpoint'], issuer.issuer + pushPath)
@@ -72,7 +72,7 @@ test('where the issuer only offers it nothing is pushed', async (t) => {
   assert.deepEqual(pushed, [])
 })
 
-test('the gateway proves who it is by whatever it proves it with elsewhere', async (t) => {
+test('a pushed request uses the same client authentication as grants', async (t) => {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-key-'))
   t.after(() => rmSync(folder, { recursive: true }))
@@ -102,7 +102,7 @@ test('the gateway proves who it is by whatever it proves it with elsewhere', asy
   assert.ok(byPost.pushed[0]?.['client_secret'])
 })
 
-test('parallel tabs push a request each, and each ends where it was to end', async (t) => {
+test('parallel tabs push a request each, and each ends at its own return URL', async (t) => {
   const { newBrowser } = await start(t)
   const browser = newBrowser()
   const first = await browser.beginLogin({ returnUrl: '/first' })
@@ -112,7 +112,7 @@ test('parallel tabs push a request each, and each ends where it was to end', asy
     assert.equal((await browser.open(await browser.authorize(url))).headers['location'], returnUrl)
 })
 
-test('an issuer that can not be pushed to is unavailable: no login is begun', async (t) => {
+test('if the push fails the issuer counts as unavailable, and no login begins', async (t) => {
   const { newBrowser, issuer } = await start(t)
   const assertUnavailable = async (retryAfter: string) => {
     const response = await newBrowser().call('/bff/login')
@@ -133,7 +133,7 @@ test('an issuer that can not be pushed to is unavailable: no login is begun', as
   await assertUnavailable('1')
 })
 
-test('an issuer that takes too long to take the request is unavailable too', async (t) => {
+test('an issuer that takes too long to accept the push is unavailable too', async (t) => {
   const { newBrowser, issuer } = await start(t, { OIDC_TIMEOUT: '200ms' })
   const asked = Promise.withResolvers<void>()
   issuer.rewrite(pushPath, () => asked.promise)
@@ -143,7 +143,7 @@ test('an issuer that takes too long to take the request is unavailable too', asy
   })
 })
 
-test('a request that the issuer declines is a login that fails, and the log says why', async (t) => {
+test('a pushed request that the issuer declines fails the login, and the log says why', async (t) => {
   const { newBrowser, log } = await start(t, { OIDC_CLIENT_SECRET: 'not the secret of this client' })
   const response = await newBrowser().call('/bff/login')
   assertError(response, 400, 'BFF_LOGIN_REJECTED', { loginUrl: '/bff/login' })
@@ -156,11 +156,11 @@ test('a request that the issuer declines is a login that fails, and the log says
     rejections.map(({ reason }) => reason),
     ['client_authentication_rejected'],
   )
-  // A person is offered to log in again.
+  // A navigation gets a page that offers to log in again.
   assert.match((await newBrowser().open('/bff/login')).body, /<a href="\/bff\/login">/)
 })
 
-test('in a frame the page around it hears that nobody is logged in', async (t) => {
+test('in a frame a declined push posts isLoggedIn: false to the page', async (t) => {
   const { newBrowser, issuer } = await start(t)
   issuer.rewrite(pushPath, (_answer, ctx) =>
     Object.assign(ctx, { status: 400, body: { error: 'invalid_request' } }),

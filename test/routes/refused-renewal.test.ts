@@ -11,7 +11,7 @@ import { until } from '../support/until.ts'
 const audience = 'urn:test:time-api'
 const ended = { loginUrl: '/bff/login', tokenManagementUsed: true }
 
-/** Gateways, each as good as a process of its own, that share one Redis if there are several. */
+/** Gateways as if in separate processes, sharing one Redis if there are several. */
 async function start(t: TestContext, count = 1) {
   const issuer = await startFaultyIssuer({ apiAudience: audience })
   t.after(() => issuer.close())
@@ -32,7 +32,7 @@ async function start(t: TestContext, count = 1) {
   return { issuer, clock, gateways: gateways as [InjectGateway, ...InjectGateway[]] }
 }
 
-/** From now on. @returns how often it was asked */
+/** Fails all refreshes from now on. @returns how often the issuer was called */
 function answerRefreshes(issuer: FaultyIssuer, status: number, body: Answer): () => number {
   let asked = 0
   issuer.rewrite('/token', (_answer, ctx) => {
@@ -76,7 +76,7 @@ for (const [status, code] of [
   })
 }
 
-test('an issuer that says invalid_request of a dead token is asked three times by all gateways together, then the session ends', async (t) => {
+test('after three invalid_request answers to refreshes, counted over all gateways, the session ends', async (t) => {
   const { issuer, clock, gateways } = await start(t, 2)
   const [here] = gateways
   const browser = here.newBrowser()
@@ -111,7 +111,7 @@ test('an issuer that says invalid_request of a dead token is asked three times b
   )
 })
 
-test('an issuer that is ill, or does not know the client any more, ends no session however often it says so', async (t) => {
+test('server errors and client authentication errors of the issuer never end a session', async (t) => {
   const { issuer, clock, gateways } = await start(t)
   const [gateway] = gateways
   const browser = gateway.newBrowser()

@@ -19,7 +19,7 @@ function cookieOf(browser: InjectBrowser): string {
   return `bff=${browser.cookies.get('bff')?.value ?? assert.fail('no session')}`
 }
 
-/** As browsers do with a Strict cookie, when the issuer's site leads back. */
+/** As browsers do with a Strict cookie when the issuer redirects back. */
 async function openFromIssuer(browser: InjectBrowser, callback: string) {
   const all = browser.cookies.headerFor(home) ?? ''
   const cookie = all
@@ -41,7 +41,7 @@ async function start(t: TestContext, extras: AppExtras = {}) {
   return { ...gateway, browser, old: cookieOf(browser) }
 }
 
-test('a login ends the session that its browser had and revokes its refresh token, though no Strict cookie comes to the callback', async (t) => {
+test("a login ends the browser's previous session and revokes its refresh token, although the callback gets no Strict cookie", async (t) => {
   const ended: unknown[] = []
   const { browser, old, issuer, log, newBrowser } = await start(t, {
     hooks: { onLogout: ({ subject }, reason) => void ended.push([subject, reason]) },
@@ -66,9 +66,9 @@ test('a login ends the session that its browser had and revokes its refresh toke
   )
 })
 
-test('another user who signs in at the same browser is left no session of the user before', async (t) => {
+test("when another user signs in in the same browser the previous user's session ends", async (t) => {
   const { browser, old, newBrowser } = await start(t)
-  // The next user signs in at the issuer anew, and the browser brings its cookies.
+  // The next user signs in at the issuer, in a browser that still has its cookies.
   const next = newBrowser()
   next.cookies.store(home, [`${old}; Path=/`])
 
@@ -78,7 +78,7 @@ test('another user who signs in at the same browser is left no session of the us
   assert.equal(await isSignedIn(browser, old), false)
 })
 
-test('a login that fails leaves the session before it', async (t) => {
+test('a failed login keeps the existing session', async (t) => {
   const { browser, old } = await start(t)
   const state = (await browser.beginLogin()).searchParams.get('state')
   const answers = [
@@ -92,7 +92,7 @@ test('a login that fails leaves the session before it', async (t) => {
   assert.ok(await isSignedIn(browser, old))
 })
 
-test('of parallel tabs that each finish a login only the last session is left', async (t) => {
+test('of parallel tabs that each finish a login only the last session stays', async (t) => {
   const { browser, old } = await start(t)
   const callbacks: string[] = []
   for (let tabs = 0; tabs < 4; tabs++) callbacks.push(await browser.authorize(await browser.beginLogin()))
@@ -111,7 +111,7 @@ test('of parallel tabs that each finish a login only the last session is left', 
   )
 })
 
-test('a store that fails while the session before is ended costs no login', async (t) => {
+test('a login succeeds although ending the previous session fails', async (t) => {
   for (const method of ['read', 'destroy'] as const) {
     const { app, browser, log } = await start(t)
     const callback = await browser.authorize(await browser.beginLogin())
@@ -128,7 +128,7 @@ test('a store that fails while the session before is ended costs no login', asyn
   }
 })
 
-test('a renewal of the session before that is under way does not bring it back, and its token is revoked', async (t) => {
+test('a renewal under way does not bring the previous session back, and its token is revoked', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   const [asked, held] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
@@ -150,7 +150,7 @@ test('a renewal of the session before that is under way does not bring it back, 
   const renewal = browser.call('/renew')
   await asked.promise
 
-  // Another user, so that the issuer is not asked whether both logins are one grant.
+  // Another user, so that the check for a shared grant is not made.
   const next = newBrowser()
   next.cookies.store(home, [`${old}; Path=/`])
   await signIn(next, 'bob')
@@ -165,10 +165,10 @@ test('a renewal of the session before that is under way does not bring it back, 
   )
 })
 
-test('where the issuer takes the new tokens back with the old ones, the login begins anew and ends well', async (t) => {
+test('if the issuer revokes the new tokens with the old ones, the login is repeated and succeeds', async (t) => {
   const issuer = await startIssuer()
   t.after(() => issuer.close())
-  // As issuers do that count all logins of a user as one grant.
+  // Like issuers for which all logins of a user are one grant.
   const latest: string[] = []
   issuer.provider.use(async (ctx, next) => {
     await next()

@@ -22,13 +22,13 @@ async function start(t: TestContext, env: Record<string, string> = {}) {
 const required = { loginUrl: '/bff/login' }
 const crossSite = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate' }
 
-test('a page leads to the login and back to where one wanted to go', async (t) => {
+test('a page redirects to the login and back to that page', async (t) => {
   const { browser } = await start(t)
   for (const [url, returnUrl] of [
     ['/', '/'],
     ['/orders/7?tab=items&q=a%26b', '/orders/7?tab=items&q=a%26b'],
     ['/a%2Fb', '/a%2Fb'],
-    // Not for a login: too long, or another host.
+    // Not usable as a return URL: too long, or another host.
     [`/orders?q=${'x'.repeat(2000)}`, '/'],
     ['//evil.example/x', '/'],
     ['/%5cevil.example', '/'],
@@ -44,13 +44,13 @@ test('a page leads to the login and back to where one wanted to go', async (t) =
   }
 })
 
-test('below a base path it is the login there, and the page there', async (t) => {
+test('with a base path login and page are below it', async (t) => {
   const { browser } = await start(t, { PUBLIC_URL: 'https://app.example.com/shop' })
   const answer = await browser.open('/shop/orders?page=2')
   assert.equal(locationOf(answer), '/shop/bff/login?returnUrl=%2Fshop%2Forders%3Fpage%3D2')
 })
 
-test('files are for those who are signed in too, and kept by no cache that users share', async (t) => {
+test('files are for signed-in users only too, and are not stored by shared caches', async (t) => {
   const { browser } = await start(t)
   const file = () => browser.call('/main.4f2a8c1e.js')
   assertError(await file(), 401, 'BFF_SESSION_REQUIRED', required)
@@ -62,13 +62,13 @@ test('files are for those who are signed in too, and kept by no cache that users
   assert.equal((await browser.open('/orders')).headers['cache-control'], 'private, no-cache')
 })
 
-test('a script that would take a page is refused in JSON', async (t) => {
+test('a script that accepts text/html is refused in JSON', async (t) => {
   const { browser } = await start(t)
   const asked = await browser.call('/orders', { headers: { accept: 'text/html', 'sec-fetch-mode': 'cors' } })
   assertError(asked, 401, 'BFF_SESSION_REQUIRED', required)
 })
 
-test('what is not the frontend stays as it was', async (t) => {
+test('requests that are not for the frontend are unaffected', async (t) => {
   const { browser } = await start(t)
   assert.equal((await browser.open('/healthz')).statusCode, 200)
   assert.equal((await browser.call('/bff/session')).json().isAuthenticated, false)
@@ -77,7 +77,7 @@ test('what is not the frontend stays as it was', async (t) => {
   assertError(await browser.open('/api/orders'), 403, 'BFF_CSRF_REJECTED')
 })
 
-test('coming from another site the browser is asked to come in again, by a page without anything of the URL', async (t) => {
+test('a navigation from another site gets a page that reloads, with nothing of the URL in it', async (t) => {
   const { browser } = await start(t)
   const answer = await browser.open('/orders?q=%22><script>alert(1)</script>', crossSite)
   assert.equal(answer.statusCode, 200)
@@ -91,14 +91,14 @@ test('coming from another site the browser is asked to come in again, by a page 
   )
 })
 
-test('a browser that does not say where it comes from is let in by coming in once more after its login', async (t) => {
+test('a browser without Fetch Metadata is admitted by one reload after its login', async (t) => {
   const { app, browser } = await start(t)
   await browser.signIn()
   const session = `bff=${browser.cookies.get('bff')?.value}`
   const open = (cookies: string[]) =>
     app.inject({ url: '/orders', headers: { accept: 'text/html', cookie: cookies.join('; ') } })
 
-  // As the issuer sends it: without the strict cookie.
+  // As after the issuer's redirect: without the Strict cookie.
   const first = await open(['bff-rounds=1.0'])
   assert.match(first.body, /http-equiv="refresh"/)
   assert.match(setCookies(first).join(), /^bff-rounds=1\.1; Max-Age=60; /)
@@ -109,7 +109,7 @@ test('a browser that does not say where it comes from is let in by coming in onc
   assert.equal((await open([])).statusCode, 302)
 })
 
-test('a count of logins is kept for a minute, and forgotten when there is a session', async (t) => {
+test('the count of logins is kept for a minute, and reset when there is a session', async (t) => {
   const { browser } = await start(t, { PUBLIC_URL: 'https://app.example.com' })
   const callback = await browser.signIn()
   const [count] = setCookies(callback).filter((cookie) => cookie.startsWith('__Host-bff-rounds='))
@@ -121,14 +121,14 @@ test('a count of logins is kept for a minute, and forgotten when there is a sess
   assert.deepEqual(setCookies(await browser.open('/')), [])
 })
 
-test('a login that nobody needs counts nothing', async (t) => {
+test('without REQUIRE_LOGIN logins are not counted', async (t) => {
   const { browser } = await start(t, { REQUIRE_LOGIN: 'false' })
   const names = setCookies(await browser.signIn()).map((cookie) => cookie.split('=', 1)[0])
   assert.ok(!names.includes('bff-rounds'), names.join())
   assert.equal((await browser.open('/')).statusCode, 200)
 })
 
-test('after three logins without a session a page says what is wrong, and the log too', async (t) => {
+test('after three logins without a session a page and the log say what is wrong', async (t) => {
   const { browser, log } = await start(t)
   const cookie = 'bff-rounds=3.0'
   const page = await browser.open('/orders', { cookie })
@@ -139,7 +139,7 @@ test('after three logins without a session a page says what is wrong, and the lo
   assert.match(log(), /"event":"login.loop"/)
 })
 
-test('logins in a frame count nothing: they lead to no page that could begin another', async (t) => {
+test('logins in a frame are not counted, as they lead to no page that could begin another', async (t) => {
   const { browser } = await start(t)
   const inFrame = { 'sec-fetch-site': 'same-origin', 'sec-fetch-dest': 'iframe' }
   for (let i = 0; i < 3; i++) {
@@ -149,7 +149,7 @@ test('logins in a frame count nothing: they lead to no page that could begin ano
   assert.equal(locationOf(await browser.open('/')), '/bff/login?returnUrl=%2F')
 })
 
-test('a store that does not answer sends nobody to a login', async (t) => {
+test('a store that does not answer causes no redirect to the login', async (t) => {
   const { app, browser } = await start(t)
   await browser.signIn()
   app.sessions.open = async () => {

@@ -23,7 +23,7 @@ const bodies: [payload: string | undefined, type: string | undefined][] = [
 for (const [payload, type] of bodies) {
   const what =
     payload === undefined ? 'no body' : `${payload.length} bytes (${JSON.stringify(payload.slice(0, 12))})`
-  test(`a session can be asked for with ${what} of type ${type}`, async (t) => {
+  test(`POST /bff/session accepts ${what} of type ${type}`, async (t) => {
     const { newBrowser } = await startInjectGateway(t)
     const browser = newBrowser()
     await browser.signIn()
@@ -45,14 +45,14 @@ function assertView(response: LightMyRequestResponse, isAuthenticated: boolean):
 }
 
 const onTheWire: Record<string, string> = {
-  'a length': 'Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}',
+  'known length': 'Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}',
   chunks: 'Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n',
-  'chunks of no type': 'Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n',
-  'no length': '\r\n',
+  'chunks without Content-Type': 'Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n',
+  'unknown length': '\r\n',
 }
 
 for (const [what, rest] of Object.entries(onTheWire)) {
-  test(`behind a body of ${what} the connection serves the next request`, async (t) => {
+  test(`after a body of ${what} the connection serves the next request`, async (t) => {
     const gateway = await startGateway(t, [])
     const first = `POST /bff/session HTTP/1.1\r\nHost: x\r\nx-csrf: 1\r\n${rest}`
     const second = 'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'

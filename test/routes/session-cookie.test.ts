@@ -34,7 +34,7 @@ const kinds: [env: Record<string, string>, cookie: RegExp][] = [
   ],
 ]
 for (const [env, attributes] of kinds)
-  test(`the session cookie with ${JSON.stringify(env)}`, async (t) => {
+  test(`name and attributes of the session cookie with ${JSON.stringify(env)}`, async (t) => {
     const { newBrowser, path } = await startInjectGateway(t, { env })
     const browser = newBrowser()
 
@@ -49,7 +49,7 @@ for (const [env, attributes] of kinds)
     assert.deepEqual(browser.cookies.all(), [])
   })
 
-test('the session cookie is small and says nothing', async (t) => {
+test('the session cookie is small and reveals nothing', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   await browser.signIn()
@@ -103,7 +103,7 @@ test('a cookie that can not be opened is no session, never an error, and is not 
   assert.equal((await browser.call('/bff/user')).statusCode, 200)
 })
 
-test('a cookie that another gateway sealed is no session here', async (t) => {
+test('a cookie sealed by another gateway is no session', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const elsewhere = await startInjectGateway(t)
   const browser = elsewhere.newBrowser()
@@ -115,7 +115,7 @@ test('a cookie that another gateway sealed is no session here', async (t) => {
   assert.deepEqual(setCookies(response), [])
 })
 
-test('a cookie outlives no session: after its lifetime it does not open', async (t) => {
+test('a cookie does not open after the lifetime of its session', async (t) => {
   const env = { SESSION_LIFETIME: '1h', SESSION_IDLE_TIMEOUT: '30m' }
   const { newBrowser } = await startInjectGateway(t, { env })
   const browser = newBrowser()
@@ -128,7 +128,7 @@ test('a cookie outlives no session: after its lifetime it does not open', async 
   assertError(response, 401, 'BFF_SESSION_REQUIRED', { loginUrl })
 })
 
-test('with two cookies of the name nobody is signed in as somebody else', async (t) => {
+test("with two cookies of the same name no request gets another user's session", async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   await browser.signIn()
@@ -138,14 +138,14 @@ test('with two cookies of the name nobody is signed in as somebody else', async 
     assert.equal(response.json().identity.name, 'Alice Example')
   }
 
-  // Planted by a neighbour, for a longer path: browsers send it first.
+  // Injected by a sibling subdomain with a longer path: browsers send it first.
   const attacker = newBrowser()
   await attacker.signIn('bob')
   const planted = valueOfCookie(attacker)
   for (const cookie of [
     `bff=${planted}; bff=${value}`,
     `bff=${value}; bff=${planted}`,
-    // As browsers send a cookie without a name, whose value is this.
+    // As browsers send a cookie without a name and with this value.
     `bff =${planted}; bff=${value}`,
     `bff\t=${planted};bff=${value}`,
   ]) {
@@ -155,7 +155,7 @@ test('with two cookies of the name nobody is signed in as somebody else', async 
   }
 })
 
-test('no cookie that browsers let a neighbour set is taken for one whose name begins with __Host-', async (t) => {
+test('a cookie that a sibling subdomain can set never counts as one with the prefix __Host-', async (t) => {
   const { newBrowser } = await startInjectGateway(t, { env: { PUBLIC_URL: 'https://app.example.com' } })
   const attacker = newBrowser()
   await attacker.signIn('bob')
@@ -177,7 +177,7 @@ test('no cookie that browsers let a neighbour set is taken for one whose name be
   }
 })
 
-test('keys rotate without signing anybody out: added as second, moved to the front, the old one dropped', async (t) => {
+test('rotating keys ends no session: the new one added as second, moved to the front, the old one dropped', async (t) => {
   const [oldKey, freshKey] = [newKey(), newKey()]
   const issuer = await startIssuer()
   t.after(() => issuer.close())
@@ -186,7 +186,7 @@ test('keys rotate without signing anybody out: added as second, moved to the fro
   const added = await gateway(`${oldKey},${freshKey}`)
   const moved = await gateway(`${freshKey},${oldKey}`)
   const dropped = await gateway(freshKey)
-  // Their sessions are the same, as with a store that they share.
+  // They have the same sessions, as with a shared store.
   for (const { app } of [added, moved, dropped]) {
     for (const method of ['read', 'touch', 'destroy'] as const) {
       t.mock.method(app.sessionStore, method, before.app.sessionStore[method])
@@ -212,7 +212,7 @@ test('keys rotate without signing anybody out: added as second, moved to the fro
   assert.deepEqual(setCookies(tooLate), [])
 })
 
-test('a login that began before the keys were rotated ends after it', async (t) => {
+test('a login that began before a key rotation can be finished after it', async (t) => {
   const [oldKey, freshKey] = [newKey(), newKey()]
   const issuer = await startIssuer()
   t.after(() => issuer.close())

@@ -5,11 +5,11 @@ import { startFaultyIssuer } from '../support/faulty-issuer.ts'
 import { startInjectGateway } from '../support/inject-gateway.ts'
 import { logoutClaims } from '../support/logout-token.ts'
 
-test('every end of a session is told once to log and hook, with the user and session, or with what the notice named', async (t) => {
+test('every end of a session is reported once to log and hook, with user and session, or the sub and sid of the logout token', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
-  const told: string[] = []
-  const onLogout = (_session: unknown, reason: string) => void told.push(reason)
+  const reasons: string[] = []
+  const onLogout = (_session: unknown, reason: string) => void reasons.push(reason)
   const { app, newBrowser, log } = await startInjectGateway(t, { issuer, extras: { hooks: { onLogout } } })
   const signedIn = async () => {
     const browser = newBrowser()
@@ -61,7 +61,7 @@ test('every end of a session is told once to log and hook, with the user and ses
     ],
   )
   assert.deepEqual(
-    told,
+    reasons,
     ends.map(({ reason }) => reason),
   )
 })

@@ -27,13 +27,13 @@ async function assertEnded(browser: InjectBrowser): Promise<void> {
   assert.equal(browser.cookies.get('bff'), undefined)
 }
 
-test('a session that nobody uses ends after its idle timeout, and its cookie is cleared', async (t) => {
+test('an unused session ends after its idle timeout, and its cookie is cleared', async (t) => {
   const { clock, browser } = await start(t, { SESSION_IDLE_TIMEOUT: '30m' })
   await clock.advance(30 * minute)
   await assertEnded(browser)
 })
 
-test('each use begins the idle timeout anew', async (t) => {
+test('each use restarts the idle timeout', async (t) => {
   const { clock, browser } = await start(t, { SESSION_IDLE_TIMEOUT: '30m' })
   for (let i = 0; i < 5; i++) {
     await clock.advance(29 * minute)
@@ -43,7 +43,7 @@ test('each use begins the idle timeout anew', async (t) => {
   await assertEnded(browser)
 })
 
-test('with slide=false a look at the session does not keep it alive', async (t) => {
+test('requests with slide=false do not keep the session alive', async (t) => {
   const { clock, browser } = await start(t, { SESSION_IDLE_TIMEOUT: '30m' })
   await clock.advance(20 * minute)
   assert.equal(await secondsLeft(browser, '/bff/user?slide=false'), 600)
@@ -53,7 +53,7 @@ test('with slide=false a look at the session does not keep it alive', async (t) 
   await assertEnded(browser)
 })
 
-test('however much it is used a session ends at its absolute lifetime', async (t) => {
+test('a session ends at its absolute lifetime, however much it is used', async (t) => {
   const { clock, browser } = await start(t, { SESSION_IDLE_TIMEOUT: '30m', SESSION_LIFETIME: '1h' })
   await clock.advance(25 * minute)
   assert.equal(await secondsLeft(browser), 1800)

@@ -7,7 +7,7 @@ import { startInjectGateway } from '../support/inject-gateway.ts'
 import { startRedis } from '../support/redis.ts'
 
 for (const where of ['in memory', 'in Redis']) {
-  test(`a user who logs in once more than SESSION_MAX_PER_USER loses the oldest session, ${where}`, async (t) => {
+  test(`one login more than SESSION_MAX_PER_USER ends the user's oldest session, ${where}`, async (t) => {
     const ended: unknown[] = []
     const redis = where === 'in Redis' ? await startRedis() : undefined
     t.after(() => redis?.close())
@@ -45,7 +45,7 @@ for (const where of ['in memory', 'in Redis']) {
   })
 }
 
-test('a login again in the same browser costs no other device its session', async (t) => {
+test('another login in the same browser ends no session of other devices', async (t) => {
   const { newBrowser, log } = await startInjectGateway(t, { env: { SESSION_MAX_PER_USER: '2' } })
   const [phone, laptop] = [newBrowser(), newBrowser()]
   for (const browser of [phone, laptop, laptop, laptop]) await browser.signIn('alice')
@@ -53,7 +53,7 @@ test('a login again in the same browser costs no other device its session', asyn
   assert.doesNotMatch(log(), /evicted_by_user_limit/)
 })
 
-test('when memory is full the least recently used session makes room, which is logged once a minute', async (t) => {
+test('when memory is full the least recently used session is evicted, which is logged once a minute', async (t) => {
   const clock = createFakeClock(Date.now())
   const { app, log } = await startInjectGateway(t, { extras: { clock } })
   const record = { sealed: Buffer.alloc(1), ttlMs: 3_600_000, indexes: [] }
@@ -72,7 +72,7 @@ test('when memory is full the least recently used session makes room, which is l
   assert.equal(lines(), 2)
 })
 
-test('every key in Redis has a time to live, whatever users and probes have done', async (t) => {
+test('every key in Redis has a time to live, after all that users and probes do', async (t) => {
   const redis = await startRedis()
   const client = new Redis(redis.url)
   const { app, newBrowser } = await startInjectGateway(t, {

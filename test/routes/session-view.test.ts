@@ -19,7 +19,7 @@ const alice = [
   { type: 'email_verified', value: 'true' },
 ]
 
-test('the user is a list of claims, with where to log out and how long the session lasts', async (t) => {
+test('/bff/user is a list of claims, with the logout URL and the remaining time of the session', async (t) => {
   const clock = createFakeClock(Date.now())
   const { newBrowser } = await startInjectGateway(t, { extras: { clock } })
   const browser = newBrowser()
@@ -39,7 +39,7 @@ test('the user is a list of claims, with where to log out and how long the sessi
   ])
 })
 
-test('the session view has exactly the members that it promises', async (t) => {
+test('the session view has exactly the documented members', async (t) => {
   const clock = createFakeClock(Date.now())
   const startedAt = clock.now()
   const { newBrowser } = await startInjectGateway(t, { extras: { clock } })
@@ -84,7 +84,7 @@ test('a POST with a JSON body is answered like one without', async (t) => {
   assert.equal(isAuthenticated, true)
 })
 
-test('an access token that has run out has nothing left, not less', async (t) => {
+test('the remaining time of an expired access token is 0, not negative', async (t) => {
   const clock = createFakeClock(Date.now())
   const { newBrowser } = await startInjectGateway(t, { extras: { clock } })
   const browser = newBrowser()
@@ -93,7 +93,7 @@ test('an access token that has run out has nothing left, not less', async (t) =>
   assert.equal((await browser.call('/bff/session')).json().accessToken.expiresIn, 0)
 })
 
-test('anonymous: no user, and a session view that says so', async (t) => {
+test('without a session /bff/user is 401, and /bff/session says isAuthenticated: false', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
 
@@ -109,7 +109,7 @@ test('anonymous: no user, and a session view that says so', async (t) => {
   }
 })
 
-test('neither shows a token', async (t) => {
+test('neither /bff/user nor /bff/session shows a token', async (t) => {
   const { newBrowser, issuer } = await startInjectGateway(t, { issuer: { apiAudience: 'urn:test:api' } })
   const browser = newBrowser()
   await browser.signIn()
@@ -124,7 +124,7 @@ test('neither shows a token', async (t) => {
   }
 })
 
-test('both demand the CSRF header and no foreign origin', async (t) => {
+test('/bff/user and /bff/session demand the CSRF header and no foreign origin', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   await browser.signIn()

@@ -11,7 +11,7 @@ import { startInjectGateway } from '../support/inject-gateway.ts'
 const inFrame = { 'sec-fetch-site': 'same-origin', 'sec-fetch-dest': 'iframe' }
 const fromElsewhere = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate' }
 
-/** What a gateway on https sets in the course of all that sets cookies: answer by answer, those that set one. */
+/** The Set-Cookie headers of a gateway on https during everything that sets cookies, per answer. */
 async function answersWithCookies(t: TestContext, more: Record<string, string> = {}): Promise<string[][]> {
   const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-set-cookie-'))
   t.after(() => rmSync(folder, { recursive: true }))
@@ -43,7 +43,7 @@ async function answersWithCookies(t: TestContext, more: Record<string, string> =
   return answers.map(setCookies).filter(({ length }) => length > 0)
 }
 
-/** One of each kind, set and cleared: or what follows would say little. */
+/** Ensures that each kind of cookie was set and cleared, so that the checks below cover all. */
 const kinds = {
   session: /^__Host-bff=/,
   login: /^__Host-bff-tx-[\w-]{16}=/,
@@ -54,7 +54,7 @@ const token = /^[!#$%&'*+.^_`|~\dA-Za-z-]+$/
 const cookieOctets = /^[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*$/
 const httpDate = /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$/
 
-test('cookies are set by the grammar for servers, with no attribute and no name twice', async (t) => {
+test('cookies are set by the grammar for servers, without repeated attributes or names', async (t) => {
   const answers = await answersWithCookies(t)
   for (const kind of Object.values(kinds)) {
     const ofKind = answers.flat().filter((cookie) => kind.test(cookie))
@@ -69,10 +69,10 @@ test('cookies are set by the grammar for servers, with no attribute and no name 
   }
 })
 
-test('on https every cookie is Secure, HttpOnly and __Host-, for all paths of this host and no other', async (t) => {
+test('on https every cookie is Secure, HttpOnly and __Host-, for all paths of this host only', async (t) => {
   for (const [env, prefix] of [
     [{}, '__Host-bff'],
-    // By which browsers that know it see to HttpOnly too.
+    // Browsers that know this prefix enforce HttpOnly too.
     [{ COOKIE_NAME: '__Host-Http-bff' }, '__Host-Http-bff'],
   ] as const) {
     const cookies = (await answersWithCookies(t, env)).flat()
@@ -86,7 +86,7 @@ test('on https every cookie is Secure, HttpOnly and __Host-, for all paths of th
   }
 })
 
-test('the session is Strict; what a login needs on its way back from the issuer is not, and lasts for minutes', async (t) => {
+test('the session cookie is Strict; cookies needed on the return from the issuer are Lax and last for minutes', async (t) => {
   const set = (await answersWithCookies(t)).flat().filter((cookie) => !isClearing(cookie))
   const seen = (kind: RegExp) =>
     new Set(

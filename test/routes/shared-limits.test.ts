@@ -6,14 +6,14 @@ import { assertError } from '../support/assert-error.ts'
 import { startInjectGateway } from '../support/inject-gateway.ts'
 import { startRedis } from '../support/redis.ts'
 
-/** Two gateways with one Redis, of which each client may ask four times a minute. */
+/** Two gateways with one Redis, where each client has four requests a minute. */
 async function start(t: TestContext) {
   const [issuer, redis] = await Promise.all([startIssuer(), startRedis()])
   t.after(() => Promise.all([issuer.close(), redis.close()]))
   const startGateway = async () => {
     const env = { REDIS_URL: redis.url, TRUST_PROXY: '10.0.0.0/8' }
     const { app } = await startInjectGateway(t, { issuer, env, extras: { limits: { requestsPerMinute: 4 } } })
-    // Until then nobody counts.
+    // Until then no request is counted.
     await app.sessionStore.ping()
     return (path: string, client = '192.0.2.1') =>
       app.inject({ url: path, remoteAddress: '10.0.0.1', headers: { 'x-forwarded-for': client } })
@@ -39,7 +39,7 @@ test('gateways that share a Redis count the requests of an address together', as
   assert.equal((await one('/bff/login', '192.0.2.2')).statusCode, 302)
 })
 
-test('what is counted in Redis is gone after a minute, and names no address', async (t) => {
+test('counts in Redis expire after a minute, and contain no address', async (t) => {
   const { redis, one } = await start(t)
   await one('/bff/login')
   const client = new Redis(redis.url)
@@ -52,7 +52,7 @@ test('what is counted in Redis is gone after a minute, and names no address', as
   assert.ok(ttlMs > 0 && ttlMs <= 60_000, `${ttlMs}`)
 })
 
-test('while Redis is down nobody is counted, and nobody refused', async (t) => {
+test('while Redis is down requests are neither counted nor limited', async (t) => {
   const { redis, one } = await start(t)
   for (let times = 0; times < 4; times++) await one('/bff/login')
   assert.equal((await one('/bff/login')).statusCode, 429)
@@ -61,7 +61,7 @@ test('while Redis is down nobody is counted, and nobody refused', async (t) => {
   for (let times = 0; times < 6; times++) assert.equal((await one('/bff/login')).statusCode, 302)
 })
 
-test('a made-up X-Forwarded-For names no key: all such requests are those of their peer', async (t) => {
+test('requests with an invalid X-Forwarded-For are counted for their peer', async (t) => {
   const [issuer, redis] = await Promise.all([startIssuer(), startRedis()])
   t.after(() => Promise.all([issuer.close(), redis.close()]))
   const env = { REDIS_URL: redis.url, TRUST_PROXY: 'true' }
@@ -76,7 +76,7 @@ test('a made-up X-Forwarded-For names no key: all such requests are those of the
     assert.equal((await call(made)).statusCode, 302)
   }
   assertError(await call('another, 192.0.2.77'), 429, 'BFF_RATE_LIMITED')
-  // Addresses of one IPv6 network are one client too.
+  // Addresses of one IPv6 /64 network are one client too.
   for (let times = 0; times < 20; times++) assert.equal((await call(`2001:db8::${times}`)).statusCode, 302)
   assertError(await call('2001:db8::abc'), 429, 'BFF_RATE_LIMITED')
 

@@ -11,7 +11,7 @@ import { startInjectGateway } from '../support/inject-gateway.ts'
 const inFrame = { 'sec-fetch-site': 'same-origin', 'sec-fetch-dest': 'iframe' }
 const fromIssuer = { ...inFrame, 'sec-fetch-site': 'cross-site' }
 
-/** What the frame's page tells the page around it, if the policy lets its script run. */
+/** The message that the frame posts to its page, if the policy lets its script run. */
 function message(response: LightMyRequestResponse): unknown {
   assert.match(String(response.headers['content-type']), /^text\/html/)
   assert.equal(response.headers['cache-control'], 'no-store')
@@ -25,9 +25,9 @@ function message(response: LightMyRequestResponse): unknown {
   const sent: unknown[] = []
   const parent = { postMessage: (...args: unknown[]) => sent.push(args) }
   new Function('parent', 'location', script)(parent, { origin: 'https://app.example.com' })
-  const [[told, target] = []] = sent as unknown[][]
+  const [[message, target] = []] = sent as unknown[][]
   assert.equal(target, 'https://app.example.com')
-  return told
+  return message
 }
 
 const loggedIn = { source: 'bff-silent-login', isLoggedIn: true }
@@ -47,7 +47,7 @@ const ways = [
   '/bff/login?prompt=none&returnUrl=/bff/silent-login-callback',
 ]
 for (const path of ways) {
-  test(`a frame at ${path} tells its page whether the user is logged in now`, async (t) => {
+  test(`a frame at ${path} posts to its page whether the user is logged in`, async (t) => {
     const { newBrowser } = await startInjectGateway(t)
     const browser = newBrowser()
 
@@ -66,7 +66,7 @@ for (const path of ways) {
   })
 }
 
-test('whatever goes wrong in a frame, its page hears that nobody is logged in', async (t) => {
+test('after any error in a frame, its page gets isLoggedIn: false', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   const fail = async (query: string) => {
@@ -87,7 +87,7 @@ test('whatever goes wrong in a frame, its page hears that nobody is logged in', 
   }
 })
 
-test('so it does while the issuer is down', async (t) => {
+test('while the issuer is down the page gets isLoggedIn: false', async (t) => {
   const issuer = await startIssuer()
   t.after(() => issuer.close())
   await issuer.close()
@@ -97,7 +97,7 @@ test('so it does while the issuer is down', async (t) => {
   assert.deepEqual(message(response), notLoggedIn)
 })
 
-test('so it does while the store is down, and whoever is signed in stays so', async (t) => {
+test('while the store is down the page gets isLoggedIn: false, and the session stays', async (t) => {
   const { app, newBrowser, log } = await startInjectGateway(t)
   const browser = newBrowser()
   await browser.signIn()
@@ -118,7 +118,7 @@ test('so it does while the store is down, and whoever is signed in stays so', as
   assert.deepEqual(message(await browser.open(callback, fromIssuer)), loggedIn)
 })
 
-test('a login with prompt=none goes where it is to go, unless a frame names no place', async (t) => {
+test('a login with prompt=none redirects to its return URL; in a frame without one it posts the message', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const endOf = async (path: string, headers: Record<string, string>) => {
     const browser = newBrowser()
@@ -132,7 +132,7 @@ test('a login with prompt=none goes where it is to go, unless a frame names no p
   assert.equal(await endOf('/bff/login', inFrame), '/')
 })
 
-test('a login cookie that is for frames is cleared as one: browsers ignore another there', async (t) => {
+test('a login cookie for frames is cleared with the same attributes, or browsers would ignore it', async (t) => {
   const { newBrowser } = await startInjectGateway(t, { env: { PUBLIC_URL: 'https://app.example.com' } })
   const browser = newBrowser()
   for (const error of ['login_required', 'server_error']) {
@@ -145,7 +145,7 @@ test('a login cookie that is for frames is cleared as one: browsers ignore anoth
   }
 })
 
-test('another site can not begin one', async (t) => {
+test('another site can not begin a silent login', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   for (const path of ['/bff/silent-login', '/bff/login?prompt=none']) {
     const response = await newBrowser().open(path, { ...fromIssuer, accept: '*/*' })
@@ -154,7 +154,7 @@ test('another site can not begin one', async (t) => {
   }
 })
 
-test('a frame that comes to the callback by itself is told of the session that there is', async (t) => {
+test('a frame that opens the callback directly gets a message about the current session', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   assert.deepEqual(message(await browser.open('/bff/silent-login-callback', inFrame)), notLoggedIn)
@@ -162,7 +162,7 @@ test('a frame that comes to the callback by itself is told of the session that t
   assert.deepEqual(message(await browser.open('/bff/silent-login-callback', inFrame)), loggedIn)
 })
 
-test('its login cookie comes along in a frame where browsers take such cookies, on https; others are Lax', async (t) => {
+test('the cookie of a silent login is SameSite=None on https, others are Lax', async (t) => {
   const sameSite = async (t: TestContext, publicUrl: string, path: string, dest = 'iframe') => {
     const { newBrowser } = await startInjectGateway(t, { env: { PUBLIC_URL: publicUrl } })
     const headers = { ...inFrame, 'sec-fetch-dest': dest }

@@ -9,7 +9,7 @@ import { type InjectBrowser, setCookies } from '../support/inject-browser.ts'
 import { newKey, startInjectGateway } from '../support/inject-gateway.ts'
 import { startRedis } from '../support/redis.ts'
 
-/** 503 that says when to try again, and neither signs out nor touches a cookie. */
+/** 503 with Retry-After, which ends no session and sets no cookie. */
 function assertUnavailable(response: LightMyRequestResponse): void {
   assertError(response, 503, 'BFF_STORE_UNAVAILABLE')
   assert.match(String(response.headers['retry-after']), /^[1-9]\d*$/)
@@ -18,7 +18,7 @@ function assertUnavailable(response: LightMyRequestResponse): void {
 
 const asScript = { accept: '*/*' }
 
-test('while Redis is down nobody is signed out, and everything that needs it says so', async (t) => {
+test('while Redis is down no session ends, and everything that needs it answers 503', async (t) => {
   const redis = await startRedis()
   t.after(() => redis.close())
   const { newBrowser, app } = await startInjectGateway(t, { env: { REDIS_URL: redis.url } })
@@ -39,14 +39,14 @@ test('while Redis is down nobody is signed out, and everything that needs it say
   assert.deepEqual(ready.json(), { status: 'not ready', missing: ['session store'] })
   assert.equal((await app.inject('/healthz')).statusCode, 200)
   assert.deepEqual(browser.cookies.all(), cookies)
-  // Who has no cookie needs no store, and a login only when it comes back.
+  // Requests without a cookie need no store, and a login only at its callback.
   const anonymous = newBrowser()
   assert.equal((await anonymous.call('/bff/user')).statusCode, 401)
   assert.equal((await anonymous.call('/bff/session')).statusCode, 200)
   assert.equal((await anonymous.open('/bff/login')).statusCode, 302)
 })
 
-test('a person whose login meets a store that is down is shown a page, and may reload it', async (t) => {
+test('a login while the store is down gets an error page that can be reloaded', async (t) => {
   const { newBrowser, app } = await startInjectGateway(t)
   const browser = newBrowser()
   const callback = await browser.authorize(await browser.beginLogin())
@@ -63,7 +63,7 @@ test('a person whose login meets a store that is down is shown a page, and may r
   assert.equal((await browser.call('/bff/user')).statusCode, 200)
 })
 
-test('a store that fails when the session is to be stored leaves no cookie', async (t) => {
+test('if storing the session fails no cookie is set', async (t) => {
   const { newBrowser, app } = await startInjectGateway(t)
   const browser = newBrowser()
   const callback = await browser.authorize(await browser.beginLogin())
@@ -72,12 +72,12 @@ test('a store that fails when the session is to be stored leaves no cookie', asy
   assertUnavailable(await browser.open(callback, asScript))
 })
 
-test('a store that fails when a session is to slide or to end leaves it as it was', async (t) => {
+test('if sliding or ending a session fails the session is unchanged', async (t) => {
   const { newBrowser, app } = await startInjectGateway(t)
   const browser = newBrowser()
   await browser.signIn()
   const store = app.sessionStore
-  // As if its time were nearly over.
+  // As if it were nearly expired.
   t.mock.method(store, 'read', keptFor(store.read, 1000))
   const touch = failing(t, store, 'touch')
   await assertStays(browser, '/bff/user')
@@ -86,7 +86,7 @@ test('a store that fails when a session is to slide or to end leaves it as it wa
   await assertStays(browser, '/bff/logout')
 })
 
-test('a cookie that is due to be sealed anew is left alone too', async (t) => {
+test('a cookie that is due to be sealed with a new key is not changed either', async (t) => {
   const [oldKey, freshKey] = [newKey(), newKey()]
   const issuer = await startIssuer()
   t.after(() => issuer.close())
@@ -129,7 +129,7 @@ async function assertStays(browser: InjectBrowser, path: string): Promise<void> 
   assert.doesNotMatch(response.body, /10\.0\.0\.7|ECONNREFUSED/)
 }
 
-test('a Redis that is read but takes no writes makes the gateway unready, which says why', async (t) => {
+test('a Redis that accepts no writes makes the gateway unready, and /readyz says why', async (t) => {
   const redis = await startRedis()
   const { app, newBrowser } = await startInjectGateway(t, { env: { REDIS_URL: redis.url } })
   const client = new Redis(redis.url)
@@ -141,7 +141,7 @@ test('a Redis that is read but takes no writes makes the gateway unready, which 
   assert.equal((await app.inject('/readyz')).statusCode, 200)
 
   await client.config('SET', 'min-replicas-to-write', '1')
-  // Whether it can be written is tried once a second.
+  // Writing is tried once a second.
   while ((await app.inject('/readyz')).statusCode === 200);
 
   assert.deepEqual((await app.inject('/readyz')).json(), {

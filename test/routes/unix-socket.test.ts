@@ -9,7 +9,7 @@ import { startApplication } from '../plugin/support.ts'
 import { startUpstream } from '../proxy/support.ts'
 
 for (const trustProxy of [false, true, '10.0.0.0/8']) {
-  test(`a client without an address, at a UNIX socket, is served like others: trustProxy ${trustProxy}`, async (t) => {
+  test(`a client without an address, at a UNIX socket, is served: trustProxy ${trustProxy}`, async (t) => {
     const upstream = await startUpstream(t)
     const { app } = await startApplication(t, {
       bff: { upstreams: [{ prefix: '/api', target: upstream.url, token: 'none' }] },

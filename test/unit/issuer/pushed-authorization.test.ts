@@ -56,16 +56,16 @@ const oauthError = (error: string, status = 400, headers = {}) =>
 const challenge = { 'www-authenticate': 'Basic realm="x"' }
 
 const declined: [what: string, answer: () => Response, reason: string][] = [
-  ['a request that it can not read', () => oauthError('invalid_request'), 'invalid_request'],
+  ['an invalid request', () => oauthError('invalid_request'), 'invalid_request'],
   ['a wrong client secret', () => oauthError('invalid_client', 401), 'invalid_client'],
   [
     'a wrong client secret, with a challenge',
     () => oauthError('invalid_client', 401, challenge),
     'client_authentication_rejected',
   ],
-  ['a client that may not', () => oauthError('unauthorized_client', 403), 'unauthorized_client'],
+  ['an unauthorized client', () => oauthError('unauthorized_client', 403), 'unauthorized_client'],
   ['a request that is too large', () => oauthError('invalid_request', 413), 'invalid_request'],
-  ['an error that is no name', () => oauthError(secret), 'OAUTH_RESPONSE_BODY_ERROR'],
+  ['an error that is no valid code', () => oauthError(secret), 'OAUTH_RESPONSE_BODY_ERROR'],
 ]
 for (const [what, answer, reason] of declined)
   test(`${what} fails the login, with a reason for the log`, async () => {
@@ -86,8 +86,12 @@ const unavailable: [what: string, answer: () => Response, reason: string][] = [
     'client_authentication_rejected',
   ],
   ['too many requests, in plain text', () => new Response(secret, { status: 429 }), 'http_429'],
-  ['an unwell issuer', () => oauthError('temporarily_unavailable'), 'temporarily_unavailable'],
-  ['an issuer that broke', () => oauthError('server_error'), 'server_error'],
+  [
+    'a temporarily unavailable issuer',
+    () => oauthError('temporarily_unavailable'),
+    'temporarily_unavailable',
+  ],
+  ['an issuer with a server_error', () => oauthError('server_error'), 'server_error'],
   ['nothing at that path', () => new Response(secret, { status: 404 }), 'http_404'],
   ['a redirect', () => new Response(null, { status: 302, headers: { location: '/x' } }), 'http_302'],
   ['a page', () => new Response(secret, { status: 201 }), 'OAUTH_RESPONSE_IS_NOT_JSON'],

@@ -76,12 +76,12 @@ test('without a known expiry token.renewal.due has no expiry', async () => {
 
 const failures = [
   {
-    what: 'a failure that may pass',
+    what: 'a transient failure',
     answer: failed('http_503'),
     fields: { reason: 'http_503', final: false, retryInMs: 1_000 },
   },
   {
-    what: 'being asked to wait',
+    what: 'a 429',
     answer: failed('http_429', 9_000),
     fields: { reason: 'http_429', final: false, retryInMs: 9_000 },
   },

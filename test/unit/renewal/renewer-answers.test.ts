@@ -62,7 +62,7 @@ const foreign = {
   'another issuer': idToken({ iss: 'https://evil.example' }),
   'another user': idToken({ sub: 'bob' }),
   'another audience': idToken({ aud: 'another client' }),
-  'no known form': 'garbage',
+  'an unknown format': 'garbage',
 }
 for (const [whose, foreignIdToken] of Object.entries(foreign)) {
   test(`an ID token of ${whose} ends the session, and the tokens that came with it are revoked`, async () => {

@@ -35,7 +35,7 @@ const cases: [what: string, sent: string, seen: string][] = [
     `${processing}HTTP/1.1 204 No Content\r\nContent-Lengt_: 9\r\n\r\n`,
   ],
   [
-    'values and names that only look alike',
+    'values and names that only look similar',
     'HTTP/1.1 304 X\r\nX-Content-Length: 1\r\nContent-Leng: 2\r\nX: Content-Length: 3\r\n\r\nContent-Length: 4',
     'HTTP/1.1 304 X\r\nX-Content-Length: 1\r\nContent-Leng: 2\r\nX: Content-Length: 3\r\n\r\nContent-Length: 4',
   ],

@@ -65,7 +65,7 @@ test('several values of one header stay separate', () => {
 const removed: Record<string, string[]> = {
   'credentials of the browser': ['cookie', 'authorization', 'proxy-authorization'],
   'the CSRF header': ['x-csrf'],
-  'what concerns one connection': [
+  'hop-by-hop headers': [
     'connection',
     'keep-alive',
     'proxy-authenticate',
@@ -75,8 +75,8 @@ const removed: Record<string, string[]> = {
     'transfer-encoding',
     'upgrade',
   ],
-  'an expectation that we have answered': ['expect'],
-  'what the client says of itself': [
+  'an Expect header, which Node has answered': ['expect'],
+  'forwarding headers of the client': [
     'forwarded',
     'x-forwarded-port',
     'x-forwarded-server',
@@ -88,14 +88,14 @@ const removed: Record<string, string[]> = {
     'client-cert',
     'client-cert-chain',
   ],
-  'names that pass for others where - and _ are the same': [
+  'names with _ that some servers read as -': [
     'x_forwarded_for',
     'x_forwarded-host',
     'x_real_ip',
     '_',
     'content_length',
   ],
-  'other paths than that of the request line': ['x-original-url', 'x-rewrite-url'],
+  'headers that override the path': ['x-original-url', 'x-rewrite-url'],
 }
 
 for (const [what, names] of Object.entries(removed)) {

@@ -40,7 +40,7 @@ test('headers that the application reads pass unchanged', () => {
 })
 
 const removed = {
-  'what concerns one connection': [
+  'hop-by-hop headers': [
     'connection',
     'keep-alive',
     'proxy-authenticate',
@@ -50,7 +50,7 @@ const removed = {
     'transfer-encoding',
     'upgrade',
   ],
-  'what would steer browser and proxies past us': [
+  'headers that would steer the browser or proxies': [
     'clear-site-data',
     'strict-transport-security',
     'alt-svc',
@@ -80,7 +80,11 @@ const removed = {
     'attribution-reporting-register-source',
     'refresh',
   ],
-  'what the gateway itself says': ['bff-login-url', 'secure-session-registration', 'sec-session-challenge'],
+  'headers that the gateway sets itself': [
+    'bff-login-url',
+    'secure-session-registration',
+    'sec-session-challenge',
+  ],
   "another origin's CORS": [
     'access-control-allow-origin',
     'access-control-allow-credentials',

@@ -35,19 +35,18 @@ test('known trailers pass', () => {
 })
 
 const kept = {
-  'says how the message is framed': ['content-length', 'transfer-encoding', 'trailer', 'connection', 'te'],
-  'says how the body is to be read': [
-    'content-type',
-    'content-encoding',
-    'content-range',
-    'content-location',
-  ],
-  'says who may keep it': ['cache-control', 'expires', 'pragma', 'age', 'vary', 'date', 'warning'],
-  'says what comes next': ['location', 'link', 'retry-after', 'refresh'],
+  'frames the message': ['content-length', 'transfer-encoding', 'trailer', 'connection', 'te'],
+  'describes the body': ['content-type', 'content-encoding', 'content-range', 'content-location'],
+  'controls caching': ['cache-control', 'expires', 'pragma', 'age', 'vary', 'date', 'warning'],
+  'directs the client elsewhere': ['location', 'link', 'retry-after', 'refresh'],
   'is about credentials': ['set-cookie', 'cookie', 'authorization', 'www-authenticate', 'proxy-authenticate'],
   'is about a request': ['host', 'expect', 'range', 'max-forwards', 'if-match', 'if-none-match'],
   protects: ['content-security-policy', 'x-content-type-options', 'x-frame-options', 'permissions-policy'],
-  'is for our origin to say': ['access-control-allow-origin', 'strict-transport-security', 'clear-site-data'],
+  'is a policy of our origin': [
+    'access-control-allow-origin',
+    'strict-transport-security',
+    'clear-site-data',
+  ],
   'steers a proxy in front': ['x-accel-redirect', 'x-accel-buffering', 'surrogate-control', 'upgrade'],
 }
 
