@@ -29,6 +29,7 @@ export function documents(read: (path: string) => string): Map<string, string> {
   return new Map([
     ['README.md', between('configuration table', read('README.md'), variableTable)],
     ['docs/upstreams.md', between('upstream table', read('docs/upstreams.md'), table('Key', keys))],
+    ['compose.yaml', composeVariables(read('compose.yaml'))],
     ['fastify-bff.schema.json', `${JSON.stringify(jsonSchema(), null, 2)}\n`],
     ['config/bff-configuration.ts', pluginTypes()],
   ])
@@ -38,6 +39,19 @@ export function documents(read: (path: string) => string): Map<string, string> {
 function between(name: string, text: string, content: string): string {
   const pattern = new RegExp(`(<!-- ${name} -->\n)[\\s\\S]*(\n<!-- /${name} -->)`)
   return text.replace(pattern, (_, before, after) => before + content + after)
+}
+
+/** Lists the variables that compose.yaml does not set itself. Without a value, Compose passes a variable on if it is set. */
+function composeVariables(text: string): string {
+  // TLS ends at the load balancer, which connects to the default port.
+  const fixed = ['HOST', 'PORT', 'TLS_CERT_FILE', 'TLS_KEY_FILE']
+  const isSet = (name: string) => new RegExp(`^ {6}${name}: .`, 'm').test(text)
+  const names = options.map(({ env }) => env).filter((name) => !fixed.includes(name) && !isSet(name))
+  const lines = names.sort().map((name) => `      ${name}:\n`)
+  return text.replace(
+    /( {6}# <variables>\n)[\s\S]*( {6}# <\/variables>)/,
+    (_, before, after) => before + lines.join('') + after,
+  )
 }
 
 function table(heading: string, rows: (Option & { name: string })[]): string {

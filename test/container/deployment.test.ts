@@ -20,7 +20,7 @@ test('whatever the Dockerfile copies is let through to the build, and nothing el
   assert.deepEqual(ignore.slice(1).sort(), [...new Set(copied)].map((source) => `!${source}`).sort())
 })
 
-test('compose.yaml sets only what the gateway knows, and demands all that production requires', () => {
+test('compose.yaml passes every variable on, and demands all that production requires', () => {
   const set = gatewayEnvironment()
   const demanded = set.filter((name) => compose.includes(`\${${name}:?`))
 
@@ -30,7 +30,12 @@ test('compose.yaml sets only what the gateway knows, and demands all that produc
   )
   for (const { env } of options.filter(({ isRequired, defaultText }) => isRequired && !defaultText))
     assert.ok(demanded.includes(env), env)
-  for (const name of ['PUBLIC_URL', 'SESSION_KEYS', 'API_URL']) assert.ok(demanded.includes(name), name)
+  for (const name of ['PUBLIC_URL', 'SESSION_KEYS']) assert.ok(demanded.includes(name), name)
+  const fixed = ['HOST', 'PORT', 'TLS_CERT_FILE', 'TLS_KEY_FILE']
+  assert.deepEqual(
+    options.map(({ env }) => env).filter((env) => !fixed.includes(env) && !set.includes(env)),
+    [],
+  )
 })
 
 test('compose.yaml leaves a gateway more time to end than it takes at the most', () => {

@@ -8,8 +8,8 @@ import { anchors, codeBlocks, codeSpans, links } from './markdown.ts'
 const root = resolve(import.meta.dirname, '../..')
 const documents = globSync(['*.md', 'docs/*.md'], { cwd: root }).map((name) => ({ name, text: read(name) }))
 
-/** Of the demo, the tests and Node. */
-const otherVariables = ['NODE_ENV', 'DEMO_IDP_PORT', 'DEMO_API_PORT', 'CHROMIUM_PATH']
+/** Of the demo, compose.yaml, the tests and Node. */
+const otherVariables = ['NODE_ENV', 'DEMO_IDP_PORT', 'DEMO_API_PORT', 'FILES_DIR', 'CHROMIUM_PATH']
 
 test('every document is looked at', () => {
   const names = documents.map(({ name }) => name)
