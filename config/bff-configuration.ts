@@ -26,11 +26,30 @@ export interface BffConfiguration {
     clientId: Input['oidc']['clientId']
     /**
      * Client secret: `client_secret_basic`, or `client_secret_post` when the issuer supports only that.
-     * Without a secret or key the gateway is a public client, which is not for production.
+     * Without a secret, key or certificate the gateway is a public client, which is not for production.
      */
     clientSecret?: Input['oidc']['clientSecret']
+    /**
+     * Client authentication: `client_secret_basic`, `client_secret_post`, `client_secret_jwt`,
+     * `private_key_jwt`, `tls_client_auth`, `self_signed_tls_client_auth` or `none`. See Issuers. Default
+     * by what is set and what the issuer offers.
+     */
+    clientAuth?: Input['oidc']['clientAuth']
     /** JWK (or JWKS, or PEM) file with the private key for `private_key_jwt`, instead of a secret. */
     clientPrivateKeyFile?: Input['oidc']['clientPrivateKeyFile']
+    /**
+     * PEM file with a client certificate towards the issuer: `tls_client_auth`,
+     * `self_signed_tls_client_auth`, and tokens that are bound to the certificate (RFC 8705). Read again
+     * each hour.
+     */
+    clientCertFile?: Input['oidc']['clientCertFile']
+    /** PEM file with the client certificate's private key, not encrypted. */
+    clientKeyFile?: Input['oidc']['clientKeyFile']
+    /**
+     * Audience of the assertions of `private_key_jwt` and `client_secret_jwt`: `issuer`, `token_endpoint`,
+     * or the audience itself. Entra ID and Okta need `token_endpoint`. Default `issuer`.
+     */
+    clientAssertionAudience?: Input['oidc']['clientAssertionAudience']
     /**
      * Scopes to ask for, separated by spaces; `openid` must be among them. Default `openid profile email
      * offline_access`.

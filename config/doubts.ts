@@ -31,7 +31,9 @@ export function doubts(
 ): string[] {
   const production = environment['NODE_ENV'] === 'production'
   // RFC 10017 section 6.1.3.1. A script in the frontend could begin a login of its own and redeem its code elsewhere.
-  const isPublicClient = oidc.clientSecret === undefined && oidc.clientPrivateKeyFile === undefined
+  const credentials = [oidc.clientSecret, oidc.clientPrivateKeyFile, oidc.clientCertFile]
+  const isPublicClient =
+    oidc.clientAuth === 'none' || credentials.every((credential) => credential === undefined)
   const hasNoFrontend = staticDir === undefined && frontendUrl === undefined
   const expiry = (name: string, path: string) => {
     const doubt = validityDoubt(files.readText(path), now)
@@ -42,6 +44,7 @@ export function doubts(
       typeof readOr(join(staticDir, 'index.html'), files) !== 'string' &&
       `{staticDir} has no index.html: ${staticDir}`,
     tls && expiry('{tls.certFile}', tls.certFile),
+    oidc.clientCertFile && expiry('{oidc.clientCertFile}', oidc.clientCertFile),
     redis?.certFile && expiry('{redis.certFile}', redis.certFile),
     ...(redisUrl === undefined ? Object.keys(redis ?? {}).filter((name) => name.endsWith('File')) : []).map(
       (name) => `{redis.${name}} does nothing without {redisUrl}`,
@@ -55,7 +58,7 @@ export function doubts(
       '{redisUrl} is not set: sessions live in the memory of this process, are lost when it ends and not shared with others',
     isPublicClient &&
       production &&
-      'Neither {oidc.clientSecret} nor {oidc.clientPrivateKeyFile} is set: anyone can redeem codes and refresh tokens of a public client, so register a confidential one',
+      'Neither {oidc.clientSecret} nor {oidc.clientPrivateKeyFile} is set, or {oidc.clientAuth} is none: anyone can redeem codes and refresh tokens of a public client, so register a confidential one',
     frontendUrl !== undefined &&
       production &&
       '{frontendUrl} is set: a development server gives out source code and is slow, prefer {staticDir} in production',

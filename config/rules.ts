@@ -22,11 +22,23 @@ export function rulesOf(files: Files, isApiInTree: boolean): z.core.$ZodCheck<Va
         cookie.sameSite === 'none' &&
         '{cookie.sameSite} is none, which browsers accept on https only: give {publicUrl} https or use strict or lax',
     ]),
-    rule(['oidc.clientSecret', 'oidc.clientPrivateKeyFile'], ({ oidc }) => [
+    rule(['oidc.clientSecret', 'oidc.clientPrivateKeyFile', 'oidc.clientAuth'], ({ oidc }) => [
       oidc.clientSecret !== undefined &&
         oidc.clientPrivateKeyFile !== undefined &&
-        '{oidc.clientSecret} and {oidc.clientPrivateKeyFile} are both set: remove one, as the gateway authenticates to the issuer in one way only',
+        oidc.clientAuth === undefined &&
+        '{oidc.clientSecret} and {oidc.clientPrivateKeyFile} are both set: remove one, or name the one to authenticate with by {oidc.clientAuth}',
     ]),
+    rule(
+      ['oidc.clientAuth', 'oidc.clientSecret', 'oidc.clientPrivateKeyFile', 'oidc.clientCertFile'],
+      ({ oidc }) => {
+        const needed = credentialOf(oidc.clientAuth)
+        return [
+          needed &&
+            oidc[needed] === undefined &&
+            `{oidc.clientAuth} is ${oidc.clientAuth}, which needs {oidc.${needed}}: set it, or choose another method`,
+        ]
+      },
+    ),
     rule(['session.idleTimeout', 'session.lifetime'], ({ session }) => [
       session.idleTimeout > session.lifetime &&
         '{session.idleTimeout} is longer than {session.lifetime}: make it shorter, or the lifetime longer',
@@ -57,15 +69,15 @@ export function rulesOf(files: Files, isApiInTree: boolean): z.core.$ZodCheck<Va
         !files.isDirectory(staticDir) &&
         `{staticDir} must be a folder that exists (it is ${staticDir})`,
     ]),
-    rule(['tls.certFile', 'tls.keyFile'], ({ tls }) => (tls ? pairFaults('tls', tls, files) : [])),
-    rule(['redis.certFile', 'redis.keyFile'], ({ redis: { certFile, keyFile } = {} }) => {
-      if (certFile && keyFile) return pairFaults('redis', { certFile, keyFile }, files)
-      const why = 'a client certificate needs its key'
-      return [
-        certFile && `{redis.certFile} is set without {redis.keyFile}: ${why}`,
-        keyFile && `{redis.keyFile} is set without {redis.certFile}: ${why}`,
-      ]
-    }),
+    rule(['tls.certFile', 'tls.keyFile'], ({ tls }) =>
+      pairFaults(['tls.certFile', tls?.certFile], ['tls.keyFile', tls?.keyFile], files),
+    ),
+    rule(['redis.certFile', 'redis.keyFile'], ({ redis: { certFile, keyFile } = {} }) =>
+      pairFaults(['redis.certFile', certFile], ['redis.keyFile', keyFile], files),
+    ),
+    rule(['oidc.clientCertFile', 'oidc.clientKeyFile'], ({ oidc: { clientCertFile, clientKeyFile } }) =>
+      pairFaults(['oidc.clientCertFile', clientCertFile], ['oidc.clientKeyFile', clientKeyFile], files),
+    ),
     rule(['redis.caFile'], ({ redis: { caFile } = {} }) => {
       const text = caFile === undefined ? undefined : readOr(caFile, files)
       const fault = text instanceof Unreadable ? text.message : text !== undefined && certificatesFault(text)
@@ -121,10 +133,20 @@ function isOnPort({ protocol, port }: URL, own: number): boolean {
   return protocol === 'http:' && Number(port || 80) === own
 }
 
-function pairFaults(group: 'tls' | 'redis', paths: NonNullable<Values['tls']>, files: Files): RuleFault[] {
-  const [cert, key] = [readOr(paths.certFile, files), readOr(paths.keyFile, files)]
+/** An option that names a file, and its value if it is set. */
+type FileOption = [name: OptionKey, path: string | undefined]
+
+/** A certificate and its key: both or neither, and a pair. */
+function pairFaults(certOption: FileOption, keyOption: FileOption, files: Files): RuleFault[] {
+  const [[certName, certPath], [keyName, keyPath]] = [certOption, keyOption]
+  if (certPath === undefined && keyPath === undefined) return []
+  const why = 'a certificate needs its key'
+  if (keyPath === undefined) return [`{${certName}} is set without {${keyName}}: ${why}`]
+  if (certPath === undefined) return [`{${keyName}} is set without {${certName}}: ${why}`]
+  const options = { cert: certOption, key: keyOption }
   const told = (file: 'cert' | 'key', message: string) =>
-    `{${group}.${file}File} ${message} (it is ${paths[`${file}File`]})`
+    `{${options[file][0]}} ${message} (it is ${options[file][1]})`
+  const [cert, key] = [readOr(certPath, files), readOr(keyPath, files)]
   if (cert instanceof Unreadable || key instanceof Unreadable) {
     return [
       cert instanceof Unreadable && told('cert', cert.message),
@@ -132,6 +154,15 @@ function pairFaults(group: 'tls' | 'redis', paths: NonNullable<Values['tls']>, f
     ]
   }
   return keyPairFaults({ cert, key }).map(({ file, message }) => told(file, message))
+}
+
+/** The option without which a client authentication can't be used. */
+function credentialOf(
+  method: Values['oidc']['clientAuth'],
+): 'clientSecret' | 'clientPrivateKeyFile' | 'clientCertFile' | undefined {
+  if (method?.startsWith('client_secret_')) return 'clientSecret'
+  if (method === 'private_key_jwt') return 'clientPrivateKeyFile'
+  return method?.endsWith('tls_client_auth') ? 'clientCertFile' : undefined
 }
 
 /** Entries that are wrong count too, as long as their prefix is a text. */

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { type ClientMetadata, Provider } from 'oidc-provider'
+import { type ClientMetadata, type Configuration, Provider } from 'oidc-provider'
 import { providerConfiguration } from './issuer/configuration.ts'
 import { IssuerEvents, recordTo } from './issuer/events.ts'
 import { answerLoginRoutes } from './issuer/login-routes.ts'
@@ -25,6 +25,8 @@ export interface IssuerOptions {
   clientSecret?: string
   /** Further members of the gateways' client, such as another way to authenticate. */
   clientMetadata?: Partial<ClientMetadata>
+  /** Changes the provider's configuration, for features that the demo doesn't use. */
+  configure?: (configuration: Configuration) => Configuration
   /** Further clients. */
   clients?: ClientMetadata[]
 }
@@ -67,20 +69,23 @@ export async function startIssuer(options: IssuerOptions = {}): Promise<DemoIssu
   const issuer = `http://localhost:${port}`
 
   const securityHeaders = () => pageHeaders(clients.values())
+  const { configure = (configuration) => configuration } = options
   const provider = new Provider(
     issuer,
-    await providerConfiguration({
-      clients,
-      apiAudience: options.apiAudience,
-      apiScope: options.apiScope ?? 'time:read',
-      accessTokenLifetime: options.accessTokenLifetime ?? 30,
-      requirePushedAuthorizationRequests: options.requirePushedAuthorizationRequests ?? false,
-      show(ctx, { html }) {
-        ctx.set(securityHeaders())
-        ctx.type = 'html'
-        ctx.body = html
-      },
-    }),
+    configure(
+      await providerConfiguration({
+        clients,
+        apiAudience: options.apiAudience,
+        apiScope: options.apiScope ?? 'time:read',
+        accessTokenLifetime: options.accessTokenLifetime ?? 30,
+        requirePushedAuthorizationRequests: options.requirePushedAuthorizationRequests ?? false,
+        show(ctx, { html }) {
+          ctx.set(securityHeaders())
+          ctx.type = 'html'
+          ctx.body = html
+        },
+      }),
+    ),
   )
   const events = new IssuerEvents()
   provider.use(recordTo(events))

@@ -3,6 +3,19 @@ import { duration, facts, parsed } from './option.ts'
 import { line, path, scope } from './parsers.ts'
 import { authorizationParameters, httpUrl, url } from './urls.ts'
 
+/** Names of RFC 7591, as in `token_endpoint_auth_methods_supported`. */
+export const clientAuthenticationNames = [
+  'client_secret_basic',
+  'client_secret_post',
+  'client_secret_jwt',
+  'private_key_jwt',
+  'tls_client_auth',
+  'self_signed_tls_client_auth',
+  'none',
+] as const
+
+export type ClientAuthenticationName = (typeof clientAuthenticationNames)[number]
+
 /** The issuer, and how the gateway is known to it. */
 export const oidc = z.strictObject({
   issuer: url(httpUrl('https://login.example.com')).register(facts, {
@@ -20,12 +33,38 @@ export const oidc = z.strictObject({
     env: 'OIDC_CLIENT_SECRET',
     secret: true,
     meaning:
-      'Client secret: `client_secret_basic`, or `client_secret_post` when the issuer supports only that. Without a secret or key the gateway is a public client, which is not for production',
+      'Client secret: `client_secret_basic`, or `client_secret_post` when the issuer supports only that. Without a secret, key or certificate the gateway is a public client, which is not for production',
   }),
+  clientAuth: z
+    .enum(clientAuthenticationNames, `must be one of ${clientAuthenticationNames.join(', ')}`)
+    .optional()
+    .register(facts, {
+      env: 'OIDC_CLIENT_AUTH',
+      defaultText: 'by what is set and what the issuer offers',
+      meaning:
+        'Client authentication: `client_secret_basic`, `client_secret_post`, `client_secret_jwt`, `private_key_jwt`, `tls_client_auth`, `self_signed_tls_client_auth` or `none`. See [Issuers](docs/issuers.md#client-authentication)',
+    }),
   clientPrivateKeyFile: parsed(path).optional().register(facts, {
     env: 'OIDC_CLIENT_PRIVATE_KEY_FILE',
     file: 'path',
     meaning: 'JWK (or JWKS, or PEM) file with the private key for `private_key_jwt`, instead of a secret',
+  }),
+  clientCertFile: parsed(path).optional().register(facts, {
+    env: 'OIDC_CLIENT_CERT_FILE',
+    file: 'path',
+    meaning:
+      'PEM file with a client certificate towards the issuer: `tls_client_auth`, `self_signed_tls_client_auth`, and tokens that are bound to the certificate (RFC 8705). Read again each hour',
+  }),
+  clientKeyFile: parsed(path).optional().register(facts, {
+    env: 'OIDC_CLIENT_KEY_FILE',
+    file: 'path',
+    meaning: "PEM file with the client certificate's private key, not encrypted",
+  }),
+  clientAssertionAudience: parsed(line).optional().register(facts, {
+    env: 'OIDC_CLIENT_ASSERTION_AUDIENCE',
+    defaultText: '`issuer`',
+    meaning:
+      'Audience of the assertions of `private_key_jwt` and `client_secret_jwt`: `issuer`, `token_endpoint`, or the audience itself. Entra ID and Okta need `token_endpoint`',
   }),
   scope: parsed(scope, { written: z.union([z.string(), z.array(z.string())]), separator: ' ' })
     .prefault('openid profile email offline_access')

@@ -4,6 +4,8 @@ const maxKeys = 200
 /** A body shorter than this can't hold more than `maxKeys` keys, so it is not parsed. */
 const smallestKeySetBytes = 8 * 1024
 
+export type Fetch = (url: string | URL, options?: RequestInit) => Promise<Response>
+
 /** Statuses without a body. */
 const withoutBody = new Set([101, 204, 205, 304])
 
@@ -11,10 +13,15 @@ const withoutBody = new Set([101, 204, 205, 304])
  * `fetch` for requests to the issuer. Reads the whole body, up to a limit, so that a broken or hostile issuer can't
  * exhaust the memory. `options.signal` also covers the body.
  *
+ * @param fetchAnswer what sends the request
  * @throws TypeError whose cause has the code ISSUER_ANSWER_TOO_LARGE or ISSUER_TOO_MANY_KEYS
  */
-export async function boundedFetch(url: string | URL, options: RequestInit = {}): Promise<Response> {
-  const response = await fetch(url, options)
+export async function boundedFetch(
+  url: string | URL,
+  options: RequestInit = {},
+  fetchAnswer: Fetch = fetch,
+): Promise<Response> {
+  const response = await fetchAnswer(url, options)
   const { status, statusText, headers } = response
   const body = await read(response)
   if (body.length > smallestKeySetBytes) rejectTooManyKeys(body)

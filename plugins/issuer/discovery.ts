@@ -1,9 +1,10 @@
 import type { ServerMetadata } from 'openid-client'
 import * as oidc from 'openid-client'
-import { boundedFetch } from './bounded-fetch.ts'
-import { clientAuthentication } from './client-authentication.ts'
+import type { Fetch } from './bounded-fetch.ts'
+import { type ChosenMethod, clientAuthentication } from './client-authentication/methods.ts'
 import type { IssuerOptions } from './issuer.ts'
 import { loginAnswerFetch, refreshAnswerFetch } from './token-answers.ts'
+import type { Transport } from './transport.ts'
 
 /** openid-client configurations for one issuer, each with its own `fetch` and timeout. */
 export interface Configurations {
@@ -18,49 +19,83 @@ export interface Configurations {
    * For all other grants. A longer timeout: even a late answer is needed, because the refresh token is already spent.
    */
   grants: oidc.Configuration
+  method: ChosenMethod
 }
 
 /**
  * Fetches the issuer's metadata.
- * @throws when they can't be fetched, name another issuer, or lack an endpoint that every login needs
+ * @throws when they can't be fetched, name another issuer, or lack an endpoint that every login needs, or when the
+ *   gateway can't authenticate in a way that the issuer offers
  */
-export async function discover(options: IssuerOptions): Promise<Configurations> {
-  const authentication = await clientAuthentication(options)
-  const insecure = options.issuer.protocol === 'http:'
-  const interactive = await oidc
-    .discovery(options.issuer, options.clientId, {}, authentication, {
-      timeout: options.timeoutMs / 1000,
-      [oidc.customFetch]: boundedFetch as oidc.CustomFetch,
-      ...(insecure && { execute: [oidc.allowInsecureRequests] }),
-    })
-    .catch((error: unknown) => {
-      throw explainMismatch(error, options.issuer)
-    })
-  const { authorization_endpoint: authorizationEndpoint, token_endpoint: tokenEndpoint } =
-    interactive.serverMetadata()
-  for (const needed of [authorizationEndpoint, tokenEndpoint])
+export async function discover(options: IssuerOptions, transport: Transport): Promise<Configurations> {
+  await transport.load()
+  const { fetch } = transport
+  const timeout = options.timeoutMs / 1000
+  const { server, answer } = await fetchMetadata(options, fetch)
+  for (const needed of [server.authorization_endpoint, server.token_endpoint])
     if (!endpoint(needed, options.issuer)) throw new TypeError('The issuer names no usable endpoints')
+  const method = await clientAuthentication(options, server, options.clientAuth)
+
+  const interactive = await configuration(fetch as oidc.CustomFetch, timeout)
   // Without this the signature of a UserInfo response is not checked.
   oidc.enableNonRepudiationChecks(interactive)
   return {
     interactive,
-    redeeming: withFetch(loginAnswerFetch(tokenEndpoint), options.timeoutMs / 1000),
-    grants: withFetch(refreshAnswerFetch(2.5 * options.timeoutMs)),
+    redeeming: await configuration(loginAnswerFetch(fetch, tokenEndpoint(server, options)), timeout),
+    grants: await configuration(refreshAnswerFetch(fetch, 2.5 * options.timeoutMs)),
+    method,
   }
 
-  /** @param timeout in seconds. Unset: `fetch` applies its own. */
-  function withFetch(fetch: oidc.CustomFetch, timeout?: number): oidc.Configuration {
-    const configuration = new oidc.Configuration(
-      interactive.serverMetadata(),
-      options.clientId,
-      {},
-      authentication,
-    )
+  /**
+   * From the metadata that were fetched, since a Configuration can't be copied: a copy of one for Microsoft Entra
+   * would not accept tokens of all tenants.
+   * @param timeout in seconds. Unset: `customFetch` applies its own
+   */
+  async function configuration(customFetch: oidc.CustomFetch, timeout?: number): Promise<oidc.Configuration> {
+    const { issuer, clientId } = options
+    const metadata = { use_mtls_endpoint_aliases: options.clientCertFile !== undefined }
+    const configuration = await oidc.discovery(issuer, clientId, metadata, method.authentication, {
+      [oidc.customFetch]: async () => answer(),
+      ...(isInsecure(options) && { execute: [oidc.allowInsecureRequests] }),
+    })
     configuration.timeout = timeout
-    configuration[oidc.customFetch] = fetch
-    if (insecure) oidc.allowInsecureRequests(configuration)
+    configuration[oidc.customFetch] = customFetch
     return configuration
   }
+}
+
+/** @returns the metadata, and the response with them, any number of times */
+async function fetchMetadata(
+  options: IssuerOptions,
+  fetch: Fetch,
+): Promise<{ server: ServerMetadata; answer: () => Response }> {
+  let answer = () => new Response()
+  const configuration = await oidc
+    .discovery(options.issuer, options.clientId, {}, oidc.None(), {
+      timeout: options.timeoutMs / 1000,
+      async [oidc.customFetch](url, init) {
+        const response = await fetch(url, init as RequestInit)
+        const { status, headers } = response
+        const text = await response.text()
+        answer = () => new Response(text, { status, headers })
+        return answer()
+      },
+      ...(isInsecure(options) && { execute: [oidc.allowInsecureRequests] }),
+    })
+    .catch((error: unknown) => {
+      throw explainMismatch(error, options.issuer)
+    })
+  return { server: configuration.serverMetadata(), answer }
+}
+
+function isInsecure({ issuer }: IssuerOptions): boolean {
+  return issuer.protocol === 'http:'
+}
+
+/** The one that grants use. @see https://www.rfc-editor.org/rfc/rfc8705#section-5 */
+function tokenEndpoint(server: ServerMetadata, { clientCertFile }: IssuerOptions): string | undefined {
+  const alias = clientCertFile === undefined ? undefined : server.mtls_endpoint_aliases?.token_endpoint
+  return alias ?? server.token_endpoint
 }
 
 /** Names both issuers in the error if they differ, often only by a trailing slash. */

@@ -7,7 +7,7 @@ import {
   type JWTVerifyGetKey,
 } from 'jose'
 import type { ServerMetadata } from 'openid-client'
-import { boundedFetch } from './bounded-fetch.ts'
+import { boundedFetch, type Fetch } from './bounded-fetch.ts'
 import { endpoint } from './discovery.ts'
 import type { IssuerOptions } from './issuer.ts'
 import { deadlineSignal } from './token-answers.ts'
@@ -31,6 +31,7 @@ export function createKeySet(
   { issuer, timeoutMs }: IssuerOptions,
   cooldownMs: number,
   attempts = 1,
+  fetch: Fetch = boundedFetch,
 ): (server: ServerMetadata) => SigningKeys {
   let latest: { uri: string | undefined; keys: JWTVerifyGetKey } | undefined
   return ({ jwks_uri: uri, id_token_signing_alg_values_supported: supported }) => {
@@ -71,7 +72,7 @@ export function createKeySet(
     const deadline = deadlineSignal(timeoutMs)
     try {
       const signal = AbortSignal.any([deadline.signal, options.signal])
-      return await boundedFetch(url, { ...options, signal })
+      return await fetch(url, { ...options, signal })
     } finally {
       deadline.clear()
     }

@@ -8,9 +8,10 @@ export interface Log {
   warn(fields: object, message: string): void
 }
 
-/** Metadata are fetched repeatedly, so their PKCE support is logged only when it changes. */
+/** Metadata are fetched repeatedly, so what they say is logged only when it changes. */
 export function issuerLog(log: Log): IssuerEvents {
   let logged: PkceSupport = 'supported'
+  let isMethodLogged = false
 
   return {
     unreachable(err, retryInMs) {
@@ -28,6 +29,15 @@ export function issuerLog(log: Log): IssuerEvents {
       if (pkce === 'unsaid' && pkce !== logged)
         log.info({ event: 'issuer.pkce.unsaid' }, 'The issuer does not say whether it supports PKCE')
       logged = pkce
+    },
+
+    clientAuthNotOffered(method) {
+      if (!isMethodLogged)
+        log.warn(
+          { event: 'issuer.client_auth.not_offered', method },
+          `The issuer's metadata do not offer the client authentication that OIDC_CLIENT_AUTH names`,
+        )
+      isMethodLogged = true
     },
   }
 }

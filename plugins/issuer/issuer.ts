@@ -1,7 +1,8 @@
 import * as oidc from 'openid-client'
+import type { ClientAuthenticationName } from '../../config/index.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
-import type { ClientCredentials } from './client-authentication.ts'
+import type { ClientCredentials } from './client-authentication/method.ts'
 import { discover, endpoint, type PkceSupport, pkceSupport } from './discovery.ts'
 import { createGrants, type GrantOutcome, grantedTokens } from './grants.ts'
 import { checkSignature, createKeySet } from './issuer-keys.ts'
@@ -11,14 +12,17 @@ import { createMetadataSource } from './metadata-source.ts'
 import { demandsPushing, pushedAuthorizationUrl } from './pushed-authorization.ts'
 import type { GrantedTokens } from './token-set.ts'
 import type { TokenParameters } from './token-target.ts'
+import { createTransport } from './transport.ts'
 import { fetchUserInfo } from './user-info.ts'
 
 export interface IssuerOptions extends ClientCredentials {
   issuer: URL
   clientId: string
-  /** How long a request waits for the issuer, in milliseconds. */
+  /** Unset: the first method that the issuer offers and the credentials allow. */
+  clientAuth?: ClientAuthenticationName
   /** Whether UserInfo is asked at login. */
   userinfo: boolean
+  /** How long a request waits for the issuer, in milliseconds. */
   timeoutMs: number
 }
 
@@ -122,9 +126,12 @@ export interface IssuerEvents {
   userInfoFailed(error: unknown): void
   /** Its metadata were fetched (also on each refresh). */
   metadataLoaded(pkce: PkceSupport): void
+  /** The configured client authentication is not among those of the metadata; it is used all the same. */
+  clientAuthNotOffered(method: string): void
 }
 
 export function createIssuer(options: IssuerOptions, clock: Clock, events: IssuerEvents): Issuer {
+  const transport = createTransport(options)
   const metadata = createMetadataSource(fetchMetadata, clock, events.unreachable)
   const known = () =>
     metadata.get().catch((cause: unknown) => {
@@ -132,13 +139,15 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
     })
   // Only the issuer can send ID tokens, so a missing key is fetched at once; anyone can send a logout token that names
   // an unknown key, so there fetches have a cooldown.
-  const keysOfAnswers = createKeySet(options, 0)
+  const keysOfAnswers = createKeySet(options, 0, 1, transport.fetch)
   // Thousands of logout tokens may arrive at once and are not sent again, so a fetch that times out is retried.
-  const keysOfNotices = createKeySet(options, 1000, 6)
+  const keysOfNotices = createKeySet(options, 1000, 6, transport.fetch)
 
   async function fetchMetadata() {
-    const configurations = await discover(options)
-    events.metadataLoaded(pkceSupport(configurations.interactive.serverMetadata()))
+    const configurations = await discover(options, transport)
+    const { interactive, method } = configurations
+    events.metadataLoaded(pkceSupport(interactive.serverMetadata()))
+    if (!method.isOffered) events.clientAuthNotOffered(method.name)
     return configurations
   }
 

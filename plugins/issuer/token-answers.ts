@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { CustomFetch, TokenEndpointResponse } from 'openid-client'
-import { boundedFetch } from './bounded-fetch.ts'
+import type { Fetch } from './bounded-fetch.ts'
 
 /** Drops members that are `null` or empty: some issuers send these instead of omitting the member. */
 export function withoutBlanks(answer: object): Record<string, unknown> {
@@ -18,13 +18,13 @@ export function parseAnswer(text: string): object | undefined {
 }
 
 /**
- * {@link boundedFetch}, but drops blank members of a successful token response, as for a refresh. openid-client still
+ * Drops blank members of a successful token response, as for a refresh. openid-client still
  * requires the mandatory members and checks all others.
  */
-export function loginAnswerFetch(tokenEndpoint: string | undefined): CustomFetch {
+export function loginAnswerFetch(fetch: Fetch, tokenEndpoint: string | undefined): CustomFetch {
   const endpoint = URL.parse(tokenEndpoint ?? '')?.href
   return async (url, options) => {
-    const response = await boundedFetch(url, options as RequestInit)
+    const response = await fetch(url, options as RequestInit)
     if (url !== endpoint || response.status !== 200) return response
     const { status, headers } = response
     const text = await response.text()
@@ -48,11 +48,11 @@ const turnsToRead = 10
  *
  * @param timeoutMs for head and body. The configuration that uses this needs no timeout of its own.
  */
-export function refreshAnswerFetch(timeoutMs: number): CustomFetch {
+export function refreshAnswerFetch(fetch: Fetch, timeoutMs: number): CustomFetch {
   return async (url, options) => {
     const deadline = deadlineSignal(timeoutMs)
     try {
-      const response = await boundedFetch(url, { ...(options as RequestInit), signal: deadline.signal })
+      const response = await fetch(url, { ...(options as RequestInit), signal: deadline.signal })
       const { status } = response
       const text = await response.text()
       const headers = new Headers(response.headers)

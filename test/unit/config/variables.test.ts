@@ -138,6 +138,33 @@ const cases: Record<string, Cases> = {
     ],
     read: ({ oidc }) => oidc.clientPrivateKeyFile,
   },
+  OIDC_CLIENT_AUTH: {
+    good: ['client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'none'].map((method) => [
+      method,
+      method,
+    ]),
+    bad: [['basic', /must be one of client_secret_basic, client_secret_post, .*, none/]],
+    read: ({ oidc }) => oidc.clientAuth,
+    with: { OIDC_CLIENT_SECRET: 'hunter2' },
+  },
+  // Good ones are in client-certificate.test.ts.
+  OIDC_CLIENT_CERT_FILE: {
+    good: [],
+    bad: [['-----BEGIN CERTIFICATE-----', /must be the path of a file, not what the file holds/]],
+    read: ({ oidc }) => oidc.clientCertFile,
+    with: { OIDC_CLIENT_KEY_FILE: '/client.key' },
+  },
+  OIDC_CLIENT_KEY_FILE: {
+    good: [],
+    bad: [['-----BEGIN PRIVATE KEY-----', /must be the path of a file, not what the file holds/]],
+    read: ({ oidc }) => oidc.clientKeyFile,
+    with: { OIDC_CLIENT_CERT_FILE: '/client.crt' },
+  },
+  OIDC_CLIENT_ASSERTION_AUDIENCE: {
+    good: ['issuer', 'token_endpoint', 'https://login.example.com/token'].map((value) => [value, value]),
+    bad: [['a\nb', /holds a line break/]],
+    read: ({ oidc }) => oidc.clientAssertionAudience,
+  },
   OIDC_SCOPE: {
     good: [['openid  api:read', 'openid api:read']],
     bad: [
