@@ -99,8 +99,8 @@ async function gateway(app: FastifyInstance, options: GatewayOptions, extras: Ap
 
 /** Routes for scripts of the frontend only, protected against calls by other sites (CSRF). */
 async function guarded(app: FastifyInstance, options: RouteOptions, extras: AppExtras): Promise<void> {
-  const { csrfHeader, publicUrl, corsOrigins } = options
-  await app.register(requestGuard, { csrfHeader, publicUrl, corsOrigins })
+  const { csrfHeader, publicUrl } = options
+  await app.register(requestGuard, options)
 
   for (const upstream of options.upstreams) {
     app.register(upstreamProxy, {

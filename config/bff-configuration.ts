@@ -138,8 +138,16 @@ export interface BffConfiguration {
    * and back, and assets return 401. Default `false`.
    */
   requireLogin?: Input['requireLogin']
-  /** Comma-separated exact origins allowed with credentials. */
+  /**
+   * Comma-separated exact origins allowed with credentials; `returnUrl` of login and logout may lead
+   * there too.
+   */
   corsOrigins?: Input['corsOrigins']
+  /**
+   * Comma-separated response headers that scripts of those origins may read, besides `BFF-Login-URL`,
+   * `Retry-After` and `WWW-Authenticate`.
+   */
+  corsExposedHeaders?: Input['corsExposedHeaders']
   /** Header that `/api` and the session endpoints demand with value `1`. Default `x-csrf`. */
   csrfHeader?: Input['csrfHeader']
   /** Port of `/metrics`; unset: none. */

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { facts, list, parsed } from './option.ts'
-import { customHeader, path } from './parsers.ts'
+import { customHeader, exposedHeader, path } from './parsers.ts'
 import { baseUrl, origin, url } from './urls.ts'
 
 /** The frontend, and what its pages and those of other origins may do. */
@@ -24,7 +24,15 @@ export const frontendShape = {
     .prefault('')
     .register(facts, {
       env: 'CORS_ORIGINS',
-      meaning: 'Comma-separated exact origins allowed with credentials',
+      meaning:
+        'Comma-separated exact origins allowed with credentials; `returnUrl` of login and logout may lead there too',
+    }),
+  corsExposedHeaders: list(z.array(parsed(exposedHeader)))
+    .prefault('')
+    .register(facts, {
+      env: 'CORS_EXPOSED_HEADERS',
+      meaning:
+        'Comma-separated response headers that scripts of those origins may read, besides `BFF-Login-URL`, `Retry-After` and `WWW-Authenticate`',
     }),
   csrfHeader: parsed(customHeader).prefault('x-csrf').register(facts, {
     env: 'CSRF_HEADER',

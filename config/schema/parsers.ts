@@ -66,6 +66,13 @@ export function headerName(text: string): string {
   throw new TypeError('must be the name of a header, such as accept-language')
 }
 
+/** A response header, lower case. With credentials `*` stands for itself, and no script can read `Set-Cookie`. */
+export function exposedHeader(text: string): string {
+  const name = headerName(text)
+  if (name !== '*' && !name.startsWith('set-cookie')) return name
+  throw new TypeError('must name single headers that scripts can read, such as x-total-count')
+}
+
 /**
  * A header that makes the browser ask first, or nothing, when another site's page wants to send it: those that
  * need no preflight would let forged requests in, and those that scripts can't set would lock every client out.

@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import type { UpstreamOptions } from '../../config/index.ts'
 import { asGatewayError } from '../errors/gateway-error.ts'
 import { answerError } from '../errors/index.ts'
-import { type RequestGuardOptions, requestChecks } from '../guard/checks.ts'
+import { type RequestCheckOptions, requestChecks } from '../guard/checks.ts'
 import type { Issuer } from '../issuer/issuer.ts'
 import { tokenTarget } from '../issuer/token-target.ts'
 import type { WantedToken } from '../renewal/renewer.ts'
@@ -79,7 +79,7 @@ export interface Bff {
   missing(): Promise<string[]>
 }
 
-export interface LocalRoutesOptions extends RequestGuardOptions {
+export interface LocalRoutesOptions extends RequestCheckOptions {
   loginUrl: string
   upstreams: UpstreamOptions[]
 }

@@ -25,7 +25,7 @@ const catalogue = {
   BFF_INVALID_RETURN_URL: {
     statusCode: 400,
     error: 'Invalid returnUrl',
-    details: 'returnUrl must be a path on this origin, such as /start',
+    details: 'returnUrl must be a path on this origin, such as /start, or a URL of an origin in CORS_ORIGINS',
   },
   BFF_INVALID_PARAMETER: { statusCode: 400, error: 'Invalid parameter', details: 'A parameter is not valid' },
   BFF_LOGOUT_REJECTED: {

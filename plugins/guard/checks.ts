@@ -3,7 +3,7 @@ import type { GatewayOptions } from '../../config/index.ts'
 import { isForeign, isWebSocketUpgrade, type MaybeUpgrade } from '../../http/origin.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 
-export type RequestGuardOptions = Pick<GatewayOptions, 'csrfHeader' | 'publicUrl' | 'corsOrigins'>
+export type RequestCheckOptions = Pick<GatewayOptions, 'csrfHeader' | 'publicUrl' | 'corsOrigins'>
 
 /** Checks that a request comes from the frontend. @throws GatewayError BFF_CSRF_REJECTED, BFF_WRONG_HOST */
 export interface RequestChecks {
@@ -15,7 +15,7 @@ export interface RequestChecks {
   header(request: MaybeUpgrade): void
 }
 
-export function requestChecks({ csrfHeader, publicUrl, corsOrigins }: RequestGuardOptions): RequestChecks {
+export function requestChecks({ csrfHeader, publicUrl, corsOrigins }: RequestCheckOptions): RequestChecks {
   const allowedOrigins = new Set(corsOrigins)
   return {
     host(host) {

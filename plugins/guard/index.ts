@@ -1,7 +1,8 @@
 import cors, { type FastifyCorsOptions } from '@fastify/cors'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { type RequestGuardOptions, requestChecks } from './checks.ts'
+import type { GatewayOptions } from '../../config/index.ts'
+import { type RequestCheckOptions, requestChecks } from './checks.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -11,6 +12,11 @@ declare module 'fastify' {
     ownHost?: boolean
   }
 }
+
+export type RequestGuardOptions = RequestCheckOptions & Pick<GatewayOptions, 'corsExposedHeaders'>
+
+/** What a client needs to know of an error: where to log in, and when to try again. */
+const exposedAlways = ['bff-login-url', 'retry-after', 'www-authenticate']
 
 /**
  * Accepts requests from the frontend only, and none that another site made a browser send (CSRF): other sites can't set
@@ -28,7 +34,7 @@ export default fp<RequestGuardOptions>(
     // Between the two checks, since a preflight has no CSRF header. An application with @fastify/cors has answered
     // preflights already.
     if (corsOrigins.length > 0 && !app.hasPlugin('@fastify/cors')) {
-      await app.register(cors, { delegator: corsOptions(corsOrigins) })
+      await app.register(cors, { delegator: corsOptions(options) })
     }
     app.addHook('onRequest', async ({ raw, routeOptions }) => {
       if (routeOptions.config?.csrf !== false) checks.header(raw)
@@ -38,10 +44,12 @@ export default fp<RequestGuardOptions>(
 )
 
 /** Grants CORS to listed origins only. An OPTIONS request that is no preflight goes to the upstream. */
-function corsOptions(origins: string[]) {
+function corsOptions({ corsOrigins, corsExposedHeaders }: RequestGuardOptions) {
+  const exposedHeaders = [...new Set([...exposedAlways, ...corsExposedHeaders])]
   return async ({ headers: { origin, ...headers } }: FastifyRequest): Promise<FastifyCorsOptions> => ({
-    origin: origin !== undefined && origins.includes(origin) ? origin : false,
+    origin: origin !== undefined && corsOrigins.includes(origin) ? origin : false,
     credentials: true,
+    exposedHeaders,
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
     preflight: headers['access-control-request-method'] !== undefined,
     // How long browsers cache a preflight's answer, in seconds.

@@ -16,6 +16,8 @@ export interface LoginTransaction {
   silent: boolean
   /** It runs in a frame, whose parent page waits for the outcome. */
   inFrame?: boolean
+  /** Origins of that page, one of which it has; `self` for our own. */
+  parentOrigins?: string[]
   maxAgeSeconds?: number
   /**
    * The browser's session when the login began. It is ended when the login succeeds. Stored here because the callback
@@ -32,7 +34,10 @@ export const maxOpenTransactions = 10
 export const maxTransactionBytes = 12_000
 
 export function beginTransaction(
-  login: Pick<LoginTransaction, 'issuer' | 'returnUrl' | 'silent' | 'inFrame' | 'maxAgeSeconds' | 'replaces'>,
+  login: Pick<
+    LoginTransaction,
+    'issuer' | 'returnUrl' | 'silent' | 'inFrame' | 'parentOrigins' | 'maxAgeSeconds' | 'replaces'
+  >,
   now: number,
 ): LoginTransaction {
   const random = () => randomBytes(32).toString('base64url')

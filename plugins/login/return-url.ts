@@ -1,6 +1,38 @@
 /** Keeps the transaction cookie below the browsers' limit of 4096 bytes. */
 const maxLength = 2000
 
+export interface ReturnUrlOptions {
+  publicUrl: URL
+  /** Origins of frontends that the gateway doesn't serve. */
+  corsOrigins: string[]
+}
+
+/**
+ * Validates where to go after a login or logout: a path on the gateway's own origin, or a URL of an origin in the list,
+ * which must begin with that origin as it is spelled there. Anything else would be an open redirect.
+ *
+ * @returns the path or URL, normalised and percent-encoded, or undefined if it is neither
+ */
+export function allowedReturnUrl(
+  returnUrl: unknown,
+  { publicUrl, corsOrigins }: ReturnUrlOptions,
+): string | undefined {
+  const origin = corsOrigins.find(
+    (one) =>
+      typeof returnUrl === 'string' && isPathOrNothing(returnUrl, one.length) && returnUrl.startsWith(one),
+  )
+  if (origin === undefined) return localPath(returnUrl, publicUrl.origin)
+  const rest = String(returnUrl).slice(origin.length)
+  // The same rules as for our own paths: `https://app.example.com@evil.example` names another host.
+  const path = localPath(rest.startsWith('/') ? rest : `/${rest}`, publicUrl.origin)
+  return path === undefined ? undefined : origin + path
+}
+
+/** Whether nothing, a path, a query or a fragment begins at `index`. */
+function isPathOrNothing(url: string, index: number): boolean {
+  return url.length === index || ['/', '?', '#'].includes(url.charAt(index))
+}
+
 /**
  * Validates where to go after a login or logout: only a path on the gateway's own origin, resolved as a browser does.
  * Anything else would be an open redirect.

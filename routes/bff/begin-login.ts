@@ -5,9 +5,10 @@ import { authorizationParameters } from '../../plugins/login/authorization-param
 import { beginTransaction } from '../../plugins/login/login-transaction.ts'
 import { rememberLoginBegun } from '../../plugins/session/superseded-session.ts'
 import { callbackUrl, type RouteOptions, silentLoginCallbackPath } from './options.ts'
+import { parentOrigins } from './parent-origins.ts'
 
 export interface RequestedLogin {
-  /** A validated path. */
+  /** Validated. */
   returnUrl: string
   /** The query of the login request, not yet validated. */
   query: Record<string, unknown>
@@ -20,7 +21,7 @@ export interface RequestedLogin {
  */
 export async function beginLogin(
   app: FastifyInstance,
-  { publicUrl, oidc, clock }: RouteOptions,
+  { publicUrl, oidc, corsOrigins, clock }: RouteOptions,
   request: FastifyRequest,
   reply: FastifyReply,
   { returnUrl, query }: RequestedLogin,
@@ -29,13 +30,14 @@ export async function beginLogin(
   for (const [name, value] of authorizationParameters(query)) parameters.set(name, value)
   const silent = parameters.get('prompt') === 'none'
   const maxAge = parameters.get('max_age')
+  const inFrame = silent && returnUrl === silentLoginCallbackPath(publicUrl)
   const replaces = app.browserCookies.sessionReference(request)
   const transaction = beginTransaction(
     {
       issuer: oidc.issuer.href,
       returnUrl,
       silent,
-      inFrame: silent && returnUrl === silentLoginCallbackPath(publicUrl),
+      ...(inFrame && { inFrame, parentOrigins: parentOrigins(request, { publicUrl, corsOrigins }) }),
       ...(maxAge !== null && { maxAgeSeconds: Number(maxAge) }),
       ...(replaces && { replaces }),
     },

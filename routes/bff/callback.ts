@@ -16,8 +16,9 @@ import { transactionLifetimeMs } from '../../plugins/session/superseded-session.
 import { rejectedLogin } from './begin-login.ts'
 import { limitSessions, replaceSession, revokeRefreshToken } from './end-session.ts'
 import { callbackUrl, type RouteOptions } from './options.ts'
+import { own } from './parent-origins.ts'
 import { createRedemptionLimit } from './redemption-limit.ts'
-import { postFailureToParent, postOutcomeToParent } from './silent-login.ts'
+import { answerErrorInFrame, isInFrame, postFailureToParent, postOutcomeToParent } from './silent-login.ts'
 
 type CallbackRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 
@@ -36,11 +37,15 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
   const limitRedemption = createRedemptionLimit(options)
   app.get(
     '/bff/callback',
-    { config: { navigation: true }, exposeHeadRoute: false },
+    {
+      config: { navigation: true },
+      exposeHeadRoute: false,
+      errorHandler: answerErrorInFrame(options, isAwaited),
+    },
     async (request: CallbackRequest, reply) => {
       reply.header('cache-control', 'no-store')
       const transaction = openTransaction(request)
-      const { returnUrl, inFrame } = transaction
+      const { returnUrl, inFrame, parentOrigins = [own] } = transaction
       try {
         const outcome = await finish(request, reply, transaction)
         const isLoggedIn = outcome === 'succeeded'
@@ -49,14 +54,15 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
         if (outcome === 'revoked') return reply.redirect(loginUrl(transaction))
         // A login in a frame can't loop.
         if (requireLogin && !inFrame) app.loginGate.loginFinished(request, reply)
-        return inFrame ? postOutcomeToParent(reply, isLoggedIn) : reply.redirect(returnUrl)
+        if (inFrame) return postOutcomeToParent(reply, isLoggedIn, parentOrigins, options)
+        return reply.redirect(returnUrl)
       } catch (error) {
         app.metrics.loginDone(asGatewayError(error).statusCode < 500 ? 'rejected' : 'failed')
         // If the store is unavailable or the rate limit is reached, the transaction cookie stays, so that the user
         // can retry.
         if (error instanceof GatewayError && error.code !== 'BFF_RATE_LIMITED')
           app.browserCookies.clearTransaction(reply, transaction)
-        if (inFrame) return postFailureToParent(request, reply, error)
+        if (inFrame) return postFailureToParent(request, reply, error, parentOrigins, options)
         throw error
       }
     },
@@ -149,9 +155,20 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     throw new GatewayError('BFF_LOGIN_REJECTED', { details: 'The issuer has ended this session meanwhile' })
   }
 
+  /** Whether a page waits for the outcome. Possibly also that of an unknown login in a frame. */
+  function isAwaited(request: FastifyRequest): boolean {
+    const transaction = transactionOf(request)
+    return transaction ? transaction.inFrame === true : isInFrame(request)
+  }
+
+  function transactionOf(request: FastifyRequest): LoginTransaction | undefined {
+    const { state } = request.query as CallbackRequest['query']
+    return typeof state === 'string' ? app.browserCookies.transaction(request, state) : undefined
+  }
+
   function openTransaction(request: CallbackRequest): LoginTransaction {
     const { state } = request.query
-    const transaction = typeof state === 'string' ? app.browserCookies.transaction(request, state) : undefined
+    const transaction = transactionOf(request)
     // Mix-up attack: not every issuer sends `iss`, and a code must never go to another issuer than its own.
     if (transaction?.state !== state || transaction?.issuer !== oidc.issuer.href) {
       throw new GatewayError('BFF_LOGIN_REJECTED', {

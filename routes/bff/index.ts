@@ -60,10 +60,9 @@ async function logoutNotices(app: FastifyInstance, options: RouteOptions): Promi
  * too.
  */
 async function sessionEndpoints(app: FastifyInstance, options: RouteOptions): Promise<void> {
-  const { csrfHeader, publicUrl, corsOrigins } = options
   updateSessionCookie(app)
   await answerHeaders(app, options)
-  await app.register(requestGuard, { csrfHeader, publicUrl, corsOrigins })
+  await app.register(requestGuard, options)
   for (const route of [user, session]) app.register(route, options)
   if (options.diagnostics) app.register(diagnostics, options)
 }

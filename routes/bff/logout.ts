@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
-import { localPath } from '../../plugins/login/return-url.ts'
+import { allowedReturnUrl } from '../../plugins/login/return-url.ts'
 import type { Session } from '../../plugins/session/sessions.ts'
 import { isReplaced } from '../../plugins/session/superseded-session.ts'
 import { endSession } from './end-session.ts'
@@ -15,7 +15,8 @@ type LogoutRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 const maxUrlLength = 4000
 
 /** Ends the session here, then at the issuer, which sends the browser to `/bff/logout-callback`. */
-export async function logout(app: FastifyInstance, { publicUrl }: RouteOptions): Promise<void> {
+export async function logout(app: FastifyInstance, options: RouteOptions): Promise<void> {
+  const { publicUrl } = options
   app.get(
     '/bff/logout',
     { config: { navigation: true }, exposeHeadRoute: false },
@@ -24,7 +25,7 @@ export async function logout(app: FastifyInstance, { publicUrl }: RouteOptions):
       if (!isPersonsNavigation(request.headers)) {
         throw new GatewayError('BFF_LOGOUT_REJECTED', { details: 'Only a navigation to this page logs out' })
       }
-      const returnUrl = localPath(request.query['returnUrl'] ?? homePath(publicUrl), publicUrl.origin)
+      const returnUrl = allowedReturnUrl(request.query['returnUrl'] ?? homePath(publicUrl), options)
       if (returnUrl === undefined) throw new GatewayError('BFF_INVALID_RETURN_URL')
 
       const session = await app.openSession(request, { slide: false })

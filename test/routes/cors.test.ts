@@ -163,8 +163,27 @@ test('CORS headers of an upstream do not pass', async (t) => {
   })
   const { headers } = await gateway.call('/api/x', from(spa))
   assertGranted(headers, spa)
-  assert.equal(granted(headers).length, 2)
+  assert.deepEqual(granted(headers), [
+    'access-control-allow-origin',
+    'access-control-allow-credentials',
+    'access-control-expose-headers',
+  ])
+  assert.doesNotMatch(String(headers['access-control-expose-headers']), /x-internal/)
   assert.deepEqual(granted((await gateway.call('/api/x')).headers), [])
+})
+
+test('scripts of an allowed page read what tells them how to go on, and what else is listed', async (t) => {
+  const always = ['bff-login-url', 'retry-after', 'www-authenticate']
+  for (const [configured, more] of [
+    ['', []],
+    ['X-Total-Count, ETag', ['x-total-count', 'etag']],
+  ] as const) {
+    const { gateway } = await start(t, undefined, { ...allowed, CORS_EXPOSED_HEADERS: configured })
+    for (const path of ['/api/x', '/down/x', '/bff/user', '/bff/session']) {
+      const { headers } = await gateway.call(path, from(spa))
+      assert.deepEqual(list(headers['access-control-expose-headers']), [...always, ...more], path)
+    }
+  }
 })
 
 const varies: [upstream: string | string[] | undefined, browser: string][] = [

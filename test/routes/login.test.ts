@@ -131,6 +131,31 @@ test('a return URL to another origin is refused, and no login begins', async (t)
   assertError(await newBrowser().call('/bff/login?returnUrl=/a&returnUrl=/b'), 400, 'BFF_INVALID_RETURN_URL')
 })
 
+test('a login and a logout may end at a listed origin, and of the corpus nowhere else', async (t) => {
+  const env = { CORS_ORIGINS: 'https://spa.example.com' }
+  const { newBrowser } = await startInjectGateway(t, { env })
+  const browser = newBrowser()
+  for (const returnUrl of openRedirects()) {
+    const query = new URLSearchParams({ returnUrl })
+    assertError(await browser.call(`/bff/login?${query}`), 400, 'BFF_INVALID_RETURN_URL')
+    const logout = await browser.open(`/bff/logout?${query}`, { accept: '*/*' })
+    assertError(logout, 400, 'BFF_INVALID_RETURN_URL')
+  }
+  const wanted = 'https://spa.example.com/orders?page=2#top'
+  const callback = await browser.authorize(await browser.beginLogin({ returnUrl: wanted }))
+  assert.equal(locationOf(await browser.open(callback, { 'sec-fetch-site': 'cross-site' })), wanted)
+  const atIssuer = new URL(locationOf(await browser.open(`/bff/logout?returnUrl=${wanted.split('#')[0]}`)))
+  const state = atIssuer.searchParams.get('state')
+  assert.equal(
+    locationOf(await browser.open(`/bff/logout-callback?state=${state}`)),
+    'https://spa.example.com/orders?page=2',
+  )
+  assert.equal(
+    locationOf(await browser.open('/bff/logout?returnUrl=https://spa.example.com')),
+    'https://spa.example.com/',
+  )
+})
+
 test('an invalid parameter is refused, and the error names it', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   for (const [name, query] of [

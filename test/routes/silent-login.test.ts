@@ -16,18 +16,29 @@ function message(response: LightMyRequestResponse): unknown {
   assert.match(String(response.headers['content-type']), /^text\/html/)
   assert.equal(response.headers['cache-control'], 'no-store')
   assert.equal(response.headers['x-frame-options'], 'SAMEORIGIN')
-  const [, script = ''] = /<script>(.*)<\/script>/.exec(response.body) ?? []
+  const [, script = ''] = /<script>(.*)<\/script>/s.exec(response.body) ?? []
   const hash = createHash('sha256').update(script).digest('base64')
   assert.equal(
     response.headers['content-security-policy'],
     `default-src 'none';script-src 'sha256-${hash}';frame-ancestors 'self'`,
   )
-  const sent: unknown[] = []
-  const parent = { postMessage: (...args: unknown[]) => sent.push(args) }
-  new Function('parent', 'location', script)(parent, { origin: 'https://app.example.com' })
-  const [[message, target] = []] = sent as unknown[][]
+  const [[told, target] = [], ...others] = run(script)
   assert.equal(target, 'https://app.example.com')
-  return message
+  assert.deepEqual(others, [])
+  return told
+}
+
+/** @returns what the frame's script posts, with the origin that may receive it */
+function run(script: string): [message: unknown, origin: unknown][] {
+  const sent: [unknown, unknown][] = []
+  const parent = { postMessage: (...args: [unknown, unknown]) => sent.push(args) }
+  const replaced: unknown[] = []
+  const history = { replaceState: (...args: unknown[]) => replaced.push(args[2]) }
+  new Function('parent', 'history', 'location', script)(parent, history, {
+    origin: 'https://app.example.com',
+  })
+  assert.deepEqual(replaced, ['/bff/silent-login-callback'])
+  return sent
 }
 
 const loggedIn = { source: 'bff-silent-login', isLoggedIn: true }
@@ -142,6 +153,84 @@ test('a login cookie for frames is cleared with the same attributes, or browsers
       await browser.open(`/bff/callback?state=${state}&error=${error}`, fromIssuer),
     )
     assert.match(cleared ?? '', /^__Host-bff-tx-[^=]+=; Max-Age=0; .*; Secure; SameSite=None$/)
+  }
+})
+
+test('a page whose frame comes back with a login that is not known here, or too often, hears of it too', async (t) => {
+  const limits = { requestsPerMinute: 2 }
+  const { newBrowser } = await startInjectGateway(t, { extras: { limits } })
+  const browser = newBrowser()
+  const unknown = await browser.open('/bff/callback?state=unknown&code=x', fromIssuer)
+  assert.equal(unknown.statusCode, 400)
+  assert.deepEqual(message(unknown), notLoggedIn)
+
+  await browser.open('/bff/silent-login', inFrame)
+  for (const path of ['/bff/silent-login', '/bff/login?prompt=none', '/bff/callback?state=unknown']) {
+    const limited = await browser.open(path, inFrame)
+    assert.equal(limited.statusCode, 429)
+    assert.deepEqual(message(limited), notLoggedIn)
+  }
+  const login = await browser.open('/bff/login', inFrame)
+  assert.match(login.body, /<h1>Too many requests/)
+})
+
+const spa = 'https://spa.example.com'
+
+/** As {@link message}, for a page of another origin. */
+function foreignMessages(response: LightMyRequestResponse, ancestors: string) {
+  const { headers, body } = response
+  assert.match(String(headers['content-security-policy']), new RegExp(`;frame-ancestors ${ancestors}$`))
+  assert.equal(headers['x-frame-options'], undefined)
+  assert.equal(headers['cross-origin-resource-policy'], undefined)
+  return run(/<script>(.*)<\/script>/s.exec(body)?.[1] ?? '')
+}
+
+test('a page of a listed origin gets the outcome, and no other page does', async (t) => {
+  const env = { CORS_ORIGINS: `${spa},https://admin.example.com` }
+  const { newBrowser } = await startInjectGateway(t, { env })
+  const browser = newBrowser()
+  await browser.signIn()
+  for (const path of ways) {
+    const from = { ...fromIssuer, referer: `${spa}/` }
+    const begun = await browser.open(path, from)
+    const callback = await browser.authorize(new URL(locationOf(begun)))
+    // The issuer's redirect keeps the referrer of the page or none.
+    for (const referer of ['https://evil.example/', '']) {
+      const ended = await browser.open(callback, { ...fromIssuer, ...(referer && { referer }) })
+      const isFirst = referer !== ''
+      assert.equal(ended.statusCode, isFirst ? 200 : 400)
+      if (isFirst) assert.deepEqual(foreignMessages(ended, spa), [[loggedIn, spa]])
+    }
+  }
+  const opened = await browser.open('/bff/silent-login-callback', { ...inFrame, referer: `${spa}/page` })
+  assert.deepEqual(foreignMessages(opened, spa), [[loggedIn, spa]])
+
+  // Browsers deliver a message only to the origin that it is for.
+  const all = ['https://app.example.com', spa, 'https://admin.example.com']
+  const unknown = await browser.open('/bff/silent-login-callback', inFrame)
+  assert.deepEqual(
+    foreignMessages(unknown, `'self' ${spa} https://admin.example.com`),
+    all.map((origin) => [loggedIn, origin]),
+  )
+  const own = await browser.open('/bff/silent-login-callback', {
+    ...inFrame,
+    referer: 'http://localhost:3000/page',
+  })
+  assert.deepEqual(message(own), loggedIn)
+})
+
+test('a page whose origin only looks like a listed one gets nothing', async (t) => {
+  const { newBrowser } = await startInjectGateway(t, { env: { CORS_ORIGINS: spa } })
+  for (const referer of [
+    'https://spa.example.com.evil.example/',
+    'https://spa.example.com@evil.example/',
+    'https://spa.example.com:8443/',
+    'http://spa.example.com/',
+    'https://evil.example/https://spa.example.com/',
+    'null',
+  ]) {
+    const headers = { ...fromIssuer, accept: '*/*', referer }
+    assertError(await newBrowser().open('/bff/silent-login', headers), 403, 'BFF_CSRF_REJECTED')
   }
 })
 

@@ -61,7 +61,11 @@ function addCorsHeaders(reply: FastifyReply, origin: string | undefined, corsOri
   // Hooks of an application may have set it already.
   reply.header('vary', [reply.getHeader('vary') ?? [], 'Origin'].flat().join(', '))
   if (origin === undefined || !corsOrigins.includes(origin)) return
-  reply.header('access-control-allow-origin', origin).header('access-control-allow-credentials', 'true')
+  reply.headers({
+    'access-control-allow-origin': origin,
+    'access-control-allow-credentials': 'true',
+    'access-control-expose-headers': 'retry-after',
+  })
 }
 
 function cpuMs(): number {

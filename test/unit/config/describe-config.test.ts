@@ -63,6 +63,7 @@ const full = {
   STATIC_DIR: '/srv/app',
   REQUIRE_LOGIN: 'true',
   CORS_ORIGINS: 'https://a.example.com,https://b.example.com',
+  CORS_EXPOSED_HEADERS: 'etag',
   CSRF_HEADER: 'x-requested-by',
   METRICS_PORT: '9090',
   METRICS_HOST: '10.0.0.1',

@@ -40,6 +40,7 @@ test('the minimal configuration gives the documented defaults', () => {
     upstreams: [],
     requireLogin: false,
     corsOrigins: [],
+    corsExposedHeaders: [],
     csrfHeader: 'x-csrf',
     metricsHost: '0.0.0.0',
     keepAliveTimeoutMs: 75_000,

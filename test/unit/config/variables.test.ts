@@ -367,6 +367,15 @@ const cases: Record<string, Cases> = {
     ],
     read: ({ corsOrigins }) => corsOrigins,
   },
+  CORS_EXPOSED_HEADERS: {
+    good: [['X-Total-Count, ETag', ['x-total-count', 'etag']]],
+    bad: [
+      ['ETag, *', /\(entry 2\) must name single headers/],
+      ['set-cookie', /\(entry 1\) must name single headers/],
+      ['x total', /\(entry 1\) must be the name of a header/],
+    ],
+    read: ({ corsExposedHeaders }) => corsExposedHeaders,
+  },
   CSRF_HEADER: {
     good: [['X-Requested-By', 'x-requested-by']],
     bad: [

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { localPath } from '../../../plugins/login/return-url.ts'
+import { allowedReturnUrl, localPath } from '../../../plugins/login/return-url.ts'
 import { openRedirects } from '../../support/corpus.ts'
 
 const origins = ['https://app.example.com', 'http://localhost:3000']
@@ -13,6 +13,67 @@ test('every URL of the open-redirect corpus is refused', () => {
   assert.equal(new Set(corpus).size, corpus.length)
   for (const hostile of corpus) {
     for (const own of origins) assert.equal(localPath(hostile, own), undefined, JSON.stringify(hostile))
+  }
+})
+
+test('of the corpus, only what begins with a listed origin is somewhere to go', () => {
+  const publicUrl = new URL('https://gateway.example.com')
+  const listed = ['https://app.example.com', 'http://localhost:3000', 'capacitor://localhost']
+  const accepted = openRedirects().filter((hostile) =>
+    allowedReturnUrl(hostile, { publicUrl, corsOrigins: listed }),
+  )
+  for (const url of accepted) {
+    const { origin } = new URL(String(allowedReturnUrl(url, { publicUrl, corsOrigins: listed })))
+    assert.ok(listed.includes(origin), url)
+    assert.match(url, /^(https:\/\/app\.example\.com|http:\/\/localhost:3000)([/?#]|$)/)
+  }
+  assert.ok(accepted.includes('https://app.example.com/start'))
+  assert.deepEqual(
+    openRedirects().filter((url) => allowedReturnUrl(url, { publicUrl, corsOrigins: [] })),
+    [],
+  )
+  for (const evil of openRedirects()) {
+    // As if the list had what an attacker would like it to have.
+    const near = ['https://app.example.co', 'https://example.com', 'https://localhost:3000']
+    assert.equal(allowedReturnUrl(evil, { publicUrl, corsOrigins: near }), undefined, evil)
+  }
+})
+
+test('a URL of a listed origin is kept as it is', () => {
+  const corsOrigins = ['https://spa.example.com', 'https://spa.example.com:8443', 'capacitor://localhost']
+  const options = { publicUrl: new URL('https://gateway.example.com'), corsOrigins }
+  for (const url of [
+    'https://spa.example.com/',
+    'https://spa.example.com/start?x=1#y',
+    'https://spa.example.com:8443/a',
+    'capacitor://localhost/a?b#c',
+    '/start',
+  ]) {
+    assert.equal(allowedReturnUrl(url, options), url)
+  }
+  assert.equal(allowedReturnUrl('https://spa.example.com', options), 'https://spa.example.com/')
+  assert.equal(allowedReturnUrl('https://spa.example.com?x', options), 'https://spa.example.com/?x')
+  assert.equal(allowedReturnUrl('https://spa.example.com#x', options), 'https://spa.example.com/#x')
+  for (const url of [
+    'https://spa.example.com:80/',
+    'https://spa.example.com:443/',
+    'HTTPS://spa.example.com/',
+    'https://SPA.example.com/',
+    'http://spa.example.com/',
+    'https:/spa.example.com/',
+    'https://spa.example.com@evil.example/',
+    'https://spa.example.com.evil.example/',
+    'https://spa.example.com\\.evil.example/',
+    'https://spa.example.com\t.evil.example/',
+    ' https://spa.example.com/',
+    'https://spa.example.com//evil.example',
+    'https://spa.example.com/..//evil.example',
+    'https://spa.example.com/%2f/evil.example',
+    'https://gateway.example.com/',
+    'capacitor://localhost.evil.example/',
+    ['https://spa.example.com/'],
+  ]) {
+    assert.equal(allowedReturnUrl(url, options), undefined, String(url))
   }
 })
 
