@@ -8,7 +8,7 @@ import draining from './plugins/edge/draining/index.ts'
 import { type LogStream, routeEveryMethod, serverOptions } from './plugins/edge/index.ts'
 import overload from './plugins/edge/overload/index.ts'
 import limiting from './plugins/edge/request-limits/index.ts'
-import { catchSocketErrors } from './plugins/edge/sockets.ts'
+import { prepareSockets } from './plugins/edge/sockets.ts'
 import tls from './plugins/edge/tls/index.ts'
 import errors, { answerError } from './plugins/errors/index.ts'
 import devServer from './plugins/frontend/dev-server/index.ts'
@@ -70,7 +70,7 @@ async function gateway(app: FastifyInstance, options: GatewayOptions, extras: Ap
   const routeOptions: RouteOptions = { ...options, clock, ...defaultLimits, ...extras.limits }
   const guard = { csrfHeader, publicUrl, corsOrigins }
 
-  catchSocketErrors(app.server)
+  prepareSockets(app.server)
   app.register(issuer, { ...oidc, clock })
   app.register(sessionEvents, { ...extras.hooks })
   app.register(oidcSession, { ...session, clock })

@@ -17,6 +17,7 @@ import {
   afterOwedAnswers,
   canAnswer,
   endWith,
+  isAnswered,
   malformedRequest,
   rawAnswer,
   type ServerSocket,
@@ -95,6 +96,7 @@ export function refuse(socket: Socket, error: GatewayError, requestId: string, l
   afterOwedAnswers(socket, () => {
     // Already answered and ended: this is the rest of that request.
     if (socket.writableEnded) return
+    if (isAnswered(socket)) return endWith(socket)
     if (!canAnswer(socket)) return void socket.destroy()
     log.debug({ err: error }, error.message)
     endWith(socket, rawAnswer(error, requestId))

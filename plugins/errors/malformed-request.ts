@@ -1,11 +1,14 @@
-import { type ServerResponse, STATUS_CODES } from 'node:http'
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { maxHeaderBytes } from '../../http/limits.ts'
 import { errorBody, GatewayError } from './catalogue.ts'
 
-/** A connection of Node's HTTP server, with the response that is being written to it. */
-export type ServerSocket = Duplex & { _httpMessage?: ServerResponse | null }
+/** A connection of Node's HTTP server, with the response that is being written to it and the last request read. */
+export type ServerSocket = Duplex & {
+  _httpMessage?: ServerResponse | null
+  parser?: { incoming?: IncomingMessage | null } | null
+}
 
 /** How long a refused client may go on sending, in milliseconds. */
 const lingeringMs = 1000
@@ -30,16 +33,27 @@ function isOneLine(packet: unknown): boolean {
 }
 
 /**
- * The response to an earlier request that is still being sent. The client would take anything written now for that
- * response, or for a part of it.
+ * The response that is still being sent: to an earlier request, or a complete one to the faulty request. The client
+ * would take anything written now for that response, or for a part of it.
  */
 function owedAnswer({ _httpMessage: underWay }: ServerSocket): ServerResponse | undefined {
-  return underWay?.req.complete ? underWay : undefined
+  return underWay && (underWay.req.complete || underWay.writableEnded) ? underWay : undefined
 }
 
 /** False if the connection is closed, or if the response to the faulty request has already begun. */
 export function canAnswer(socket: ServerSocket): boolean {
   return socket.writable && !socket._httpMessage?.headersSent
+}
+
+/** Whether the last request has been answered although its body is incomplete. */
+export function isAnswered({ _httpMessage: underWay, parser }: ServerSocket): boolean {
+  return !underWay && parser?.incoming?.complete === false
+}
+
+/** Whether no other request is pipelined behind this one. */
+export function isLast(request: IncomingMessage): boolean {
+  const { incoming } = (request.socket as ServerSocket).parser ?? {}
+  return !incoming || incoming === request
 }
 
 const waiting = new WeakSet<ServerSocket>()
@@ -75,7 +89,7 @@ export function rawAnswer(error: GatewayError, requestId: string): string {
 }
 
 /** Sends a last answer and closes. Closing at once with unread data would reset the connection and lose the answer. */
-export function endWith(socket: Socket, answer: string): void {
+export function endWith(socket: Socket, answer = ''): void {
   socket.end(answer)
   const tooLong = setTimeout(() => socket.destroy(), lingeringMs)
   socket.once('close', () => clearTimeout(tooLong))

@@ -10,6 +10,7 @@ import {
 } from 'node:http'
 import { createServer as createTcpServer, type Socket, connect as tcpConnect } from 'node:net'
 import type { TestContext } from 'node:test'
+import type { FastifyInstance } from 'fastify'
 import { type AppExtras, buildApp } from '../../app.ts'
 import { loadConfig, type UpstreamOptions, upstreamDefaults } from '../../config/index.ts'
 import { createHttpBrowser } from '../../demo/http-browser.ts'
@@ -103,6 +104,7 @@ export async function startTcpUpstream(t: TestContext, talk: (socket: Socket) =>
 }
 
 export interface Gateway {
+  app: FastifyInstance
   url: string
   port: number
   /** Parsed log lines. */
@@ -178,7 +180,7 @@ export async function startGateway(
     return closed
   }
   t.after(close)
-  return { url, port, logs, sockets, call: (path, options) => call(port, path, options), close }
+  return { app, url, port, logs, sockets, call: (path, options) => call(port, path, options), close }
 }
 
 export interface CallOptions {

@@ -1,4 +1,5 @@
 import fp from 'fastify-plugin'
+import { isLast } from '../../errors/malformed-request.ts'
 import { http2Stream } from '../http2-messages.ts'
 import { watchConnections } from './connections.ts'
 
@@ -41,10 +42,11 @@ export default fp(
       const stream = http2Stream(raw)
       // HTTP/2 uses a GOAWAY frame and forbids the header.
       if (stream) stream.session?.close()
-      else reply.header('connection', 'close')
+      // Node would close without answering the requests that are pipelined behind this one.
+      else if (isLast(raw)) reply.header('connection', 'close')
     })
     app.addHook('onResponse', async ({ raw }) => {
-      if (isClosing) connections.closeAnswered(raw.socket)
+      if (isClosing && isLast(raw)) connections.closeAnswered(raw.socket)
     })
   },
   { name: 'draining', fastify: '5.x' },

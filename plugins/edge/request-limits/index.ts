@@ -26,8 +26,6 @@ export default fp<Pick<Limits, 'bodyIdleTimeoutMs'>>(
       if (!stream && !(socket instanceof Socket)) return
       watchBody(raw, bodyIdleTimeoutMs, () => {
         if (stream) stream.close(constants.NGHTTP2_CANCEL)
-        // Partly answered, or queued behind an earlier request on the connection.
-        else if (reply.raw.headersSent || reply.raw.socket === null) socket.destroy()
         else refuse(socket, new GatewayError('BFF_REQUEST_TIMEOUT'), id, log)
       })
     })
