@@ -38,9 +38,10 @@ export function createStore(
 ): CreatedStore {
   if (redisUrl === undefined) return { store: createMemoryStore(options), warnings: () => [] }
   const target = parseRedisUrl(redisUrl)
-  const connection = connectRedis(target, redisAccess, reportTo?.(target))
+  const report = reportTo?.(target)
+  const connection = connectRedis(target, redisAccess, report)
   return {
-    store: createRedisStore({ connection, storeTimeoutMs }),
+    store: createRedisStore({ connection, storeTimeoutMs, report }),
     redis: connection.client,
     warnings: connection.warnings,
   }

@@ -28,7 +28,7 @@ export default fp<Omit<CreateStoreOptions, 'onEvicted'>>(
       redis,
       warnings,
     } = createStore({ ...options, onEvicted: reportEviction }, (target) =>
-      createRedisLog(app.log, target, app.metrics.redisConnected),
+      createRedisLog(app.log, target, app.metrics),
     )
     const store = app.metrics === noMetrics ? plain : measured(plain, app.metrics.storeAnswered)
     app.decorate('sessionStore', store)

@@ -22,22 +22,24 @@ export interface Probe {
 /** Timeout for a Sentinel's reply. */
 const SENTINEL_TIMEOUT_MS = 500
 
+/** Called with the reply to INFO on each new connection; undefined if the user has no permission for it. */
+export type OnInfo = (reply: string | undefined) => void
+
 /**
  * Does not connect yet.
- * @param onInfoRefused called when the user has no permission for INFO
  * @throws when a file of `access` can't be read
  */
 export function createClient(
   target: RedisTarget,
   access: RedisAccess,
-  onInfoRefused: () => void = () => {},
+  onInfo: OnInfo = () => {},
 ): RedisClient {
   const tls = target.tls ? redisTls(access, namedHosts(target)) : undefined
   const client = newClient(target, access, tls)
-  if (client instanceof Redis) prepare(client, onInfoRefused)
+  if (client instanceof Redis) prepare(client, onInfo)
   else
     client.on('+node', (node: Redis) => {
-      prepare(node, onInfoRefused)
+      prepare(node, onInfo)
       withHostInSlots(node)
     })
   return client
@@ -52,16 +54,19 @@ export function firstHost(target: RedisTarget, access: RedisAccess): Probe {
 }
 
 /** Mends a connection to a single server, besides its options. */
-export function prepare(redis: Redis, onInfoRefused: () => void): void {
+export function prepare(redis: Redis, onInfo: OnInfo): void {
   const info = redis.info.bind(redis) as () => Promise<string>
   // ioredis uses INFO to see whether Redis is still loading. If INFO is refused it continues, but writes to the
   // console.
   redis.info = ((callback: (error: unknown, text?: string) => void) =>
     info().then(
-      (text) => callback(null, text),
+      (reply) => {
+        onInfo(reply)
+        callback(null, reply)
+      },
       (error: unknown) => {
         if (!isNoPermission(error)) return callback(error)
-        onInfoRefused()
+        onInfo(undefined)
         callback(null, '')
       },
     )) as unknown as typeof redis.info

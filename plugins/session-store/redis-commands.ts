@@ -108,7 +108,7 @@ export function isPassing(error: unknown): boolean {
 }
 
 /** ioredis attaches the command and its arguments to errors: sealed records, lock owners, a password. */
-function withoutArguments(error: unknown): unknown {
+export function withoutArguments(error: unknown): unknown {
   if (error instanceof Error) Reflect.deleteProperty(error, 'command')
   return error
 }

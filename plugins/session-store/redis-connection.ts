@@ -41,9 +41,13 @@ export function connectRedis(
   access: RedisAccess = {},
   report: RedisReport = noReport,
 ): RedisConnection {
-  const client = createClient(target, access, report.infoRefused)
+  let info: string | undefined
+  const client = createClient(target, access, (reply) => {
+    info = reply
+    if (reply === undefined) report.infoRefused()
+  })
   const reachability = createReachability(client)
-  const endReports = reportState(client, firstHost(target, access), report)
+  const state = reportState(client, { probe: firstHost(target, access), info: () => info }, report)
   let subscription: Subscription | undefined
   let isChannelRefused: string | undefined
   let closing = false
@@ -57,6 +61,7 @@ export function connectRedis(
   // that does not answer within `socketTimeout`.
   const heartbeat = setInterval(() => {
     for (const node of nodesOf(client)) if (node.status === 'ready') node.ping().catch(ignore)
+    if (state.isReplica()) (client as Redis).info(state.reportRole).catch(ignore)
   }, HEARTBEAT_MS).unref()
 
   return {
@@ -88,7 +93,7 @@ export function connectRedis(
 
     async close() {
       closing = true
-      endReports()
+      state.end()
       reachability.close()
       clearInterval(heartbeat)
       subscription?.close()

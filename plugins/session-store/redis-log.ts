@@ -1,37 +1,55 @@
 import type { RedisAddress, RedisTarget } from '../../config/index.ts'
+import type { Metrics } from '../observability/metrics.ts'
 import { CHANGED_CHANNEL } from './redis-scripts.ts'
 import type { RedisReport } from './redis-state.ts'
+
+/** How often a lasting fault is logged again. */
+const REMIND_MS = 10 * 60_000
 
 interface Log {
   info(fields: object, message: string): void
   warn(fields: object, message: string): void
 }
 
-/**
- * Logs each change of the Redis connection's state.
- * @param onConnected called with whether there is a connection
- */
+/** Logs each change of the Redis connection's state, and records its metrics. */
 export function createRedisLog(
   log: Log,
   target: RedisTarget,
-  onConnected: (isConnected: boolean) => void,
+  metrics: Pick<Metrics, 'redisConnected' | 'storeAnswered'>,
+  now = () => performance.now(),
 ): RedisReport {
   const redis = placeOf(target)
+  const onConnected = metrics.redisConnected
+  /** When it was logged that Redis is read-only, if it is. The connection then closes at every write. */
+  let readOnlyLoggedAt: number | undefined
   let wasRefused = false
   let infoReported = false
   onConnected(false)
 
   return {
-    connected() {
+    connected(isMaster) {
       onConnected(true)
+      if (readOnlyLoggedAt !== undefined && !isMaster) return
+      readOnlyLoggedAt = undefined
       log.info({ event: 'store.connected', redis }, 'Connected to Redis')
+    },
+    readOnly() {
+      onConnected(false)
+      if (readOnlyLoggedAt !== undefined && now() - readOnlyLoggedAt < REMIND_MS) return
+      readOnlyLoggedAt = now()
+      log.warn(
+        { event: 'store.read_only', redis },
+        'Redis is a replica and refuses writes: sessions can not be stored or renewed. REDIS_URL must lead to the master',
+      )
     },
     lost(reason) {
       onConnected(false)
+      if (readOnlyLoggedAt !== undefined) return
       log.warn({ event: 'store.disconnected', redis, reason }, `The connection to Redis was lost: ${reason}`)
     },
     unreachable(reason) {
       onConnected(false)
+      readOnlyLoggedAt = undefined
       log.warn({ event: 'store.unreachable', redis, reason }, `Redis can not be reached: ${reason}`)
     },
     channelRefused(isRefused) {
@@ -46,6 +64,15 @@ export function createRedisLog(
       log.warn(
         { event: 'store.info_refused', redis },
         'Redis refuses INFO to its user, so a server that is loading or was demoted is used like any other: grant +info',
+      )
+    },
+    putBack(tries) {
+      for (const { outcome, durationMs } of tries) metrics.storeAnswered('putBack', outcome, durationMs)
+      const refused = tries.filter(({ outcome }) => outcome === 'error')
+      if (refused.length === 0) return
+      log.warn(
+        { event: 'store.put_back_refused', redis, writes: refused.length, err: refused[0]?.error },
+        'Redis refuses to store again what may have been lost in a failover: users may have to log in again',
       )
     },
   }

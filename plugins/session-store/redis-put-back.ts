@@ -1,5 +1,6 @@
 import type { RedisClient } from './redis-client.ts'
-import { isPassing } from './redis-commands.ts'
+import { isPassing, withoutArguments } from './redis-commands.ts'
+import type { PutBackTry } from './redis-state.ts'
 
 /**
  * Recent writes of this process. A promoted replica may lack them although they were acknowledged: the old master
@@ -35,7 +36,17 @@ export const PUT_BACK_WITHIN_MS = 60_000
 /** Maximum number of noted writes: some 25 MB of sealed records. */
 const MAX_REMEMBERED = 10_000
 
-export function createRecentWrites(now = () => performance.now()): RecentWrites {
+export interface RecentWritesOptions {
+  /** Monotonic time in milliseconds. */
+  now?: () => number
+  /** Called after each attempt to put writes back. */
+  onTried?: (tries: PutBackTry[]) => void
+}
+
+export function createRecentWrites({
+  now = () => performance.now(),
+  onTried = () => {},
+}: RecentWritesOptions = {}): RecentWrites {
   /** The oldest first. */
   const writes = new Map<string, Write>()
   let lostAt: number | undefined
@@ -59,11 +70,24 @@ export function createRecentWrites(now = () => performance.now()): RecentWrites 
       // All noted writes: a process that was frozen notices late that its connection was lost.
       forgetBefore(now() - PUT_BACK_WITHIN_MS)
       const moved = [...writes].filter(([key]) => isMoved(key))
-      const results = await Promise.allSettled(moved.map(([, { at, again }]) => again(redis, now() - at)))
+      const tries = await Promise.all(moved.map(([, write]) => tryAgain(redis, write)))
       // A failed write is retried after the next reconnect (the connection was lost); one that Redis refuses is not.
-      if (!results.some((result) => result.status === 'rejected' && isPassing(result.reason)))
-        lostAt = undefined
+      if (!tries.some(({ outcome }) => outcome === 'unavailable')) lostAt = undefined
+      onTried(tries)
     },
+  }
+
+  async function tryAgain(redis: RedisClient, { at, again }: Write): Promise<PutBackTry> {
+    const startedAt = now()
+    const tried = (outcome: PutBackTry['outcome'], error?: unknown) => ({
+      outcome,
+      durationMs: now() - startedAt,
+      error: withoutArguments(error),
+    })
+    return again(redis, startedAt - at).then(
+      () => tried('ok'),
+      (error) => tried(isPassing(error) ? 'unavailable' : 'error', error),
+    )
   }
 
   function forgetBefore(time: number): void {

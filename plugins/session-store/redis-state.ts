@@ -1,10 +1,15 @@
 import { connect } from 'node:net'
 import { connect as connectTls } from 'node:tls'
+import { Cluster, type RedisOptions } from 'ioredis'
+import type { StoreOutcome } from '../observability/metrics.ts'
 import type { Probe, RedisClient } from './redis-client.ts'
 
 /** State changes of the Redis connection, each reported once. */
 export interface RedisReport {
-  connected(): void
+  /** @param isMaster undefined if it is not known */
+  connected(isMaster: boolean | undefined): void
+  /** The server is a replica: it refuses writes. Called with every connection to it and every refused write. */
+  readOnly(): void
   /** The connection was lost. */
   lost(reason: string): void
   /** Connecting failed. Called once per reason until it succeeds. */
@@ -13,25 +18,55 @@ export interface RedisReport {
   channelRefused(isRefused: boolean): void
   /** The user has no permission for INFO. */
   infoRefused(): void
+  /** Writes were put back after a failover. */
+  putBack(tries: PutBackTry[]): void
+}
+
+/** A write that was to be put back. */
+export interface PutBackTry {
+  outcome: StoreOutcome
+  durationMs: number
+  error?: unknown
 }
 
 export const noReport: RedisReport = {
   connected() {},
+  readOnly() {},
   lost() {},
   unreachable() {},
   channelRefused() {},
   infoRefused() {},
+  putBack() {},
 }
 
 const PROBE_MS = 2_000
 
+export interface StateSources {
+  probe: Probe
+  /** The last reply to INFO. */
+  info(): string | undefined
+}
+
+export interface StateReports {
+  /** Whether the server was a replica when it was last asked. */
+  isReplica(): boolean
+  /** To be called after another reply to INFO: a replica may have been promoted. */
+  reportRole(): void
+  /** Stops the reports, for when the connection is closed on purpose. */
+  end(): void
+}
+
 /**
  * Reports the state of a client's connection. Never reveals a password: ioredis errors contain commands, but not in
  * their message.
- * @returns a function that stops the reports, for when the connection is closed on purpose
  */
-export function reportState(client: RedisClient, probe: Probe, report: RedisReport): () => void {
+export function reportState(
+  client: RedisClient,
+  { probe, info }: StateSources,
+  report: RedisReport,
+): StateReports {
   let isConnected = false
+  let isReplica = false
   let isOver = false
   /** Reasons reported during this outage, so that each is reported once and not with every try. */
   let reported = new Set<string>()
@@ -42,8 +77,9 @@ export function reportState(client: RedisClient, probe: Probe, report: RedisRepo
     isConnected = true
     reported = new Set()
     lastError = undefined
-    report.connected()
+    reportRole()
   })
+  watchErrorReplies()
   client.on('sentinelError', (error: Error) => {
     sentinelError = error.message
   })
@@ -61,8 +97,33 @@ export function reportState(client: RedisClient, probe: Probe, report: RedisRepo
     lastError = undefined
   })
 
-  return () => {
-    isOver = true
+  return {
+    isReplica: () => isConnected && isReplica,
+    reportRole,
+    end() {
+      isOver = true
+    },
+  }
+
+  function reportRole(): void {
+    if (!isConnected || isOver) return
+    const role = client instanceof Cluster ? 'master' : roleIn(info())
+    isReplica = role === 'slave'
+    if (isReplica) report.readOnly()
+    else report.connected(role === undefined ? undefined : role === 'master')
+  }
+
+  /** ioredis does not report an error reply for which it closes the connection. */
+  function watchErrorReplies(): void {
+    const { reconnectOnError } = client.options as RedisOptions
+    if (client instanceof Cluster || !reconnectOnError) return
+    client.options.reconnectOnError = (error) => {
+      const isClosing = reconnectOnError(error)
+      if (!isClosing || isOver) return isClosing
+      lastError = error.message
+      if (/READONLY/.test(error.message)) report.readOnly()
+      return isClosing
+    }
   }
 
   async function tell(reason: string): Promise<void> {
@@ -87,6 +148,10 @@ export function reportState(client: RedisClient, probe: Probe, report: RedisRepo
     }
     return error.message || error.name
   }
+}
+
+function roleIn(info: string | undefined): string | undefined {
+  return /^role:(\w+)/m.exec(info ?? '')?.[1]
 }
 
 /** A server without TLS takes the handshake for an incomplete command and waits. */

@@ -10,6 +10,7 @@ import { watchMasters } from './redis-masters.ts'
 import { createRecentWrites } from './redis-put-back.ts'
 import { createRedisRecords } from './redis-records.ts'
 import { CHANGED_CHANNEL } from './redis-scripts.ts'
+import { noReport, type RedisReport } from './redis-state.ts'
 import type { SessionStore } from './store.ts'
 
 export interface RedisStoreOptions {
@@ -17,6 +18,7 @@ export interface RedisStoreOptions {
   connection: RedisConnection
   /** Timeout of an operation, in milliseconds. */
   storeTimeoutMs: number
+  report?: Pick<RedisReport, 'putBack'> | undefined
 }
 
 /** How long `/readyz` waits for Redis. */
@@ -25,10 +27,14 @@ const PING_MS = 500
 const WRITE_TRIED_EVERY_MS = 1_000
 
 /** Sessions in Redis, shared by all gateways that use it. Every key has a time to live. */
-export function createRedisStore({ connection, storeTimeoutMs }: RedisStoreOptions): SessionStore {
+export function createRedisStore({
+  connection,
+  storeTimeoutMs,
+  report = noReport,
+}: RedisStoreOptions): SessionStore {
   const commands = createRedisCommands({ connection, storeTimeoutMs })
   const { run } = commands
-  const writes = createRecentWrites()
+  const writes = createRecentWrites({ onTried: report.putBack })
   const masters = watchMasters(connection, (isMoved) => writes.putBack(connection.client, isMoved))
   const mayCreate = connection.hasReplicas
   const records = createRedisRecords({ run, writes, masters, mayCreate, storeTimeoutMs, clock: systemClock })

@@ -107,7 +107,9 @@ test('a body whose framing breaks after its request was answered gets no second 
   assert.deepEqual(await pipeline.answers(), [first, [403, 'BFF_CSRF_REJECTED']])
 })
 
-test('an answer that breaks off while it waits for the one before it closes the connection', { timeout: 20_000 }, async (t) => {
+test('an answer that breaks off while it waits for the one before it closes the connection', {
+  timeout: 20_000,
+}, async (t) => {
   const pipeline = await start(t)
   const { app } = pipeline.gateway
   let queued: ServerResponse | undefined

@@ -5,6 +5,7 @@ import { type TestContext, test } from 'node:test'
 import { parseRedisUrl } from '../../config/index.ts'
 import { createRedisStore } from '../../plugins/session-store/redis.ts'
 import { connectRedis } from '../../plugins/session-store/redis-connection.ts'
+import type { PutBackTry } from '../../plugins/session-store/redis-state.ts'
 import { type Network, startNetwork } from '../chaos/network.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
 import { startCluster } from '../support/redis-topologies.ts'
@@ -24,6 +25,23 @@ test('tokens that only the old master had are put back', async (t) => {
   const record = await store.read('a')
   assert.deepEqual([record?.version, record?.sealed], [3, sealedAs('third')])
   assert.ok((await fresh.pttl('bff:{a}:record')) > HOUR - MINUTE)
+})
+
+test('a write that the new master refuses to take back is reported with its reason, and the others are taken', async (t) => {
+  const { store, promote, failOver, fresh, tried } = await setUp(t)
+  await create(store, 'a')
+  await create(store, 'b')
+  await promote()
+  for (const id of ['a', 'b']) await store.replace(id, sealedAs('second'), 1)
+  await fresh.set('bff:{a}:record', 'no hash')
+
+  failOver()
+
+  await until(() => tried.length > 0)
+  const [refused, ...more] = tried.filter(({ outcome }) => outcome !== 'ok')
+  assert.match(String(refused?.error), /WRONGTYPE/)
+  assert.deepEqual([refused?.outcome, more], ['error', []])
+  assert.equal((await store.read('b'))?.version, 2)
 })
 
 test('a session that only the old master knew is put back, and found by its indexes', async (t) => {
@@ -264,10 +282,13 @@ async function setUp(t: TestContext, { hasReplicas = true } = {}) {
     const network: Network = await startNetwork(server.port)
     const target = parseRedisUrl(`redis://gateway:secret@127.0.0.1:${network.port}`)
     const connection = { ...connectRedis(target), hasReplicas }
-    const store = createRedisStore({ connection, storeTimeoutMs: MINUTE })
+    const tried: PutBackTry[] = []
+    const report = { putBack: (tries: PutBackTry[]) => void tried.push(...tries) }
+    const store = createRedisStore({ connection, storeTimeoutMs: MINUTE, report })
     await store.read('any')
     return {
       store,
+      tried,
       failOver: () => network.redirect(replica.port),
       async close() {
         await store.close()

@@ -177,7 +177,81 @@ test('a user who may not use INFO is told in the log, and nowhere else', async (
   assert.ok(printed.every(({ mock }) => mock.callCount() === 0))
 })
 
-function connect(t: TestContext, url: string, access: RedisAccess = {}) {
+for (const [what, config] of [
+  ['', []],
+  [' whose user may not use INFO', ['user default on nopass ~* &* +@all -info']],
+] as const)
+  test(`a replica${what} is told once, however often it refuses to write, and again every ten minutes`, async (t) => {
+    const master = await start(t)
+    const replica = await start(t, { config: [`replicaof 127.0.0.1 ${master.port}`, ...config] })
+    let now = 0
+    const { client, lines, connected, ready } = connect(t, replica.url, {}, () => now)
+    const refuseToWrite = async () => {
+      await ready()
+      const closing = once(client, 'close')
+      await assert.rejects(client.set('bff:claim:x', '1', 'PX', 1000), /READONLY/)
+      await closing
+    }
+    const readOnly = () => lines.filter(({ event }) => event === 'store.read_only').length
+
+    for (let times = 0; times < 4; times++) await refuseToWrite()
+    const told = lines.filter(({ event }) => !['store.connected', 'store.info_refused'].includes(event))
+    assert.deepEqual(
+      told.map(({ level, event }) => [level, event]),
+      [['warn', 'store.read_only']],
+    )
+    assert.ok(lines.filter(({ event }) => event === 'store.connected').length <= 1)
+    assert.ok(connected.includes(false))
+
+    now = 10 * 60_000
+    await refuseToWrite()
+    assert.equal(readOnly(), 2)
+  })
+
+test('a replica that becomes the master is told as a Redis that is there', async (t) => {
+  const master = await start(t)
+  const replica = await start(t, { config: [`replicaof 127.0.0.1 ${master.port}`] })
+  const { lines, connected } = connect(t, replica.url)
+  await until(() => lines.length > 0)
+  await replica.send('REPLICAOF NO ONE')
+  await until(() => lines.length > 1)
+  assert.deepEqual(
+    lines.map(({ event }) => event),
+    ['store.read_only', 'store.connected'],
+  )
+  assert.equal(connected.at(-1), true)
+})
+
+test('writes that Redis refuses to take back after a failover are told in one line, and counted with the errors of the store', () => {
+  const lines: object[] = []
+  const counted: unknown[] = []
+  const report = createRedisLog(
+    { info() {}, warn: (fields) => void lines.push(fields) },
+    parseRedisUrl('redis://user:s3cret@127.0.0.1:6379'),
+    { redisConnected() {}, storeAnswered: (...what) => void counted.push(what) },
+  )
+  const error = new Error('WRONGTYPE')
+  report.putBack([
+    { outcome: 'ok', durationMs: 1 },
+    { outcome: 'error', durationMs: 2, error },
+    { outcome: 'unavailable', durationMs: 3, error: new Error('Connection is closed.') },
+    { outcome: 'error', durationMs: 4, error },
+  ])
+  report.putBack([{ outcome: 'ok', durationMs: 5 }])
+
+  assert.deepEqual(lines, [
+    { event: 'store.put_back_refused', redis: '127.0.0.1:6379', writes: 2, err: error },
+  ])
+  assert.deepEqual(counted, [
+    ['putBack', 'ok', 1],
+    ['putBack', 'error', 2],
+    ['putBack', 'unavailable', 3],
+    ['putBack', 'error', 4],
+    ['putBack', 'ok', 5],
+  ])
+})
+
+function connect(t: TestContext, url: string, access: RedisAccess = {}, now?: () => number) {
   const lines: Line[] = []
   const connected: boolean[] = []
   const logTo = (level: Line['level']) => (fields: object, message: string) => {
@@ -185,7 +259,11 @@ function connect(t: TestContext, url: string, access: RedisAccess = {}) {
   }
   const target = parseRedisUrl(url)
   const log = { info: logTo('info'), warn: logTo('warn') }
-  const report = createRedisLog(log, target, (isConnected) => connected.push(isConnected))
+  const metrics = {
+    redisConnected: (isConnected: boolean) => void connected.push(isConnected),
+    storeAnswered() {},
+  }
+  const report = createRedisLog(log, target, metrics, now)
   const connection = connectRedis(target, access, report)
   t.after(() => connection.close())
   return { ...connection, lines, connected }

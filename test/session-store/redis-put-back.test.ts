@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { ReplyError } from 'ioredis'
 import type { RedisClient } from '../../plugins/session-store/redis-client.ts'
 import { createRecentWrites } from '../../plugins/session-store/redis-put-back.ts'
 
@@ -24,9 +25,35 @@ test('while there is a connection, writes are forgotten when they are twenty sec
   assert.deepEqual(await putBack(), ['new 0'])
 })
 
+test('every write that is put back is reported: done, refused by Redis, or cut off and tried again with the next connection', async () => {
+  const reported: [string, unknown][][] = []
+  const recent = createRecentWrites({
+    onTried: (tries) => reported.push(tries.map(({ outcome, error }) => [outcome, error])),
+  })
+  const refusal = Object.assign(new ReplyError('WRONGTYPE'), { command: { args: ['a sealed record'] } })
+  const cutOff = new Error('Connection is closed.')
+  recent.note('a', async () => {})
+  recent.note('b', async () => Promise.reject(refusal))
+  recent.note('c', async () => Promise.reject(cutOff))
+
+  recent.lost()
+  await recent.putBack(redis)
+  await recent.putBack(redis, (key) => key === 'a')
+
+  assert.deepEqual(reported, [
+    [
+      ['ok', undefined],
+      ['error', refusal],
+      ['unavailable', cutOff],
+    ],
+    [['ok', undefined]],
+  ])
+  assert.ok(!('command' in refusal))
+})
+
 function setUp() {
   let now = 0
-  const recent = createRecentWrites(() => now)
+  const recent = createRecentWrites({ now: () => now })
   let putBack: string[] = []
   return {
     writes(key: string) {

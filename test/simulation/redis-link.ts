@@ -36,7 +36,7 @@ const RECONNECT_MS = 200
 export function createRedisLink({ redis, process, isDown, protections = {} }: RedisLinkOptions): RedisLink {
   const { putsBack = true, headStart = true } = protections
   const { clock, gateway } = process
-  const writes = createRecentWrites(clock.monotonic)
+  const writes = createRecentWrites({ now: clock.monotonic })
   let connection = connect(redis.master(), (command) => operations[command])
   let ready = Promise.resolve()
   let isReady = true
