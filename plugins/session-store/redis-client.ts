@@ -151,8 +151,8 @@ const COMMON_OPTIONS = {
   // silently disappeared.
   socketTimeout: 2_000,
   enableOfflineQueue: false,
+  // Also: ioredis resends no command whose connection was lost.
   maxRetriesPerRequest: 0,
-  autoResendUnfulfilledCommands: false,
   // redis-subscription.ts subscribes on every 'ready' itself, to see when that fails.
   autoResubscribe: false,
   // CLIENT SETINFO is refused to users with few permissions, and each refusal is written to Redis's ACL LOG.

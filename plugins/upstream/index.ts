@@ -122,7 +122,6 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     if (answer.statusCode !== 401 || wantsOtherLogin(answer.headers['www-authenticate'])) return answer
     try {
       const isReplaced = await tokenSource.replaceRefused(request)
-      signal.throwIfAborted()
       if (!isReplaced || !isReplayable(body)) return answer
     } catch (error) {
       discard(answer)

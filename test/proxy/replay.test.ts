@@ -10,6 +10,7 @@ import {
   type Arrival,
   errorCode,
   goes,
+  holdTokenRequests,
   open,
   signIn,
   startGateway,
@@ -272,6 +273,24 @@ test('a browser that goes while its refused token is renewed gets no replay, and
   assert.deepEqual(faults(gateway.logs), [])
 })
 
+test('a refused request whose browser goes before the renewal has failed leaves nothing open at the upstream', async (t) => {
+  const endless: Answer = ({ url, response }) =>
+    url === '/y' ? response.end('ok') : response.writeHead(401).write('refused')
+  const { upstream, gateway, issuer, cookie, call } = await start(t, endless)
+  const { arrived, release } = holdTokenRequests(issuer, 503)
+  const outgoing = open(gateway.port, '/api/x', { headers: { cookie } })
+  outgoing.on('error', () => {}).end()
+  await arrived
+  await goes(gateway, outgoing)
+  const refused = closed(upstream.arrivals[0]?.response ?? assert.fail())
+  release()
+
+  await refused
+
+  assert.equal((await call('/api/y')).status, 200)
+  assert.deepEqual(faults(gateway.logs), [])
+})
+
 test('a browser that goes while its outdated token is renewed is not heard of at the upstream', async (t) => {
   const { upstream, gateway, issuer, cookie, call, clock } = await start(t, ({ response }) =>
     response.end('ok'),
@@ -326,18 +345,4 @@ function answerTokenRequests({ provider }: DemoIssuer, status: number, body: obj
     ctx.status = status
     ctx.body = body
   })
-}
-
-/** Lets requests to the token endpoint wait until they are released. `arrived` resolves with the first. */
-function holdTokenRequests({ provider }: DemoIssuer) {
-  const arrived = Promise.withResolvers<void>()
-  const released = Promise.withResolvers<void>()
-  provider.use(async (ctx, next) => {
-    if (ctx.path === '/token') {
-      arrived.resolve()
-      await released.promise
-    }
-    return next()
-  })
-  return { arrived: arrived.promise, release: () => released.resolve() }
 }

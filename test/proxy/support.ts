@@ -288,3 +288,20 @@ export async function goes({ sockets }: Gateway, outgoing: ClientRequest): Promi
   outgoing.destroy()
   await gone
 }
+
+/**
+ * Lets requests to the token endpoint wait until they are released. `arrived` resolves with the first.
+ * @param status what they are answered with, instead of tokens
+ */
+export function holdTokenRequests({ provider }: DemoIssuer, status?: number) {
+  const arrived = Promise.withResolvers<void>()
+  const released = Promise.withResolvers<void>()
+  provider.use(async (ctx, next) => {
+    if (ctx.path !== '/token') return next()
+    arrived.resolve()
+    await released.promise
+    if (status === undefined) await next()
+    else ctx.status = status
+  })
+  return { arrived: arrived.promise, release: () => released.resolve() }
+}

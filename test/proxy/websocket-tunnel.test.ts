@@ -13,6 +13,7 @@ import { until } from '../support/until.ts'
 import {
   errorCode,
   type Gateway,
+  holdTokenRequests,
   open as openRequest,
   readUntil,
   signIn,
@@ -132,6 +133,31 @@ test('a 401 of the upstream leads to one renewal and one more try', async (t) =>
   const [first, second] = handshakes.map(({ headers }) => headers.authorization)
   assert.notEqual(first, second)
   assert.equal(handshakes[0]?.headers['sec-websocket-key'], handshakes[1]?.headers['sec-websocket-key'])
+})
+
+test('a refused handshake whose browser goes before the renewal has failed leaves nothing open at the upstream', async (t) => {
+  const connected = Promise.withResolvers<Socket>()
+  const { url: target } = await startTcpUpstream(t, (socket) => {
+    // Its body never ends.
+    socket.write(lines('HTTP/1.1 401 Unauthorized', 'Transfer-Encoding: chunked'))
+    connected.resolve(socket)
+  })
+  const issuer = await startIssuer({ accessTokenLifetime: 3600 })
+  t.after(() => issuer.close())
+  const gateway = await startGateway(t, [{ target, token: 'user' }], { issuer })
+  const cookie = await signIn(gateway)
+  const { arrived, release } = holdTokenRequests(issuer, 503)
+  const browser = openSocket(t, gateway, cookie)
+  await arrived
+  const gone = closed(gateway.sockets.at(-1) ?? assert.fail())
+  browser.terminate()
+  await gone
+
+  release()
+
+  await closed(await connected.promise)
+  const faults = gateway.logs.filter(({ level }) => Number(level) >= 50)
+  assert.deepEqual(faults, [])
 })
 
 test('an upstream that answers every token with 401 says so to the browser, after one more try', async (t) => {

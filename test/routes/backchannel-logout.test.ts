@@ -133,6 +133,24 @@ test('a logout token that arrives during a login ends that login, but not one be
   assert.equal(await sidOf(browser), sid)
 })
 
+test('tokens of a login that a logout token ends are revoked, though the store fails to end the session', async (t) => {
+  const world = await start(t)
+  const { app, issuer, browser, sid } = world
+  const callback = await browser.authorize(await browser.beginLogin())
+  assertDone(await notify(world, await issuer.sign(logoutClaims(issuer, { sid }))))
+  t.mock.method(app.sessionStore, 'destroy', async () => {
+    throw new StoreUnavailableError(new Error('on purpose'))
+  })
+
+  const response = await browser.call(callback)
+
+  assertError(response, 503, 'BFF_STORE_UNAVAILABLE')
+  assert.deepEqual(setCookies(response), [])
+  const [granted] = issuer.events.grants('authorization_code').slice(-1)
+  const revoked = issuer.events.revocations().map(({ tokenHash }) => tokenHash)
+  assert.deepEqual(revoked, [granted?.issuedRefreshTokenHash])
+})
+
 test('a logout token for an unknown session is accepted', async (t) => {
   const world = await start(t)
   const { issuer, browser } = world

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { startTimeApi } from '../../demo/time-api.ts'
 import { assertError } from '../support/assert-error.ts'
 import { createFakeClock } from '../support/fake-clock.ts'
 import { type Answer, type FaultyIssuer, startFaultyIssuer } from '../support/faulty-issuer.ts'
+import { setCookies } from '../support/inject-browser.ts'
 import { type InjectGateway, newKey, startInjectGateway } from '../support/inject-gateway.ts'
 import { redisUrl } from '../support/redis.ts'
 import { until } from '../support/until.ts'
@@ -12,7 +16,7 @@ const audience = 'urn:test:time-api'
 const ended = { loginUrl: '/bff/login', tokenManagementUsed: true }
 
 /** Gateways as if in separate processes, sharing one Redis if there are several. */
-async function start(t: TestContext, count = 1) {
+async function start(t: TestContext, count = 1, more: Record<string, string> = {}) {
   const issuer = await startFaultyIssuer({ apiAudience: audience })
   t.after(() => issuer.close())
   const timeApi = await startTimeApi({ issuer: issuer.issuer, audience })
@@ -25,6 +29,7 @@ async function start(t: TestContext, count = 1) {
     ...(redis && { REDIS_URL: redis.url }),
     SESSION_KEYS: newKey(),
     OIDC_SCOPE: 'openid offline_access time:read',
+    ...more,
   }
   const gateways: InjectGateway[] = []
   for (let i = 0; i < count; i++)
@@ -75,6 +80,38 @@ for (const [status, code] of [
     assertError(await browser.call('/api/time'), 401, 'BFF_SESSION_REQUIRED', { loginUrl: '/bff/login' })
   })
 }
+
+test('a session that the issuer refused to renew loses its cookie by /bff or a page, not by an API or a file', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-refused-renewal-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  writeFileSync(join(folder, 'index.html'), '<title>The app</title>')
+  writeFileSync(join(folder, 'main.js'), 'main()')
+  const { issuer, clock, gateways } = await start(t, 1, { STATIC_DIR: folder, REQUIRE_LOGIN: 'true' })
+  const [{ newBrowser, publicUrl }] = gateways
+  const browser = newBrowser()
+  await browser.signIn()
+  const other = newBrowser()
+  other.cookies.store(publicUrl, [`bff=${browser.cookies.get('bff')?.value}; Path=/`])
+  answerRefreshes(issuer, 400, { error: 'invalid_grant' })
+  await clock.advance(60_000)
+
+  const refused = await browser.call('/api/time')
+  assertError(refused, 401, 'BFF_SESSION_ENDED', ended)
+  assert.deepEqual(setCookies(refused), [])
+  const file = { headers: { 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'script' } }
+  for (const later of [await browser.call('/api/time'), await browser.call('/main.js', file)]) {
+    assertError(later, 401, 'BFF_SESSION_REQUIRED', { loginUrl: '/bff/login' })
+    assert.deepEqual(setCookies(later), [])
+  }
+
+  const atPage = setCookies(await browser.open('/', { 'sec-fetch-mode': 'navigate' }))
+  const atEndpoint = setCookies(await other.call('/bff/user'))
+  for (const cookies of [atPage, atEndpoint])
+    assert.ok(
+      cookies.some((cookie) => cookie.startsWith('bff=;')),
+      cookies.join(),
+    )
+})
 
 test('after three invalid_request answers to refreshes, counted over all gateways, the session ends', async (t) => {
   const { issuer, clock, gateways } = await start(t, 2)

@@ -69,6 +69,15 @@ test('a command is not sent again after its caller was told that it failed', asy
   assert.equal(await store.claim('a', HOUR), true)
 })
 
+test('a command that a frozen Redis never answered is not sent to the one that replaces it', async (t) => {
+  const { redis, store } = await setUp(t)
+  redis.pause()
+  await assertUnavailable([() => store.claim('a', HOUR)])
+  await redis.restart()
+  await untilAnswers(store)
+  assert.equal(await store.claim('a', HOUR), true)
+})
+
 test('a lock that a frozen Redis gives too late, to somebody who has given up, is given back', async (t) => {
   const { redis, store } = await setUp(t)
   redis.pause()
@@ -139,6 +148,28 @@ test('a connection that has ended for good, as one does in an unlucky failover, 
   await connection.ready()
 
   assert.equal(await connection.client.ping(), 'PONG')
+})
+
+test('a connection that stayed with a master that was demoted is moved to the new one, without an error', async (t) => {
+  const { redis } = await setUp(t)
+  const successor = await startRedis()
+  t.after(() => successor.close())
+  const network = await startNetwork(redis.port)
+  const store = openStore(`redis://127.0.0.1:${network.port}`)
+  t.after(async () => {
+    await store.close()
+    network.close()
+  })
+  await create(store, 'before')
+  network.leadTo(successor.port)
+  // From now on it answers writes with READONLY. It closes no connection.
+  await redis.send('REPLICAOF 127.0.0.1 1')
+
+  await create(store, 'after')
+
+  const there = openStore(successor.url)
+  t.after(() => there.close())
+  assert.equal((await there.read('after'))?.version, 1)
 })
 
 test('a Redis that vanished without a word is connected to anew, which costs a wait and no error', async (t) => {
@@ -253,8 +284,9 @@ async function untilAnswers(store: SessionStore, tries = 200): Promise<void> {
 /** A way to Redis on which packets can get lost for ever, with nobody being told. */
 async function startNetwork(redisPort: number) {
   const sockets = new Set<Socket>()
+  let port = redisPort
   const server = createServer((near) => {
-    const far = connect(redisPort, '127.0.0.1')
+    const far = connect(port, '127.0.0.1')
     for (const socket of [near, far]) {
       sockets.add(socket)
       socket.on('error', () => {})
@@ -265,6 +297,10 @@ async function startNetwork(redisPort: number) {
 
   return {
     port: (server.address() as AddressInfo).port,
+    /** New connections lead to another server. */
+    leadTo(otherPort: number) {
+      port = otherPort
+    },
     loseConnections() {
       for (const socket of sockets) socket.unpipe().pause()
     },

@@ -117,3 +117,18 @@ test('a foreign ID token ends the session even if the store fails at first and r
   await ended
   assert.equal(await sessions.reload(session), undefined)
 })
+
+test('foreign tokens are revoked at once, though the store does not let the session end', async () => {
+  const { startGateway, signIn, issuer, logger, clock, breakStore } = createWorld()
+  const session = await signIn(unusable)
+  issuer.answers.push(granted('foreign', { idToken: idToken({ sub: 'bob' }) }))
+  breakStore('destroy')
+  const gateway = startGateway()
+  const failed = assert.rejects(gateway.withUsableToken(session, logger))
+  await settle()
+
+  assert.deepEqual(issuer.revoked, ['refresh-foreign', 'access-foreign'])
+  await clock.advance(120_000)
+  await failed
+  await gateway.idle()
+})

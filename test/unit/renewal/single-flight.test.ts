@@ -59,7 +59,7 @@ test('idle waits for tasks that begin while it waits', async () => {
   flights.run('b', () => second.promise)
 
   first.resolve()
-  await flights.current('a')?.result
+  for (let turns = 0; turns < 10; turns++) await turn()
   assert.equal(idle, false)
   second.resolve()
   await waiting
