@@ -10,7 +10,7 @@ import { type Environment, runServer, sessionKey } from '../support/gateway.ts'
 const good: Environment = {
   NODE_ENV: 'production',
   PUBLIC_URL: 'https://app.example.com/shop',
-  // Nobody listens there.
+  // Nothing listens there.
   OIDC_ISSUER: 'http://127.0.0.1:9',
   OIDC_CLIENT_ID: 'gateway',
   OIDC_CLIENT_SECRET: 'a-client-secret',
@@ -38,7 +38,7 @@ const faulty = [
   'API_URL',
 ]
 
-test('--check-config shows what is in effect, with secrets masked, and ends with 0', async () => {
+test('--check-config prints the effective configuration, with secrets masked, and exits with 0', async () => {
   const { code, stdout, stderr } = await runServer(['--check-config'], good)
 
   assert.equal(code, 0, stderr)
@@ -55,7 +55,7 @@ for (const [name, args] of [
   ['--check-config', ['--check-config']],
   ['a start', []],
 ] as const) {
-  test(`${name} names every fault of a wrong configuration at once, and ends with 2`, async () => {
+  test(`${name} lists every fault of a wrong configuration at once, and exits with 2`, async () => {
     const { code, stdout, stderr } = await runServer([...args], bad)
 
     assert.equal(code, 2)
@@ -68,7 +68,7 @@ for (const [name, args] of [
   })
 }
 
-test('warnings of --check-config leave what it prints readable by programs', async () => {
+test('warnings of --check-config go to stderr, so that programs can read its output', async () => {
   const { SESSION_KEYS: _, NODE_ENV: __, ...development } = good
   const { code, stdout, stderr } = await runServer(['--check-config'], development)
 
@@ -83,7 +83,7 @@ test('warnings of --check-config leave what it prints readable by programs', asy
   )
 })
 
-test('an argument that is not known is no reason to start', async () => {
+test('an unknown argument prevents the start', async () => {
   const { code, stderr } = await runServer(['--check-konfig'], good)
 
   assert.equal(code, 2)
@@ -91,14 +91,14 @@ test('an argument that is not known is no reason to start', async () => {
   assert.match(stderr, /Usage: /)
 })
 
-test('--help says what there is, and starts nothing', async () => {
+test('--help prints the usage, and starts nothing', async () => {
   const { code, stdout } = await runServer(['--help'], {})
 
   assert.equal(code, 0)
   assert.match(stdout, /--check-config/)
 })
 
-test('a port in use ends the start with 1 and a line that names it', async (t) => {
+test('with a port in use the process exits with 1 and logs the port', async (t) => {
   const server = createServer()
   const port = await listen(server, 0)
   t.after(() => stop(server))

@@ -8,10 +8,10 @@ import { startRedis } from '../support/redis.ts'
 import { until } from '../support/until.ts'
 import { call, codeOf, sayExpiresIn, sessionOf, startWorld } from './world.ts'
 
-/** Remembers over a restart, as a Redis in production does. */
+/** Persists its data over a restart, as a Redis in production does. */
 const onDisk = { config: ['appendonly yes', 'appendfsync always'] }
 
-test('while Redis is away nobody is answered or signed out, and afterwards all goes on', async (t) => {
+test('while Redis is down requests get 503 and no session ends, and afterwards everything works again', async (t) => {
   const { issuer, timeApi, apiUrl, browser } = await startWorld(t)
   const redis = await startRedis(onDisk)
   t.after(redis.close)
@@ -40,7 +40,7 @@ test('while Redis is away nobody is answered or signed out, and afterwards all g
   assert.equal((await browser.fetch(`${gateway.url}/readyz`)).status, 200)
 })
 
-test('a Redis that answers nobody is told from one that is well, in bounded time', async (t) => {
+test('a Redis that does not answer is detected in bounded time', async (t) => {
   const { issuer, apiUrl, browser } = await startWorld(t)
   const redis = await startRedis()
   t.after(redis.close)
@@ -59,7 +59,7 @@ test('a Redis that answers nobody is told from one that is well, in bounded time
 })
 
 for (const [what, pause] of Object.entries({ answers: 'ALL', 'takes writes': 'WRITE' })) {
-  test(`a Redis that ${what} only after three seconds costs a wait and no error`, async (t) => {
+  test(`a Redis that ${what} only after three seconds causes a delay and no error`, async (t) => {
     const { issuer, apiUrl, browser } = await startWorld(t)
     const redis = await startRedis()
     t.after(redis.close)
@@ -79,7 +79,7 @@ for (const [what, pause] of Object.entries({ answers: 'ALL', 'takes writes': 'WR
 }
 
 for (const awayMs of [0, 60]) {
-  test(`a gateway that is stopped for a while does not blame its Redis, ${awayMs} ms away`, async (t) => {
+  test(`a gateway that was stopped for a while does not blame its Redis, ${awayMs} ms away`, async (t) => {
     const { issuer, apiUrl, browser } = await startWorld(t)
     const redis = await startRedis()
     t.after(redis.close)
@@ -100,7 +100,7 @@ for (const awayMs of [0, 60]) {
   })
 }
 
-test('a thousand requests at once to a Redis that is well are all answered', async (t) => {
+test('a thousand parallel requests are all answered', async (t) => {
   const { issuer, apiUrl, browser } = await startWorld(t)
   const redis = await startRedis()
   t.after(redis.close)
@@ -113,7 +113,7 @@ test('a thousand requests at once to a Redis that is well are all answered', asy
   assert.ok(!gateway.logs.some(({ event }) => event?.startsWith('store.dis')))
 })
 
-test('while the issuer is away calls go on as long as the token does, and heal when it is back', async (t) => {
+test('while the issuer is down calls work until the token expires, and again when the issuer is back', async (t) => {
   const { issuer, apiUrl, browser } = await startWorld(t)
   const gateway = await startGateway(t, { issuer, apiUrl })
   sayExpiresIn(issuer, 2)
@@ -141,7 +141,7 @@ test('while the issuer is away calls go on as long as the token does, and heal w
   assert.equal((await sessionOf(browser, gateway)).accessToken.renewals, 1)
 })
 
-test('a gateway starts without its issuer and its Redis, and is ready once both are there', async (t) => {
+test('a gateway starts without issuer and Redis, and is ready once both are available', async (t) => {
   const { issuer, apiUrl, browser } = await startWorld(t)
   const redis = await startRedis()
   t.after(redis.close)

@@ -36,7 +36,7 @@ test('a user signs in, calls an API for longer than a token lives, and signs out
   )
 })
 
-test('fifty parallel requests to two gateways after expiry cost one grant, and all are answered', async (t) => {
+test('fifty parallel requests to two gateways after expiry cause one grant, and all are answered', async (t) => {
   const { issuer, apiUrl, browser } = await startWorld(t)
   const redis = await redisUrl()
   t.after(redis.close)

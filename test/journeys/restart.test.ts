@@ -4,7 +4,7 @@ import { sessionKey, startGateway } from '../support/gateway.ts'
 import { redisUrl } from '../support/redis.ts'
 import { call, codeOf, sessionOf, startWorld } from './world.ts'
 
-test('who is signed in stays so over a restart, with Redis and the same keys', async (t) => {
+test('sessions survive a restart, with Redis and the same keys', async (t) => {
   const { issuer, apiUrl, browser } = await startWorld(t)
   const redis = await redisUrl()
   t.after(redis.close)
@@ -20,7 +20,7 @@ test('who is signed in stays so over a restart, with Redis and the same keys', a
   assert.equal((await sessionOf(browser, after)).sid, sid)
 })
 
-test('with sessions in memory a restart signs everybody out, and clears the cookie', async (t) => {
+test('with sessions in memory a restart ends all sessions, and clears the cookie', async (t) => {
   const { issuer, apiUrl, browser } = await startWorld(t)
   const before = await startGateway(t, { issuer, apiUrl })
   await browser.signIn(before.url, 'alice')
@@ -33,7 +33,7 @@ test('with sessions in memory a restart signs everybody out, and clears the cook
   assert.equal(browser.cookies.get('bff'), undefined)
 })
 
-test('keys are rotated process by process, and nobody notices', async (t) => {
+test('rotating keys process by process does not affect users', async (t) => {
   const { issuer, apiUrl, browser } = await startWorld(t)
   const redis = await redisUrl()
   t.after(redis.close)

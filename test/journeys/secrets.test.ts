@@ -6,7 +6,7 @@ import { until } from '../support/until.ts'
 import { collectSecrets } from './secrets.ts'
 import { call, codeOf, sayExpiresIn, startWorld } from './world.ts'
 
-test('the log of a long and unlucky journey, at level trace, holds nothing secret', async (t) => {
+test('the log of a session with many failures, at level trace, holds no secret', async (t) => {
   const { issuer, timeApi, apiUrl, browser } = await startWorld(t)
   const redis = await startRedis({ config: ['requirepass a-redis-password'] })
   t.after(redis.close)
@@ -21,12 +21,12 @@ test('the log of a long and unlucky journey, at level trace, holds nothing secre
   assert.equal(await statusOfCall('/bff/session'), 200)
   assert.equal(await statusOfCall('/bff/user'), 200)
 
-  // A callback once more, and one with a code that the issuer doesn't know.
+  // A repeated callback, and one with an unknown code.
   const callback = browser.answers.find(({ url }) => url.includes('/bff/callback'))?.url ?? ''
   assert.equal((await browser.fetch(callback)).status, 400)
   const login = await browser.fetch(`${gateway.url}/bff/login`)
   const state = new URL(login.headers.get('location') ?? '').searchParams.get('state')
-  const forged = { code: 'a-code-that-nobody-issued', state: state ?? '', iss: issuer.issuer }
+  const forged = { code: 'a-code-never-issued', state: state ?? '', iss: issuer.issuer }
   assert.equal(
     (await browser.fetch(`${gateway.url}/bff/callback?${new URLSearchParams(forged)}`)).status,
     400,
@@ -40,7 +40,7 @@ test('the log of a long and unlucky journey, at level trace, holds nothing secre
   await until(async () => (await statusOfCall()) === 503)
   await redis.restart()
 
-  // The store has forgotten everybody. In again, and the API, then the issuer goes away.
+  // The store loses all sessions. A new login, and then API and issuer go down.
   await until(async () => (await statusOfCall()) === 401)
   sayExpiresIn(issuer, 0)
   await browser.signIn(gateway.url, 'alice')
@@ -52,7 +52,7 @@ test('the log of a long and unlucky journey, at level trace, holds nothing secre
   assert.equal(await statusOfCall(), 502)
   await browser.signOut(gateway.url)
 
-  // And a refresh token that the issuer doesn't take any more.
+  // A refresh token that the issuer refuses.
   sayExpiresIn(issuer, 0)
   await browser.signIn(gateway.url, 'bob')
   await revoke(secrets.last('refresh_token'))

@@ -1,9 +1,9 @@
 import type { HttpBrowser } from '../../demo/http-browser.ts'
 import type { DemoIssuer } from '../../demo/issuer.ts'
 
-/** What must never be told, by a name for it: everything that was used so far, as issuer and browser saw it. */
+/** All secrets used so far, by name, as issuer and browser saw them. None may be logged. */
 export interface Secrets {
-  /** The last of a kind that the issuer saw, such as `refresh_token`. */
+  /** The last value of a parameter that the issuer saw, such as `refresh_token`. */
   last(name: string): string
   all(): Map<string, string>
 }

@@ -16,7 +16,7 @@ import { call, sayExpiresIn, sessionOf, startWorld } from './world.ts'
 
 const wellEnded = { code: 0, signal: null }
 
-test('after SIGTERM a gateway says that it goes, still answers for SHUTDOWN_DELAY, then ends with 0', async (t) => {
+test('after SIGTERM /readyz answers 503, requests are served for SHUTDOWN_DELAY, then the process exits with 0', async (t) => {
   const { gateway } = await startWithUpstream(t, { SHUTDOWN_DELAY: '2s' })
   await until(async () => (await fetch(`${gateway.url}/readyz`)).ok)
   assert.notEqual((await fetch(`${gateway.url}/healthz`)).headers.get('connection'), 'close')
@@ -35,7 +35,7 @@ test('after SIGTERM a gateway says that it goes, still answers for SHUTDOWN_DELA
   assert.ok(gateway.logs.some(({ event }) => event === 'shutdown.done'))
 })
 
-test('a request in flight is answered, though nobody new is let in', async (t) => {
+test('a request in flight is answered, although new connections are refused', async (t) => {
   const { gateway, upstreamRequest } = await startWithUpstream(t)
   const answer = fetch(`${gateway.url}/open/slow`, { headers: { 'x-csrf': '1' } })
   const [, response] = await upstreamRequest
@@ -48,13 +48,13 @@ test('a request in flight is answered, though nobody new is let in', async (t) =
   assert.deepEqual(await gateway.exited, wellEnded)
 })
 
-test('SIGINT waits for no SHUTDOWN_DELAY', async (t) => {
+test('SIGINT skips SHUTDOWN_DELAY', async (t) => {
   const { gateway } = await startWithUpstream(t, { SHUTDOWN_DELAY: '10m' })
 
   assert.deepEqual(await gateway.stop('SIGINT'), wellEnded)
 })
 
-test('a second signal ends it at once', async (t) => {
+test('a second signal ends the process at once', async (t) => {
   const { gateway, upstreamRequest } = await startWithUpstream(t, {
     SHUTDOWN_DELAY: '10m',
     SHUTDOWN_TIMEOUT: '1h',
@@ -68,7 +68,7 @@ test('a second signal ends it at once', async (t) => {
   await answer
 })
 
-test('a download without an end is cut off at SHUTDOWN_TIMEOUT, and the end is still a good one', async (t) => {
+test('an endless download is aborted at SHUTDOWN_TIMEOUT, and the process still exits with 0', async (t) => {
   const { gateway, upstreamRequest } = await startWithUpstream(t, { SHUTDOWN_TIMEOUT: '300ms' })
   const streaming = fetch(`${gateway.url}/open/download`, { headers: { 'x-csrf': '1' } })
   const [, response] = await upstreamRequest
@@ -82,7 +82,7 @@ test('a download without an end is cut off at SHUTDOWN_TIMEOUT, and the end is s
   })
 })
 
-test('event streams and WebSockets end when closing begins, and hold up nothing', {
+test('event streams and WebSockets end when closing starts, and do not delay it', {
   timeout: 20_000,
 }, async (t) => {
   const { gateway, server, upstreamRequest } = await startWithUpstream(t, { SHUTDOWN_TIMEOUT: '1h' })
@@ -98,13 +98,13 @@ test('event streams and WebSockets end when closing begins, and hold up nothing'
 
   gateway.signal('SIGTERM')
 
-  // Whole, so that a browser opens another.
+  // A complete answer, so that the browser reconnects.
   assert.deepEqual(await events?.read(), { done: true, value: undefined })
   await socketClosed
   assert.deepEqual(await gateway.exited, wellEnded)
 })
 
-test('connections that browsers keep open or open in advance hold up nothing', {
+test('connections that browsers keep open or open in advance do not delay the shutdown', {
   timeout: 20_000,
 }, async (t) => {
   const { gateway, upstreamRequest } = await startWithUpstream(t, { SHUTDOWN_TIMEOUT: '1h' })
@@ -116,7 +116,7 @@ test('connections that browsers keep open or open in advance hold up nothing', {
   t.after(() => keepAlive.destroy())
   const options = { agent: keepAlive, headers: { 'x-csrf': '1' } }
   await read(get(`${gateway.url}/healthz`, options))
-  // Its headers are sent before the signal, so that they can't say that the connection will be closed.
+  // Its headers are sent before the signal, so they have no Connection: close.
   const begunBefore = get(`${gateway.url}/open/slow`, options)
   const [, response] = await upstreamRequest
   response.writeHead(200).write('first, ')
@@ -129,7 +129,7 @@ test('connections that browsers keep open or open in advance hold up nothing', {
   assert.deepEqual(await gateway.exited, wellEnded)
 })
 
-test('what a renewal under way brings is stored before the end', async (t) => {
+test('the tokens of a renewal under way are stored before the process exits', async (t) => {
   const { issuer, apiUrl, browser } = await startWorld(t)
   const redis = await redisUrl()
   t.after(redis.close)
@@ -163,8 +163,8 @@ test('what a renewal under way brings is stored before the end', async (t) => {
   assert.equal(issuer.events.refreshGrants().length, 1)
 })
 
-test('a signal that comes while it starts ends it well, too', async () => {
-  // Signals itself as soon as it takes signals, which is before it listens.
+test('a signal during the start ends the process cleanly too', async () => {
+  // Signals itself as soon as it handles signals, which is before it listens.
   const script = `
     let sent = false
     process.on('newListener', (name) => {
@@ -174,7 +174,7 @@ test('a signal that comes while it starts ends it well, too', async () => {
     })`
   const NODE_OPTIONS = `--import=data:text/javascript;base64,${btoa(script)}`
 
-  // Reading a folder takes a while.
+  // Reading a folder takes time.
   const STATIC_DIR = join(import.meta.dirname, '../../demo/page')
   const { code, stdout } = await runServer([], { ...minimal, STATIC_DIR, NODE_OPTIONS })
 
@@ -186,12 +186,12 @@ const minimal: Environment = {
   HOST: '127.0.0.1',
   PORT: '0',
   SHUTDOWN_DELAY: '0s',
-  // Nobody listens there.
+  // Nothing listens there.
   OIDC_ISSUER: 'http://127.0.0.1:9',
   OIDC_CLIENT_ID: 'gateway',
 }
 
-/** A gateway before an API that takes anybody at `/open`, and the first request that comes through to it. */
+/** A gateway in front of an API with `/open` for all, and the first request that reaches the API. */
 async function startWithUpstream(t: TestContext, env: Environment = {}) {
   const server = createServer()
   const target = `http://127.0.0.1:${await listen(server, 0)}`
@@ -211,7 +211,7 @@ function begun(gateway: Gateway) {
   return gateway.logged(({ event }) => event === 'shutdown.begun')
 }
 
-/** Whether it listens no more. */
+/** Whether it no longer listens. */
 async function isRefused({ url }: Gateway): Promise<boolean> {
   const { hostname, port } = new URL(url)
   const socket = connect(Number(port), hostname)

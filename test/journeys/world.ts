@@ -4,7 +4,7 @@ import { startTimeApi, type TimeApi } from '../../demo/time-api.ts'
 import { freePort } from '../support/free-port.ts'
 import type { Ending, Gateway } from '../support/gateway.ts'
 
-/** All that a gateway needs around it. */
+/** Everything that a gateway needs around it. */
 export interface World {
   issuer: DemoIssuer
   timeApi: TimeApi
@@ -24,8 +24,8 @@ export async function startWorld(t: Ending, accessTokenLifetime = 30): Promise<W
 }
 
 /**
- * Makes the issuer's next grant say that its access token lives for `seconds`, while the API takes it for longer:
- * what a gateway does then depends on no machine's speed.
+ * Makes the issuer's next grant claim `seconds` as the access token's lifetime, while the API accepts it for longer:
+ * so the test does not depend on the machine's speed.
  */
 export function sayExpiresIn(issuer: DemoIssuer, seconds: number): void {
   let said = false
@@ -38,7 +38,7 @@ export function sayExpiresIn(issuer: DemoIssuer, seconds: number): void {
   })
 }
 
-/** As the frontend's script does. */
+/** Calls like the frontend's script. */
 export function call(browser: HttpBrowser, { url }: Gateway, path = '/api/gettime'): Promise<Answer> {
   return browser.fetch(url + path, { headers: { 'x-csrf': '1' } })
 }
@@ -60,7 +60,7 @@ export async function hasExpired(browser: HttpBrowser, gateway: Gateway): Promis
   return Date.parse(accessToken.expiresUtc) < Date.now()
 }
 
-/** What an error's body says that it is. */
+/** The code in an error's body. */
 export function codeOf(answer: Answer): string {
   return (answer.json() as { code: string }).code
 }

@@ -3,7 +3,7 @@ import { getEventListeners } from 'node:events'
 import { test } from 'node:test'
 import { createChangeNotifier } from '../../plugins/session-store/change-notifier.ts'
 
-test('a notice wakes all who wait for that session, and nobody else', async () => {
+test('a notification wakes all waiters of that session, and no others', async () => {
   const changes = createChangeNotifier()
   const { signal } = new AbortController()
   const waiters = [changes.wait('a', signal), changes.wait('a', signal)]
@@ -15,7 +15,7 @@ test('a notice wakes all who wait for that session, and nobody else', async () =
   assert.equal(changes.waiting, 1)
 })
 
-test('notices that may have been missed wake everybody', async () => {
+test('notifications that may have been missed wake all waiters', async () => {
   const changes = createChangeNotifier()
   const { signal } = new AbortController()
   const waiters = [changes.wait('a', signal), changes.wait('b', signal)]
@@ -24,7 +24,7 @@ test('notices that may have been missed wake everybody', async () => {
   assert.equal(changes.waiting, 0)
 })
 
-test('neither a notice nor an abort leaves anything behind', async () => {
+test('neither a notification nor an abort leaves listeners behind', async () => {
   const changes = createChangeNotifier()
   const controller = new AbortController()
   const waiters = [changes.wait('a', controller.signal), changes.wait('b', controller.signal)]
@@ -38,11 +38,11 @@ test('neither a notice nor an abort leaves anything behind', async () => {
   assert.equal(getEventListeners(controller.signal, 'abort').length, 0)
 })
 
-test('a notice about which nobody wants to hear is no trouble', () => {
+test('a notification without waiters does nothing', () => {
   createChangeNotifier().notify('a')
 })
 
-test('who comes with an aborted signal does not wait', async () => {
+test('with an aborted signal waiting ends at once', async () => {
   const changes = createChangeNotifier()
   await changes.wait('a', AbortSignal.abort())
   assert.equal(changes.waiting, 0)

@@ -1,30 +1,27 @@
 import assert from 'node:assert/strict'
 import type { SessionStore } from '../../plugins/session-store/store.ts'
 import {
-  assertHeard,
+  assertNotified,
   create,
   HOUR,
   MINUTE,
   type PromiseOf,
   sealedAs,
-  untilHeard,
+  untilNotified,
 } from './contract-support.ts'
 
 export function endsSessions(promise: PromiseOf): void {
-  promise(
-    'it ends the session and gives the newest sealed record back, once',
-    async ({ store, other, id }) => {
-      await create(store, id)
-      await other.replace(id, sealedAs('newest'), 1)
+  promise('ending a session returns the newest sealed record, once', async ({ store, other, id }) => {
+    await create(store, id)
+    await other.replace(id, sealedAs('newest'), 1)
 
-      assert.deepEqual(await store.destroy(id), { sealed: sealedAs('newest'), version: 2 })
+    assert.deepEqual(await store.destroy(id), { sealed: sealedAs('newest'), version: 2 })
 
-      assert.equal(await other.read(id), undefined)
-      assert.equal(await other.destroy(id), undefined)
-    },
-  )
+    assert.equal(await other.read(id), undefined)
+    assert.equal(await other.destroy(id), undefined)
+  })
 
-  promise('only that version is ended, when one is named', async ({ store, id }) => {
+  promise('a session is ended only at the given version', async ({ store, id }) => {
     await create(store, id)
     await store.replace(id, sealedAs('second'), 1)
 
@@ -34,7 +31,7 @@ export function endsSessions(promise: PromiseOf): void {
     assert.equal(await store.read(id), undefined)
   })
 
-  promise('by index, every session in it ends, and those that live are counted', async (world) => {
+  promise('ending by index ends every session in it, and counts those that were alive', async (world) => {
     const { store, other, id, advance } = world
     const [subject, elsewhere] = [`${id}-subject`, `${id}-elsewhere`]
     await create(store, `${id}-1`, { indexes: [subject, `${id}-sid-1`] })
@@ -54,7 +51,7 @@ export function endsSessions(promise: PromiseOf): void {
     assert.equal(await store.destroyBy(`${id}-sid-1`), 0)
   })
 
-  promise('an index finds a session for as long as it lives, however often it is touched', async (world) => {
+  promise('an index finds a session for its whole lifetime, however often it is touched', async (world) => {
     const { store, id, advance } = world
     await create(store, id, { indexes: [`${id}-subject`], ttlMs: HOUR })
     for (let hour = 0; hour < 9; hour++) {
@@ -76,13 +73,13 @@ export function endsSessions(promise: PromiseOf): void {
     },
   )
 
-  promise('an index forgets a session that was ended in any way', async (world) => {
+  promise('an ended session leaves its indexes, whatever ended it', async (world) => {
     const { store, other, id, advance } = world
     const index = `${id}-subject`
     await create(store, `${id}-out`, { indexes: [index] })
     await create(store, `${id}-idle`, { indexes: [index], ttlMs: MINUTE })
     await store.destroy(`${id}-out`)
-    // By then identifiers can be used again, and an entry that had stayed would find them.
+    // After that time identifiers can be used again, and a stale entry would find them.
     await advance(10 * MINUTE)
     await create(other, `${id}-out`)
     await create(other, `${id}-idle`)
@@ -90,7 +87,7 @@ export function endsSessions(promise: PromiseOf): void {
     assert.equal(await store.destroyBy(index), 0)
   })
 
-  promise('a session that ended while it was touched leaves its index', async (world) => {
+  promise('a session that ends while it is touched leaves its index', async (world) => {
     const { store, other, id, advance } = world
     await create(store, id, { indexes: [`${id}-subject`] })
     await Promise.all([store.touch(id, 5 * HOUR), other.destroy(id), store.touch(id, 5 * HOUR)])
@@ -100,7 +97,7 @@ export function endsSessions(promise: PromiseOf): void {
     assert.equal(await store.destroyBy(`${id}-subject`), 0)
   })
 
-  promise('an index of more sessions than fit into one batch is ended whole', async ({ store, id }) => {
+  promise('an index with more sessions than one batch is ended completely', async ({ store, id }) => {
     const ids = Array.from({ length: 230 }, (_, i) => `${id}-${i}`)
     await Promise.all(ids.map((one) => create(store, one, { indexes: [`${id}-subject`] })))
     assert.equal(await store.destroyBy(`${id}-subject`), 230)
@@ -109,14 +106,14 @@ export function endsSessions(promise: PromiseOf): void {
 
 export function limitsSessions(promise: PromiseOf): void {
   promise(
-    'trimmed to a limit, an index keeps the youngest, and those that ended are named',
+    'trimming an index to a limit keeps the newest sessions, and names the ended ones',
     async (world) => {
       const { store, other, id } = world
       const index = `${id}-subject`
       await create(store, `${id}-1`, { indexes: [`${id}-sid`, index], ttlMs: 3 * HOUR })
       await create(other, `${id}-2`, { indexes: [index] })
       await create(store, `${id}-3`, { indexes: [index] })
-      // Used last, and yet the oldest.
+      // Used last, although the oldest.
       await store.touch(`${id}-1`, 5 * HOUR)
       await create(other, `${id}-4`, { indexes: [index] })
 
@@ -130,26 +127,23 @@ export function limitsSessions(promise: PromiseOf): void {
     },
   )
 
-  promise('whoever waits hears of a session that was trimmed', async ({ store, other, id }) => {
+  promise('waiters are notified when a session is trimmed', async ({ store, other, id }) => {
     await create(store, id, { indexes: [`${id}-subject`] })
     await create(store, `${id}-new`, { indexes: [`${id}-subject`] })
-    await untilHeard(store, other, id)
-    await assertHeard(other, id, () => store.trim(`${id}-subject`, 1, `${id}-new`))
+    await untilNotified(store, other, id)
+    await assertNotified(other, id, () => store.trim(`${id}-subject`, 1, `${id}-new`))
   })
 
-  promise(
-    'a user who had thousands of sessions when the limit came keeps the youngest',
-    async ({ store, id }) => {
-      const ids = Array.from({ length: 1_203 }, (_, i) => `${id}-${i}`)
-      for (const one of ids) await create(store, one, { indexes: [`${id}-subject`] })
-      const newest = ids.at(-1) ?? ''
-      assert.equal((await store.trim(`${id}-subject`, 3, newest)).length, 1_200)
-      assert.deepEqual(await store.trim(`${id}-subject`, 3, newest), [])
-      for (const one of ids.slice(-3)) assert.ok(await store.read(one), one)
-    },
-  )
+  promise('a user with thousands of sessions before the limit keeps the newest', async ({ store, id }) => {
+    const ids = Array.from({ length: 1_203 }, (_, i) => `${id}-${i}`)
+    for (const one of ids) await create(store, one, { indexes: [`${id}-subject`] })
+    const newest = ids.at(-1) ?? ''
+    assert.equal((await store.trim(`${id}-subject`, 3, newest)).length, 1_200)
+    assert.deepEqual(await store.trim(`${id}-subject`, 3, newest), [])
+    for (const one of ids.slice(-3)) assert.ok(await store.read(one), one)
+  })
 
-  promise('sessions that ended or ran out of time do not count', async ({ store, id, advance }) => {
+  promise('sessions that ended or expired are not counted', async ({ store, id, advance }) => {
     const indexes = [`${id}-subject`]
     await create(store, `${id}-idle`, { indexes, ttlMs: MINUTE })
     await create(store, `${id}-out`, { indexes })
@@ -161,25 +155,31 @@ export function limitsSessions(promise: PromiseOf): void {
     assert.equal(await store.destroyBy(`${id}-subject`), 2)
   })
 
-  promise('of many begun at once, as many stay as may, and each that ended is named once', async (world) => {
-    const { store, other, id } = world
-    const ids = Array.from({ length: 20 }, (_, i) => `${id}-${i}`)
-    const named = await Promise.all(
-      ids.map((one, i) => createLimited(i % 2 ? store : other, one, `${id}-subject`, 3)),
-    )
-    const living = await Promise.all(ids.map((one) => store.read(one)))
-    assert.equal(living.filter((record) => record).length, 3)
-    assert.deepEqual(named.flat().sort(), ids.filter((_one, i) => !living[i]).sort())
-  })
-
-  promise('of two begun at once, one stays even if only one may', async ({ store, other, id }) => {
-    for (let round = 0; round < 20; round++) {
-      const ids = [`${id}-${round}-a`, `${id}-${round}-b`]
-      await Promise.all(ids.map((one, i) => createLimited(i % 2 ? store : other, one, `${id}-${round}`, 1)))
+  promise(
+    'of many sessions started in parallel as many stay as the limit allows, and each ended one is named once',
+    async (world) => {
+      const { store, other, id } = world
+      const ids = Array.from({ length: 20 }, (_, i) => `${id}-${i}`)
+      const named = await Promise.all(
+        ids.map((one, i) => createLimited(i % 2 ? store : other, one, `${id}-subject`, 3)),
+      )
       const living = await Promise.all(ids.map((one) => store.read(one)))
-      assert.equal(living.filter((record) => record).length, 1, `round ${round}`)
-    }
-  })
+      assert.equal(living.filter((record) => record).length, 3)
+      assert.deepEqual(named.flat().sort(), ids.filter((_one, i) => !living[i]).sort())
+    },
+  )
+
+  promise(
+    'of two sessions started in parallel one stays with a limit of one',
+    async ({ store, other, id }) => {
+      for (let round = 0; round < 20; round++) {
+        const ids = [`${id}-${round}-a`, `${id}-${round}-b`]
+        await Promise.all(ids.map((one, i) => createLimited(i % 2 ? store : other, one, `${id}-${round}`, 1)))
+        const living = await Promise.all(ids.map((one) => store.read(one)))
+        assert.equal(living.filter((record) => record).length, 1, `round ${round}`)
+      }
+    },
+  )
 }
 
 async function createLimited(store: SessionStore, id: string, index: string, max: number): Promise<string[]> {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { acquire, assertAbout, HOUR, MINUTE, type PromiseOf } from './contract-support.ts'
 
 export function locksSessions(promise: PromiseOf): void {
-  promise('one at a time can hold it, over all gateways', async ({ store, other, id }) => {
+  promise('a lock has one holder at a time, over all gateways', async ({ store, other, id }) => {
     const outcomes = await Promise.all(
       Array.from({ length: 20 }, (_, i) => (i % 2 ? store : other).lock(id, MINUTE)),
     )
@@ -12,61 +12,58 @@ export function locksSessions(promise: PromiseOf): void {
     }
   })
 
-  promise('locks of different sessions have nothing to do with each other', async ({ store, id }) => {
+  promise('locks of different sessions are independent', async ({ store, id }) => {
     await acquire(store, `${id}-1`)
     await acquire(store, `${id}-2`)
   })
 
-  promise('once released it can be taken by another', async ({ store, other, id }) => {
+  promise('a released lock can be taken by another', async ({ store, other, id }) => {
     const lock = await acquire(store, id)
     await lock.release()
     await acquire(other, id)
   })
 
-  promise('a lock that lapsed can be taken by another', async ({ store, other, id, advance }) => {
+  promise('an expired lock can be taken by another', async ({ store, other, id, advance }) => {
     await acquire(store, id, MINUTE)
     await advance(MINUTE)
     await acquire(other, id, MINUTE)
   })
 
-  promise('whoever held a lock that lapsed can neither release it nor back off', async (world) => {
+  promise('the holder of an expired lock can neither release it nor back off', async (world) => {
     const { store, other, id, advance } = world
-    const lapsed = await acquire(store, id, MINUTE)
+    const expired = await acquire(store, id, MINUTE)
     await advance(MINUTE)
     await acquire(other, id, MINUTE)
 
-    await lapsed.release()
+    await expired.release()
     assert.equal((await store.lock(id, MINUTE)).outcome, 'held')
-    await lapsed.backOff(5 * MINUTE)
+    await expired.backOff(5 * MINUTE)
     assert.equal((await store.lock(id, MINUTE)).outcome, 'held')
 
     await advance(MINUTE)
     assert.equal((await acquire(store, id, MINUTE)).failures, 0)
   })
 
-  promise(
-    'a lock can be made to last longer, also when it has lapsed',
-    async ({ store, other, id, advance }) => {
-      const lock = await acquire(store, id, MINUTE)
-      assert.equal(await lock.extend(10 * MINUTE), true)
-      await advance(9 * MINUTE)
-      assert.equal((await other.lock(id, MINUTE)).outcome, 'held')
+  promise('a lock can be extended, even after it has expired', async ({ store, other, id, advance }) => {
+    const lock = await acquire(store, id, MINUTE)
+    assert.equal(await lock.extend(10 * MINUTE), true)
+    await advance(9 * MINUTE)
+    assert.equal((await other.lock(id, MINUTE)).outcome, 'held')
 
-      await advance(10 * MINUTE)
-      assert.equal(await lock.extend(MINUTE), true)
-      assert.equal((await other.lock(id, MINUTE)).outcome, 'held')
-      await lock.release()
-      await acquire(other, id)
-    },
-  )
+    await advance(10 * MINUTE)
+    assert.equal(await lock.extend(MINUTE), true)
+    assert.equal((await other.lock(id, MINUTE)).outcome, 'held')
+    await lock.release()
+    await acquire(other, id)
+  })
 
-  promise('a lock that another has taken since can not be made to last longer', async (world) => {
+  promise('a lock that another has taken meanwhile can not be extended', async (world) => {
     const { store, other, id, advance } = world
-    const lapsed = await acquire(store, id, MINUTE)
+    const expired = await acquire(store, id, MINUTE)
     await advance(MINUTE)
     const lock = await acquire(other, id, MINUTE)
 
-    assert.equal(await lapsed.extend(10 * MINUTE), false)
+    assert.equal(await expired.extend(10 * MINUTE), false)
 
     await lock.release()
     await acquire(other, id)
@@ -80,7 +77,7 @@ export function locksSessions(promise: PromiseOf): void {
     assert.equal((await store.lock(id, MINUTE)).outcome, 'held')
   })
 
-  promise('after a failure nobody gets it until the back-off has passed', async (world) => {
+  promise('after a failure no one gets the lock until the back-off has passed', async (world) => {
     const { store, other, id, advance } = world
     const lock = await acquire(store, id)
     await lock.backOff(10 * MINUTE)
@@ -115,7 +112,7 @@ export function locksSessions(promise: PromiseOf): void {
   })
 
   promise(
-    'a lock that a failover has lost is not for another before its holder has it back',
+    'a lock lost in a failover is not given to another before its holder has restored it',
     async (world) => {
       const { store, other, id, failOver } = world
       const lock = await acquire(store, id)
@@ -129,7 +126,7 @@ export function locksSessions(promise: PromiseOf): void {
     },
   )
 
-  promise('failures long past are forgotten', async ({ store, id, advance }) => {
+  promise('failures expire', async ({ store, id, advance }) => {
     const lock = await acquire(store, id)
     await lock.backOff(MINUTE)
     await advance(HOUR)
@@ -148,25 +145,22 @@ export function takesClaims(promise: PromiseOf): void {
     )
   })
 
-  promise('a claim lapses', async ({ store, other, id, advance }) => {
+  promise('a claim expires', async ({ store, other, id, advance }) => {
     assert.equal(await store.claim(id, MINUTE), true)
     await advance(MINUTE)
     assert.equal(await other.claim(id, MINUTE), true)
   })
 
-  promise(
-    'whether a name is claimed can be asked, without claiming it',
-    async ({ store, other, id, advance }) => {
-      assert.equal(await store.claimLastsMs(id), 0)
-      assert.equal(await other.claim(id, MINUTE), true)
-      const lastsMs = await store.claimLastsMs(id)
-      assert.ok(lastsMs > 0 && lastsMs <= MINUTE, `${lastsMs}`)
-      await advance(MINUTE)
-      assert.equal(await store.claimLastsMs(id), 0)
-    },
-  )
+  promise('a claim can be checked without claiming', async ({ store, other, id, advance }) => {
+    assert.equal(await store.claimLastsMs(id), 0)
+    assert.equal(await other.claim(id, MINUTE), true)
+    const lastsMs = await store.claimLastsMs(id)
+    assert.ok(lastsMs > 0 && lastsMs <= MINUTE, `${lastsMs}`)
+    await advance(MINUTE)
+    assert.equal(await store.claimLastsMs(id), 0)
+  })
 
-  promise('a store that works answers a ping', async ({ store }) => {
+  promise('a working store answers a ping', async ({ store }) => {
     await store.ping()
   })
 }

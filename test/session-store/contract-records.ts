@@ -11,11 +11,11 @@ export function keepsRecords(promise: PromiseOf): void {
     assertAbout(record?.ttlMs, HOUR)
   })
 
-  promise('what never was is not found', async ({ store, id }) => {
+  promise('a session that never existed is not found', async ({ store, id }) => {
     assert.equal(await store.read(id), undefined)
   })
 
-  promise('a record ends when its time has run out', async ({ store, id, advance }) => {
+  promise('a record expires', async ({ store, id, advance }) => {
     await create(store, id, { ttlMs: 10 * MINUTE })
     await advance(9 * MINUTE)
     assertAbout((await store.read(id))?.ttlMs, MINUTE)
@@ -26,7 +26,7 @@ export function keepsRecords(promise: PromiseOf): void {
   })
 
   promise(
-    'a record that is there is not created again, for a late try must undo no renewal',
+    'an existing record is not created again, as a late retry must not overwrite a renewal',
     async (world) => {
       const { store, other, id } = world
       await create(store, id)
@@ -40,21 +40,18 @@ export function keepsRecords(promise: PromiseOf): void {
     },
   )
 
-  promise(
-    'a session that has been ended is not created again, for a late try must revive none',
-    async (world) => {
-      const { store, other, id } = world
-      await create(store, id)
-      await other.destroy(id)
+  promise('an ended session is not created again, as a late retry must not revive it', async (world) => {
+    const { store, other, id } = world
+    await create(store, id)
+    await other.destroy(id)
 
-      await create(store, id)
+    await create(store, id)
 
-      assert.equal(await store.read(id), undefined)
-    },
-  )
+    assert.equal(await store.read(id), undefined)
+  })
 
   promise(
-    'what is put is found by all, in place of what was put before',
+    'a put value is found by all gateways, and replaces the previous one',
     async ({ store, other, id, advance }) => {
       await store.put(id, sealedAs('first'), HOUR)
       await other.put(id, sealedAs('second'), MINUTE)
@@ -64,7 +61,7 @@ export function keepsRecords(promise: PromiseOf): void {
     },
   )
 
-  promise('touch gives a record more time without rewriting it', async ({ store, id, advance }) => {
+  promise("touch extends a record's time to live without rewriting it", async ({ store, id, advance }) => {
     await create(store, id, { sealed: sealedAs('first'), ttlMs: 10 * MINUTE })
     await advance(9 * MINUTE)
 
@@ -77,7 +74,7 @@ export function keepsRecords(promise: PromiseOf): void {
     assertAbout(record?.ttlMs, MINUTE)
   })
 
-  promise('touch does not revive a session that ended or ran out of time', async ({ store, id, advance }) => {
+  promise('touch does not revive a session that ended or expired', async ({ store, id, advance }) => {
     await create(store, id)
     await store.destroy(id)
     await store.touch(id, HOUR)
@@ -89,7 +86,7 @@ export function keepsRecords(promise: PromiseOf): void {
     assert.equal(await store.read(`${id}-2`), undefined)
   })
 
-  promise('a record of any bytes comes back as it was', async ({ store, other, id }) => {
+  promise('a record of any bytes is read back unchanged', async ({ store, other, id }) => {
     const sealed = Buffer.from(Array.from({ length: 100_000 }, (_, i) => i % 256))
     await create(store, id, { sealed })
     assert.deepEqual((await other.read(id))?.sealed, sealed)
@@ -99,7 +96,7 @@ export function keepsRecords(promise: PromiseOf): void {
 }
 
 export function comparesAndSets(promise: PromiseOf): void {
-  promise('what derives from a version that the store has lost is stored', async ({ store, other, id }) => {
+  promise('a replacement of a version that the store has lost is stored', async ({ store, other, id }) => {
     await create(store, id)
     const lost = 2
 
@@ -110,7 +107,7 @@ export function comparesAndSets(promise: PromiseOf): void {
     assert.deepEqual(await other.replace(id, sealedAs('older'), 1), { outcome: 'conflict' })
   })
 
-  promise('each replacement counts the version up', async ({ store, other, id }) => {
+  promise('each replacement increments the version', async ({ store, other, id }) => {
     await create(store, id)
     assert.deepEqual(await store.replace(id, sealedAs('second'), 1), { outcome: 'replaced', version: 2 })
     assert.deepEqual(await other.replace(id, sealedAs('third'), 2), { outcome: 'replaced', version: 3 })
@@ -136,7 +133,7 @@ export function comparesAndSets(promise: PromiseOf): void {
     assert.deepEqual((await store.read(id))?.sealed, sealedAs('theirs'))
   })
 
-  promise('of many writes that derive from one version, one gets through', async ({ store, other, id }) => {
+  promise('of many writes that derive from one version, one succeeds', async ({ store, other, id }) => {
     await create(store, id)
     const outcomes = await Promise.all(
       Array.from({ length: 20 }, (_, i) => (i % 2 ? store : other).replace(id, sealedAs(`write ${i}`), 1)),
@@ -145,18 +142,15 @@ export function comparesAndSets(promise: PromiseOf): void {
     assert.equal(outcomes.filter(({ outcome }) => outcome === 'conflict').length, 19)
   })
 
-  promise(
-    'a write that got through, but whose answer was lost, can be tried again',
-    async ({ store, id }) => {
-      await create(store, id)
-      await store.replace(id, sealedAs('second'), 1)
+  promise('a write that succeeded, but whose answer was lost, can be retried', async ({ store, id }) => {
+    await create(store, id)
+    await store.replace(id, sealedAs('second'), 1)
 
-      assert.deepEqual(await store.replace(id, sealedAs('second'), 1), { outcome: 'replaced', version: 2 })
+    assert.deepEqual(await store.replace(id, sealedAs('second'), 1), { outcome: 'replaced', version: 2 })
 
-      await store.replace(id, sealedAs('third'), 2)
-      assert.deepEqual(await store.replace(id, sealedAs('second'), 1), { outcome: 'conflict' })
-    },
-  )
+    await store.replace(id, sealedAs('third'), 2)
+    assert.deepEqual(await store.replace(id, sealedAs('second'), 1), { outcome: 'conflict' })
+  })
 
   promise('replace never creates: a session that ended stays dead', async ({ store, other, id, advance }) => {
     assert.deepEqual(await store.replace(id, sealedAs('zombie'), 0), { outcome: 'gone' })

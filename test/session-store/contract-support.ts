@@ -6,12 +6,12 @@ import type { Lock, NewRecord, SessionStore } from '../../plugins/session-store/
 
 export interface StoreUnderTest {
   store: SessionStore
-  /** On the same data: another gateway's. */
+  /** Another gateway's store, on the same data. */
   other: SessionStore
-  /** Lets time pass for all whose name contains the one that the set-up was given. */
+  /** Lets time pass for all keys that contain the name that the set-up got. */
   advance(ms: number): Promise<void>
   /**
-   * The store loses this lock, and all are connected anew. Does nothing to a store that can't lose what it was told as
+   * The store loses this lock, and all clients reconnect. Does nothing to a store that can't lose data as
    * long as its clients live.
    */
   failOver(id: string): Promise<void>
@@ -36,7 +36,7 @@ export function create(
   return store.create(id, { sealed, ttlMs, indexes: [], ...others })
 }
 
-/** What no store looks into. */
+/** A sealed record, which stores do not read. */
 export function sealedAs(text: string): Buffer {
   return Buffer.from(text)
 }
@@ -47,33 +47,33 @@ export async function acquire(store: SessionStore, id: string, ttlMs = HOUR): Pr
   return outcome.lock
 }
 
-export async function assertHeard(
+export async function assertNotified(
   store: SessionStore,
   id: string,
   act: () => Promise<unknown>,
 ): Promise<void> {
   const signal = AbortSignal.timeout(5_000)
-  const heard = store.changed(id, signal)
+  const notified = store.changed(id, signal)
   await act()
-  await heard
-  assert.equal(signal.aborted, false, 'nothing was heard')
+  await notified
+  assert.equal(signal.aborted, false, 'no notification arrived')
   assert.equal(getEventListeners(signal, 'abort').length, 0, 'a listener was left behind')
 }
 
-/** Changes are a hint: a gateway that has only just connected may not listen yet. */
-export async function untilHeard(from: SessionStore, to: SessionStore, id: string): Promise<void> {
-  let heard = false
+/** Notifications are hints: a gateway that has just connected may not be subscribed yet. */
+export async function untilNotified(from: SessionStore, to: SessionStore, id: string): Promise<void> {
+  let notified = false
   void to.changed(`${id}-probe`, AbortSignal.timeout(5_000)).then(() => {
-    heard = true
+    notified = true
   })
-  while (!heard) {
+  while (!notified) {
     await create(from, `${id}-probe`)
     await from.destroy(`${id}-probe`)
     await turn()
   }
 }
 
-/** Redis's time goes on while a test runs. */
+/** Approximately, as Redis's clock runs during the test. */
 export function assertAbout(actual: number | undefined, expected: number): void {
   assert.ok(
     actual !== undefined && actual > expected - 30_000 && actual <= expected,

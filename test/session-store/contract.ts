@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { describe, test } from 'node:test'
-import { tellsOfChanges } from './contract-changes.ts'
+import { notifiesOfChanges } from './contract-changes.ts'
 import { endsSessions, limitsSessions } from './contract-endings.ts'
 import { locksSessions, takesClaims } from './contract-locks.ts'
 import { comparesAndSets, keepsRecords } from './contract-records.ts'
 import type { PromiseOf, SetUpStore } from './contract-support.ts'
 
-/** What every session store promises. Each test has names of its own, so that all can share one Redis. */
+/** The contract of every session store. Each test uses names of its own, so that all can share one Redis. */
 export function storeContract(name: string, setUp: SetUpStore): void {
   const promise: PromiseOf = (title, check) => {
     test(title, async (t) => {
@@ -21,5 +21,5 @@ export function storeContract(name: string, setUp: SetUpStore): void {
   describe(`${name}: limits`, () => limitsSessions(promise))
   describe(`${name}: locks`, () => locksSessions(promise))
   describe(`${name}: claims`, () => takesClaims(promise))
-  describe(`${name}: changes`, () => tellsOfChanges(promise))
+  describe(`${name}: changes`, () => notifiesOfChanges(promise))
 }

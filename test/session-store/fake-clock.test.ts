@@ -11,7 +11,7 @@ test('time stands still until it is moved', async () => {
   assert.equal(clock.monotonic(), 500)
 })
 
-test('sleepers wake in order, each at its own time, those that fall asleep meanwhile too', async () => {
+test('sleepers wake in order, each at its own time, including those that start to sleep meanwhile', async () => {
   const clock = createFakeClock(0)
   const log: string[] = []
   const sleeper = async (name: string, ...naps: number[]) => {

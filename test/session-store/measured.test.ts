@@ -13,7 +13,7 @@ storeContract('measured', async () => {
   return { store, other: store, advance: (ms) => clock.advance(ms), failOver: async () => {} }
 })
 
-test('each operation is reported once, with how long it took', async () => {
+test('each operation is reported once, with its duration', async () => {
   const reports: [operation: string, outcome: string, durationMs: number][] = []
   const store = measured(createMemoryStore({ clock: createFakeClock() }), (...report) => {
     reports.push(report)
@@ -54,7 +54,7 @@ test('each operation is reported once, with how long it took', async () => {
   assert.ok(reports.every(([, , durationMs]) => durationMs >= 0 && durationMs < 10_000))
 })
 
-test('an operation that takes its time is reported when it is done, with that time', async (t) => {
+test('a slow operation is reported when it is done, with its duration', async (t) => {
   t.mock.method(performance, 'now', () => now)
   let now = 1000
   const reports: unknown[] = []
@@ -70,7 +70,7 @@ test('an operation that takes its time is reported when it is done, with that ti
   assert.deepEqual(reports, [['ping', 'ok', 250]])
 })
 
-test('one that fails is reported with what became of it, and fails as it did', async () => {
+test('a failing operation is reported with its outcome, and fails with the same error', async () => {
   const reports: string[][] = []
   const errors = [new StoreUnavailableError(new Error('down')), new TypeError('a fault of ours')]
   for (const error of errors) {
@@ -85,7 +85,7 @@ test('one that fails is reported with what became of it, and fails as it did', a
   ])
 })
 
-test('waiting for a change is no operation of the store', async () => {
+test('waiting for a change is not reported as an operation', async () => {
   const reports: string[] = []
   const store = measured(createMemoryStore({ clock: createFakeClock() }), (operation) =>
     reports.push(operation),

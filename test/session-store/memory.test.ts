@@ -12,7 +12,7 @@ storeContract('memory', async () => {
   return { store, other: store, advance: clock.advance, failOver: async () => {} }
 })
 
-test('the least recently used session makes room for one more than fit', async () => {
+test('the least recently used session is evicted when the store is full', async () => {
   const store = createMemoryStore({ clock: createFakeClock(), maxSessions: 2 })
   const record = { sealed: sealedAs('sealed'), ttlMs: 1_000, indexes: ['subject'] }
   await store.create('a', record)
@@ -37,7 +37,7 @@ test('locks and claims are bounded like sessions', async () => {
   assert.equal(await store.claim('a', 1_000), true)
 })
 
-test('a session used in the last moment of its time to live is gone', async () => {
+test('a session touched at the end of its time to live has expired', async () => {
   const clock = createFakeClock()
   const store = createMemoryStore({ clock })
   await store.create('a', { sealed: sealedAs('sealed'), ttlMs: 100, indexes: [] })
@@ -47,7 +47,7 @@ test('a session used in the last moment of its time to live is gone', async () =
   assert.equal(await store.read('a'), undefined)
 })
 
-test('whoever sleeps for as long as a lock is held finds it free', async () => {
+test("after waiting for the lock's remaining time the lock is free", async () => {
   const clock = createFakeClock()
   const store = createMemoryStore({ clock })
   await store.lock('a', 100.5)
@@ -57,7 +57,7 @@ test('whoever sleeps for as long as a lock is held finds it free', async () => {
   assert.equal((await store.lock('a', 100)).outcome, 'acquired')
 })
 
-test('a session that makes room is told, one that had run out of time or was ended is not', async () => {
+test('an evicted session is reported, an expired or ended one is not', async () => {
   const clock = createFakeClock()
   let evicted = 0
   const store = createMemoryStore({ clock, maxSessions: 2, onEvicted: () => evicted++ })
@@ -76,17 +76,17 @@ test('a session that makes room is told, one that had run out of time or was end
   assert.equal(await store.read('d'), undefined)
 })
 
-test('what has run out of time is thrown out a minute later, though nobody asks for it', async () => {
+test('expired entries are removed within a minute, without being read', async () => {
   const clock = createFakeClock()
   const gone: unknown[] = []
   const map = createExpiringMap<string>({ clock, maxEntries: 10, onGone: (...args) => gone.push(args) })
-  map.set('a', 'lapsed', 1_000)
+  map.set('a', 'expired', 1_000)
   map.set('b', 'lives', 600_000)
   await clock.advance(59_999)
   map.set('c', 'lives', 600_000)
   assert.deepEqual(gone, [])
   await clock.advance(1)
   map.set('d', 'lives', 600_000)
-  assert.deepEqual(gone, [['lapsed', 'a', false]])
+  assert.deepEqual(gone, [['expired', 'a', false]])
   assert.equal(map.get('b'), 'lives')
 })

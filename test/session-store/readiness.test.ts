@@ -12,7 +12,7 @@ test('a store that does not answer within a second is not ready', async () => {
   assert.equal(await asked, false)
 })
 
-test('all who ask at once share one try, and nothing is left of it', async () => {
+test('parallel checks share one ping, and leave no listeners behind', async () => {
   const clock = createFakeClock()
   let pings = 0
   const answers: (() => void)[] = []
@@ -30,23 +30,23 @@ test('all who ask at once share one try, and nothing is left of it', async () =>
   assert.equal(pings, 2)
 })
 
-test('a change is told once, with what is wrong', async () => {
+test('a change of readiness is logged once, with the reason', async () => {
   const readonly = new Error('READONLY')
   let error: Error | undefined
-  const told: unknown[] = []
+  const reports: unknown[] = []
   const ping = async () => {
     if (error) throw error
   }
-  const { isReady } = createReadiness({ ping }, createFakeClock(), (reason) => told.push(reason))
+  const { isReady } = createReadiness({ ping }, createFakeClock(), (reason) => reports.push(reason))
   await isReady()
   error = readonly
   assert.deepEqual([await isReady(), await isReady()], [false, false])
   error = undefined
   assert.deepEqual([await isReady(), await isReady()], [true, true])
-  assert.deepEqual(told, [readonly, undefined])
+  assert.deepEqual(reports, [readonly, undefined])
 })
 
-test('what Redis answers is named by its code, and nothing else of it is shown', async () => {
+test('an error reply of Redis is logged by its code only', async () => {
   let error: unknown
   const ping = () => Promise.reject(error)
   const { isReady, warnings } = createReadiness({ ping }, createFakeClock(), () => {})

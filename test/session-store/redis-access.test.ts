@@ -13,7 +13,7 @@ import {
   type TopologyOptions,
 } from '../support/redis-topologies.ts'
 import { until } from '../support/until.ts'
-import { create, MINUTE, untilHeard } from './contract-support.ts'
+import { create, MINUTE, untilNotified } from './contract-support.ts'
 import { openStore } from './redis-support.ts'
 
 const topologies = {
@@ -29,7 +29,7 @@ const clientPair = authority.issue('gateway')
 const caFile = file('ca.pem', authority.cert)
 const client = { certFile: file('client.pem', clientPair.cert), keyFile: file('client.key', clientPair.key) }
 
-/** Of servers that are reached as 127.0.0.1, or that have another name than the address they announce. */
+/** Certificates of servers at 127.0.0.1, or with another name than the address they announce. */
 const byAddress = { ca: authority.cert, ...authority.issue('127.0.0.1') }
 const byName = { ca: authority.cert, ...authority.issue('localhost') }
 
@@ -51,7 +51,7 @@ const ways: Record<string, { server: TopologyOptions; access?: RedisAccess }> = 
 }
 
 for (const [where, start] of Object.entries(topologies)) {
-  // Together, for the nodes of a Cluster take two seconds to agree.
+  // In parallel, as the nodes of a Cluster take two seconds to agree.
   describe(where, { concurrency: 3 }, () => {
     for (const [how, { server, access }] of Object.entries(ways)) {
       test(`is reached ${how}`, async (t) => {
@@ -60,18 +60,18 @@ for (const [where, start] of Object.entries(topologies)) {
       })
     }
 
-    test('is not reached over TLS when its certificate is not trusted', async (t) => {
+    test('TLS to a server with an untrusted certificate is refused', async (t) => {
       const { url } = await started(t, start({ tls: byAddress }))
       await assertRefused(t, url, {})
     })
 
-    test('is not reached over TLS when its certificate is for another host', async (t) => {
+    test('TLS to a server with a certificate for another host is refused', async (t) => {
       const tls = { ca: authority.cert, ...authority.issue('redis.example.com') }
       const { url } = await started(t, start({ tls }))
       await assertRefused(t, url, { caFile })
     })
 
-    test('is not reached without the client certificate that it demands', async (t) => {
+    test('a server that demands a client certificate refuses connections without one', async (t) => {
       const { url } = await started(t, start({ tls: { ...byAddress, clientCertificates: true } }))
       await assertRefused(t, url, { caFile })
     })
@@ -83,7 +83,7 @@ test('a Cluster of one node, which does not know its own address, is reached ove
   await assertWorks(t, url, { caFile })
 })
 
-test('a Cluster whose nodes announce their names is reached over TLS, with certificates for these', async (t) => {
+test('a Cluster whose nodes announce host names is reached over TLS, with certificates for these', async (t) => {
   const config = ['cluster-announce-hostname localhost', 'cluster-preferred-endpoint-type hostname']
   const { url } = await started(t, startCluster({ tls: byName, host: 'localhost', config }))
   await assertWorks(t, url, { caFile })
@@ -100,7 +100,7 @@ test('a master that the Sentinels know by name is reached over TLS, with a certi
   await assertWorks(t, url, { caFile })
 })
 
-test('Sentinels may have another password than Redis', async (t) => {
+test('Sentinels may have a different password than Redis', async (t) => {
   const { url } = await started(
     t,
     startSentinel({
@@ -113,12 +113,12 @@ test('Sentinels may have another password than Redis', async (t) => {
   await assertRefused(t, url, {})
 })
 
-test('Sentinels may have a password though Redis has none', async (t) => {
+test('Sentinels may have a password although Redis has none', async (t) => {
   const { url } = await started(t, startSentinel({ sentinelConfig: ['requirepass of-sentinels'] }))
   await assertWorks(t, url, { sentinelPassword: 'of-sentinels' })
 })
 
-test('Sentinels have the password of the URL unless they are given one', async (t) => {
+test('without REDIS_SENTINEL_PASSWORD Sentinels get the password of the URL', async (t) => {
   const { url } = await started(
     t,
     startSentinel({
@@ -156,7 +156,7 @@ test('a renewed client certificate is used for the next connection', async (t) =
   await until(() => store.ping().then(() => true))
 })
 
-test('a certificate file that is not there is told at once', () => {
+test('a missing certificate file is an error at once', () => {
   assert.throws(() => openStore('rediss://localhost', { caFile: join(folder, 'nowhere.pem') }), /ENOENT/)
 })
 
@@ -166,7 +166,7 @@ async function started(t: TestContext, starting: Promise<RedisTopology>): Promis
   return topology
 }
 
-/** Commands, scripts and messages get through. */
+/** Asserts that commands, scripts and messages work. */
 async function assertWorks(t: TestContext, url: string, access?: RedisAccess) {
   const [store, other] = [openStore(url, access), openStore(url, access)]
   t.after(() => Promise.all([store.close(), other.close()]))
@@ -175,13 +175,13 @@ async function assertWorks(t: TestContext, url: string, access?: RedisAccess) {
     await create(store, id)
     assert.equal((await other.read(id))?.version, 1)
   }
-  // After a start that took several tries a lock is not given at first.
+  // After a start with several attempts locks are not granted at first.
   const lock = await until(async () => {
     const outcome = await store.lock('a', MINUTE)
     return outcome.outcome === 'acquired' && outcome.lock
   })
   await lock.release()
-  await untilHeard(store, other, 'a')
+  await untilNotified(store, other, 'a')
   return store
 }
 

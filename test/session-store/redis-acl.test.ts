@@ -43,7 +43,7 @@ for (const [name, { start, more, options }] of Object.entries(topologies)) {
       ),
     )
 
-    test('the whole gateway works, and nothing was refused', async (t) => {
+    test('the whole gateway works, and Redis refuses nothing', async (t) => {
       const { app, newBrowser, log } = await startInjectGateway(t, { env: { REDIS_URL: topology.url } })
       const browser = newBrowser()
       await browser.signIn()
@@ -58,7 +58,7 @@ for (const [name, { start, more, options }] of Object.entries(topologies)) {
   })
 }
 
-test('a user without the channel loses nothing: the log and the readiness say what is missing, once', async (t) => {
+test('without permission for the channel everything is stored, and log and readiness report it once', async (t) => {
   const { url, close } = await startFor('on >password resetchannels ~bff:* +@all', startSingle)
   t.after(close)
   const { app, newBrowser, log } = await startInjectGateway(t, { env: { REDIS_URL: url } })
@@ -83,7 +83,7 @@ for (const [what, rules] of Object.entries({
   PUBLISH: '&bff:changed +@all -publish',
   SUBSCRIBE: '&bff:changed +@all -subscribe',
 })) {
-  test(`without ${what} every write is done and says so`, async (t) => {
+  test(`without permission for ${what} every write succeeds and returns its result`, async (t) => {
     const { url, close } = await startFor(`on >password ~bff:* ${rules}`, startSingle)
     t.after(close)
     const store = openStore(url)
@@ -99,14 +99,14 @@ for (const [what, rules] of Object.entries({
   })
 }
 
-test('a channel that is granted later is used from then on', async (t) => {
+test('a channel permission granted later is used from then on', async (t) => {
   const topology = await startFor('on >password resetchannels ~bff:* +@all', startSingle)
   t.after(() => topology.close())
   const { app, log } = await startInjectGateway(t, { env: { REDIS_URL: topology.url } })
   await until(() => /store\.channel_refused/.test(log()))
 
   await topology.servers[0]?.send('ACL SETUSER gateway &bff:changed')
-  // Instead of a wait until it is tried again by itself.
+  // Instead of waiting for the next attempt.
   await topology.servers[0]?.send('CLIENT KILL TYPE normal SKIPME yes')
 
   await until(() => /store\.channel_granted/.test(log()))

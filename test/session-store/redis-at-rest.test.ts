@@ -37,7 +37,7 @@ test(`a session with two JWTs of 1.2 KB takes at most ${bound} bytes of Redis, a
   }
 })
 
-test('an index lapses with its last session', async (t) => {
+test('an index expires with its last session', async (t) => {
   const { client, store } = await setUp(t)
   const ttlMinutes = async () => Math.ceil((await client.pttl('bff:index:subject')) / MINUTE)
   await create(store, 'a', { indexes: ['subject'], ttlMs: HOUR })
@@ -52,7 +52,7 @@ test('an index lapses with its last session', async (t) => {
   assert.deepEqual((await client.keys('*')).sort(), ['bff:{a}:ended', 'bff:{b}:ended'])
 })
 
-test('a session is in its indexes before its record is stored, so that no logout from outside misses it', async (t) => {
+test('a session is in its indexes before its record is stored, so that no logout by index misses it', async (t) => {
   const { redis, client } = await setUp(t)
   await client.acl('SETUSER', 'gateway', 'on', '>secret', '~bff:index:*', '&*', '+@all')
   const store = openStore(redis.url.replace('//', '//gateway:secret@'))
@@ -66,7 +66,7 @@ test('a session is in its indexes before its record is stored, so that no logout
   assert.equal(await client.exists('bff:{a}:record'), 0)
 })
 
-test('a lock that its owner asks for twice is its own, as a Cluster client may send a command twice', async (t) => {
+test('a lock command sent twice succeeds for its owner, as a Cluster client may send commands twice', async (t) => {
   const { client } = await setUp(t)
   const keys = ['bff:{a}:lock', 'bff:{a}:failures'] as const
   assert.deepEqual(await client.bffLock(...keys, 'me', HOUR), ['acquired', 0])
@@ -77,10 +77,10 @@ test('a lock that its owner asks for twice is its own, as a Cluster client may s
 })
 
 for (const [trouble, setting, value] of [
-  ['that lacks its replicas', 'min-replicas-to-write', '1'],
-  ['that is full', 'maxmemory', '1'],
+  ['without its replicas', 'min-replicas-to-write', '1'],
+  ['without free memory', 'maxmemory', '1'],
 ] as const) {
-  test(`a Redis ${trouble} is not ready, until it takes writes again`, async (t) => {
+  test(`a Redis ${trouble} is not ready, until it accepts writes again`, async (t) => {
     const { client, store } = await setUp(t)
     const isReady = () =>
       store.ping().then(
@@ -89,7 +89,7 @@ for (const [trouble, setting, value] of [
       )
     assert.equal(await isReady(), true)
     await client.config('SET', setting, value)
-    // Whether it can be written is tried once a second.
+    // Writing is tried once a second.
     while (await isReady());
     assert.equal(await isReady(), false)
     await client.config('SET', setting, '0')
@@ -97,7 +97,7 @@ for (const [trouble, setting, value] of [
   })
 }
 
-test('a Cluster is ready while any part of it takes writes', async (t) => {
+test('a Cluster is ready while any of its masters accepts writes', async (t) => {
   const cluster = await startCluster()
   const store = openStore(cluster.url)
   t.after(async () => {
@@ -122,7 +122,7 @@ test('a Cluster is ready while any part of it takes writes', async (t) => {
   }
 })
 
-test('everything that a store keeps has a time to live', async (t) => {
+test('every key of the store has a time to live', async (t) => {
   const { client, store } = await setUp(t)
   await create(store, 'a', { indexes: ['subject', 'sid'] })
   await create(store, 'b', { indexes: ['subject', 'sid'] })
@@ -149,7 +149,7 @@ async function setUp(t: TestContext) {
   return { redis, store, client: connection.client }
 }
 
-/** As Keycloak gives it to a customer of a shop. */
+/** Like a login of a customer at Keycloak. */
 function realisticLogin(refreshToken: string): NewSession {
   const [subject, sid] = [randomUUID(), randomUUID()]
   const issuer = 'https://login.example.com/realms/customers'
@@ -217,7 +217,7 @@ function jwtRefreshToken(): string {
   return jwt({ jti: randomUUID(), typ: 'Refresh', sub: randomUUID(), sid: randomUUID() }, 64)
 }
 
-/** Its signature is as long and as random as that of RS256. */
+/** With a signature as long and random as that of RS256. */
 function jwt(payload: object, signatureBytes = 256): string {
   const kid = randomBytes(32).toString('base64url')
   const parts = [{ alg: 'RS256', typ: 'JWT', kid }, payload].map((part) => Buffer.from(JSON.stringify(part)))

@@ -13,7 +13,7 @@ import { until } from '../support/until.ts'
 import { acquire, create, HOUR, MINUTE, sealedAs } from './contract-support.ts'
 import { openStore } from './redis-support.ts'
 
-test('tokens that only the old master had are put back', async (t) => {
+test('tokens that only the old master had are restored', async (t) => {
   const { store, promote, failOver, fresh } = await setUp(t)
   await create(store, 'a')
   await promote()
@@ -27,7 +27,7 @@ test('tokens that only the old master had are put back', async (t) => {
   assert.ok((await fresh.pttl('bff:{a}:record')) > HOUR - MINUTE)
 })
 
-test('a write that the new master refuses to take back is reported with its reason, and the others are taken', async (t) => {
+test('a restored write that the new master refuses is reported with its reason, and the others succeed', async (t) => {
   const { store, promote, failOver, fresh, tried } = await setUp(t)
   await create(store, 'a')
   await create(store, 'b')
@@ -44,7 +44,7 @@ test('a write that the new master refuses to take back is reported with its reas
   assert.equal((await store.read('b'))?.version, 2)
 })
 
-test('a session that only the old master knew is put back, and found by its indexes', async (t) => {
+test('a session that only the old master had is restored, with its indexes', async (t) => {
   const { store, promote, failOver } = await setUp(t)
   await promote()
   await create(store, 'a', { indexes: ['subject'] })
@@ -56,7 +56,7 @@ test('a session that only the old master knew is put back, and found by its inde
   assert.equal(await store.destroyBy('subject'), 1)
 })
 
-test('a session that only the old master knew is waited for by a gateway that comes back before the one that has it', async (t) => {
+test('a gateway that reconnects first waits for a session that another gateway will restore', async (t) => {
   const { store, other, promote, failOver } = await setUp(t)
   await promote()
   await create(store, 'a')
@@ -72,7 +72,7 @@ test('a session that only the old master knew is waited for by a gateway that co
   assert.deepEqual(await replaced, { outcome: 'replaced', version: 2 })
 })
 
-test('a session that is put back after its logout has ended all the same', async (t) => {
+test('a session that is restored after its logout stays ended', async (t) => {
   const { store, other, promote, failOver } = await setUp(t)
   await promote()
   await create(store, 'a')
@@ -88,7 +88,7 @@ test('a session that is put back after its logout has ended all the same', async
   assert.deepEqual(await Promise.all([store.read('a'), store.read('b')]), [undefined, undefined])
 })
 
-test('a session that has ended is not waited for', async (t) => {
+test('no gateway waits for the restoration of an ended session', async (t) => {
   const { other, promote } = await setUp(t)
   await create(other.store, 'a')
   await promote()
@@ -101,7 +101,7 @@ test('a session that has ended is not waited for', async (t) => {
   assert.deepEqual(await other.store.replace('a', sealedAs('second'), 1), { outcome: 'gone' })
 })
 
-test('a session that another has renewed since keeps the newer tokens', async (t) => {
+test('a session that another gateway has renewed keeps the newer tokens', async (t) => {
   const { store, other, promote, failOver } = await setUp(t)
   await create(store, 'a')
   await promote()
@@ -115,7 +115,7 @@ test('a session that another has renewed since keeps the newer tokens', async (t
   assert.deepEqual((await store.read('a'))?.sealed, sealedAs('theirs, newer'))
 })
 
-test('tokens that derive from lost ones are stored at once, and stay when the lost ones are put back', async (t) => {
+test('tokens that derive from lost ones are stored at once, and stay when the lost ones are restored', async (t) => {
   const { store, other, promote, failOver } = await setUp(t)
   await create(store, 'a')
   await promote()
@@ -129,7 +129,7 @@ test('tokens that derive from lost ones are stored at once, and stay when the lo
   assert.deepEqual((await store.read('a'))?.sealed, sealedAs('newest'))
 })
 
-test('a session that ended at the old master stays ended, whoever puts it back', async (t) => {
+test('a session that ended at the old master stays ended, even if another gateway restores it', async (t) => {
   const { store, other, promote, failOver } = await setUp(t)
   await create(store, 'a', { indexes: ['subject'] })
   await promote()
@@ -144,7 +144,7 @@ test('a session that ended at the old master stays ended, whoever puts it back',
   assert.equal(await other.store.destroyBy('subject'), 0)
 })
 
-test('a session that ended at the new master is not put back', async (t) => {
+test('a session that ended at the new master is not restored', async (t) => {
   const { store, other, promote, failOver } = await setUp(t)
   await create(store, 'a')
   await promote()
@@ -157,7 +157,7 @@ test('a session that ended at the new master is not put back', async (t) => {
   assert.equal(await store.read('a'), undefined)
 })
 
-test('a lock that was given back at the old master is given back at the new one, and one that is held stays held', async (t) => {
+test('a lock released at the old master is released at the new one, and a held one stays held', async (t) => {
   const { store, promote, failOver, fresh } = await setUp(t)
   const released = await acquire(store, 'released')
   await promote()
@@ -175,7 +175,7 @@ test('a lock that was given back at the old master is given back at the new one,
   assert.equal(await fresh.get('bff:{failed}:failures'), '1')
 })
 
-test('what was claimed at the old master can not be claimed again at the new one', async (t) => {
+test('a name claimed at the old master can not be claimed again at the new one', async (t) => {
   const { store, promote, failOver } = await setUp(t)
   await promote()
   assert.equal(await store.claim('once', HOUR), true)
@@ -185,7 +185,7 @@ test('what was claimed at the old master can not be claimed again at the new one
   assert.equal(await store.claim('once', HOUR), false)
 })
 
-test('a single Redis that comes back without a session has ended it', async (t) => {
+test('a session that a single Redis has lost in a restart has ended', async (t) => {
   const { store, promote, failOver } = await setUp(t, { hasReplicas: false })
   await promote()
   await create(store, 'a')
@@ -195,7 +195,7 @@ test('a single Redis that comes back without a session has ended it', async (t) 
   assert.equal(await store.read('a'), undefined)
 })
 
-test('while one gateway puts back, another takes no lock', async (t) => {
+test('while one gateway restores data, another gets no lock', async (t) => {
   const { store, other, promote, failOver } = await setUp(t)
   await create(store, 'a')
   await promote()
@@ -209,7 +209,7 @@ test('while one gateway puts back, another takes no lock', async (t) => {
   assert.equal((await other.store.read('a'))?.version, 2)
 })
 
-test('what a slot of a Cluster lacks at its new master is put back, and its locks wait for that', async (t) => {
+test("data missing at a Cluster slot's new master is restored, and locks wait for that", async (t) => {
   const { url, servers, close } = await startCluster()
   const store = openStore(url, { storeTimeoutMs: MINUTE })
   t.after(async () => {
@@ -229,13 +229,13 @@ test('what a slot of a Cluster lacks at its new master is put back, and its lock
   assert.deepEqual((await store.read('a'))?.sealed, sealedAs('second'))
 })
 
-/** Putting back needs none that is not in the document. */
+/** The permissions in the document are enough for restoring. */
 function documentedPermissions(): string {
   const document = readFileSync(resolve(import.meta.dirname, '../../docs/redis.md'), 'utf8')
   return /ACL SETUSER gateway on >password (.*)/.exec(document)?.[1] ?? assert.fail()
 }
 
-/** Gives the slot of `key` to another master, and loses what the old one has of it. */
+/** Moves the slot of `key` to another master, without its data. */
 async function moveSlot(servers: RedisServer[], key: string): Promise<void> {
   const slot = Number((await servers[0]?.send(`CLUSTER KEYSLOT ${key}`))?.slice(1))
   const ids = await Promise.all(
@@ -250,7 +250,7 @@ async function moveSlot(servers: RedisServer[], key: string): Promise<void> {
   }
 }
 
-/** Two gateways' stores on a master with a replica, each of which learns of a failover by itself. */
+/** Two gateways' stores on a master with a replica, each of which notices a failover on its own. */
 async function setUp(t: TestContext, { hasReplicas = true } = {}) {
   const config = [`user gateway on >secret ${documentedPermissions()}`]
   const master = await startRedis({ config: ['repl-diskless-sync-delay 0', ...config] })
@@ -270,7 +270,7 @@ async function setUp(t: TestContext, { hasReplicas = true } = {}) {
     ...one,
     other,
     fresh: fresh.client,
-    /** From now on what the master is told is lost, though it acknowledges it. */
+    /** From now on writes to the master are acknowledged, but lost. */
     async promote() {
       await one.store.put('last', sealedAs('last'), HOUR)
       await until(() => fresh.client.exists('bff:{last}:record'))

@@ -5,7 +5,7 @@ import { startRedis } from '../support/redis.ts'
 import { create, MINUTE, sealedAs } from './contract-support.ts'
 import { openStore } from './redis-support.ts'
 
-test('with noeviction a Redis that is full still reads and ends sessions, and refuses new ones and renewals', async (t) => {
+test('with noeviction a full Redis reads and ends sessions, and refuses new ones and renewals', async (t) => {
   const { redis, store } = await setUp(t)
   await redis.send('CONFIG SET maxmemory-policy noeviction')
   await redis.send('CONFIG SET maxmemory 1')
@@ -24,7 +24,7 @@ test('with noeviction a Redis that is full still reads and ends sessions, and re
   assert.equal((await store.read('c'))?.version, 1)
 })
 
-test('with volatile-ttl a Redis that is full ends those sessions that have been unused for longest', async (t) => {
+test('with volatile-ttl a full Redis evicts the sessions that have been unused for longest', async (t) => {
   const { redis, store } = await setUp(t)
   const used = Number(/used_memory:(\d+)/.exec(await redis.send('INFO memory'))?.[1])
   await redis.send('CONFIG SET maxmemory-policy volatile-ttl')

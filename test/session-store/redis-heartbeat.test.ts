@@ -11,13 +11,13 @@ import { until } from '../support/until.ts'
 
 const CHANNEL = 'bff:changed'
 
-test('an idle connection that was dropped without a word is replaced, and no request meets it', async (t) => {
+test('a silently dropped idle connection is replaced before a request uses it', async (t) => {
   const { port } = await start(t)
   const way = await startWay(t, port)
   const { client, ready } = open(t, `redis://127.0.0.1:${way.port}`)
   await ready()
 
-  // Not `once` of node:events, which rejects at an 'error' before.
+  // Not `once` of node:events, which rejects on an earlier 'error'.
   const closed = new Promise((resolve) => client.once('close', resolve))
   way.dropSilently()
   await closed
@@ -26,7 +26,7 @@ test('an idle connection that was dropped without a word is replaced, and no req
   assert.equal(await client.ping(), 'PONG')
 })
 
-test('so is one to a node of a Cluster', async (t) => {
+test('a silently dropped connection to a Cluster node is replaced', async (t) => {
   const port = await freePort()
   const way = await startWay(t, port)
   const cluster = ['cluster-enabled yes', `cluster-port ${await freePort()}`]
@@ -46,7 +46,7 @@ test('so is one to a node of a Cluster', async (t) => {
 })
 
 for (const startTopology of [startSingle, startSentinel, startCluster]) {
-  test(`a subscription is known to be healthy by what comes back (${startTopology.name})`, async (t) => {
+  test(`a subscription counts as healthy when its own messages arrive (${startTopology.name})`, async (t) => {
     const topology = await startTopology()
     t.after(topology.close)
     const [one, other] = [listening(t, topology.url), listening(t, topology.url)]
@@ -55,12 +55,12 @@ for (const startTopology of [startSingle, startSentinel, startCluster]) {
 
     await one.client.publish(CHANNEL, 'a session')
 
-    await until(() => one.heard.length > 0 && other.heard.length > 0)
-    assert.deepEqual([one.heard, other.heard], [['a session'], ['a session']])
+    await until(() => one.messages.length > 0 && other.messages.length > 0)
+    assert.deepEqual([one.messages, other.messages], [['a session'], ['a session']])
   })
 }
 
-test('a subscription to a server that is silent is not healthy, and is again when it answers', async (t) => {
+test('a subscription to a silent server is unhealthy until the server answers again', async (t) => {
   const redis = await start(t)
   const connection = listening(t, redis.url)
   await until(() => connection.subscriptionHealthy())
@@ -70,7 +70,7 @@ test('a subscription to a server that is silent is not healthy, and is again whe
   await until(() => connection.subscriptionHealthy())
 })
 
-test('a subscription that stayed with a server where nothing is published any more is moved', async (t) => {
+test('a subscription to a server without publications is moved', async (t) => {
   const [former, present] = [await start(t), await start(t)]
   const way = await startWay(t, former.port)
   const connection = listening(t, `redis://127.0.0.1:${way.port}`)
@@ -83,10 +83,10 @@ test('a subscription that stayed with a server where nothing is published any mo
   await until(() => connection.subscriptionHealthy())
   assert.equal(connection.subscribed(), 2)
   await present.send(`PUBLISH ${CHANNEL} news`)
-  await until(() => connection.heard.includes('news'))
+  await until(() => connection.messages.includes('news'))
 })
 
-test('in a Cluster the subscription goes to another node when its own is gone', async (t) => {
+test('in a Cluster the subscription moves to another node when its own is down', async (t) => {
   const { url, servers, close } = await startCluster({ config: ['cluster-require-full-coverage no'] })
   t.after(close)
   const connection = listening(t, url)
@@ -98,7 +98,7 @@ test('in a Cluster the subscription goes to another node when its own is gone', 
   const others = servers.filter((server) => server !== node)
   await until(() => subscribedTo(others).then(() => true))
   await others[0]?.send(`PUBLISH ${CHANNEL} news`)
-  await until(() => connection.heard.includes('news'))
+  await until(() => connection.messages.includes('news'))
 })
 
 async function subscribedTo(servers: RedisServer[]): Promise<RedisServer> {
@@ -114,13 +114,13 @@ function open(t: TestContext, url: string): RedisConnection {
 
 function listening(t: TestContext, url: string) {
   const connection = open(t, url)
-  const heard: string[] = []
+  const messages: string[] = []
   let times = 0
   connection.subscribe(CHANNEL, {
-    onMessage: (message) => void heard.push(message),
+    onMessage: (message) => void messages.push(message),
     onSubscribed: () => void times++,
   })
-  return { ...connection, heard, subscribed: () => times }
+  return { ...connection, messages, subscribed: () => times }
 }
 
 async function start(t: TestContext, options = {}): Promise<RedisServer> {
@@ -129,7 +129,7 @@ async function start(t: TestContext, options = {}): Promise<RedisServer> {
   return redis
 }
 
-/** A way to a server, like a proxy or a router with address translation. */
+/** A TCP proxy to a server, like a router with address translation. */
 async function startWay(t: TestContext, port: number) {
   const sockets = new Set<Socket>()
   let target = port
@@ -146,11 +146,11 @@ async function startWay(t: TestContext, port: number) {
 
   return {
     port: (server.address() as AddressInfo).port,
-    /** Nothing gets through the connections that there are, and neither side is told. New ones work. */
+    /** Existing connections lose all data without being closed. New ones work. */
     dropSilently() {
       for (const socket of sockets) socket.unpipe().pause()
     },
-    /** New connections go there. */
+    /** Redirects new connections. */
     leadTo(other: number) {
       target = other
     },

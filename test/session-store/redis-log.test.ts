@@ -19,7 +19,7 @@ interface Line extends Record<string, unknown> {
   message: string
 }
 
-test('a Redis that is down at the start is told once, and that it is there once it is', async (t) => {
+test('a Redis that is down at the start is logged once, and again when it is connected', async (t) => {
   const port = await freePort()
   const { client, lines, connected } = connect(t, `redis://user:s3cret@127.0.0.1:${port}`)
   assert.deepEqual(connected, [false])
@@ -38,7 +38,7 @@ test('a Redis that is down at the start is told once, and that it is there once 
   assert.deepEqual(connected, [false, false, true])
 })
 
-test('a connection that is lost is told, why there is no other, and that there is one again', async (t) => {
+test('the log has the loss of a connection, why no other can be made, and the reconnection', async (t) => {
   const redis = await start(t)
   const { client, lines, connected } = connect(t, redis.url)
   await until(() => lines.length === 1)
@@ -56,21 +56,21 @@ test('a connection that is lost is told, why there is no other, and that there i
 })
 
 for (const start of [startSingle, startSentinel, startCluster]) {
-  test(`a connection that is closed on purpose is not told as lost (${start.name})`, async (t) => {
+  test(`a connection that is closed on purpose is not logged as lost (${start.name})`, async (t) => {
     const topology = await start()
     t.after(topology.close)
     const { lines, close, client } = connect(t, topology.url)
     await until(() => lines.some(({ event }) => event === 'store.connected'))
-    const told = lines.length
+    const before = lines.length
 
     const ended = new Promise((resolve) => client.once('end', resolve))
     await Promise.all([close(), ended])
 
-    assert.deepEqual(lines.slice(told), [])
+    assert.deepEqual(lines.slice(before), [])
   })
 }
 
-test('a peer that vanished without a word is told as such', async (t) => {
+test('a peer that stopped answering is logged as such', async (t) => {
   const redis = await start(t)
   const { lines } = connect(t, redis.url)
   await until(() => lines.length === 1)
@@ -82,12 +82,12 @@ test('a peer that vanished without a word is told as such', async (t) => {
 
 const authority = certificateAuthority()
 
-/** What is wrong, as URL after the scheme, and what is told of it. */
+/** Faults, as URLs after the scheme, with the logged reason. */
 const faults: Record<string, { server?: RedisServerOptions; login?: string; tls?: boolean; reason: RegExp }> =
   {
     'a wrong password': { server: { password: 'right' }, login: ':wr0ng@', reason: /WRONGPASS/ },
     'no password': { server: { password: 'right' }, reason: /NOAUTH/ },
-    'a user that is not known': { login: 'nobody:wr0ng@', reason: /WRONGPASS|unknown command 'sentinel'/ },
+    'an unknown user': { login: 'unknown:wr0ng@', reason: /WRONGPASS|unknown command 'sentinel'/ },
     'a certificate that is not trusted': {
       server: { tls: { ca: authority.cert, ...authority.issue('127.0.0.1') } },
       tls: true,
@@ -102,7 +102,7 @@ const faults: Record<string, { server?: RedisServerOptions; login?: string; tls?
 
 for (const [what, { server, login = '', tls = false, reason }] of Object.entries(faults)) {
   for (const scheme of ['redis', 'sentinel', 'cluster']) {
-    test(`${what} is the reason that is told (${scheme})`, async (t) => {
+    test(`${what} is the logged reason (${scheme})`, async (t) => {
       const { port } = await start(t, server)
       const path = scheme === 'sentinel' ? '/sessions' : ''
       const { lines } = connect(t, `${scheme}${tls ? 's' : ''}://${login}127.0.0.1:${port}${path}`)
@@ -119,7 +119,7 @@ for (const [what, { server, login = '', tls = false, reason }] of Object.entries
 for (const scheme of ['redis', 'sentinel', 'cluster']) {
   const path = scheme === 'sentinel' ? '/sessions' : ''
 
-  test(`a host that is not there or has no such name is told (${scheme})`, async (t) => {
+  test(`an unreachable or unknown host is logged (${scheme})`, async (t) => {
     const refused = connect(t, `${scheme}://127.0.0.1:${await freePort()}${path}`)
     const unknown = connect(t, `${scheme}://redis.invalid${path}`)
     await until(() => refused.lines.length > 0 && unknown.lines.length > 0)
@@ -127,7 +127,7 @@ for (const scheme of ['redis', 'sentinel', 'cluster']) {
     assert.match(unknown.lines[0]?.reason ?? '', /ENOTFOUND|EAI_AGAIN/)
   })
 
-  test(`a server that accepts and says nothing is told (${scheme})`, async (t) => {
+  test(`a server that accepts connections and does not answer is logged (${scheme})`, async (t) => {
     const silent = createServer().listen(0, '127.0.0.1')
     await once(silent, 'listening')
     t.after(() => silent.close())
@@ -138,7 +138,7 @@ for (const scheme of ['redis', 'sentinel', 'cluster']) {
   })
 }
 
-test('a master that the Sentinels do not know is told', async (t) => {
+test('a master that the Sentinels do not know is logged', async (t) => {
   const { url, close } = await startSentinel()
   t.after(close)
   const { lines } = connect(t, url.replace('/sessions', '/others'))
@@ -146,7 +146,7 @@ test('a master that the Sentinels do not know is told', async (t) => {
   assert.match(lines[0]?.reason ?? '', /know no master of this name|No such master/)
 })
 
-test('a database that there is not is told, and no other is used instead', async (t) => {
+test('a missing database is logged, and no other is used instead', async (t) => {
   const { url, servers, close } = await startSingle({ database: 99 })
   t.after(close)
   const { client, lines, ready } = connect(t, url)
@@ -159,7 +159,7 @@ test('a database that there is not is told, and no other is used instead', async
   assert.doesNotMatch((await servers[0]?.send('INFO keyspace')) ?? '', /db0/)
 })
 
-test('a user who may not use INFO is told in the log, and nowhere else', async (t) => {
+test('a user without permission for INFO is logged, and nothing is printed to the console', async (t) => {
   const printed = (['log', 'warn', 'error'] as const).map((name) => t.mock.method(console, name, () => {}))
   const { url, close } = await startSingle({
     config: ['user gateway on >pw ~bff:* &bff:changed +@all -info'],

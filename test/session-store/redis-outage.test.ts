@@ -10,15 +10,15 @@ import { type SessionStore, StoreUnavailableError } from '../../plugins/session-
 import { freePort } from '../support/free-port.ts'
 import { startRedis } from '../support/redis.ts'
 import { until } from '../support/until.ts'
-import { acquire, create, HOUR, sealedAs, untilHeard } from './contract-support.ts'
+import { acquire, create, HOUR, sealedAs, untilNotified } from './contract-support.ts'
 import { openStore } from './redis-support.ts'
 
-/** How long an operation waits here. */
+/** STORE_TIMEOUT of these tests. */
 const STORE_TIMEOUT_MS = 500
-/** Far less than for ever, and more than any busy machine adds. */
+/** An upper bound that allows for a busy machine. */
 const BOUND_MS = 20_000
 
-test('without Redis every operation fails soon, and all is well once it is back', async (t) => {
+test('without Redis every operation fails soon, and works once it is back', async (t) => {
   const { redis, store } = await setUp(t)
   const lock = await acquire(store, 'held')
   await redis.stop()
@@ -43,7 +43,7 @@ test('without Redis every operation fails soon, and all is well once it is back'
   assert.equal((await store.read('a'))?.version, 1)
 })
 
-test('a Redis that is frozen, though still connected, fails soon too', async (t) => {
+test('operations on a frozen but connected Redis fail soon too', async (t) => {
   const { redis, store } = await setUp(t)
   redis.pause()
   await assertUnavailable([() => store.read('a'), () => store.lock('a', HOUR)])
@@ -52,7 +52,7 @@ test('a Redis that is frozen, though still connected, fails soon too', async (t)
   await untilAnswers(store)
 })
 
-test('a Redis that stays frozen until it is replaced is found again', async (t) => {
+test('the store reconnects to the replacement of a frozen Redis', async (t) => {
   const { redis, store } = await setUp(t)
   redis.pause()
   await assertUnavailable([() => store.read('a')])
@@ -60,7 +60,7 @@ test('a Redis that stays frozen until it is replaced is found again', async (t) 
   await untilAnswers(store)
 })
 
-test('a command is not sent again after its caller was told that it failed', async (t) => {
+test('a command is not sent again after it has failed for its caller', async (t) => {
   const { redis, store } = await setUp(t)
   await redis.kill()
   await assertUnavailable([() => store.claim('a', HOUR)])
@@ -78,7 +78,7 @@ test('a command that a frozen Redis never answered is not sent to the one that r
   assert.equal(await store.claim('a', HOUR), true)
 })
 
-test('a lock that a frozen Redis gives too late, to somebody who has given up, is given back', async (t) => {
+test("a lock that a frozen Redis grants after the caller's timeout is released", async (t) => {
   const { redis, store } = await setUp(t)
   redis.pause()
   await assertUnavailable([() => store.lock('a', HOUR)])
@@ -89,7 +89,7 @@ test('a lock that a frozen Redis gives too late, to somebody who has given up, i
   await acquire(other, 'a')
 })
 
-test('after an outage nobody is given a lock at first, for its holder may have something to store', async (t) => {
+test('just after an outage no lock is granted, as its holder may have tokens to store', async (t) => {
   const { redis, store } = await setUp(t)
   await redis.kill()
   await assertUnavailable([() => store.read('a')])
@@ -103,7 +103,7 @@ test('after an outage nobody is given a lock at first, for its holder may have s
   await until(async () => (await store.lock('a', HOUR)).outcome === 'acquired')
 })
 
-test('a Redis that is down at the start stops nobody, and is found when it comes', async (t) => {
+test('a Redis that is down at the start does not prevent it, and is connected when it is up', async (t) => {
   const port = await freePort()
   const store = openStore(`redis://127.0.0.1:${port}`, { storeTimeoutMs: STORE_TIMEOUT_MS })
   t.after(() => store.close())
@@ -115,14 +115,14 @@ test('a Redis that is down at the start stops nobody, and is found when it comes
   await untilAnswers(store)
 })
 
-test('the first commands wait until the connection stands', async (t) => {
+test('the first commands wait for the connection', async (t) => {
   const { redis } = await setUp(t)
   const store = openStore(redis.url, { storeTimeoutMs: STORE_TIMEOUT_MS })
   t.after(() => store.close())
   assert.equal(await store.read('a'), undefined)
 })
 
-test('a short break of the connection is bridged', async (t) => {
+test('a short interruption of the connection causes no error', async (t) => {
   const { redis } = await setUp(t)
   const connection = connectRedis(parseRedisUrl(redis.url))
   t.after(() => connection.close())
@@ -136,7 +136,7 @@ test('a short break of the connection is bridged', async (t) => {
   assert.equal(await connection.client.ping(), 'PONG')
 })
 
-test('a connection that has ended for good, as one does in an unlucky failover, is made anew', async (t) => {
+test('a connection that ioredis has given up is replaced', async (t) => {
   const { redis } = await setUp(t)
   const connection = connectRedis(parseRedisUrl(redis.url))
   t.after(() => connection.close())
@@ -172,7 +172,7 @@ test('a connection that stayed with a master that was demoted is moved to the ne
   assert.equal((await there.read('after'))?.version, 1)
 })
 
-test('a Redis that vanished without a word is connected to anew, which costs a wait and no error', async (t) => {
+test('a silently vanished Redis is reconnected, with a delay and no error', async (t) => {
   const { redis } = await setUp(t)
   const network = await startNetwork(redis.port)
   const store = openStore(`redis://127.0.0.1:${network.port}`)
@@ -187,21 +187,21 @@ test('a Redis that vanished without a word is connected to anew, which costs a w
   assert.equal(await store.read('a'), undefined)
 })
 
-test('whoever waits for a change looks again after an outage, for it may have been missed', async (t) => {
+test('after an outage waiters read again, as a notification may have been missed', async (t) => {
   const { redis, store } = await setUp(t)
-  await untilHeard(store, store, 'warm-up')
+  await untilNotified(store, store, 'warm-up')
   const signal = AbortSignal.timeout(10_000)
-  const heard = store.changed('a', signal)
+  const notified = store.changed('a', signal)
 
   await redis.restart()
 
-  await heard
+  await notified
   assert.equal(signal.aborted, false)
   await untilAnswers(store)
-  await untilHeard(store, store, 'again')
+  await untilNotified(store, store, 'again')
 })
 
-test('scripts that Redis has forgotten are sent anew', async (t) => {
+test('scripts that Redis has lost are sent again', async (t) => {
   const { redis, store } = await setUp(t)
   const connection = connectRedis(parseRedisUrl(redis.url))
   t.after(() => connection.close())
@@ -212,7 +212,7 @@ test('scripts that Redis has forgotten are sent anew', async (t) => {
   assert.equal((await store.read('a'))?.version, 1)
 })
 
-test('a password is used, and a refusal shows neither it nor what was to be stored', async (t) => {
+test('a password is used, and the error of a refusal shows neither it nor the data', async (t) => {
   const redis = await startRedis({ config: ['requirepass s3cret'] })
   t.after(() => redis.close())
   const right = openStore(redis.url.replace('//', '//:s3cret@'))
@@ -261,7 +261,7 @@ async function assertUnavailable(operations: (() => Promise<unknown>)[]): Promis
   }
 }
 
-/** `/readyz` is told of an outage when it has lasted for as long as requests wait. */
+/** `/readyz` reports an outage when it has lasted for STORE_TIMEOUT. */
 async function untilUnready(store: SessionStore): Promise<void> {
   await until(() =>
     store.ping().then(
@@ -271,7 +271,7 @@ async function untilUnready(store: SessionStore): Promise<void> {
   )
 }
 
-/** Nobody says when a connection is back: ask, for ten seconds at most. */
+/** There is no event for a restored connection: poll, for ten seconds at most. */
 async function untilAnswers(store: SessionStore, tries = 200): Promise<void> {
   for (let left = tries; ; left--) {
     const error = await store.read('any').catch((error) => error)
@@ -281,7 +281,7 @@ async function untilAnswers(store: SessionStore, tries = 200): Promise<void> {
   }
 }
 
-/** A way to Redis on which packets can get lost for ever, with nobody being told. */
+/** A network path to Redis that can drop all packets silently. */
 async function startNetwork(redisPort: number) {
   const sockets = new Set<Socket>()
   let port = redisPort

@@ -6,7 +6,7 @@ import { createRecentWrites } from '../../plugins/session-store/redis-put-back.t
 
 const redis = {} as RedisClient
 
-test('what was written before the process was frozen is put back when it goes on, up to a minute later', async () => {
+test('writes before a freeze of the process are restored afterwards, up to a minute later', async () => {
   const { writes, putBack, advance } = setUp()
   writes('a')
   advance(25_000)
@@ -16,7 +16,7 @@ test('what was written before the process was frozen is put back when it goes on
   assert.deepEqual(await putBack(), [])
 })
 
-test('while there is a connection, writes are forgotten when they are twenty seconds old', async () => {
+test('while connected, remembered writes are dropped after twenty seconds', async () => {
   const { writes, putBack, advance } = setUp()
   writes('old')
   advance(21_000)
@@ -62,7 +62,7 @@ function setUp() {
     advance(ms: number) {
       now += ms
     },
-    /** After a connection was lost. */
+    /** The writes to restore after a lost connection. */
     async putBack() {
       putBack = []
       recent.lost()

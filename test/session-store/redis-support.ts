@@ -9,8 +9,8 @@ import { lockKeys } from '../../plugins/session-store/redis-keys.ts'
 import type { SetUpStore } from './contract-support.ts'
 
 /**
- * Two gateways' stores on the Redis at `url()`, and time that passes there.
- * @param adminUrl by which anything may be done there
+ * Two gateways' stores on the Redis at `url()`, and a way to let time pass there.
+ * @param adminUrl with all permissions
  */
 export function redisUnderTest(url: () => string, adminUrl = url): SetUpStore {
   return async (t, name) => {
@@ -61,7 +61,7 @@ export async function keysOf(connection: RedisConnection, name: string): Promise
   return new Map(found.flat())
 }
 
-/** Takes `ms` off what time everything has left. */
+/** Shortens the time to live of every key by `ms`. */
 async function letTimePass(connection: RedisConnection, name: string, ms: number): Promise<void> {
   const lua = `
     for _, key in ipairs(redis.call('KEYS', '*' .. ARGV[1] .. '*')) do

@@ -69,7 +69,7 @@ const understood: Record<string, RedisTarget> = {
 }
 
 for (const [url, target] of Object.entries(understood)) {
-  test(`${url} is understood`, () => assert.deepEqual(parseRedisUrl(url), target))
+  test(`${url} is accepted`, () => assert.deepEqual(parseRedisUrl(url), target))
 }
 
 const refused = {
@@ -99,7 +99,7 @@ const refused = {
 }
 
 for (const [url, reason] of Object.entries(refused)) {
-  test(`"${url}" is refused, without a word of its password`, () => {
+  test(`"${url}" is refused, without showing its password`, () => {
     assert.throws(
       () => parseRedisUrl(url),
       (error) => {

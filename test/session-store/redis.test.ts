@@ -19,7 +19,7 @@ storeContract(
   redisUnderTest(() => redis.url),
 )
 
-test('every key has a time to live, and the kind of session it belongs to in its name', async (t) => {
+test('every key has a time to live, and its purpose and session in its name', async (t) => {
   const id = randomUUID()
   const store = openStore(redis.url)
   const connection = connectRedis(parseRedisUrl(redis.url))
@@ -47,7 +47,7 @@ test('every key has a time to live, and the kind of session it belongs to in its
   })
 })
 
-test('ending sessions leaves nothing of them behind, but for two minutes that they have ended', async (t) => {
+test('ended sessions leave no keys behind, except a mark for two minutes', async (t) => {
   const id = randomUUID()
   const store = openStore(redis.url)
   const connection = connectRedis(parseRedisUrl(redis.url))
@@ -63,7 +63,7 @@ test('ending sessions leaves nothing of them behind, but for two minutes that th
   for (const ttlMs of keys.values()) assert.ok(ttlMs > 0 && ttlMs <= 2 * MINUTE)
 })
 
-test('entries of sessions that ran out of time leave the index at the next sign-in', async (t) => {
+test('index entries of expired sessions are removed at the next sign-in', async (t) => {
   const id = randomUUID()
   const { store, advance } = await redisUnderTest(() => redis.url)(t, id)
   const connection = connectRedis(parseRedisUrl(redis.url))
@@ -78,7 +78,7 @@ test('entries of sessions that ran out of time leave the index at the next sign-
   assert.deepEqual(await connection.client.zrange(`bff:index:${id}`, 0, '-1'), [`${id}-2`, `${id}-3`])
 })
 
-test('a session whose index entries were stored but not itself harms nothing', async (t) => {
+test('index entries without their session do no harm', async (t) => {
   const id = randomUUID()
   const { store } = await redisUnderTest(() => redis.url)(t, id)
   const connection = connectRedis(parseRedisUrl(redis.url))

@@ -13,12 +13,12 @@ import { until } from '../support/until.ts'
 import { acquire, create, HOUR, sealedAs } from './contract-support.ts'
 import { openStore } from './redis-support.ts'
 
-/** Longer than any machine takes for what these tests let happen. */
-const PATIENT_MS = 60_000
-/** Shorter than what happens. */
-const IMPATIENT_MS = 300
+/** Longer than any interruption in these tests. */
+const LONG_TIMEOUT_MS = 60_000
+/** Shorter than the interruptions. */
+const SHORT_TIMEOUT_MS = 300
 
-test('a Redis that is frozen for a while costs a wait and no error', async (t) => {
+test('a Redis that is frozen for a while causes a delay and no error', async (t) => {
   const { redis, store } = await setUp(t)
   const lock = await acquire(store, 'locked')
   await create(store, 'old', { indexes: ['subject'] })
@@ -41,7 +41,7 @@ test('a Redis that is frozen for a while costs a wait and no error', async (t) =
   assert.equal(await store.destroyBy('subject'), 2)
 })
 
-test('a Redis that is killed and comes back with what it had costs a wait and no error', async (t) => {
+test('a Redis that restarts with its data causes a delay and no error', async (t) => {
   const { redis, store } = await setUp(t, { config: ['appendonly yes', 'appendfsync always'] })
   await create(store, 'a')
   await redis.kill()
@@ -58,17 +58,17 @@ test('a Redis that is killed and comes back with what it had costs a wait and no
   assert.equal(claimed, true)
 })
 
-test('writes whose answer was lost recognise what they have written', async (t) => {
+test('retried writes whose answer was lost recognise what they have written', async (t) => {
   const { redis, store: other } = await setUp(t)
   const network = await startNetwork(redis.port)
-  const store = openStore(`redis://127.0.0.1:${network.port}`, { storeTimeoutMs: PATIENT_MS })
+  const store = openStore(`redis://127.0.0.1:${network.port}`, { storeTimeoutMs: LONG_TIMEOUT_MS })
   t.after(async () => {
     await store.close()
     await network.close()
   })
   await create(other, 'old', { sealed: sealedAs('first') })
   await create(other, 'ended', { sealed: sealedAs('newest'), indexes: ['subject'] })
-  // The scripts are known by then, so that an answer that is lost is none that asks for one.
+  // The scripts are loaded by then, so the lost answer is not NOSCRIPT.
   await create(store, 'any')
   await Promise.all([store.replace('any', sealedAs('x'), 1), store.claim('any', HOUR), store.destroy('any')])
 
@@ -97,16 +97,16 @@ test('writes whose answer was lost recognise what they have written', async (t) 
 })
 
 test('a process that got no CPU does not blame a Redis that has answered', async (t) => {
-  const { store } = await setUp(t, {}, IMPATIENT_MS)
+  const { store } = await setUp(t, {}, SHORT_TIMEOUT_MS)
   await create(store, 'a')
 
   const answers = Promise.all(Array.from({ length: 1_000 }, () => store.read('a')))
-  blockEventLoop(2 * IMPATIENT_MS)
+  blockEventLoop(2 * SHORT_TIMEOUT_MS)
 
   for (const record of await answers) assert.equal(record?.version, 1)
 })
 
-test('an error reply concerns its own command: it fails at once, and others get their locks', async (t) => {
+test('an error reply fails its own command at once, and others get their locks', async (t) => {
   const { redis, store } = await setUp(t)
   const connection = connectRedis(parseRedisUrl(redis.url))
   t.after(() => connection.close())
@@ -130,8 +130,8 @@ test('an error reply concerns its own command: it fails at once, and others get 
   }
 })
 
-test('a command that got no answer in time, over a connection that was not lost, keeps nobody from a lock', async (t) => {
-  const { redis, store } = await setUp(t, {}, IMPATIENT_MS)
+test('a command timeout on a live connection does not block locks', async (t) => {
+  const { redis, store } = await setUp(t, {}, SHORT_TIMEOUT_MS)
   redis.pause()
   await assert.rejects(store.read('a'), StoreUnavailableError)
   redis.resume()
@@ -141,7 +141,7 @@ test('a command that got no answer in time, over a connection that was not lost,
   await acquire(store, 'a')
 })
 
-test('a lock that could not be given back is given back over the next connection', async (t) => {
+test('a lock that could not be released is released over the next connection', async (t) => {
   const { store, other, network } = await setUpCuttable(t)
   const lock = await acquire(store, 'a')
   network.cut()
@@ -153,12 +153,12 @@ test('a lock that could not be given back is given back over the next connection
   await acquire(other, 'a')
 })
 
-test('a lock that Redis gives to a caller who has given up is given back over the next connection', async (t) => {
+test("a lock granted after its caller's timeout is released over the next connection", async (t) => {
   const { redis, store, other, network } = await setUpCuttable(t)
   redis.pause()
   const lock = store.lock('a', HOUR)
   await wait(50)
-  // It has arrived, and nothing else does.
+  // The command has arrived, and nothing else will.
   network.cut()
   await assert.rejects(lock, StoreUnavailableError)
   redis.resume()
@@ -170,14 +170,14 @@ test('a lock that Redis gives to a caller who has given up is given back over th
   await acquire(other, 'a')
 })
 
-test('a Redis that is busy with a script is waited for', async (t) => {
+test('commands wait for a Redis that is busy with a script', async (t) => {
   const { redis, store } = await setUp(t, { config: ['busy-reply-threshold 1'] })
   const connection = connectRedis(parseRedisUrl(redis.url))
   t.after(() => connection.close())
   await create(store, 'a')
   await connection.ready()
   const loop = connection.client.eval('while true do end', 0).catch(() => {})
-  // Its refusals say that it is busy.
+  // It answers BUSY.
   const record = store.read('a')
   await until(async () => (await say(redis.port, 'PING')).startsWith('-BUSY'))
   await wait(100)
@@ -188,7 +188,7 @@ test('a Redis that is busy with a script is waited for', async (t) => {
   await loop
 })
 
-test('when a thousand wait already the next is refused at once', async (t) => {
+test('with a thousand commands waiting the next fails at once', async (t) => {
   const { redis, store } = await setUp(t)
   await redis.kill()
   const waiting = Array.from({ length: 1_000 }, () => store.read('a'))
@@ -204,23 +204,23 @@ test('when a thousand wait already the next is refused at once', async (t) => {
   await store.read('a')
 })
 
-test('a Redis that has been away for long is waited for no more', async (t) => {
-  const { redis, store } = await setUp(t, {}, IMPATIENT_MS)
+test('during a long outage commands fail at once', async (t) => {
+  const { redis, store } = await setUp(t, {}, SHORT_TIMEOUT_MS)
   await redis.kill()
   const killedAt = performance.now()
   const tookMs: number[] = []
-  while (performance.now() - killedAt < 5 * IMPATIENT_MS) {
+  while (performance.now() - killedAt < 5 * SHORT_TIMEOUT_MS) {
     const startedAt = performance.now()
     await assert.rejects(store.read('a'), StoreUnavailableError)
     tookMs.push(performance.now() - startedAt)
     await wait(10)
   }
-  assert.ok((tookMs[0] ?? 0) >= IMPATIENT_MS - 5, `The first waited for ${tookMs[0]} ms`)
-  assert.ok(Math.min(...tookMs) < IMPATIENT_MS / 2, `None was refused at once: ${tookMs}`)
+  assert.ok((tookMs[0] ?? 0) >= SHORT_TIMEOUT_MS - 5, `The first waited for ${tookMs[0]} ms`)
+  assert.ok(Math.min(...tookMs) < SHORT_TIMEOUT_MS / 2, `None was refused at once: ${tookMs}`)
 })
 
 test('a short outage does not make the store look unready, a longer one does', async (t) => {
-  const { redis, store } = await setUp(t, {}, 2 * IMPATIENT_MS)
+  const { redis, store } = await setUp(t, {}, 2 * SHORT_TIMEOUT_MS)
   await redis.kill()
   await store.ping()
   const killedAt = performance.now()
@@ -230,7 +230,7 @@ test('a short outage does not make the store look unready, a longer one does', a
       () => false,
     )
   ) {
-    assert.ok(performance.now() - killedAt < PATIENT_MS, 'It looks ready for ever')
+    assert.ok(performance.now() - killedAt < LONG_TIMEOUT_MS, 'It still looks ready')
     await wait(20)
   }
 })
@@ -239,7 +239,7 @@ interface Options {
   config?: string[]
 }
 
-async function setUp(t: TestContext, options: Options = {}, storeTimeoutMs = PATIENT_MS) {
+async function setUp(t: TestContext, options: Options = {}, storeTimeoutMs = LONG_TIMEOUT_MS) {
   const redis = await startRedis(options)
   const store = openStore(redis.url, { storeTimeoutMs })
   t.after(async () => {
@@ -250,17 +250,17 @@ async function setUp(t: TestContext, options: Options = {}, storeTimeoutMs = PAT
   return { redis, store }
 }
 
-/** A store that waits for a short while only, and can be cut off; and another one. */
+/** A store with a short timeout whose connection can be cut; and another one. */
 async function setUpCuttable(t: TestContext) {
   const { redis, store: other } = await setUp(t)
   const network = await startNetwork(redis.port)
-  const store = openStore(`redis://127.0.0.1:${network.port}`, { storeTimeoutMs: IMPATIENT_MS })
+  const store = openStore(`redis://127.0.0.1:${network.port}`, { storeTimeoutMs: SHORT_TIMEOUT_MS })
   t.after(async () => {
     await store.close()
     await network.close()
   })
   await store.read('any')
-  // The scripts are known by then.
+  // The scripts are loaded by then.
   await (await acquire(other, 'any')).release()
   return { redis, store, other, network }
 }
