@@ -24,7 +24,7 @@ const stopped = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => stopped.abort(new Error(`Stopped by ${signal}`)))
 
-// A file that never ends, for a socket left open say, is thereby named instead of hanging the build for ever.
+// Names a file that does not end, for example because of an open socket, instead of hanging the build.
 const wholeRunMs = 20 * 60_000
 const singleTestMs = 2 * 60_000
 
@@ -47,7 +47,7 @@ events.on('test:summary', ({ file, success, counts }) => {
   if (file !== undefined) return
   if (counts.tests === 0) console.error('No test ran.')
   if (counts.skipped + counts.todo > 0) console.error('No test may be skipped or left to do.')
-  // Some files hold some of the rules: only the whole suite can be asked.
+  // The tests of the rules are spread over the whole suite.
   const unheld = positionals.length === 0 ? unheldRules(passed) : []
   for (const { rule, heldBy } of unheld)
     console.error(`docs/bcp.md: nothing holds “${rule}”: no test passed as “${heldBy}”`)

@@ -21,7 +21,7 @@ if (circle) {
   process.exitCode = 1
 } else console.log(`${folders.size} folders, no circle`)
 
-/** Of each folder the folders that it imports, with the imports themselves. */
+/** For each folder the folders that it imports, with the import statements. */
 function importedFolders(): Map<string, Map<string, string[]>> {
   const found = new Map<string, Map<string, string[]>>()
   const files = globSync(['*.ts', '{config,http,lib,plugins,routes}/**/*.ts'], { cwd: root })

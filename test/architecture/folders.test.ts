@@ -27,7 +27,7 @@ test('folders that import each other in a circle are found, type imports too, an
   assert.match(stderr, /plugins\/c\/c\.ts imports plugins\/a\/index\.ts/)
 })
 
-test('folders that import only folders below them are fine', (t) => {
+test('folders that import only folders below them pass the check', (t) => {
   const { status, stdout } = check(t, {
     'app.ts': `import { a } from './plugins/a/index.ts'`,
     'plugins/a/index.ts': `import { b } from '../b/b.ts'\nimport { own } from './own.ts'`,

@@ -4,16 +4,16 @@ import { provision } from '../support/provision.ts'
 
 export interface OpenPage {
   page: Page
-  /** What went wrong on it so far: errors, violated policies, requests that failed. */
+  /** Faults of the page so far: errors, violated policies, failed requests. */
   faults: string[]
 }
 
-/** One Chromium for all tests of a file, and for each a profile of its own. */
+/** One Chromium for all tests of a file, and a separate profile for each test. */
 export function useChromium() {
   let browser: Browser
   before(async () => {
     const executablePath = process.env['CHROMIUM_PATH'] || provision()
-    // As root, in containers and CI runners, its sandbox can't be had.
+    // As root, in containers and CI runners, its sandbox does not work.
     const args = process.getuid?.() === 0 ? ['--no-sandbox'] : []
     browser = await chromium.launch({ executablePath, args })
   })

@@ -14,7 +14,7 @@ before(async () => {
 after(() => demo.close())
 const openPage = useChromium()
 
-test('a person logs in, calls APIs while the token is renewed, and logs out', async (t) => {
+test('a user logs in, calls APIs while the token is renewed, and logs out', async (t) => {
   const { page, faults } = await openPage(t)
   await page.goto(demo.url)
   await page.getByText('Nobody is signed in').waitFor()
@@ -75,7 +75,7 @@ test('nothing that a script can reach holds a token or the cookie', async (t) =>
   const tokens = demo.timeApi.requests.map(({ accessTokenHash }) => accessTokenHash)
   const known = new Set(tokens.filter((hash) => hash !== undefined))
   assert.ok(known.size > 0)
-  // Nothing more to come: an answer that is still being read when the page closes would fail.
+  // Wait for all answers: one that is still being read when the page closes would fail.
   page.off('response', keep)
   const answers = await Promise.all(received)
   assert.ok(answers.some(({ url }) => url.endsWith('/bff/session')))
@@ -93,7 +93,7 @@ test('nothing that a script can reach holds a token or the cookie', async (t) =>
   assert.deepEqual(faults, [])
 })
 
-test('the page forbids itself whatever it does not need', async (t) => {
+test("the page's policies forbid everything that it does not need", async (t) => {
   const { page, faults } = await openPage(t)
   await page.goto(demo.url)
 
@@ -105,14 +105,14 @@ test('the page forbids itself whatever it does not need', async (t) => {
   await assert.rejects(() => page.evaluate(`fetch('http://127.0.0.1:9/')`), /Failed to fetch/)
 })
 
-test('the keyboard is enough', async (t) => {
+test('the page can be used with the keyboard only', async (t) => {
   const { page } = await openPage(t)
   await page.goto(demo.url)
   await page.getByText('Nobody is signed in').waitFor()
 
   await tabTo(page, 'Login')
   await page.keyboard.press('Enter')
-  // The form has the focus where one begins to type, a moment after it is shown.
+  // The first field of the form gets the focus just after it is shown.
   await page.locator('#username:focus').waitFor()
   await page.keyboard.type('bob')
   await page.keyboard.press('Tab')
@@ -133,26 +133,26 @@ test('the keyboard is enough', async (t) => {
 })
 
 for (const width of [320, 390, 768]) {
-  test(`nothing sticks out of a screen ${width} pixels wide`, async (t) => {
+  test(`the page fits a screen ${width} pixels wide`, async (t) => {
     const { page } = await openPage(t, { viewport: { width, height: 700 } })
-    const sticksOut = 'document.documentElement.scrollWidth > document.documentElement.clientWidth'
+    const overflows = 'document.documentElement.scrollWidth > document.documentElement.clientWidth'
     await page.goto(demo.url)
     await page.getByText('Nobody is signed in').waitFor()
-    assert.equal(await page.evaluate(sticksOut), false)
+    assert.equal(await page.evaluate(overflows), false)
 
     await page.getByRole('link', { name: 'Login' }).click()
     await page.getByLabel('Name').waitFor()
-    assert.equal(await page.evaluate(sticksOut), false)
+    assert.equal(await page.evaluate(overflows), false)
 
     await signIn(page)
     await page.getByRole('button', { name: 'Get Session' }).click()
     await answerTo(page, '/bff/session')
-    assert.equal(await page.evaluate(sticksOut), false)
+    assert.equal(await page.evaluate(overflows), false)
   })
 }
 
 for (const colorScheme of ['light', 'dark'] as const) {
-  test(`text is easy to read in ${colorScheme} colours`, async (t) => {
+  test(`text has enough contrast in ${colorScheme} colours`, async (t) => {
     const { page } = await openPage(t, { colorScheme })
     await page.goto(demo.url)
     await page.getByText('Nobody is signed in').waitFor()
@@ -171,7 +171,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
   })
 }
 
-test('a gateway that has gone is told of, without an error that nobody caught', async (t) => {
+test('the page reports an unreachable gateway, without an uncaught error', async (t) => {
   const { page, faults } = await openPage(t)
   await signIn(page)
 
@@ -196,13 +196,13 @@ async function signIn(page: Page, user = 'alice'): Promise<void> {
   await page.locator('body[data-session="signed-in"]').waitFor()
 }
 
-/** What the response pane shows once it is the answer to `path`. */
+/** The content of the response pane once it shows the answer to `path`. */
 async function answerTo(page: Page, path: string): Promise<string> {
   await page.locator('[data-request]', { hasText: `GET ${path} ` }).waitFor()
   return (await page.locator('#response').textContent()) ?? ''
 }
 
-/** Presses Tab until the element of that text or identifier has the focus, as one can see. */
+/** Presses Tab until the element with that text or identifier has the visible focus. */
 async function tabTo(page: Page, name: string): Promise<void> {
   for (let presses = 0; presses < 20; presses++) {
     await page.keyboard.press('Tab')
@@ -217,8 +217,8 @@ async function tabTo(page: Page, name: string): Promise<void> {
 }
 
 /**
- * All texts whose contrast with what is behind them is below 4.5 to 1, or 3 to 1 where they are large. The colours
- * are those that a canvas makes of them, whatever notation the style sheet has.
+ * All texts whose contrast with their background is below 4.5 to 1, or 3 to 1 for large text. The colours
+ * are resolved by a canvas, in any notation of the style sheet.
  * @see https://www.w3.org/TR/WCAG22/#contrast-minimum
  */
 const poorContrasts = `(() => {

@@ -22,14 +22,14 @@ after(async () => {
 })
 const openPage = useChromium()
 
-/** On another site the cookie stays behind; on another port of the same site browsers send it along. */
+/** Browsers send the cookie to another port of the same site, but not from another site. */
 const elsewhere = [
   ['another origin of the same site', 'localhost', true],
   ['another site', '127.0.0.1', false],
 ] as const
 
 for (const [where, host, sendsCookie] of elsewhere) {
-  test(`a form on ${where} gets nothing from the gateway`, async (t) => {
+  test(`a form on ${where} can not use the session`, async (t) => {
     const { page, calls, cookieSent } = await signedIn(t)
     await page.goto(`http://${host}:${foreignPort}/`)
 
@@ -50,7 +50,7 @@ for (const [where, host, sendsCookie] of elsewhere) {
     assert.equal(calls(), 0)
   })
 
-  test(`a script on ${where} gets nothing from the gateway`, async (t) => {
+  test(`a script on ${where} can not use the session`, async (t) => {
     const { page, calls } = await signedIn(t)
     await page.goto(`http://${host}:${foreignPort}/`)
     const tried = (path: string, init: string) =>
@@ -59,10 +59,10 @@ for (const [where, host, sendsCookie] of elsewhere) {
       )
 
     for (const path of ['/api/gettime', '/local/greeting', '/bff/user', '/bff/session']) {
-      // With the header the browser asks first (CORS), and is not let through.
+      // With the header the browser sends a preflight, which is refused.
       assert.equal(await tried(path, `{ credentials: 'include', headers: { 'X-CSRF': '1' } }`), 'refused')
       assert.equal(await tried(path, `{ credentials: 'include' }`), 'refused')
-      // Sent, but without the header, and nobody sees the answer: what is below /bff not even as an opaque one.
+      // Without the header it is sent, but the page can't read the answer; below /bff not even as an opaque one.
       const sent = page.waitForRequest(`${demo.url}${path}`)
       const seen = await tried(path, `{ credentials: 'include', mode: 'no-cors' }`)
       assert.equal(seen, path.startsWith('/bff/') ? 'refused' : 'opaque0')
@@ -71,7 +71,7 @@ for (const [where, host, sendsCookie] of elsewhere) {
     assert.equal(calls(), 0)
   })
 
-  test(`a page on ${where} can embed nothing of the gateway`, async (t) => {
+  test(`a page on ${where} can not embed anything of the gateway`, async (t) => {
     const { page, calls } = await signedIn(t)
     await page.goto(`http://${host}:${foreignPort}/`)
     const embed = (name: string, path: string) =>
@@ -92,7 +92,7 @@ for (const [where, host, sendsCookie] of elsewhere) {
     assert.equal(calls(), 0)
   })
 
-  test(`a page on ${where} brings no WebSocket handshake to an API, which our own page does`, async (t) => {
+  test(`a WebSocket handshake of a page on ${where} does not reach an API, one of our own page does`, async (t) => {
     const { page, calls } = await signedIn(t)
     const url = `${demo.url.replace('http', 'ws')}/api/gettime`
     const tried = () =>
@@ -103,7 +103,7 @@ for (const [where, host, sendsCookie] of elsewhere) {
       })`)
     const opened = await page.goto(`${demo.url}/healthz`)
     assert.equal(opened?.status(), 200)
-    // The time API speaks no WebSocket, so it refuses what reaches it.
+    // The time API has no WebSockets, so it refuses the handshake that reaches it.
     assert.equal(await tried(), 'refused')
     assert.equal(calls(), 1)
 
@@ -112,7 +112,7 @@ for (const [where, host, sendsCookie] of elsewhere) {
     assert.equal(calls(), 1)
   })
 
-  test(`what a page on ${where} sends without asking first changes nothing`, async (t) => {
+  test(`requests of a page on ${where} without a preflight change nothing`, async (t) => {
     const { page, context, calls } = await signedIn(t)
     await page.goto(`http://${host}:${foreignPort}/`)
     const sends: [path: string, body?: string][] = [
@@ -124,7 +124,7 @@ for (const [where, host, sendsCookie] of elsewhere) {
     ]
     for (const [path, body] of sends) {
       const init = `{ mode: 'no-cors', credentials: 'include'${body ? `, method: 'POST', body: ${body}` : ''} }`
-      // Of some the browser shows nothing at all, by Cross-Origin-Resource-Policy.
+      // Some are hidden from the page by Cross-Origin-Resource-Policy.
       const seen = await page.evaluate(
         `fetch('${demo.url}${path}', ${init}).then((answer) => answer.type, () => 'hidden')`,
       )
@@ -137,7 +137,7 @@ for (const [where, host, sendsCookie] of elsewhere) {
     await own.locator('body[data-session="signed-in"]').waitFor()
   })
 
-  test(`a link on ${where} signs nobody out`, async (t) => {
+  test(`a link on ${where} does not sign the user out`, async (t) => {
     const { page, context } = await signedIn(t)
     await page.goto(`http://${host}:${foreignPort}/`)
     const answered = page.waitForResponse((response) => response.url().includes('/bff/logout'))
@@ -150,7 +150,7 @@ for (const [where, host, sendsCookie] of elsewhere) {
   })
 }
 
-test('a cookie that another port of our host has planted makes nobody act in somebody else’s session', async (t) => {
+test('a cookie injected by another port of our host does not put the user into another user’s session', async (t) => {
   const attacker = createHttpBrowser()
   await attacker.signIn(demo.url, 'bob')
   const { page } = await signedIn(t)

@@ -6,15 +6,15 @@ import type { DemoIssuer } from '../../demo/issuer.ts'
 import { freePort } from '../support/free-port.ts'
 
 export interface BrowserGateway {
-  /** On 127.0.0.1: for a browser another site than `localhost`, where the issuer is. */
+  /** On 127.0.0.1, for a browser another site than `localhost`, where the issuer is. */
   url: string
   app: FastifyInstance
   close(): Promise<void>
 }
 
 /**
- * The whole gateway in this process, on a port of its own.
- * @param env over the least that is needed
+ * The whole gateway in this process, on a free port.
+ * @param env in addition to the minimal configuration
  * @param path of its public URL
  */
 export async function startGateway(
@@ -41,7 +41,7 @@ export async function startGateway(
     app,
     async close() {
       const closed = app.close()
-      // Browsers keep theirs open for more than a minute.
+      // Browsers keep idle connections open for more than a minute.
       app.server.closeAllConnections()
       await closed
     },

@@ -10,13 +10,13 @@ import { until } from '../support/until.ts'
 import { useChromium } from './chromium.ts'
 import { startGateway } from './gateway.ts'
 
-/** What the page was told: by the gateway who it is, by the API whose token came. */
+/** The user that the page got from the gateway, and the user whose token the API got. */
 const script = `
 const call = (path) => fetch(path, { headers: { 'x-csrf': '1' } }).then((answer) => answer.text())
 addEventListener('pageshow', async () => {
   document.title = 'asking'
-  window.told = [await call('/bff/user'), await call('/api/mine')]
-  document.title = 'told'
+  window.seen = [await call('/bff/user'), await call('/api/mine')]
+  document.title = 'done'
 })`
 
 const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-one-profile-'))
@@ -51,7 +51,7 @@ async function start(t: TestContext) {
   return { page, gateway, cookie, isAlive }
 }
 
-/** As a person does, whether or not another user is signed in at the issuer. */
+/** Signs in by the form, whether or not another user is signed in at the issuer. */
 async function signIn(page: Page, url: string, user: string): Promise<void> {
   await page.goto(`${url}/bff/login?prompt=login`)
   await page.getByLabel('Name').fill(user)
@@ -60,26 +60,26 @@ async function signIn(page: Page, url: string, user: string): Promise<void> {
   await page.waitForURL(`${url}/`)
 }
 
-async function toldTo(page: Page): Promise<[user: string, token: string]> {
-  // Not page.waitForFunction: while it waits it evaluates text in the page, which the page's policy forbids.
-  await until(async () => (await page.title()) === 'told')
-  return page.evaluate('window.told')
+async function userSeenBy(page: Page): Promise<[user: string, token: string]> {
+  // Not page.waitForFunction: it evaluates text in the page, which the page's policy forbids.
+  await until(async () => (await page.title()) === 'done')
+  return page.evaluate('window.seen')
 }
 
-test('two users of one browser profile: the second ends the session of the first and sees nothing of it', async (t) => {
+test('two users of one browser profile: the second login ends the first session and shows nothing of it', async (t) => {
   const { page, gateway, cookie, isAlive } = await start(t)
   await signIn(page, gateway.url, 'alice')
-  const [alice, aliceToken] = await toldTo(page)
+  const [alice, aliceToken] = await userSeenBy(page)
   const aliceCookie = await cookie()
   assert.ok(await isAlive(aliceCookie))
 
   await signIn(page, gateway.url, 'bob')
 
-  const [bob, bobToken] = await toldTo(page)
+  const [bob, bobToken] = await userSeenBy(page)
   assert.match(alice, /Alice Example/)
   assert.match(bob, /Bob Example/)
   assert.notEqual(bobToken, aliceToken)
-  // The Strict cookie did not come with the callback, which the issuer's site began: the login remembered it.
+  // The callback, which came from the issuer's site, had no Strict cookie: the login had remembered it.
   assert.equal(await isAlive(aliceCookie), false)
   assert.ok(await isAlive(await cookie()))
 })
@@ -87,18 +87,18 @@ test('two users of one browser profile: the second ends the session of the first
 test('after a logout the back button shows nothing of the user', async (t) => {
   const { page, gateway } = await start(t)
   await signIn(page, gateway.url, 'alice')
-  const [user, token] = await toldTo(page)
+  const [user, token] = await userSeenBy(page)
   const claims: { type: string; value: string }[] = JSON.parse(user)
   const logout = claims.find(({ type }) => type === 'bff:logout_url')?.value ?? ''
 
   await page.goto(gateway.url + logout)
   await page.goto(`${gateway.url}/`)
-  const [afterwards, apiAfterwards] = await toldTo(page)
+  const [afterwards, apiAfterwards] = await userSeenBy(page)
   await page.goBack()
   await page.goBack().catch(() => {})
   await page.goto(`${gateway.url}/`)
 
-  for (const answer of [afterwards, apiAfterwards, ...(await toldTo(page))]) {
+  for (const answer of [afterwards, apiAfterwards, ...(await userSeenBy(page))]) {
     assert.match(answer, /BFF_SESSION_REQUIRED/)
     assert.ok(!answer.includes(token))
   }
@@ -107,7 +107,7 @@ test('after a logout the back button shows nothing of the user', async (t) => {
 test('a page that prefetches or frames the logout signs no one out', async (t) => {
   const { page, gateway, cookie, isAlive } = await start(t)
   await signIn(page, gateway.url, 'alice')
-  const [user] = await toldTo(page)
+  const [user] = await userSeenBy(page)
   const claims: { type: string; value: string }[] = JSON.parse(user)
   const logout = claims.find(({ type }) => type === 'bff:logout_url')?.value ?? ''
   const session = await cookie()

@@ -36,7 +36,7 @@ const openPage = useChromium()
 interface Visitor {
   page: Page
   gateway: BrowserGateway
-  /** Paths of the documents that the browser asked the gateway for, and how often it asked the issuer for a login, since the last look. */
+  /** Paths of the documents that the browser requested from the gateway, and its logins at the issuer, since the last call. */
   seen(): { documents: string[]; logins: number }
 }
 
@@ -63,24 +63,24 @@ async function visitor(t: TestContext, env: Record<string, string> = {}): Promis
   }
 }
 
-/** As a person does. */
+/** Signs in by the issuer's form. */
 async function fillIn(page: Page, user = 'alice'): Promise<void> {
   await page.getByLabel('Name').fill(user)
   await page.getByLabel('Password').fill(user)
   await page.getByRole('button', { name: 'Sign in' }).click()
 }
 
-/** The app is there, and its script has been loaded. */
+/** Waits until the app is shown, and its script loaded. */
 async function appShown(page: Page): Promise<void> {
   await page.locator('body[data-ran="yes"]').waitFor()
 }
 
 for (const sameSite of ['strict', 'lax']) {
   const env = { COOKIE_SAMESITE: sameSite }
-  /** Strict: the browser has to come in again from a page of ours. */
+  /** With Strict the page is loaded twice, the second time from a page of ours. */
   const once = (path: string) => (sameSite === 'strict' ? [path, path] : [path])
 
-  test(`a first visit to a page deep in the app leads to it by one login (${sameSite})`, async (t) => {
+  test(`a first visit to a page deep in the app needs one login (${sameSite})`, async (t) => {
     const { page, gateway, seen } = await visitor(t, env)
     const deep = '/orders/7?tab=items&q=%22%3E%3Cscript%3E'
     await page.goto(gateway.url + deep)
@@ -91,7 +91,7 @@ for (const sameSite of ['strict', 'lax']) {
     assert.deepEqual(seen(), { documents: [deep, ...once(deep)], logins: 1 })
   })
 
-  test(`who is signed in comes from a foreign page, a bookmark and a reload without a login (${sameSite})`, async (t) => {
+  test(`a signed-in user needs no login from a foreign page, a bookmark or a reload (${sameSite})`, async (t) => {
     const { page, gateway, seen } = await visitor(t, env)
     await page.goto(gateway.url)
     await fillIn(page)
@@ -117,7 +117,7 @@ for (const sameSite of ['strict', 'lax']) {
     assert.equal(new URL(page.url()).origin, elsewhere)
   })
 
-  test(`after a logout the app is closed again (${sameSite})`, async (t) => {
+  test(`after a logout the app needs a login again (${sameSite})`, async (t) => {
     const { page, gateway, seen } = await visitor(t, env)
     await page.goto(gateway.url)
     await fillIn(page)
@@ -137,7 +137,7 @@ for (const sameSite of ['strict', 'lax']) {
   })
 }
 
-test('a file and what a script asks for are refused without a session, not sent to a login', async (t) => {
+test('files and requests of scripts are refused without a session, not redirected to the login', async (t) => {
   const { page, gateway, seen } = await visitor(t)
   await page.goto(`${gateway.url}/healthz`)
   const answers = await page.evaluate(`Promise.all(
@@ -150,7 +150,7 @@ test('a file and what a script asks for are refused without a session, not sent 
   assert.equal(seen().logins, 0)
 })
 
-test('a browser that loses its session time and again is told so, and not sent round for ever', async (t) => {
+test('a browser that repeatedly loses its session gets an error page instead of endless redirects', async (t) => {
   const { page, gateway, seen } = await visitor(t)
   gateway.app.browserCookies.setSessionReference = () => {}
 
@@ -160,7 +160,7 @@ test('a browser that loses its session time and again is told so, and not sent r
   assert.match(await page.content(), /accepts cookies of this site/)
   const { documents, logins } = seen()
   assert.equal(logins, 3)
-  // The first visit, and after each login one from the issuer and one from a page of ours.
+  // The first visit, and after each login one load from the issuer and one from a page of ours.
   assert.deepEqual(documents, Array(7).fill('/orders'))
 
   await page.getByRole('link', { name: 'Log in again' }).click()
@@ -168,7 +168,7 @@ test('a browser that loses its session time and again is told so, and not sent r
   assert.equal(seen().logins, 1)
 })
 
-test('a browser that keeps no cookies at all is told so after one login', async (t) => {
+test('a browser that keeps no cookies gets an error page after one login', async (t) => {
   const { page, gateway, seen } = await visitor(t)
   await page.goto(`${gateway.url}/orders`)
   await page.getByLabel('Name').waitFor()

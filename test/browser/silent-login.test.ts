@@ -11,7 +11,7 @@ import { useChromium } from './chromium.ts'
 
 const openPage = useChromium()
 
-/** A frontend that was written for Duende BFF 4, with a frame and a listener, and what docs/silent-login.md offers. */
+/** A frontend written for Duende BFF 4, with a frame and a listener, and with the script of docs/silent-login.md. */
 const files = {
   'index.html': `<!doctype html><title>App</title><link rel="icon" href="data:,">
     <output id="by-listener"></output><output id="by-document"></output><iframe></iframe>
@@ -30,7 +30,7 @@ const files = {
     ) ?? '',
 }
 
-/** The gateway at this host, with that frontend. The issuer is at localhost. */
+/** The gateway at this host, with that frontend. The issuer is on localhost. */
 async function startFrontend(t: TestContext, host: string): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-frontend-'))
   t.after(() => rmSync(folder, { recursive: true }))
@@ -42,14 +42,14 @@ async function startFrontend(t: TestContext, host: string): Promise<string> {
   return url
 }
 
-/** What the frames of the page tell it. */
+/** The messages of the page's frames. */
 async function answers(page: Page, url: string): Promise<(string | null)[]> {
   await page.goto(url)
   const outputs = ['by-listener', 'by-document'].map((id) => page.locator(`#${id}:not(:empty)`))
   return Promise.all(outputs.map((output) => output.textContent()))
 }
 
-test('a page learns by a frame that nobody is known to the issuer, and that somebody is', async (t) => {
+test('a page learns by a frame whether a user is signed in at the issuer', async (t) => {
   const url = await startFrontend(t, 'localhost')
   const { page, faults } = await openPage(t)
   const isSignedIn = () =>

@@ -12,7 +12,7 @@ import { useChromium } from './chromium.ts'
 
 const openPage = useChromium()
 
-test('a browser signs in, calls and streams by HTTP/2, and opens WebSockets beside it', async (t) => {
+test('a browser signs in, calls and streams over HTTP/2, and opens WebSockets too', async (t) => {
   const issuer = await startIssuer()
   t.after(() => issuer.close())
   const env = { STATIC_DIR: writePage(t) }
@@ -53,7 +53,7 @@ test('a browser signs in, calls and streams by HTTP/2, and opens WebSockets besi
     socket.onopen = () => socket.send('by WebSocket')
 
     const echoes = [await echo.text(), await streamed.text(), event, await message]
-    // To the types, `performance` is Node's.
+    // In the types `performance` is Node's.
     const entries = performance.getEntries() as { nextHopProtocol?: string }[]
     return { echoes, protocols: entries.flatMap(({ nextHopProtocol }) => nextHopProtocol ?? []) }
   })
@@ -64,7 +64,7 @@ test('a browser signs in, calls and streams by HTTP/2, and opens WebSockets besi
   assert.deepEqual(faults, [])
 })
 
-/** Says back what it is sent, by request or by WebSocket, and has an event stream that never ends. */
+/** Echoes requests and WebSocket messages, and has an endless event stream. */
 async function startApi(t: TestContext): Promise<string> {
   const server = createServer((request, response) => {
     if (request.url === '/echo') return void request.pipe(response)

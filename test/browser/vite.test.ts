@@ -44,11 +44,11 @@ const title = (text: string) => `export const title = '${text}'`
 
 interface Wanted {
   env?: Record<string, string>
-  /** Of the public URL, and Vite's base. */
+  /** Path of the public URL, and Vite's base. */
   path?: string
 }
 
-/** A frontend under Vite, with the configuration that the documents show, behind a gateway. */
+/** A frontend served by Vite, with the documented configuration, behind a gateway. */
 async function start(t: TestContext, { env = {}, path = '' }: Wanted = {}) {
   const root = mkdtempSync(join(tmpdir(), 'fastify-bff-vite-'))
   const write = (name: string, text: string) => writeFileSync(join(root, name), text)
@@ -78,7 +78,7 @@ async function start(t: TestContext, { env = {}, path = '' }: Wanted = {}) {
   return { gateway, address, write }
 }
 
-/** Only the port is another: any free one. */
+/** Only the port differs: any free one. */
 async function documentedConfig(): Promise<UserConfig> {
   const snippet = codeBlocks(guide, 'js').find((block) => block.includes('vite.config.js')) ?? ''
   const { default: config } = await import(`data:text/javascript,${encodeURIComponent(snippet)}`)
@@ -115,7 +115,7 @@ for (const [where, wanted] of places) {
     assert.ok(socket.startsWith(`${gateway.url.replace('http', 'ws')}/?token=`), socket)
     await connected
 
-    // Gone after a reload.
+    // A reload would remove it.
     await page.evaluate('window.sameDocument = true')
     write('title.js', title('After'))
     await page.getByRole('heading', { name: 'After' }).waitFor()

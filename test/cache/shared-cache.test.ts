@@ -33,12 +33,12 @@ const caching: Record<string, string>[] = [
 const statuses = [200, 203, 301, 302, 404, 410, 500]
 const paths = caching.flatMap((_, i) => statuses.map((status) => `/api/x?caching=${i}&status=${status}`))
 
-/** Says whose token it got, with whatever headers and status it is asked for. */
+/** Names the user of the token, with the headers and status that the request asks for. */
 const whoAmI: Answer = ({ url, headers, request, response }) => {
   request.resume()
   const query = new URL(url, 'http://localhost').searchParams
   const token = headers.authorization?.replace('Bearer ', '')
-  const user = token === undefined ? 'nobody' : decodeJwt(token).sub
+  const user = token === undefined ? 'anonymous' : decodeJwt(token).sub
   response.writeHead(Number(query.get('status') ?? 200), caching[Number(query.get('caching'))])
   response.end(`This is for ${user}`)
 }
@@ -60,7 +60,7 @@ async function start(t: TestContext) {
   return { upstream, gateway, ask, alice: await signIn(gateway, 'alice'), bob: await signIn(gateway, 'bob') }
 }
 
-test('a shared cache in front keeps no answer of a remote API, whatever that says of caching', async (t) => {
+test('a shared cache in front stores no answer of a remote API, whatever its caching headers', async (t) => {
   const { ask, alice, bob } = await start(t)
   for (const path of paths) {
     const first = await ask(path, { cookie: alice })
@@ -78,7 +78,7 @@ test('a shared cache in front keeps no answer of a remote API, whatever that say
   }
 })
 
-test('what the gateway itself answers is kept no more', async (t) => {
+test('a shared cache stores no answer of the gateway itself', async (t) => {
   const { ask, alice, bob } = await start(t)
   const names = new Map([
     [alice, 'alice'],
@@ -98,7 +98,7 @@ test('what the gateway itself answers is kept no more', async (t) => {
     '/bff/frontchannel-logout?iss=x&sid=y',
   ]) {
     const locations = new Set<string>()
-    // Nobody first, so that a refusal that were kept would show as well.
+    // Anonymous first, so that a stored refusal would show too.
     for (const cookie of [undefined, alice, undefined, bob, alice]) {
       const { headers, body } = await ask(path, { ...(cookie !== undefined && { cookie }) })
       assert.equal(headers.get('x-cache'), 'MISS', path)
@@ -110,13 +110,13 @@ test('what the gateway itself answers is kept no more', async (t) => {
   }
 })
 
-test('a request that another site forged leaves no refusal behind for the frontend', async (t) => {
+test('the refusal of a forged request is not stored for the frontend', async (t) => {
   const { ask, alice } = await start(t)
   assert.equal((await ask('/api/x', { cookie: alice, 'x-csrf': '0' })).status, 403)
   assert.equal((await ask('/api/x', { cookie: alice })).body, 'This is for alice')
 })
 
-test('without the gateway the same cache gives one user’s answers to another', async (t) => {
+test("without the gateway the same cache gives one user's answers to another", async (t) => {
   const upstream = await startUpstream(t, whoAmI)
   const nginx = await startNginx(upstream.url)
   t.after(() => nginx.close())

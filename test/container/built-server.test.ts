@@ -12,7 +12,7 @@ const root = resolve(import.meta.dirname, '../..')
 const dockerfile = readFileSync(join(root, 'Dockerfile'), 'utf8')
 const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-build-'))
 
-// As in the image: what the build makes of the sources, package.json and the dependencies. No TypeScript.
+// As in the image: the build's output, package.json and the dependencies, without TypeScript.
 before(async () => {
   cpSync(join(root, 'package.json'), join(folder, 'package.json'))
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
@@ -24,7 +24,7 @@ before(async () => {
 
 after(() => rmSync(folder, { recursive: true, force: true }))
 
-test('the built server lists every fault of its configuration and ends with 2', async () => {
+test('the built server lists every fault of its configuration and exits with 2', async () => {
   const { code, output } = await finished(startImage({ NODE_ENV: 'production', PORT: 'x' }))
 
   assert.equal(code, 2, output)
@@ -32,7 +32,7 @@ test('the built server lists every fault of its configuration and ends with 2', 
     assert.match(output, new RegExp(name))
 })
 
-test('the built server checks a good configuration, and shows no secret', async () => {
+test('the built server checks a valid configuration, and shows no secret', async () => {
   const { code, output } = await finished(startImage({ ...good, PORT: '3000' }, '--check-config'))
 
   assert.equal(code, 0, output)
@@ -52,7 +52,7 @@ const schemes = {
 }
 
 for (const [scheme, environmentOf] of Object.entries(schemes)) {
-  test(`by ${scheme} the image finds itself healthy on whatever port it listens, and ends with 0 on SIGTERM`, async (t) => {
+  test(`over ${scheme} the image's health check works on any port, and SIGTERM makes it exit with 0`, async (t) => {
     const environment = { ...good, ...environmentOf(), PORT: String(await freePort()), SHUTDOWN_DELAY: '0s' }
     const server = startImage(environment)
     t.after(() => server.kill('SIGKILL'))
@@ -73,7 +73,7 @@ const good = {
   NODE_ENV: 'production',
   HOST: '127.0.0.1',
   PUBLIC_URL: 'http://localhost:8080',
-  // Nobody listens there: an issuer that is down doesn't stop the start.
+  // Nothing listens there: an issuer that is down doesn't stop the start.
   OIDC_ISSUER: 'http://127.0.0.1:9',
   OIDC_CLIENT_ID: 'gateway',
   OIDC_CLIENT_SECRET: 'do-not-show-this',
@@ -81,7 +81,7 @@ const good = {
   API_URL: 'http://127.0.0.1:9',
 }
 
-/** Starts what the image's CMD starts. */
+/** Starts the image's CMD. */
 function startImage(environment: NodeJS.ProcessEnv, ...more: string[]): ChildProcess {
   return startNode([...instruction('^CMD'), ...more], environment)
 }
@@ -93,7 +93,7 @@ function startNode([program, ...options]: string[], environment: NodeJS.ProcessE
   return spawn(process.execPath, options, { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] })
 }
 
-/** The arguments of a Dockerfile's instruction in its exec form. */
+/** The arguments of a Dockerfile instruction in exec form. */
 function instruction(name: string): string[] {
   const [, list = ''] = new RegExp(`${name} (\\[.*\\])$`, 'm').exec(dockerfile) ?? []
   return JSON.parse(list)

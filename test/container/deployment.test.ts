@@ -8,7 +8,7 @@ import { type Duration, parseDuration } from '../../config/schema/option.ts'
 const compose = read('compose.yaml')
 const dockerfile = read('Dockerfile')
 
-test('whatever the Dockerfile copies is let through to the build, and nothing else', () => {
+test('.dockerignore lets through exactly the files that the Dockerfile copies', () => {
   const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, sources = '']) =>
     sources.split(' '),
   )
@@ -38,7 +38,7 @@ test('compose.yaml passes every variable on, and demands all that production req
   )
 })
 
-test('compose.yaml leaves a gateway more time to end than it takes at the most', () => {
+test('compose.yaml gives a gateway more time to stop than it can take', () => {
   const [grace, delay, timeout] = ['stop_grace_period', 'SHUTDOWN_DELAY', 'SHUTDOWN_TIMEOUT'].map((key) =>
     parseDuration((new RegExp(`${key}: (\\w+)`).exec(compose)?.[1] ?? '') as Duration),
   )
@@ -46,14 +46,14 @@ test('compose.yaml leaves a gateway more time to end than it takes at the most',
   assert.ok(Number(grace) > Number(delay) + Number(timeout))
 })
 
-test('the load balancer believes no address that a browser claims, and logs no authorization code', () => {
+test('the load balancer ignores X-Forwarded-For of browsers, and logs no authorization code', () => {
   const haproxy = read('deploy/haproxy.cfg')
 
   assert.match(haproxy, /http-request del-header X-Forwarded-For$/m)
   assert.doesNotMatch(haproxy, /option httplog|%r\b|%HU|%HQ/)
 })
 
-/** Names of the variables that compose.yaml hands to the gateway. */
+/** Names of the variables that compose.yaml gives the gateway. */
 function gatewayEnvironment(): string[] {
   const [, block = ''] = /^ {4}environment:\n((?: {6}.*\n)+)/m.exec(compose) ?? []
   return [...block.matchAll(/^ {6}([A-Z_]+):/gm)].map(([, name = '']) => name)

@@ -11,7 +11,7 @@ import { findExecutable } from '../support/executables.ts'
 import { freePort } from '../support/free-port.ts'
 import { until } from '../support/until.ts'
 
-/** Stands for a gateway that is killed while it has a request: below `/die` all do, `/die/once` the first. */
+/** Imitates gateways that are killed during a request: below `/die` all, at `/die/once` only the first. */
 async function startGateways(t: TestContext) {
   const requests: string[] = []
   const ports: number[] = []
@@ -66,7 +66,7 @@ async function startBalancer(t: TestContext) {
   }
   await until(async () => (await call('GET', '/').catch(() => undefined))?.status === 200)
   return {
-    /** Of a browser that has used its connection before. @returns what the gateways got of it as well */
+    /** A request on a connection used before. @returns also what the gateways got of it */
     async call(method: string, path: string) {
       await call('GET', '/')
       requests.length = 0
@@ -75,7 +75,7 @@ async function startBalancer(t: TestContext) {
   }
 }
 
-/** That of compose.yaml, with addresses of this machine. */
+/** The configuration of compose.yaml, with addresses of this machine. */
 function configuration(port: number, gateways: number[]): string {
   const original = readFileSync(resolve(import.meta.dirname, '../../deploy/haproxy.cfg'), 'utf8')
   const servers = gateways.map((gateway, i) => `server gateway-${i} 127.0.0.1:${gateway}`)
@@ -88,7 +88,7 @@ function configuration(port: number, gateways: number[]): string {
     .replace(/^ *log .*\n/gm, '')
 }
 
-test('a gateway that dies while it has a request gives the browser JSON, on a connection used before too', async (t) => {
+test('if a gateway dies during a request the browser gets JSON, also on a connection used before', async (t) => {
   const balancer = await startBalancer(t)
   for (const method of ['POST', 'DELETE']) {
     const answer = await balancer.call(method, '/die')
@@ -98,7 +98,7 @@ test('a gateway that dies while it has a request gives the browser JSON, on a co
   }
 })
 
-test('a GET is sent once more to another gateway, but not one of a login or logout', async (t) => {
+test('a GET is repeated at another gateway, except those of login and logout', async (t) => {
   const balancer = await startBalancer(t)
   const again = await balancer.call('GET', '/die/once')
   assert.deepEqual([again.status, again.text], [200, 'ok'])

@@ -8,7 +8,7 @@ import { startDemo } from '../support/demo.ts'
 
 const anyPorts = { issuer: 0, timeApi: 0, gateway: 0 }
 
-test('the demo does what it promises, and its check sees that', async (t) => {
+test('the demo works, and its check passes', async (t) => {
   const demo = await startDemo({ accessTokenLifetime: 4 })
   t.after(() => demo.close())
   const lines: string[] = []
@@ -23,7 +23,7 @@ test('the demo does what it promises, and its check sees that', async (t) => {
   assert.deepEqual(demo.warnings, [])
 })
 
-test('a check that fails says at which step', async (t) => {
+test('a failing check names the step', async (t) => {
   const demo = await startDemo()
   t.after(() => demo.close())
   await demo.issuer.close()
@@ -35,7 +35,7 @@ test('a check that fails says at which step', async (t) => {
   assert.match(lines.at(-1) ?? '', /^FAIL .* alice signs in/)
 })
 
-test('a check ends in bounded time', async (t) => {
+test('the check ends in bounded time', async (t) => {
   const demo = await startDemo()
   t.after(() => demo.close())
   const lines: string[] = []

@@ -13,21 +13,21 @@ function jarWith(url: URL, ...setCookies: string[]): CookieJar {
   return jar
 }
 
-test('cookies go back to their host, whatever the port', () => {
+test('cookies are sent to their host, on any port', () => {
   const jar = jarWith(page, 'a=1; Path=/')
 
   assert.equal(jar.headerFor(new URL('http://localhost:4000/x')), 'a=1')
   assert.equal(jar.headerFor(new URL('http://127.0.0.1:3000/')), undefined)
 })
 
-test('cookies go back to their path only, the longest first', () => {
+test('cookies are sent to their path only, the longest first', () => {
   const jar = jarWith(page, 'root=1; Path=/', 'bff=2; Path=/bff', 'default=3')
 
   assert.equal(jar.headerFor(new URL('/bff/user', page)), 'bff=2; default=3; root=1')
   assert.equal(jar.headerFor(new URL('/bffoon', page)), 'root=1')
 })
 
-test('a cookie goes when it is set again in the past', () => {
+test('a cookie is removed by setting it with a past expiry', () => {
   const jar = jarWith(page, 'a=1; Path=/', 'b=2; Path=/')
 
   jar.store(page, ['a=; Path=/; Max-Age=0', 'b=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT'])
@@ -35,7 +35,7 @@ test('a cookie goes when it is set again in the past', () => {
   assert.deepEqual(jar.all(), [])
 })
 
-test('secure cookies need https, but for localhost', () => {
+test('Secure cookies need https, except on localhost', () => {
   const plain = new URL('http://shop.example/')
 
   assert.equal(jarWith(plain, 'a=1; Secure').get('a'), undefined)
@@ -44,7 +44,7 @@ test('secure cookies need https, but for localhost', () => {
   assert.equal(jar.headerFor(plain), undefined)
 })
 
-test('a host can set cookies for its parent, not for strangers', () => {
+test('a host can set cookies for its parent domain, not for other domains', () => {
   const host = new URL('https://app.shop.example/')
 
   const jar = jarWith(host, 'a=1; Domain=shop.example', 'b=2; Domain=other.example')
@@ -53,7 +53,7 @@ test('a host can set cookies for its parent, not for strangers', () => {
   assert.equal(jar.get('b'), undefined)
 })
 
-test('a __Host- cookie must be what its name says', () => {
+test('a __Host- cookie must meet the rules of its prefix', () => {
   const host = new URL('https://shop.example/')
 
   assert.ok(jarWith(host, '__Host-a=1; Secure; Path=/').get('__Host-a'))
@@ -62,7 +62,7 @@ test('a __Host- cookie must be what its name says', () => {
   assert.equal(jarWith(host, '__Host-a=1; Secure; Path=/; Domain=shop.example').get('__Host-a'), undefined)
 })
 
-test('a form is read with what is hidden in it', () => {
+test('a form is read with its hidden fields', () => {
   const html =
     '<form method="post" action="/a&amp;b"><input type="hidden" name="x" value="&#34;1"><input name="y"></form>'
 
@@ -70,7 +70,7 @@ test('a form is read with what is hidden in it', () => {
   assert.equal(formOf('<p>none</p>'), undefined)
 })
 
-test('tokens are found wherever they are, and not repeated', () => {
+test('tokens are found anywhere in an answer, and not repeated in the report', () => {
   const token = 'some-opaque-refresh-token'
   const known = new Set([fingerprint(token)])
   const seen = (body: string, headers = {}) => ({

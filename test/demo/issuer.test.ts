@@ -9,7 +9,7 @@ import { startIssuer } from '../../demo/issuer.ts'
 import { listen, PortInUseError, stop } from '../../demo/listen.ts'
 import { audience, refreshTokenOf, startRelyingParty } from './relying-party.ts'
 
-test('who signs in is told in the ID token', async (t) => {
+test('the ID token names the user who signs in', async (t) => {
   const { signIn } = await startRelyingParty(t)
 
   const claims = (await signIn('alice')).claims()
@@ -35,7 +35,7 @@ test('access tokens are JWTs for the API, with the lifetime asked for', async (t
   assert.equal(decodeProtectedHeader(accessToken).typ, 'at+jwt')
 })
 
-test('without an API the access token is good for UserInfo', async (t) => {
+test('without an API the access token can be used at UserInfo', async (t) => {
   const { signIn, configuration } = await startRelyingParty(t, {})
 
   const { access_token: accessToken } = await signIn('bob')
@@ -44,7 +44,7 @@ test('without an API the access token is good for UserInfo', async (t) => {
   assert.equal(userInfo.email, 'bob@example.test')
 })
 
-test('a wrong password is asked for again, and then forgiven', async (t) => {
+test('after a wrong password the form is shown again, and the right one is accepted', async (t) => {
   const { browser, authorizationUrl } = await startRelyingParty(t)
   const form = await browser.open(await authorizationUrl())
 
@@ -56,7 +56,7 @@ test('a wrong password is asked for again, and then forgiven', async (t) => {
   assert.ok(new URL(landed.url).searchParams.has('code'))
 })
 
-test('what was typed as a name is never markup', async (t) => {
+test('the typed name is escaped in the page', async (t) => {
   const { browser, authorizationUrl } = await startRelyingParty(t)
   const form = await browser.open(await authorizationUrl())
 
@@ -74,7 +74,7 @@ test('a sign-in can be cancelled', async (t) => {
   assert.equal(new URL(landed.url).searchParams.get('error'), 'access_denied')
 })
 
-test('a second sign-in asks nothing, prompt=login asks again, prompt=none never asks', async (t) => {
+test('a second sign-in shows no form, prompt=login shows one, prompt=none never does', async (t) => {
   const { browser, authorizationUrl, signIn } = await startRelyingParty(t)
   const silently = await browser.open(await authorizationUrl({ prompt: 'none' }))
   assert.equal(new URL(silently.url).searchParams.get('error'), 'login_required')
@@ -85,7 +85,7 @@ test('a second sign-in asks nothing, prompt=login asks again, prompt=none never 
   assert.match((await browser.open(await authorizationUrl({ prompt: 'login' }))).body, /type="password"/)
 })
 
-test('consent is never asked for, even when a client wants it to be', async (t) => {
+test('consent is never asked for, even with prompt=consent', async (t) => {
   const { browser, authorizationUrl, signIn } = await startRelyingParty(t)
   await signIn('alice')
 
@@ -94,7 +94,7 @@ test('consent is never asked for, even when a client wants it to be', async (t) 
   assert.ok(new URL(landed.url).searchParams.has('code'))
 })
 
-test('a code without its PKCE challenge is not given', async (t) => {
+test('a request without a PKCE challenge gets no code', async (t) => {
   const { browser, authorizationUrl } = await startRelyingParty(t)
   const url = await authorizationUrl()
   url.searchParams.delete('code_challenge')
@@ -105,7 +105,7 @@ test('a code without its PKCE challenge is not given', async (t) => {
   assert.equal(new URL(landed.url).searchParams.get('error'), 'invalid_request')
 })
 
-test('refresh tokens rotate, and one that comes back ends its session but no other', async (t) => {
+test('refresh tokens rotate, and reuse of one ends its session but no other', async (t) => {
   const { configuration, signIn, issuer } = await startRelyingParty(t)
   const first = refreshTokenOf(await signIn('alice'))
   const ofOtherSession = refreshTokenOf(await signIn('alice'))
@@ -124,7 +124,7 @@ test('refresh tokens rotate, and one that comes back ends its session but no oth
   assert.equal(grants[0]?.issuedRefreshTokenHash, fingerprint(second))
 })
 
-test('of many grants at once with one refresh token at most one succeeds, and its session is over', async (t) => {
+test('of many parallel grants with one refresh token at most one succeeds, and its session ends', async (t) => {
   const { configuration, signIn } = await startRelyingParty(t)
   const refreshToken = refreshTokenOf(await signIn('alice'))
 
@@ -141,7 +141,7 @@ test('of many grants at once with one refresh token at most one succeeds, and it
   }
 })
 
-test('a revoked refresh token is dead, and the revocation is on record', async (t) => {
+test('a revoked refresh token is refused, and the revocation is recorded', async (t) => {
   const { configuration, signIn, issuer } = await startRelyingParty(t)
   const refreshToken = refreshTokenOf(await signIn('alice'))
   const recorded = once(issuer.events, 'recorded')
@@ -156,7 +156,7 @@ test('a revoked refresh token is dead, and the revocation is on record', async (
   await assert.rejects(oidc.refreshTokenGrant(configuration, refreshToken), { error: 'invalid_grant' })
 })
 
-test('a logout takes no click, and comes back', async (t) => {
+test('a logout needs no click, and redirects back', async (t) => {
   const { configuration, signIn, browser, authorizationUrl, url } = await startRelyingParty(t)
   const { id_token: idToken = '' } = await signIn('alice')
 
@@ -171,7 +171,7 @@ test('a logout takes no click, and comes back', async (t) => {
   assert.match((await browser.open(await authorizationUrl())).body, /type="password"/)
 })
 
-test('its pages run no inline script or style, and lead only to known gateways', async (t) => {
+test("the issuer's pages allow no inline script or style, and forms only to known gateways", async (t) => {
   const { browser, authorizationUrl, url } = await startRelyingParty(t)
 
   const { headers, body } = await browser.open(await authorizationUrl())
@@ -183,7 +183,7 @@ test('its pages run no inline script or style, and lead only to known gateways',
   assert.doesNotMatch(body, /<script>|<style|style=/)
 })
 
-test('several issuers know nothing of each other, and write nothing to the console', async (t) => {
+test('several issuers are independent, and write nothing to the console', async (t) => {
   const spies = (['log', 'info', 'warn', 'error'] as const).map((name) => t.mock.method(console, name))
   const one = await startRelyingParty(t)
   const other = await startRelyingParty(t)

@@ -12,11 +12,11 @@ async function scripts(): Promise<string[]> {
   return (await readdir(folder)).filter((name) => name.endsWith('.js'))
 }
 
-test('the page has nothing inline that a strict content security policy would stop', async () => {
+test('the page has nothing inline that a strict content security policy would block', async () => {
   assert.doesNotMatch(await read('index.html'), /<script>|<style|\sstyle=|\son\w+=|javascript:|https?:/)
 })
 
-test('no script of the page turns text into markup or code', async () => {
+test('no script of the page uses text as markup or code', async () => {
   for (const name of await scripts()) {
     assert.doesNotMatch(
       await read(name),

@@ -7,7 +7,7 @@ import { listen, stop } from '../../demo/listen.ts'
 
 export const audience = 'urn:test:time-api'
 
-/** An issuer, and a client of it such as the gateway is, with a page at which sign-ins and sign-outs come back. */
+/** An issuer, and a client like the gateway, with a page to which sign-ins and sign-outs return. */
 export async function startRelyingParty(t: TestContext, options: IssuerOptions = { apiAudience: audience }) {
   const landing = createServer((_request, response) => response.end('landed'))
   const url = `http://localhost:${await listen(landing, 0)}`

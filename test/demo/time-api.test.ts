@@ -18,7 +18,7 @@ async function start(t: TestContext, options: { accessTokenLifetime?: number } =
   return { ...relyingParty, api, get }
 }
 
-test('tells the time to the holder of a good token', async (t) => {
+test('answers the time to a valid token', async (t) => {
   const { signIn, get, api } = await start(t)
   const { access_token: accessToken } = await signIn('alice')
 
@@ -34,7 +34,7 @@ test('tells the time to the holder of a good token', async (t) => {
   assert.equal(api.requests[0]?.headers.authorization, undefined)
 })
 
-test('without a token it asks for one and names no error', async (t) => {
+test('without a token the challenge names no error', async (t) => {
   const { get } = await start(t)
 
   const response = await get('/gettime')
@@ -43,7 +43,7 @@ test('without a token it asks for one and names no error', async (t) => {
   assert.equal(response.headers.get('www-authenticate'), 'Bearer realm="time-api"')
 })
 
-test('refuses garbage, ID tokens and what others signed', async (t) => {
+test('refuses garbage, ID tokens and tokens of other issuers', async (t) => {
   const { get, signIn, issuer } = await start(t)
   const { id_token: idToken = '' } = await signIn('alice')
   const forged = await new SignJWT({ sub: 'alice' })
@@ -61,7 +61,7 @@ test('refuses garbage, ID tokens and what others signed', async (t) => {
   }
 })
 
-test('refuses a token that is meant for another API', async (t) => {
+test('refuses a token for another API', async (t) => {
   const { signIn, issuer } = await start(t)
   const other = await startTimeApi({ issuer: issuer.issuer, audience: 'urn:test:other-api' })
   t.after(() => other.close())
@@ -86,7 +86,7 @@ test('refuses a token that has expired, to the second', async (t) => {
   assert.match(response.headers.get('www-authenticate') ?? '', /expired/)
 })
 
-test('an issuer that is down is not the fault of the token', async (t) => {
+test('an issuer that is down is not reported as a token error', async (t) => {
   const issuer = await startIssuer({ apiAudience: audience })
   const api = await startTimeApi({ issuer: issuer.issuer, audience })
   t.after(() => api.close())
@@ -97,7 +97,7 @@ test('an issuer that is down is not the fault of the token', async (t) => {
   assert.equal(response.status, 503)
 })
 
-test('anything else is not found, and only for those who may ask', async (t) => {
+test('other paths are 404, and 401 without a token', async (t) => {
   const { signIn, get } = await start(t)
   const { access_token: accessToken } = await signIn('alice')
 

@@ -6,7 +6,7 @@ import { rules, unheldRules } from './rules.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 
-test('every rule names code that exists and a test that does, which no suite leaves out', () => {
+test('every rule names existing code and an existing test that `npm test` runs', () => {
   const tests = globSync('test/**/*.test.ts', { cwd: root }).map((file) =>
     readFileSync(join(root, file), 'utf8'),
   )
@@ -21,7 +21,7 @@ test('every rule names code that exists and a test that does, which no suite lea
   }
 })
 
-test('a rule whose test did not run is told', () => {
+test('a rule whose test did not run is reported', () => {
   const titles = new Set(rules().map(({ heldBy }) => heldBy))
   assert.deepEqual(unheldRules(titles), [])
   const [first, ...others] = titles

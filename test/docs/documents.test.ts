@@ -11,7 +11,7 @@ const documents = globSync(['*.md', 'docs/*.md'], { cwd: root }).map((name) => (
 /** Of the demo, compose.yaml, the tests and Node. */
 const otherVariables = ['NODE_ENV', 'DEMO_IDP_PORT', 'DEMO_API_PORT', 'FILES_DIR', 'CHROMIUM_PATH']
 
-test('every document is looked at', () => {
+test('every document is checked', () => {
   const names = documents.map(({ name }) => name)
   for (const name of ['README.md', 'SECURITY.md', 'docs/upstreams.md']) assert.ok(names.includes(name), name)
 })
@@ -48,7 +48,7 @@ test('the README leads to every document', () => {
   )
 })
 
-test('every file of the repository that the documents name exists', () => {
+test('every repository file that the documents name exists', () => {
   for (const { name, text } of documents) {
     const paths = codeSpans(text).filter((span) =>
       /^(config|headers|plugins|routes|test|demo|deploy)\/[\w./-]+$/.test(span),
@@ -61,7 +61,7 @@ test('every file of the repository that the documents name exists', () => {
   }
 })
 
-test('every variable that the documents name is one', () => {
+test('every variable that the documents name exists', () => {
   const known = new Set<string>([
     ...settingNames,
     ...secretNames.map((name) => `${name}_FILE`),

@@ -4,7 +4,7 @@ export function codeBlocks(markdown: string, language: string): string[] {
   return [...blocks].filter(([, found]) => found === language).map(([, , code = '']) => code)
 }
 
-/** The rows of the tables that begin with this header, of all of them, cell by cell. */
+/** The rows of all tables with this header, as cells. */
 export function tableRows(markdown: string, header: string): string[][] {
   const tables = markdown.split(`${header}\n`).slice(1)
   if (tables.length === 0) throw new Error(`No table begins with ${header}`)
@@ -22,19 +22,19 @@ function rowsOf(table: string): string[][] {
   )
 }
 
-/** What stands between backticks. */
+/** Text between backticks. */
 export function codeSpans(markdown: string): string[] {
   return [...markdown.matchAll(/`([^`\n]+)`/g)].map(([, code = '']) => code)
 }
 
 export interface Link {
-  /** Of a file of the repository, relative to the document. Empty: the document itself. */
+  /** Path of a repository file, relative to the document. Empty: the document itself. */
   path: string
-  /** Of a heading there. */
+  /** Anchor of a heading there. */
   fragment: string
 }
 
-/** Those that don't lead away from the repository. */
+/** Links within the repository. */
 export function links(markdown: string): Link[] {
   return [...markdown.matchAll(/\]\(([^)\s]+)\)/g)]
     .map(([, target = '']) => target)
@@ -45,7 +45,7 @@ export function links(markdown: string): Link[] {
     })
 }
 
-/** What links call the headings, as GitHub does it. */
+/** The anchors of the headings, as GitHub makes them. */
 export function anchors(markdown: string): string[] {
   return [...markdown.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
     heading

@@ -22,7 +22,7 @@ const endpointHeader = '| Endpoint | Header | Does |'
 const errorHeader = '| Status | `code` | When |'
 const upstreamHeader = '| Key | Default | Meaning |'
 
-test('the demo stands within the first twenty lines', () => {
+test('the demo is within the first twenty lines', () => {
   const beginning = readme.split('\n').slice(0, 20).join('\n')
 
   for (const text of [
@@ -35,7 +35,7 @@ test('the demo stands within the first twenty lines', () => {
     assert.ok(beginning.includes(text), text)
 })
 
-test('the example of a configuration file is accepted and means what is said of it', () => {
+test('the example of a configuration file is accepted, with the described meaning', () => {
   const example = codeBlocks(readme, 'json').find((text) => text.includes('"upstreams"'))
   const authority = rootCertificates[0] ?? ''
 
@@ -70,7 +70,7 @@ test('the example of a configuration file is accepted and means what is said of 
   ])
 })
 
-test('the example of TLS makes a certificate that the gateway takes', (t) => {
+test('the example of TLS makes a certificate that the gateway accepts', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-readme-'))
   t.after(() => rmSync(folder, { recursive: true }))
   const example = codeBlocks(read('docs/production.md'), 'sh').find((text) => text.includes('TLS_CERT_FILE'))
@@ -123,7 +123,7 @@ test('the table of errors has a row for each code, with its status', () => {
     assert.equal(status, String(new GatewayError(code as ErrorCode).statusCode), code)
 })
 
-test('every endpoint of the table is there', async (t) => {
+test('every endpoint of the table exists', async (t) => {
   const { app } = await gateway(t)
   const endpoints = documentedEndpoints()
 
@@ -135,7 +135,7 @@ test('every endpoint of the table is there', async (t) => {
   }
 })
 
-test('the endpoints that the table says need the CSRF header are those that refuse without it', async (t) => {
+test('exactly the endpoints marked in the table refuse requests without the CSRF header', async (t) => {
   const { app } = await gateway(t)
 
   for (const { method, url, needsHeader } of documentedEndpoints()) {
@@ -144,7 +144,7 @@ test('the endpoints that the table says need the CSRF header are those that refu
   }
 })
 
-test('the table leaves no endpoint of the gateway out', async (t) => {
+test('the table has every endpoint of the gateway', async (t) => {
   const { options } = load()
   const app = buildApp({ ...options, logLevel: 'silent' })
   t.after(() => app.close())
@@ -159,7 +159,7 @@ test('the table leaves no endpoint of the gateway out', async (t) => {
   )
 })
 
-test('the examples of answers have the members of real ones', async (t) => {
+test('the examples of answers have the same members as real ones', async (t) => {
   const { app, newBrowser } = await gateway(t)
   const [view, error] = codeBlocks(readme, 'json')
 
@@ -176,14 +176,14 @@ test('the examples of answers have the members of real ones', async (t) => {
   assert.deepEqual(shape(shown), shape(real))
 })
 
-test("the frontend's example signs in, calls, knows the user and signs out", async (t) => {
+test("the frontend's example signs in, calls an API, reads the user and signs out", async (t) => {
   const { app, newBrowser, publicUrl } = await gateway(t)
   const browser = newBrowser()
   const visited: string[] = []
   stub(t, 'location', { pathname: '/orders', search: '?page=2', assign: (url: string) => visited.push(url) })
   const { fetch } = globalThis
   stub(t, 'fetch', async (url: string | URL, options: RequestInit) => {
-    // What gateway and issuer say to each other.
+    // Requests between gateway and issuer.
     if (typeof url !== 'string' || !url.startsWith('/')) return fetch(url, options)
     const cookie = browser.cookies.headerFor(new URL(url, publicUrl))
     const sent = { ...Object.fromEntries(new Headers(options.headers)), ...(cookie && { cookie }) }
@@ -207,7 +207,7 @@ test("the frontend's example signs in, calls, knows the user and signs out", asy
   assert.equal(await frontend.currentUser(), undefined)
 })
 
-test('the example of local routes serves those who are signed in', async (t) => {
+test('the example of local routes serves signed-in users', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-readme-'))
   t.after(() => rmSync(folder, { recursive: true }))
   const code = codeBlocks(readme, 'ts').find((text) => text.includes('localRoutes')) ?? ''
@@ -221,7 +221,7 @@ test('the example of local routes serves those who are signed in', async (t) => 
   assert.deepEqual((await browser.call('/local/profile')).json(), { subject: 'alice', mayCallApis: true })
 })
 
-/** With an upstream at `/api` that is never reached. */
+/** With an upstream at `/api` that is never called. */
 function gateway(t: TestContext, extras = {}): Promise<InjectGateway> {
   return startInjectGateway(t, { env: { API_URL: 'https://api.example.com' }, extras })
 }
@@ -245,7 +245,7 @@ function documentedEndpoints(): Endpoint[] {
   )
 }
 
-/** Fills up as the plugins are loaded. */
+/** Filled while the plugins are loaded. */
 function routesOf(app: FastifyInstance): string[] {
   const routes: string[] = []
   app.addHook('onRoute', ({ method, url }) => {
@@ -255,7 +255,7 @@ function routesOf(app: FastifyInstance): string[] {
   return routes
 }
 
-/** Names of members, all the way down. */
+/** Names of members, at all depths. */
 function shape(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return null
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, shape(member)]))

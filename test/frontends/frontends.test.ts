@@ -25,7 +25,7 @@ for (const [how, urls] of [
   ['host', byHost],
   ['path', byPath],
 ] as const) {
-  test(`two frontends told apart by ${how} sign in at their own issuers, as their own clients`, async (t) => {
+  test(`two frontends that differ in ${how} sign in at their own issuers, as their own clients`, async (t) => {
     const { issuers, browsers } = await start(t, urls)
     const [shop, desk] = browsers
 
@@ -41,7 +41,7 @@ for (const [how, urls] of [
     assert.equal(await userOf(desk), 'bob')
   })
 
-  test(`each of two frontends told apart by ${how} has upstreams of its own`, async (t) => {
+  test(`two frontends that differ in ${how} have their own upstreams`, async (t) => {
     const apis = [await startApi(t, 'goods'), await startApi(t, 'tickets')]
     const { browsers } = await start(t, urls, (index) => ({
       upstreams: [{ prefix: '/api', target: apis[index] }],
@@ -59,7 +59,7 @@ for (const [how, urls] of [
   })
 }
 
-test('metrics tell frontends apart', async (t) => {
+test('metrics are labelled by frontend', async (t) => {
   const metricsPort = await freePort()
   const api = await startApi(t, 'shared')
   const upstreams = [{ prefix: '/api', target: api }]
@@ -84,7 +84,7 @@ test('metrics tell frontends apart', async (t) => {
   )
 })
 
-test('a session of one frontend is nobody at the other, under the same keys and the same cookie name', async (t) => {
+test('a session of one frontend is no session at another, with the same keys and cookie name', async (t) => {
   const { app, browsers } = await start(t, byHost, () => ({ cookie: { name: 'same' } }))
   const [shop] = browsers
   await shop.signIn()
@@ -96,7 +96,7 @@ test('a session of one frontend is nobody at the other, under the same keys and 
   assertError(await at('desk.localhost:3000'), 401, 'BFF_SESSION_REQUIRED', { loginUrl: '/bff/login' })
 })
 
-test('a login that was begun at one frontend is not finished at the other', async (t) => {
+test('a login that began at one frontend can not be finished at another', async (t) => {
   const { app, browsers } = await start(t, byHost, () => ({ cookie: { name: 'same' } }))
   const [shop] = browsers
   const callback = await shop.authorize(await shop.beginLogin())
@@ -106,7 +106,7 @@ test('a login that was begun at one frontend is not finished at the other', asyn
   assert.equal(answer.json().code, 'BFF_LOGIN_REJECTED')
 })
 
-test("a logout notice for one client leaves another client's sessions of the same issuer alone", async (t) => {
+test("a logout token for one client does not end another client's sessions at the same issuer", async (t) => {
   const desk = {
     client_id: 'desk',
     client_secret: 'secret of 1',
@@ -139,7 +139,7 @@ test("a logout notice for one client leaves another client's sessions of the sam
   assert.equal((await atDesk.call('/bff/user')).statusCode, 401)
 })
 
-test('the frontend with the longest path answers, and none for a host that nobody has', async (t) => {
+test('the frontend with the longest matching path answers, and none for an unknown host', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-frontends-'))
   t.after(() => rmSync(folder, { recursive: true }))
   writeFileSync(join(folder, 'index.html'), '<title>the page</title>')
@@ -158,7 +158,7 @@ test('the frontend with the longest path answers, and none for a host that nobod
   assertError(stranger, 404, 'BFF_NOT_FOUND')
 })
 
-test('behind a trusted proxy its word on the host counts, else the request', async (t) => {
+test('behind a trusted proxy X-Forwarded-Host selects the frontend, else Host', async (t) => {
   const headers = { host: 'gateway:8080', 'x-forwarded-host': 'forged.example, shop.localhost' }
   for (const [trustProxy, status] of [
     [true, 302],
@@ -172,7 +172,7 @@ test('behind a trusted proxy its word on the host counts, else the request', asy
   }
 })
 
-test('one pair of probes speaks for all: ready once every issuer is known', async (t) => {
+test('one pair of probes covers all frontends: ready once every issuer is known', async (t) => {
   const { app, browsers } = await start(t, byHost)
   const ready = () => app.inject('/readyz')
 
@@ -192,7 +192,7 @@ interface Frontends {
 
 type Frontend = InjectBrowser & { path(path: string): string }
 
-/** A shop and a desk, under the same keys, in one memory. */
+/** Two frontends, a shop and a desk, with the same keys and one memory store. */
 async function start(
   t: TestContext,
   urls: readonly [string, string],

@@ -13,7 +13,7 @@ import { freePort } from '../support/free-port.ts'
 import { startGateway } from '../support/gateway.ts'
 import { until } from '../support/until.ts'
 
-test('one server serves two frontends: both issuers learned at the start, calls and WebSockets each to its own API', async (t) => {
+test("one server serves two frontends: both issuers' metadata are fetched at the start, calls and WebSockets go to each one's API", async (t) => {
   const port = await freePort()
   const url = `http://localhost:${port}`
   const issuers = [await startIssuer(), await startIssuer({ clientId: 'desk' })] as const
@@ -64,7 +64,7 @@ test('one server serves two frontends: both issuers learned at the start, calls 
   assert.equal(code, 0)
 })
 
-/** Says its name, by HTTP and by WebSocket. */
+/** Answers its name, over HTTP and WebSocket. */
 async function startSocketApi(t: TestContext, name: string): Promise<string> {
   const server = createServer((_request, response) => response.end(name))
   const sockets = new WebSocketServer({ server })

@@ -7,11 +7,11 @@ import { exchange, type Gateway, startGateway } from '../proxy/support.ts'
 import { assertRefused, inputs, mutationsOf, parseAnswer, report } from './support.ts'
 
 type Name = 'code' | 'state' | 'iss'
-/** A login that only lacks its callback. */
+/** A login up to its callback. */
 type Login = Record<Name, string> & { cookie: string }
-/** What stands in the query: a name and a value, both as they go over the wire. */
+/** A query parameter: name and value, both as sent. */
 type Pair = [name: string, value: string]
-/** The login that is to be attacked, that of another tab, and one of another browser. */
+/** The attacked login, one of another tab, and one of another browser. */
 type Whose = 'own' | 'tab' | 'foreign'
 type Known = Record<Whose, Login>
 type Edit = (pairs: Pair[], known: Known) => Pair[]
@@ -37,7 +37,7 @@ const piece = fc.constantFrom(
 )
 const name = fc.constantFrom<Name>('code', 'state', 'iss')
 const at = fc.nat(5)
-/** Every character that isn't yet. */
+/** Percent-encodes every character that isn't encoded yet. */
 const percentEncoded = (text: string) =>
   text.replaceAll(/%..|[\0-\xff]/g, (it) =>
     it.length > 1 ? it : `%${it.charCodeAt(0).toString(16).padStart(2, '0')}`,
@@ -45,14 +45,14 @@ const percentEncoded = (text: string) =>
 const onValue = (which: Name, change: (value: string, known: Known) => string): Edit => {
   return (pairs, known) => pairs.map(([key, value]) => [key, key === which ? change(value, known) : value])
 }
-/** Values that are none of this login's. */
+/** Values that are not this login's. */
 const foreignValue = fc.oneof(
   fc.constantFrom('', ' ', '0', 'null', '__proto__', '%00', '%', '%zz', 'https://evil.example', '\xff'),
   fc.string({ unit: 'grapheme-ascii', maxLength: 60 }).map(encodeURIComponent),
-  // In two steps, with none between where it depends on the rest whether the request line is too long.
+  // Two lengths, with none between for which the limit of the request line would depend on the rest.
   fc.oneof(fc.integer({ min: 1000, max: 4000 }), fc.constant(17_000)).map((length) => 'x'.repeat(length)),
 )
-/** Each by itself harmless, or known to be a fault: what it is, the query says. */
+/** Each is harmless or a known fault; `judged` derives which from the query. */
 const further = fc.oneof(
   fc.constantFrom<Pair>(
     ...([
@@ -123,21 +123,21 @@ const edit: fc.Arbitrary<Edit> = fc.oneof(
   },
   { weight: 2, arbitrary: fc.constant<Edit>((pairs) => pairs.toReversed()) },
 )
-/** Most are one small thing off the right one. */
+/** Most differ from the right one in one small detail. */
 const query = fc.oneof(
   fc.array(edit, { maxLength: 3 }).map((edits) => (known: Known) => written(edits, known)),
   fc.array(edit, { maxLength: 1 }).chain((edits) => {
-    // A mutation needs its text, which no login has said yet: so it is recorded, and done to each.
+    // A mutation needs its text, which is not known yet: it is recorded, and applied to each login.
     const seeds = mutationsOf('\0'.repeat(100), piece)
     return seeds.map((shape) => (known: Known) => reshaped(written(edits, known), shape))
   }),
 )
 const cookies = fc.constantFrom<Whose[]>(['own'], ['own'], ['own'], ['own', 'tab'], ['tab'], ['foreign'], [])
-/** The first cookie once more under the name of its own login, with the content of another. */
-const tossed = fc.constantFrom<Whose | undefined>(undefined, undefined, undefined, 'tab', 'foreign')
+/** The first cookie again, under its own name with the content of another. */
+const swapped = fc.constantFrom<Whose | undefined>(undefined, undefined, undefined, 'tab', 'foreign')
 const method = fc.constantFrom('GET', 'GET', 'GET', 'GET', 'HEAD', 'POST', 'PUT')
 
-test('only the callback of a login begun here gives a session, whatever else is sent as one', async (t) => {
+test('only the callback of a login begun here gives a session, for any mutated callback', async (t) => {
   const issuer = await startIssuer({ accessTokenLifetime: 3600 })
   t.after(() => issuer.close())
   const gateway = await startGateway(t, [{ target: 'http://127.0.0.1:9' }], { issuer })
@@ -147,10 +147,10 @@ test('only the callback of a login begun here gives a session, whatever else is 
   const figures = { callbacks: 0, 'signed in': 0, 'asked the issuer': 0 }
 
   await fc.assert(
-    fc.asyncProperty(query, cookies, tossed, method, async (write, sent, toss, verb) => {
+    fc.asyncProperty(query, cookies, swapped, method, async (write, sent, swap, verb) => {
       const search = write(known).trimEnd()
       const before = grants()
-      const answer = await send(gateway, verb, search, cookieHeader(known, sent, toss))
+      const answer = await send(gateway, verb, search, cookieHeader(known, sent, swap))
       const logins = verb === 'GET' ? sent.map((whose) => known[whose]) : []
       const { verdict, state } = judged(search, logins)
 
@@ -169,7 +169,7 @@ test('only the callback of a login begun here gives a session, whatever else is 
       const asks = verdict === 'true' || verdict === 'wrong code'
       assert.equal(grants() - before, asks ? 1 : 0, search)
       if (asks) figures['asked the issuer']++
-      // A login is over once its state was taken, or its code seen by the issuer. Else it is still good for the next.
+      // A login is used up once its state was accepted, or its code seen by the issuer. Otherwise the next input uses it.
       for (const [whose, login] of Object.entries(known) as [Whose, Login][]) {
         const isOver = login.state === state || (asks && once(search, 'code') === login.code)
         if (isOver) known[whose] = await (whose === 'foreign' ? elsewhere() : here())
@@ -187,20 +187,20 @@ test('only the callback of a login begun here gives a session, whatever else is 
 
 interface Judgement {
   verdict: 'true' | 'wrong code' | 'wrong' | 'unknown'
-  /** The one that it takes. */
+  /** The login that it uses up. */
   state?: string
 }
 
 /**
- * What a callback that comes with the cookies of these logins is:
+ * The expected verdict on a callback with the cookies of these logins:
  *
- * - `true`: state, code and issuer of one, each once, and nothing that means something else
- * - `wrong code`: right but for the code, which the issuer has to judge
- * - `wrong`: the state of one, and something that is wrong with the rest
- * - `unknown`: the state of none
+ * - `true`: state, code and issuer of one login, each once, and no parameter with another meaning
+ * - `wrong code`: right except the code, which the issuer has to check
+ * - `wrong`: the state of one login, with something wrong in the rest
+ * - `unknown`: the state of no login
  */
 function judged(search: string, logins: Login[]): Judgement {
-  // Such a request line is refused as a whole.
+  // Such a request line is refused.
   if (/[^\x21-\x7e]/.test(search) || search.length > 15_000) return { verdict: 'unknown' }
   const state = once(search, 'state')
   const login = logins.find((it) => it.state === state)
@@ -208,7 +208,7 @@ function judged(search: string, logins: Login[]): Judgement {
   const has = (key: string) => new URLSearchParams(search).has(key)
   const isWrong =
     once(search, 'iss') !== login.iss ||
-    // Empty they say nothing, unless they say it twice.
+    // Empty ones are ignored, unless they are repeated.
     ['error', 'response'].some((key) => has(key) && once(search, key) !== '') ||
     ['id_token', 'token'].some(has)
   const code = once(search, 'code')
@@ -221,7 +221,7 @@ function once(search: string, key: string): string | undefined {
   return more.length === 0 ? value : undefined
 }
 
-/** Logins that end at the gateway of this browser, one after another. At the issuer the user is known after the first. */
+/** Successive logins of one browser up to the callback. After the first the user is signed in at the issuer. */
 function loginsAt(gateway: Gateway, user: string): () => Promise<Login> {
   const browser = createHttpBrowser()
   let isKnown = false
@@ -259,7 +259,7 @@ function written(edits: Edit[], known: Known): string {
   return pairs.map(([key, value]) => `${key}=${value}`).join('&')
 }
 
-/** Does to a text what was done to the blank one: what is still blank in `shape` stands for a part of the text. */
+/** Applies to a text the mutation of a blank one: blanks left in `shape` stand for parts of the text. */
 function reshaped(text: string, shape: string): string {
   const scale = text.length / 100
   let position = 0
@@ -273,11 +273,11 @@ function reshaped(text: string, shape: string): string {
     .join('')
 }
 
-function cookieHeader(known: Known, sent: Whose[], tossed: Whose | undefined): string {
+function cookieHeader(known: Known, sent: Whose[], swapped: Whose | undefined): string {
   const own = sent.map((whose) => known[whose].cookie)
-  const toss = tossed && `${known.own.cookie.split('=')[0]}=${known[tossed].cookie.split('=')[1]}`
-  // Behind: of two cookies with one name the first counts.
-  return [...own, ...(toss ? [toss] : [])].join('; ')
+  const swap = swapped && `${known.own.cookie.split('=')[0]}=${known[swapped].cookie.split('=')[1]}`
+  // Last: of two cookies with one name the first counts.
+  return [...own, ...(swap ? [swap] : [])].join('; ')
 }
 
 function upper(text: string): string {

@@ -79,7 +79,7 @@ const withNeeded = fc.oneof(
   variables,
 )
 
-test('whatever the environment says, it is options or an error that lists the faults', (t) => {
+test('any environment gives options, or an error that lists the faults', (t) => {
   let [tried, good] = [0, 0]
   fc.assert(
     fc.property(withNeeded, (environment) => {
@@ -111,7 +111,7 @@ const tree = fc.oneof(
   fc.jsonValue().map((entry) => JSON.stringify({ upstreams: [entry] })),
 )
 
-test('whatever the configuration file holds, it is options or an error that lists the faults', (t) => {
+test('any configuration file gives options, or an error that lists the faults', (t) => {
   let [tried, good] = [0, 0]
   fc.assert(
     fc.property(tree, (text) => {
@@ -125,7 +125,7 @@ test('whatever the configuration file holds, it is options or an error that list
   report(t, { configurations: tried, good })
 })
 
-/** @returns whether it was good, in which case it can be described as well */
+/** @returns whether it was valid; if so, it can be described too */
 function load(environment: Record<string, string>, files: Files): boolean {
   try {
     const { options } = loadConfig(environment, files)

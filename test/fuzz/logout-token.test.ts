@@ -18,7 +18,7 @@ const isObject = (value: unknown): value is object =>
 const isText = (value: Json) => typeof value === 'string' && value !== ''
 const name = (text: Json) => json.filter((value) => value !== text && !isText(value) && value !== undefined)
 
-/** Claims of which each by itself makes a notice bad, however well it is signed. */
+/** Claims each of which makes a validly signed logout token invalid. */
 const badClaims: fc.Arbitrary<Claims> = fc.oneof(
   json.map((iss) => ({ iss })),
   json.map((aud) => ({ aud })),
@@ -26,7 +26,7 @@ const badClaims: fc.Arbitrary<Claims> = fc.oneof(
   json.filter((event) => !isObject(event)).map((event) => ({ events: { [logoutEvent]: event } })),
   json.filter((jti) => !isText(jti)).map((jti) => ({ jti })),
   json.filter((nonce) => nonce !== undefined).map((nonce) => ({ nonce })),
-  // Without one, a new token is good.
+  // Without one, a new token is valid.
   json
     .filter((exp) => exp !== undefined)
     .map((exp) => ({ exp: typeof exp === 'number' ? Math.min(exp, 1e9) : exp })),
@@ -36,7 +36,7 @@ const badClaims: fc.Arbitrary<Claims> = fc.oneof(
   fc.constant({ sid: undefined, sub: undefined }),
 )
 
-/** Of the protected header, with the signature made anew over it. */
+/** Faults of the protected header, with a new signature over it. */
 const badHeader: fc.Arbitrary<Claims> = fc.oneof(
   fc
     .string()
@@ -47,7 +47,7 @@ const badHeader: fc.Arbitrary<Claims> = fc.oneof(
 
 const character = fc.constantFrom(...'AZaz09-_.=+/ \n%\0\u00e9')
 
-/** A form about the token. */
+/** Faults of the form around the token. */
 const form = fc.constantFrom<(token: string) => string>(
   (token) => `logout_token=${token}&logout_token=${token}`,
   (token) => `logout_token=${token}&logout_token=`,
@@ -59,7 +59,7 @@ const form = fc.constantFrom<(token: string) => string>(
   () => '',
 )
 
-test('a notice that is not just as the issuer signed it ends no session', async (t) => {
+test('a logout token that differs from what the issuer signed ends no session', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   const { app, newBrowser } = await startInjectGateway(t, { issuer, env: { LOG_LEVEL: 'error' } })
@@ -116,7 +116,7 @@ test('a notice that is not just as the issuer signed it ends no session', async 
 
   report(t, { notices })
   assert.equal((await browser.call('/bff/user')).statusCode, 200)
-  // It was good all the while.
+  // The unchanged token is still valid.
   assert.equal((await notify(encoded(token))).statusCode, 200)
   assert.equal((await browser.call('/bff/user')).statusCode, 401)
 })
@@ -128,7 +128,7 @@ function withSegment(token: string, index: number, segment: string): string {
     .join('.')
 }
 
-/** Signed text and signature are the same: the last character of Base64 has bits that say nothing. */
+/** Same signed text and signature: the last character of Base64 has unused bits. */
 function isSame(one: string, other: string): boolean {
   const parts = (token: string) => {
     const [header, payload, signature = '', ...more] = token.split('.')

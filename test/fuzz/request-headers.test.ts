@@ -85,7 +85,7 @@ const header = fc.oneof(
   fc.tuple(headerName, fc.constantFrom(': ', ':', ':\t', ' : '), headerValue).map((parts) => parts.join('')),
   token,
 )
-/** Inside, another request. It has no CSRF header, so that the gateway itself would never send it on. */
+/** Another request inside, without the CSRF header, so that the gateway itself would not forward it. */
 const smuggled = 'GET /api/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n'
 const body = fc.constantFrom(
   '',
@@ -101,7 +101,7 @@ const body = fc.constantFrom(
 )
 const method = fc.constantFrom('GET', 'GET', 'POST', 'PUT', 'DELETE', 'HEAD', 'OPTIONS', 'PATCH')
 
-test('whatever headers come, one request stays one and brings nothing along that is not the upstream’s', async (t) => {
+test('with any headers one request stays one, and the upstream gets only permitted ones', async (t) => {
   const issuer = await startIssuer({ accessTokenLifetime: 3600 })
   t.after(() => issuer.close())
   const upstream = await startUpstream(t, ({ request, response }) => {
@@ -109,22 +109,22 @@ test('whatever headers come, one request stays one and brings nothing along that
   })
   const gateway = await startGateway(t, [{ target: `${upstream.url}/v1`, token: 'user' }], { issuer })
   const cookie = await signIn(gateway)
-  // One that was cut off may arrive later than the next.
+  // An aborted request may arrive later than the next.
   const arrived = new Map<string, number>()
   let sent = 0
 
   await fc.assert(
     fc.asyncProperty(method, fc.array(header, { maxLength: 6 }), body, async (verb, headers, content) => {
-      // The last lines win where the first would leave the connection open for more.
+      // The last lines close the connection where the first would keep it open.
       const lines = ['Host: localhost', 'x-csrf: 1', `Cookie: ${cookie}`, 'Connection: close', ...headers]
-      // Enough for any length that is one.
+      // Enough for any valid length.
       const padding = headers.some((line) => /content.length/i.test(line)) ? '\0'.repeat(64) : ''
       const bytes = `${verb} /api/x?${sent++} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n${content}${padding}`
       const answer = await exchange(gateway.port, bytes)
       const arrivals = upstream.arrivals.splice(0)
 
       const answered = parseAnswer(answer)
-      // What follows the last request of a connection may cut it off.
+      // Bytes after the last request of a connection may abort it.
       if (!answered) assert.match(headers.join('\n') + content + padding, /smuggled|hello|\0/)
       else if (answered.status === 200) assert.match(answered.text, /^(2\r\n)?(ok)?/)
       else if (verb !== 'HEAD' || answered.text !== '') assertRefused(answered)
@@ -147,7 +147,7 @@ function assertTidy(rawHeaders: string[], port: number): void {
   const values = (wanted: string) =>
     rawHeaders.filter((_, i) => i % 2 === 1 && rawHeaders[i - 1]?.toLowerCase() === wanted)
   for (const name of ['cookie', 'x-csrf', 'expect', 'forwarded', 'x-real-ip', ...hopByHop]) {
-    // A body of unknown length has to be framed once more.
+    // A body of unknown length has to be chunked again.
     if (name !== 'Transfer-Encoding') assert.deepEqual(values(name.toLowerCase()), [], name)
   }
   assert.deepEqual(values('host'), [`127.0.0.1:${port}`])

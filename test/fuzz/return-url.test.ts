@@ -32,7 +32,7 @@ const returnUrl = fc.oneof(
   fc.string({ unit: 'binary' }),
   fc.webPath(),
 )
-/** As it stands in the query: encoded as it should be, or as far as it must, or under another name of it. */
+/** In the query: properly encoded, minimally encoded, or with encoded parameter name. */
 const query = fc.oneof(
   returnUrl.map((text) => `returnUrl=${encodeURIComponent(text.toWellFormed())}`),
   returnUrl.map((text) => `returnUrl=${bare(text)}`),
@@ -45,7 +45,7 @@ const publicUrls = ['http://localhost:3000', 'https://app.example.com', 'https:/
 const otherOrigin = 'https://spa.app.example.com'
 
 for (const publicUrl of publicUrls) {
-  test(`a login at ${publicUrl} ends on its own origin or a listed one, wherever it was asked to end`, async (t) => {
+  test(`a login at ${publicUrl} ends on its own origin or a listed one, with any return URL`, async (t) => {
     const { app, issuer, path } = await start(t, publicUrl)
     let [tried, accepted] = [0, 0]
 
@@ -60,7 +60,7 @@ for (const publicUrl of publicUrls) {
         accepted++
         const state = new URL(locationOf(begun)).searchParams.get('state') ?? ''
         const [transaction] = begun.cookies
-        // The issuer shows nothing, and the login is over.
+        // The issuer shows no form, so the login finishes at once.
         const answer = new URLSearchParams({ error: 'login_required', state, iss: issuer.issuer })
         const ended = await app.inject({
           url: path(`/bff/callback?${answer}`),
@@ -75,7 +75,7 @@ for (const publicUrl of publicUrls) {
     report(t, { 'return URLs': tried, accepted })
   })
 
-  test(`a logout at ${publicUrl} ends on its own origin or a listed one, with a session and without`, async (t) => {
+  test(`a logout at ${publicUrl} ends on its own origin or a listed one, with and without a session`, async (t) => {
     const { app, path, sessionCookie } = await start(t, publicUrl)
     let [tried, accepted] = [0, 0]
 
@@ -109,7 +109,7 @@ for (const publicUrl of publicUrls) {
   })
 }
 
-/** As a browser resolves it, and once more as whoever takes away its escapes first would. */
+/** As a browser resolves it, and as a server that unescapes it first. */
 function assertOwn(location: string, publicUrl: string): void {
   const origin = location.startsWith(`${otherOrigin}/`) ? otherOrigin : new URL(publicUrl).origin
   const resolved = new URL(location, publicUrl)
@@ -126,7 +126,7 @@ function unescaped(path: string): string {
   }
 }
 
-/** With no more escapes than a request line needs. */
+/** With only the escapes that a request line needs. */
 function bare(text: string): string {
   return encodeURI(text.toWellFormed()).replaceAll('%25', '%').replaceAll('#', '%23').replaceAll('&', '%26')
 }
@@ -135,12 +135,12 @@ async function start(t: TestContext, publicUrl: string) {
   const gateway = await startInjectGateway(t, {
     env: { PUBLIC_URL: publicUrl, CORS_ORIGINS: otherOrigin, LOG_LEVEL: 'info' },
   })
-  // Learns the issuer's metadata, without which there is nowhere to log out.
+  // Fetches the issuer's metadata, which a logout needs.
   await gateway.newBrowser().beginLogin()
   return { ...gateway, sessionCookie: () => sessionCookie(gateway) }
 }
 
-/** Of a session that nobody had to log in for. */
+/** The cookie of a session made without a login. */
 async function sessionCookie({ app, issuer, publicUrl }: InjectGateway): Promise<string> {
   const { reference } = await app.sessions.begin({
     issuer: issuer.issuer,

@@ -5,7 +5,7 @@ import { setCookies } from '../support/inject-browser.ts'
 import { startInjectGateway } from '../support/inject-gateway.ts'
 import { assertInjectRefused, inputs, mutationsOf, report } from './support.ts'
 
-/** What may stand in a cookie's value, and some that may not. */
+/** Characters that may be in a cookie's value, and some that may not. */
 const cookieText = fc.string({
   unit: fc.integer({ min: 0x20, max: 0xff }).map((code) => String.fromCharCode(code)),
 })
@@ -25,7 +25,7 @@ const piece = fc.constantFrom(
   '__proto__',
 )
 
-test('nothing but the cookie that was given opens a session, and nothing else is answered with a cookie', async (t) => {
+test('only the issued cookie opens a session, and no other is answered with Set-Cookie', async (t) => {
   const { app, newBrowser, issuer } = await startInjectGateway(t, { env: { LOG_LEVEL: 'info' } })
   const foreign = await startInjectGateway(t, { issuer, env: { LOG_LEVEL: 'info' } })
   const browser = newBrowser()
@@ -80,17 +80,17 @@ test('nothing but the cookie that was given opens a session, and nothing else is
     }),
     inputs(2500),
   )
-  // What nobody has touched was among them, or the property would say little.
+  // The unchanged cookie was among the inputs, so the property is meaningful.
   assert.ok(opened > 0)
   report(t, { cookies: tried, opened })
 })
 
-/** The sealed content of one with the nonce of the other. */
+/** The sealed content of one cookie with the nonce of the other. */
 function crossed([first, second]: [string, string]): string {
   return `${first.split('%3B')[0]}%3B${second.split('%3B')[1]}`
 }
 
-/** Whether one of the header's cookies carries the very same bytes: Base64 can be written in more than one way. */
+/** Whether one of the header's cookies decodes to the same bytes: Base64 has several spellings. */
 function holds(cookie: string, real: string): boolean {
   return cookie.split(';').some((pair) => bytes(pair.slice(pair.indexOf('=') + 1)) === bytes(real))
 }

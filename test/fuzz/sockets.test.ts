@@ -17,7 +17,7 @@ interface Target {
   port: number
   url: string
   tls: boolean
-  /** Of a session, where there is one. */
+  /** Cookie of a session, if there is one. */
   cookie: string
 }
 
@@ -66,17 +66,17 @@ const request = fc.record({
 const connection = fc.record({
   where: fc.constantFrom(...names),
   requests: fc.array(request, { minLength: 1, maxLength: 4 }),
-  /** What follows the last. */
+  /** Bytes after the last request. */
   rest: fc.constantFrom('', '', '\x81\x80\0\0\0\0', 'garbage', 'GET / HTTP/1.1\r\nHost: x\r\n', '\r\n'),
-  /** Where the bytes are split, as parts of their length. */
+  /** Where the bytes are split, as fractions of their length. */
   cuts: fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 3 }),
   end: fc.constantFrom('stay', 'half-close', 'reset', 'reset', 'destroy'),
-  /** When that is done: as soon as all is written, some turns later, or at the first byte of an answer. */
+  /** When the connection ends: once all is written, some turns later, or at the first byte of an answer. */
   when: fc.constantFrom('written', 'turns', 'answered'),
 })
 type Connection = typeof connection extends fc.Arbitrary<infer T> ? T : never
 
-/** This many connections are open at a time. */
+/** Number of connections open at a time. */
 const atOnce = 20
 
 // 20,000 connections: FUZZ_RUNS=50 node --test test/fuzz/sockets.test.ts
@@ -165,7 +165,7 @@ async function talk(target: Target, { requests, rest, cuts, end, when }: Connect
   if (end === 'reset') reset(tcp)
   if (end === 'destroy') socket.destroy()
   if (end === 'half-close') socket.end()
-  // Some stay open for ever, such as what is behind a garbled request.
+  // Some stay open, such as those after a garbled request.
   if (end === 'stay') await Promise.race([first, gone]).then(() => reset(tcp))
   await gone
   tcp.destroy()
@@ -215,7 +215,7 @@ function bytesOf({ kind, path, signedIn }: Connection['requests'][number], { url
   }
 }
 
-/** Behaves by its path. */
+/** An API whose behaviour depends on the path. */
 async function startApi(t: TestContext): Promise<string> {
   const server = createServer((request, response) => {
     request.resume()

@@ -7,8 +7,8 @@ const { FUZZ_SEED: wanted = '1' } = process.env
 const seed = wanted === 'random' ? Math.floor(Math.random() * 2 ** 31) : Number(wanted)
 
 /**
- * Parameters of `fc.assert` for so many inputs. They are the same ones in every run, so that a change is judged by
- * itself; `FUZZ_SEED=random` goes looking for others, a number tries those again that a run has printed, and
+ * Parameters of `fc.assert` for this many inputs. They are the same in every run, so that results depend only on
+ * the code; `FUZZ_SEED=random` uses others, a number repeats those of a run that printed it, and
  * `FUZZ_RUNS` multiplies them.
  */
 export function inputs(count: number): fc.Parameters<unknown> {
@@ -16,7 +16,7 @@ export function inputs(count: number): fc.Parameters<unknown> {
   return { numRuns: Math.ceil(count * times), seed }
 }
 
-/** Says how many there were of each, for whoever wonders whether the inputs reach what they should. */
+/** Prints how many inputs had which outcome, to show that they reach all of them. */
 export function report(t: TestContext, figures: Record<string, number>): void {
   t.diagnostic(
     Object.entries({ ...figures, seed })
@@ -32,7 +32,7 @@ export interface Answered {
   text: string
 }
 
-/** Refused for a fault of the client's, in the contract's shape. @returns the code */
+/** Asserts a 4xx in the error format. @returns the code */
 export function assertRefused({ status, contentType, cacheControl, text }: Answered, sent = ''): string {
   assert.ok(status >= 400 && status < 500, `${status}: ${text} ${sent}`)
   assert.match(String(contentType), /^application\/json/)
@@ -65,7 +65,7 @@ interface SocketAnswer extends Answered {
   setCookies: string[]
 }
 
-/** The first answer off a socket, and none while all that came is that the client may go on. */
+/** The first final answer on a socket, or none if only interim ones came. */
 export function parseAnswer(answer: string): SocketAnswer | undefined {
   const [head = '', text = ''] = answer.replace(/^HTTP\/1\.1 100 .*\r\n\r\n/, '').split('\r\n\r\n')
   if (head === '') return undefined
@@ -83,7 +83,7 @@ export function parseAnswer(answer: string): SocketAnswer | undefined {
   }
 }
 
-/** A text that is known to be good, with up to three small things done to it. Sometimes nothing. */
+/** A valid text with up to three small edits, sometimes none. */
 export function mutationsOf(text: string, alphabet: fc.Arbitrary<string>): fc.Arbitrary<string> {
   const at = fc.double({ min: 0, max: 1, noNaN: true })
   const edit = fc.tuple(

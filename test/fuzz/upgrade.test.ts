@@ -12,7 +12,7 @@ import { assertRefused, inputs, mutationsOf, parseAnswer, report } from './suppo
 
 const friend = 'https://friend.example'
 
-/** What a request's header lines are made of that is known only when the gateway runs. */
+/** Parts of a request's header lines that are known only when the gateway runs. */
 interface Known {
   cookie: string
   own: string
@@ -66,7 +66,7 @@ const value = fc.oneof(
   fc.string({ unit: 'grapheme-ascii', maxLength: 30 }),
   fc.integer({ min: 1000, max: 4000 }).map((length) => 'x'.repeat(length)),
 )
-/** Those that have a say, and those that have none. */
+/** Headers with and without effect. */
 const further = fc.tuple(
   fc.constantFrom(
     ...[...names, 'Sec-Fetch-Site', 'Sec-Fetch-Mode', 'X-CSRF', 'Sec-WebSocket-Protocol', 'Authorization'],
@@ -93,7 +93,7 @@ const edit: fc.Arbitrary<Edit> = fc.oneof(
       (headers) => [...headers, ...headers.filter(([key]) => key === which)],
   ),
   fc.tuple(name, value).map(([which, other]): Edit => onValue(which, () => other)),
-  // Not the cookie: Base64 can be written in more than one way, and another target looks into that.
+  // Not the cookie: Base64 has several spellings, which another fuzz target covers.
   name
     .filter((which) => which !== 'Cookie')
     .chain((which) => {
@@ -133,7 +133,7 @@ const path = fc.constantFrom(
   ...[...proxied, '/api/%2e%2e/echo', '/api/..%2fecho', 'http://evil.example/api/echo'],
   ...['/open/echo', '/apix/echo', '/bff/session', '/bff/login', '/', '*'],
 )
-/** What follows the handshake: a frame, a request, nothing. */
+/** Bytes after the handshake: a frame, a request, nothing. */
 const rest = fc.constantFrom(
   '',
   '',
@@ -142,7 +142,7 @@ const rest = fc.constantFrom(
   'GET /api/smuggled HTTP/1.1\r\nHost: x\r\nx-csrf: 1\r\n\r\n',
 )
 
-test('a WebSocket opens for a session and an origin that may, and nothing else reaches the upstream', async (t) => {
+test('a WebSocket opens only with a session and an allowed origin, and nothing else reaches the upstream', async (t) => {
   const issuer = await startIssuer({ accessTokenLifetime: 3600 })
   t.after(() => issuer.close())
   const api = await startApi(t)
@@ -152,7 +152,7 @@ test('a WebSocket opens for a session and an origin that may, and nothing else r
   })
   const [cookie = ''] = /bff=\S+/.exec(await signIn(gateway)) ?? []
   const known: Known = { cookie, own: gateway.url }
-  /** By a marker that each has in its query. */
+  /** By a marker in the query of each. */
   const allowed = new Map<string, Way>()
   const figures = { requests: 0, opened: 0, forwarded: 0 }
 
@@ -177,7 +177,7 @@ test('a WebSocket opens for a session and an origin that may, and nothing else r
     { ...inputs(800), endOnFailure: true },
   )
 
-  // Who was let in may arrive after the next one's answer, so it is counted when all is over.
+  // An admitted handshake may arrive after the next one's answer, so they are counted at the end.
   await gateway.close()
   for (const { url = '', headers } of api.arrivals) {
     const how = headers.upgrade === undefined ? 'request' : 'upgrade'
@@ -210,12 +210,12 @@ function onValue(which: string, change: (value: string, known: Known) => string)
 
 type Way = 'upgrade' | 'request' | 'none'
 
-/** How it may reach the upstream, by what the protocol and the gateway's contract say. */
+/** How it may reach the upstream, according to the protocol and the gateway's documentation. */
 function judged(verb: string, target: string, headers: Header[], known: Known): Way {
   const all = (wanted: string) =>
     headers.filter(([key]) => key.toLowerCase() === wanted).map(([, text]) => trimmed(text))
   const joined = (wanted: string) => all(wanted).join(', ')
-  // No HTTP at all.
+  // Not HTTP.
   if (verb === 'get' || headers.some(([, text]) => /[^\t\x20-\x7e\x80-\xff]/.test(text))) return 'none'
   if (!proxied.includes(target) || !isSignedIn(all('cookie'), known)) return 'none'
 
@@ -237,7 +237,7 @@ function judged(verb: string, target: string, headers: Header[], known: Known): 
   return isHandshake && (isFriend || isOwn) ? 'upgrade' : 'none'
 }
 
-/** Beside it, cookies that open nothing do no harm. */
+/** Other, invalid cookies beside it do no harm. */
 function isSignedIn(cookies: string[], { cookie }: Known): boolean {
   return cookies.flatMap((text) => text.split('; ')).includes(cookie)
 }
@@ -254,7 +254,7 @@ function trimmed(text: string): string {
   return text.replaceAll(/^[\t ]+|[\t ]+$/g, '')
 }
 
-/** Until its headers and the body that they announce have come. */
+/** Reads until the headers and the announced body have arrived. */
 async function firstAnswer(port: number, bytes: string) {
   const socket = connect(port, '127.0.0.1')
   socket.setTimeout(10_000, () => socket.destroy(new Error(`No answer to ${JSON.stringify(bytes)}`)))
@@ -268,7 +268,7 @@ async function firstAnswer(port: number, bytes: string) {
     }
     return parseAnswer(all)
   } catch (error) {
-    // What came behind a refused request may cut it off.
+    // Bytes after a refused request may abort it.
     if (!(error instanceof Error && 'code' in error && error.code === 'ECONNRESET')) throw error
     return parseAnswer(all)
   } finally {
@@ -283,7 +283,7 @@ function isWhole(text: string): boolean {
   return body.join('\r\n\r\n').length >= length || /^HTTP\/1\.1 (101|3)/.test(head)
 }
 
-/** Takes every WebSocket and every request, and notes it. */
+/** Accepts and records every WebSocket and every request. */
 async function startApi(t: TestContext) {
   const arrivals: IncomingMessage[] = []
   const server = createServer((request, response) => {
@@ -294,7 +294,7 @@ async function startApi(t: TestContext) {
   const sockets = new WebSocketServer({ noServer: true })
   server.on('upgrade', (request, socket, head) => {
     arrivals.push(request)
-    // What follows the handshake need not be frames.
+    // Bytes after the handshake need not be frames.
     sockets.handleUpgrade(request, socket, head, (opened) => opened.on('error', () => {}))
   })
   const url = `http://127.0.0.1:${await listen(server, 0)}`

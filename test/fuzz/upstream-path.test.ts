@@ -104,7 +104,7 @@ test('a path reaches the upstream byte for byte below its base path, or not at a
   report(t, { paths: tried, forwarded })
 })
 
-/** As an upstream that tidies paths up, or a proxy in front of it, would take it. */
+/** As an upstream that normalises paths, or a proxy in front of it, would read it. */
 function assertBelow(path: string): void {
   const { pathname, host } = new URL(path, 'http://upstream.example')
   assert.equal(host, 'upstream.example')

@@ -40,7 +40,7 @@ before(async () => {
 
 after(() => rmSync(folder, { recursive: true, force: true }))
 
-test('the package of a clean clone holds the built gateway, its types and its documents', () => {
+test('the package of a clean clone has the built gateway, its types and its documents', () => {
   for (const path of [
     'package.json',
     'README.md',
@@ -63,7 +63,7 @@ test('the package of a clean clone holds the built gateway, its types and its do
   )
 })
 
-test('an application and the example of the README compile against its types, which tell a slip and show nothing internal', async () => {
+test("an application and the README's example compile against the types, which reject wrong options and show nothing internal", async () => {
   const slips = [
     `import Fastify from 'fastify'`,
     `import bff, { buildApp, GatewayError, type BffOptions } from 'fastify-bff'`,
@@ -87,17 +87,17 @@ test('an application and the example of the README compile against its types, wh
   const readme = readFileSync(join(root, 'README.md'), 'utf8')
   const example = codeBlocks(readme, 'ts').find((text) => text.includes("from 'fastify-bff'"))
   writeFileSync(join(application, 'readme.ts'), example ?? assert.fail('no example in the README'))
-  // Types of Node come from the repository; all others from what was installed.
+  // Types of Node come from the repository, all others from the installed package.
   await run(application, compiler, '--typeRoots', join(root, 'node_modules/@types'))
   for (const file of ['slips.ts', 'readme.ts']) rmSync(join(application, file))
 })
 
-test('its command tells how it is used', async () => {
+test("the package's command prints its usage", async () => {
   const usage = await run(application, join(application, 'node_modules/.bin/fastify-bff'), '--help')
   assert.match(usage, /^Usage: fastify-bff .*--check-config/)
 })
 
-test('users of the application sign in, and its routes serve them with their own token', async (t) => {
+test('users of the example sign in, and its routes use their token', async (t) => {
   const { url, api } = await startExample(t)
   const [alice, bob] = [createHttpBrowser(), createHttpBrowser()]
   const call = async (browser: typeof alice, path: string) =>
@@ -181,7 +181,7 @@ function start(cwd: string, script: string, args: string[], env: Record<string, 
   })
 }
 
-/** With this Node first, and nothing that is meant for the tests. */
+/** With this Node first on PATH, and without the variables of the tests. */
 function environment(): NodeJS.ProcessEnv {
   const { PATH = '', HOME } = process.env
   const registry = Object.entries(process.env).filter(([name]) => /^npm_config_/i.test(name))

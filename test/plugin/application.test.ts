@@ -12,9 +12,9 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import { startIssuer } from '../../demo/issuer.ts'
 import bff, { ConfigurationError } from '../../index.ts'
 import { assertError } from '../support/assert-error.ts'
-import { browserOf, leastOptions, startApplication } from './support.ts'
+import { browserOf, minimalOptions, startApplication } from './support.ts'
 
-test("a user signs in, and the application's own routes know who it is", async (t) => {
+test("a user signs in, and the application's own routes get the session", async (t) => {
   const { newBrowser } = await startApplication(t, {
     routes: (app) =>
       app.get('/me', { onRequest: app.bff.requireSession }, async ({ session }) => ({
@@ -28,7 +28,7 @@ test("a user signs in, and the application's own routes know who it is", async (
   assert.deepEqual((await browser.open('/me')).json(), { subject: 'bob', name: 'Bob Example' })
 })
 
-test("whoever is not signed in gets the application's own error, with the right status", async (t) => {
+test("without a session the application's error handler gets the error, with its status", async (t) => {
   const { newBrowser } = await startApplication(t, {
     routes: (app) => app.get('/me', { onRequest: app.bff.requireSession }, async () => 'never'),
   })
@@ -43,21 +43,21 @@ test("whoever is not signed in gets the application's own error, with the right 
   })
 })
 
-test('a route for everybody sees the session of those who have one', async (t) => {
+test('a route without requireSession gets the session if there is one', async (t) => {
   const { newBrowser } = await startApplication(t, {
     routes: (app) =>
       app.get('/', { onRequest: app.bff.loadSession }, async ({ session }) => ({
-        subject: session?.subject ?? 'nobody',
+        subject: session?.subject ?? 'anonymous',
       })),
   })
   const browser = newBrowser()
 
-  assert.deepEqual((await browser.open('/')).json(), { subject: 'nobody' })
+  assert.deepEqual((await browser.open('/')).json(), { subject: 'anonymous' })
   await browser.signIn()
   assert.deepEqual((await browser.open('/')).json(), { subject: 'alice' })
 })
 
-test('what a route answers to a user is kept by no cache, unless the route says what may be', async (t) => {
+test('answers of routes to a user are not cached, unless the route sets Cache-Control', async (t) => {
   const { newBrowser } = await startApplication(t, {
     routes(app) {
       app.get('/me', { onRequest: app.bff.loadSession }, async () => 'ok')
@@ -79,7 +79,7 @@ test('what a route answers to a user is kept by no cache, unless the route says 
   ])
 })
 
-test('a session that a route sends to the browser by mistake holds no token and no key', async (t) => {
+test('a session that a route sends to the browser by mistake has no token and no key', async (t) => {
   const { app, newBrowser } = await startApplication(t, {
     routes: (app) => app.get('/leak', { onRequest: app.bff.requireSession }, async ({ session }) => session),
   })
@@ -92,7 +92,7 @@ test('a session that a route sends to the browser by mistake holds no token and 
   assert.equal(app.hasDecorator('bff'), true)
 })
 
-test('a route behind the guard refuses what another site could make a browser send', async (t) => {
+test('a route behind the guard refuses requests that another site could forge', async (t) => {
   const { newBrowser } = await startApplication(t, {
     routes: (app) => app.post('/order', { onRequest: app.bff.guard }, async () => ({ ordered: true })),
   })
@@ -108,7 +108,7 @@ test('a route behind the guard refuses what another site could make a browser se
   }
 })
 
-test('a scope can answer errors as the gateway does', async (t) => {
+test("a scope can use the gateway's error handler", async (t) => {
   const { newBrowser } = await startApplication(t, {
     server: { genReqId: () => crypto.randomUUID() },
     routes: (app) =>
@@ -122,7 +122,7 @@ test('a scope can answer errors as the gateway does', async (t) => {
   assertError(answer, 401, 'BFF_SESSION_REQUIRED', { loginUrl: '/bff/login' })
 })
 
-test("the application's routes, hooks, errors and parsers stay as they are, and the plugin's are its own", async (t) => {
+test("the plugin's hooks, error handlers and parsers do not affect the application's, nor the reverse", async (t) => {
   const seen: string[] = []
   const { newBrowser } = await startApplication(t, {
     server: { genReqId: () => crypto.randomUUID() },
@@ -154,7 +154,7 @@ test("the application's routes, hooks, errors and parsers stay as they are, and 
   assert.deepEqual(seen, ['/fails', '/nowhere', '/own', '/bff/user', '/bff/nowhere'])
 })
 
-test('nothing else is added: no probes, no metrics, no page', async (t) => {
+test('the plugin adds no probes, metrics or pages', async (t) => {
   const { app, newBrowser } = await startApplication(t)
 
   for (const path of ['/', '/healthz', '/readyz', '/metrics']) {
@@ -166,7 +166,7 @@ test('nothing else is added: no probes, no metrics, no page', async (t) => {
     assert.equal(app.hasDecorator(name), false, name)
 })
 
-test('it works beside the plugins that applications have', async (t) => {
+test('the plugin works beside common Fastify plugins', async (t) => {
   const folder = frontendFolder(t)
   const { newBrowser } = await startApplication(t, {
     bff: { staticDir: folder, corsOrigins: ['https://other.example.com'] },
@@ -186,7 +186,7 @@ test('it works beside the plugins that applications have', async (t) => {
   assert.match((await browser.open('/files/index.html')).body, /the frontend/)
 })
 
-test('an application can have decorators of the names that the plugin uses inside', async (t) => {
+test("an application can use the names of the plugin's internal decorators", async (t) => {
   const { app, newBrowser } = await startApplication(t, {
     routes: (app) =>
       app
@@ -202,7 +202,7 @@ test('an application can have decorators of the names that the plugin uses insid
   assert.equal(app.sessions, 'own')
 })
 
-test('the frontend is served when it is configured, and only where the application has no route', async (t) => {
+test('a configured frontend is served where the application has no route', async (t) => {
   const { newBrowser } = await startApplication(t, {
     bff: { staticDir: frontendFolder(t) },
     routes: (app) => app.get('/own', async () => 'own'),
@@ -213,7 +213,7 @@ test('the frontend is served when it is configured, and only where the applicati
   assert.equal((await browser.open('/own')).body, 'own')
 })
 
-test('two applications in one process know nothing of each other', async (t) => {
+test('two applications in one process are independent', async (t) => {
   const routes = (app: FastifyInstance) =>
     app.get('/me', { onRequest: app.bff.requireSession }, async ({ session }) => session)
   const one = await startApplication(t, { routes })
@@ -226,14 +226,14 @@ test('two applications in one process know nothing of each other', async (t) => 
   assert.equal((await two.app.inject({ url: '/me', headers: { cookie } })).statusCode, 401)
 })
 
-test('registered in scopes with a prefix, it serves several frontends of one application', async (t) => {
+test('registered in several scopes with a prefix, the plugin serves several frontends', async (t) => {
   const issuer = await startIssuer()
   t.after(() => issuer.close())
   const app = Fastify()
   t.after(() => app.close())
   for (const name of ['shop', 'desk']) {
     const publicUrl = `http://localhost:3000/${name}`
-    const options = leastOptions(issuer, { publicUrl, cookie: { name } })
+    const options = minimalOptions(issuer, { publicUrl, cookie: { name } })
     app.register(
       async (scope) => {
         await scope.register(bff, options)
@@ -251,7 +251,7 @@ test('registered in scopes with a prefix, it serves several frontends of one app
   assert.equal((await browser.call('/shop/bff/user')).statusCode, 200)
 })
 
-test("neither the code of a login nor a token is in the application's log", async (t) => {
+test("the application's log has neither codes nor tokens", async (t) => {
   const { log, newBrowser } = await startApplication(t, {
     routes: (app) => app.get('/me', async (request) => ({ length: (await request.accessToken()).length })),
   })
@@ -266,7 +266,7 @@ test("neither the code of a login nor a token is in the application's log", asyn
   assert.doesNotMatch(log(), /"(access|refresh|id)_?token"/i)
 })
 
-test("the application's readiness can ask what is missing", async (t) => {
+test("the application's readiness check can ask what is missing", async (t) => {
   const { app, newBrowser } = await startApplication(t)
 
   assert.deepEqual(await app.bff.missing(), ['issuer metadata'])
@@ -274,7 +274,7 @@ test("the application's readiness can ask what is missing", async (t) => {
   assert.deepEqual(await app.bff.missing(), [])
 })
 
-test('options that are wrong or missing are all told at once, before anything starts', async (t) => {
+test('all wrong or missing options are reported at once, before anything starts', async (t) => {
   const app = Fastify()
   t.after(() => app.close())
   const wrong = { oidc: { issuer: 'login', clientId: 'x', timeout: '5' }, port: 3000 }

@@ -5,20 +5,20 @@ import { test } from 'node:test'
 
 const root = resolve(import.meta.dirname, '../..')
 
-/** Which plugin decorates the application or its requests with what, read from the code. */
+/** The decorators of each plugin, read from the code. */
 const files = globSync('plugins/**/index.ts', { cwd: root }).map((file) => {
   const text = readFileSync(join(root, file), 'utf8').replaceAll(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '')
   return { file, text, names: [...text.matchAll(/name: '([\w-]+)'/g)].map(([, name = '']) => name) }
 })
 
-/** Set in another scope, or read where it may be missing. */
+/** Decorators set in another scope, or read where they may be missing. */
 const optional = new Set<string>(['bff'])
 
 test('each plugin names in its dependencies every plugin whose decorators it uses', () => {
   const decoratedBy = new Map<string, string>()
   for (const { text } of files) {
     for (const { 1: decorator = '', index } of text.matchAll(/decorate(?:Request)?\(\s*'(\w+)'/g)) {
-      // A plugin's name stands behind what it does.
+      // A plugin's name follows its function.
       decoratedBy.set(decorator, /name: '([\w-]+)'/.exec(text.slice(index))?.[1] ?? '')
     }
   }

@@ -24,7 +24,7 @@ test('claims can be changed before they are stored', async (t) => {
   ])
 })
 
-test('an application that refuses the claims refuses the login: no session, tokens revoked, a line in the log', async (t) => {
+test('if onClaims throws the login is refused: no session, tokens revoked, a line in the log', async (t) => {
   for (const onClaims of [refusesBob, (() => undefined) as never]) {
     const { issuer, newBrowser, log } = await start(t, { onClaims })
     const browser = newBrowser()
@@ -38,21 +38,21 @@ test('an application that refuses the claims refuses the login: no session, toke
   }
 })
 
-test('a login is told before the browser is answered, with a request that has session and token', async (t) => {
-  const told: unknown[] = []
+test('onLogin runs before the browser is answered, with a request that has session and token', async (t) => {
+  const calls: unknown[] = []
   const { newBrowser } = await start(t, {
     async onLogin(session, request) {
       const token = await request.accessToken()
-      told.push(session.subject, request.session?.subject, typeof token, JSON.stringify(session))
+      calls.push(session.subject, request.session?.subject, typeof token, JSON.stringify(session))
     },
   })
   await newBrowser().signIn('bob')
 
-  assert.deepEqual(told.slice(0, 3), ['bob', 'bob', 'string'])
-  assert.doesNotMatch(String(told[3]), /token|key/i)
+  assert.deepEqual(calls.slice(0, 3), ['bob', 'bob', 'string'])
+  assert.doesNotMatch(String(calls[3]), /token|key/i)
 })
 
-test('a renewal and every end of a session but running out of time are told', async (t) => {
+test('hooks run for a renewal and every end of a session except expiry', async (t) => {
   const renewed: SessionInfo[] = []
   const ended: [EndedSession, string][] = []
   const { app, issuer, newBrowser } = await start(t, {
@@ -78,8 +78,8 @@ test('a renewal and every end of a session but running out of time are told', as
   })
   await browsers[3].open('/renew')
 
-  const told = ended.map(([{ issuer: _, subject, sid }, reason]) => ({ subject, sid, reason }))
-  assert.deepEqual(told, [
+  const calls = ended.map(([{ issuer: _, subject, sid }, reason]) => ({ subject, sid, reason }))
+  assert.deepEqual(calls, [
     { subject: 'alice', sid: sids[0], reason: 'logout' },
     { subject: undefined, sid: sids[1], reason: 'frontchannel_logout' },
     { subject: undefined, sid: sids[2], reason: 'backchannel_logout' },
@@ -87,7 +87,7 @@ test('a renewal and every end of a session but running out of time are told', as
   ])
 })
 
-test('a hook that drops sid from the claims does not part the session from that of the issuer', async (t) => {
+test("if onClaims drops sid the session still ends by the issuer's sid", async (t) => {
   const { app, issuer, newBrowser } = await start(t, { onClaims: ({ name }) => ({ name }) })
   let idToken = ''
   issuer.rewrite('/token', (answer) => {
@@ -103,7 +103,7 @@ test('a hook that drops sid from the claims does not part the session from that 
   assert.equal((await browser.call('/bff/user')).statusCode, 401)
 })
 
-test('a login whose hook can get no token is a login all the same', async (t) => {
+test('a login succeeds although its hook gets no token', async (t) => {
   const { issuer, newBrowser, log } = await start(t, {
     async onLogin(_session, request) {
       issuer.rewrite('/token', (_answer, ctx) => Object.assign(ctx, { status: 503, body: 'unwell' }))
@@ -117,7 +117,7 @@ test('a login whose hook can get no token is a login all the same', async (t) =>
   assert.equal((await browser.call('/bff/user')).statusCode, 200)
 })
 
-test('hooks that fail are logged and break nothing', async (t) => {
+test('failing hooks are logged and break nothing', async (t) => {
   const fails = (): never => {
     throw new Error('the hook fell over')
   }

@@ -5,23 +5,23 @@ import bff, { type BffOptions } from '../../index.ts'
 import { createInjectBrowser, type InjectBrowser } from '../support/inject-browser.ts'
 import { newKey } from '../support/inject-gateway.ts'
 
-/** Somebody's own application with the plugin in it, and a real issuer. */
+/** An application with the plugin, and a real issuer. */
 export interface Application {
   app: FastifyInstance
   issuer: DemoIssuer
   newBrowser(): InjectBrowser
-  /** All that the application has logged so far, at level trace. */
+  /** The application's log so far, at level trace. */
   log(): string
 }
 
 export interface ApplicationOptions {
-  /** Over the least that is needed. */
+  /** Added to the minimal options. */
   bff?: Partial<BffOptions>
   issuer?: DemoIssuer
   server?: FastifyServerOptions
-  /** What the application does before it registers the plugin. */
+  /** Runs before the plugin is registered. */
   before?(app: FastifyInstance): unknown
-  /** Its routes. */
+  /** The application's routes. */
   routes?(app: FastifyInstance): unknown
 }
 
@@ -37,7 +37,7 @@ export async function startApplication(
   const app = Fastify({ logger: { level: 'trace', stream }, ...options.server }) as FastifyInstance
   t.after(() => app.close())
 
-  const given = leastOptions(issuer, options.bff)
+  const given = minimalOptions(issuer, options.bff)
   await options.before?.(app)
   await app.register(bff, given)
   await options.routes?.(app)
@@ -46,8 +46,8 @@ export async function startApplication(
   return { app, issuer, newBrowser, log: () => lines.join('') }
 }
 
-/** The least that is needed, with others over it. Allows the issuer to lead back there. */
-export function leastOptions(issuer: DemoIssuer, others: Partial<BffOptions> = {}): BffOptions {
+/** The minimal options with others added. Registers their redirect URIs at the issuer. */
+export function minimalOptions(issuer: DemoIssuer, others: Partial<BffOptions> = {}): BffOptions {
   const { issuer: url, clientId, clientSecret } = issuer
   const options = {
     publicUrl: 'http://localhost:3000',

@@ -10,23 +10,23 @@ import { freePort } from '../support/free-port.ts'
 import { newKey } from '../support/inject-gateway.ts'
 import { startApplication } from './support.ts'
 
-test("a route gets the user's own access token, and nobody's without a session", async (t) => {
+test("a route gets the user's access token, and 401 without a session", async (t) => {
   const issuer = await startIssuer({ apiAudience: 'urn:api' })
   t.after(() => issuer.close())
   const { newBrowser } = await startApplication(t, { issuer, routes: tellsSubject })
-  const [alice, bob, nobody] = [newBrowser(), newBrowser(), newBrowser()]
+  const [alice, bob, anonymous] = [newBrowser(), newBrowser(), newBrowser()]
   await alice.signIn('alice')
   await bob.signIn('bob')
 
-  const told = await Promise.all(
+  const subjects = await Promise.all(
     [alice, bob].map(async (browser) => (await browser.open('/token')).json().sub),
   )
-  assert.deepEqual(told, ['alice', 'bob'])
-  const answer = await nobody.open('/token')
+  assert.deepEqual(subjects, ['alice', 'bob'])
+  const answer = await anonymous.open('/token')
   assert.deepEqual([answer.statusCode, answer.json().code], [401, 'BFF_SESSION_REQUIRED'])
 })
 
-test('a token that an API has refused is renewed on demand, once for all who ask', async (t) => {
+test('a token that an API has refused is renewed on demand, once for parallel callers', async (t) => {
   const { issuer, newBrowser } = await startApplication(t, {
     routes(app) {
       app.get('/again', async (request) => {
@@ -43,7 +43,7 @@ test('a token that an API has refused is renewed on demand, once for all who ask
   assert.equal(issuer.events.refreshGrants().length, 1)
 })
 
-test('a route gets tokens of the user for other APIs too, and 503 where the issuer declines to give one', async (t) => {
+test("a route gets the user's tokens for other APIs too, and 503 if the issuer declines one", async (t) => {
   const issuer = await startIssuer({ apiAudience: 'urn:api' })
   t.after(() => issuer.close())
   const { newBrowser } = await startApplication(t, {
@@ -69,7 +69,7 @@ test('a route gets tokens of the user for other APIs too, and 503 where the issu
   assert.deepEqual([declined.statusCode, declined.json().code], [503, 'BFF_ISSUER_UNAVAILABLE'])
 })
 
-test('a session that the issuer refuses to renew ends with 401, and a route of the application touches no cookie', async (t) => {
+test('a session that the issuer refuses to renew ends with 401, and an application route does not touch the cookie', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   const { newBrowser } = await startApplication(t, {
@@ -88,7 +88,7 @@ test('a session that the issuer refuses to renew ends with 401, and a route of t
   assert.equal(answer.headers['set-cookie'], undefined)
 })
 
-test('an application that loads the session for all that is asked, unknown paths too, touches no cookie', async (t) => {
+test('an application that loads the session for all requests, unknown paths too, does not touch the cookie', async (t) => {
   const { app, newBrowser } = await startApplication(t, {
     routes: (app) => app.addHook('onRequest', async (request) => app.bff.loadSession(request)),
   })
@@ -101,7 +101,7 @@ test('an application that loads the session for all that is asked, unknown paths
   assert.deepEqual([answer.statusCode, answer.headers['set-cookie']], [404, undefined])
 })
 
-test('a store that fails is 503 with Retry-After, and signs nobody out', async (t) => {
+test('a failing store is 503 with Retry-After, and ends no session', async (t) => {
   const session = { keys: newKey() }
   const healthy = await startApplication(t, { bff: { session } })
   const redisUrl = `redis://127.0.0.1:${await freePort()}`
@@ -119,7 +119,7 @@ test('a store that fails is 503 with Retry-After, and signs nobody out', async (
   assert.equal(answer.headers['set-cookie'], undefined)
 })
 
-test('fetch carries the token to an upstream, by its URL or by the path that the frontend knows', async (t) => {
+test("app.bff.fetch sends the token to an upstream, by its URL or by the frontend's path", async (t) => {
   const seen: { url: string; authorization: string; custom: unknown }[] = []
   const api = await startApi(t, ({ url = '', headers }, response) => {
     seen.push({ url, authorization: headers.authorization ?? '', custom: headers['x-custom'] })
@@ -149,7 +149,7 @@ test('fetch carries the token to an upstream, by its URL or by the path that the
   ])
 })
 
-test('the token goes nowhere but to an upstream: neither to another URL nor along a redirect', async (t) => {
+test('app.bff.fetch sends the token only to an upstream: neither to another URL nor along a redirect', async (t) => {
   const elsewhere: string[] = []
   const other = await startApi(t, ({ headers }, response) => {
     elsewhere.push(headers.authorization ?? '')
@@ -176,7 +176,7 @@ test('the token goes nowhere but to an upstream: neither to another URL nor alon
   assert.deepEqual(elsewhere, [])
 })
 
-test('a call whose token the API refuses is sent once more with a renewed one, a stream is not', async (t) => {
+test('a call whose token the API refuses is repeated with a renewed one, a stream is not', async (t) => {
   const bodies: string[] = []
   const tokens = new Set<string>()
   const api = await startApi(t, async (request, response) => {
@@ -206,7 +206,7 @@ test('a call whose token the API refuses is sent once more with a renewed one, a
   assert.deepEqual(bodies, ['once', 'again', 'again'])
 })
 
-test('a call whose API wants another login is not sent again with a renewed token of this one', async (t) => {
+test('a call whose API asks for another login is not repeated with a renewed token', async (t) => {
   let calls = 0
   const api = await startApi(t, (request, response) => {
     calls++
@@ -226,11 +226,11 @@ test('a call whose API wants another login is not sent again with a renewed toke
   assert.equal(calls, 1)
 })
 
-test('an answer that refused the token is let go of when there is no other token to be had', async (t) => {
+test('an answer that refused the token is discarded when no other token can be had', async (t) => {
   const released = Promise.withResolvers<void>()
   const api = await startApi(t, (_request, response) => {
     response.once('close', released.resolve)
-    // It never ends.
+    // The body never ends.
     response.writeHead(401).write('refused')
   })
   const issuer = await startFaultyIssuer()
@@ -251,7 +251,7 @@ test('an answer that refused the token is let go of when there is no other token
   await released.promise
 })
 
-test('an API that is down is 502, and its address is not told', async (t) => {
+test('an API that is down is 502, without its address', async (t) => {
   const port = await freePort()
   const { newBrowser } = await startApplication(t, {
     bff: { upstreams: [{ prefix: '/api', target: `http://127.0.0.1:${port}` }] },
@@ -265,7 +265,7 @@ test('an API that is down is 502, and its address is not told', async (t) => {
   assert.ok(!answer.body.includes(String(port)))
 })
 
-test('upstreams are proxied for the frontend, as by the gateway alone', async (t) => {
+test('upstreams are proxied for the frontend, as by the stand-alone gateway', async (t) => {
   const api = await startApi(t, ({ url, headers }, response) => {
     response.end(JSON.stringify({ url, hasToken: headers.authorization?.startsWith('Bearer ') }))
   })

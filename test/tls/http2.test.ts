@@ -16,7 +16,7 @@ import { openStream, replyOf, request, startTlsGateway } from './support.ts'
 const megabyte = 1024 * 1024
 const eventStream = { 'content-type': 'text/event-stream' }
 
-test('an upstream sees none of the pseudo headers, and where the browser was', async (t) => {
+test("an upstream gets no pseudo headers, and the browser's host and scheme", async (t) => {
   const upstream = await startUpstream(t)
   const gateway = await startTlsGateway(t, [{ target: upstream.url }])
   const session = await gateway.connect()
@@ -37,7 +37,7 @@ test('an upstream sees none of the pseudo headers, and where the browser was', a
   })
 })
 
-test('the authority counts, whatever a host header beside it claims', async (t) => {
+test(':authority counts, whatever a Host header beside it says', async (t) => {
   const upstream = await startUpstream(t)
   const gateway = await startTlsGateway(t, [{ target: upstream.url }])
   const session = await gateway.connect()
@@ -49,7 +49,7 @@ test('the authority counts, whatever a host header beside it claims', async (t) 
   assert.deepEqual([other.status, right.status, upstream.arrivals.length], [421, 200, 1])
 })
 
-test('an answer has none of the headers that belong to a connection of HTTP/1.1', async (t) => {
+test('an answer has no connection headers of HTTP/1.1', async (t) => {
   const warnings: Error[] = []
   const warn = (warning: Error) => warnings.push(warning)
   process.on('warning', warn)
@@ -69,7 +69,7 @@ test('an answer has none of the headers that belong to a connection of HTTP/1.1'
   assert.deepEqual(warnings, [])
 })
 
-test('headers arrive whose values HTTP/2 takes in one piece only', async (t) => {
+test('headers that HTTP/2 allows once only arrive', async (t) => {
   const upstream = await startUpstream(t, ({ response }) => {
     response.setHeader('x-content-type-options', ['nosniff', 'nosniff'])
     response.setHeader('link', ['<a>', '<b>'])
@@ -89,7 +89,7 @@ test('headers arrive whose values HTTP/2 takes in one piece only', async (t) => 
   assert.equal(headers['x-blank'], 'x')
 })
 
-test('a thousand cookies, each in a field of its own, are fine up to 16 KiB, and more get 431', async (t) => {
+test('a thousand cookies, each in a separate field, are accepted up to 16 KiB, and more get 431', async (t) => {
   const gateway = await startTlsGateway(t, [])
   const session = await gateway.connect()
   const cookies = (count: number, length: number) =>
@@ -103,7 +103,7 @@ test('a thousand cookies, each in a field of its own, are fine up to 16 KiB, and
   assert.deepEqual([large.status, errorCode(large)], [431, 'BFF_HEADERS_TOO_LARGE'])
 })
 
-test('a session cookie is recognised among cookies that come in several fields', async (t) => {
+test('a session cookie is recognised among cookies in several fields', async (t) => {
   const issuer = await startIssuer()
   t.after(() => issuer.close())
   const upstream = await startUpstream(t)
@@ -120,7 +120,7 @@ test('a session cookie is recognised among cookies that come in several fields',
   assert.equal(cookie, undefined)
 })
 
-test('without a session there is the same error as by HTTP/1.1', async (t) => {
+test('without a session the error is the same as over HTTP/1.1', async (t) => {
   const gateway = await startTlsGateway(t, [{ target: 'http://127.0.0.1:9', token: 'user' }])
   const session = await gateway.connect()
 
@@ -134,9 +134,9 @@ test('without a session there is the same error as by HTTP/1.1', async (t) => {
 
 for (const [what, headers] of Object.entries({
   'of known length': { 'content-length': 6 },
-  'that says neither its length nor its type': {},
-  'that is announced and waited for': { expect: '100-continue' },
-  'with an expectation that nobody knows': { expect: 'x' },
+  'without length and type': {},
+  'with Expect: 100-continue': { expect: '100-continue' },
+  'with an unknown expectation': { expect: 'x' },
 })) {
   test(`a body ${what} reaches the upstream`, async (t) => {
     const upstream = await startUpstream(t, async ({ request, response }) => {
@@ -148,7 +148,7 @@ for (const [what, headers] of Object.entries({
   })
 }
 
-test('an upload is held back at the browser while the upstream does not read', async (t) => {
+test('an upload gets back-pressure while the upstream does not read', async (t) => {
   const upstream = await startUpstream(t, () => {})
   const gateway = await startTlsGateway(t, [{ target: upstream.url }])
   const stream = openStream(await gateway.connect(), '/api/x', { ':method': 'POST' })
@@ -167,7 +167,7 @@ test('an upload is held back at the browser while the upstream does not read', a
   assert.equal((await replyOf(stream)).text, String(body.length))
 })
 
-test('a request that the upstream refuses for its token is sent again with a new one, body and all', async (t) => {
+test('a request whose token the upstream refuses is repeated with a new one, including the body', async (t) => {
   const issuer = await startIssuer({ apiAudience: 'urn:test:api' })
   t.after(() => issuer.close())
   let first: string | undefined
@@ -187,7 +187,7 @@ test('a request that the upstream refuses for its token is sent again with a new
   assert.equal(upstream.arrivals.length, 2)
 })
 
-test('headers of a stream arrive before it says anything, and each event before the next', async (t) => {
+test('headers of an event stream arrive before its first event, and each event before the next', async (t) => {
   const upstream = await startUpstream(t, ({ response }) => {
     response.writeHead(200, eventStream).flushHeaders()
   })
@@ -203,7 +203,7 @@ test('headers of a stream arrive before it says anything, and each event before 
   }
 })
 
-test('a logout ends the event streams of the session, and no other request of the connection', async (t) => {
+test("a logout ends the session's event streams, and no other request of the connection", async (t) => {
   const issuer = await startIssuer()
   t.after(() => issuer.close())
   const upstream = await startUpstream(t, ({ response, url }) => {
@@ -237,7 +237,7 @@ const departures: Record<string, (stream: ClientHttp2Stream) => void> = {
 }
 
 for (const [what, leave] of Object.entries(departures)) {
-  test(`a browser that ${what} before it was answered aborts the request of the upstream`, async (t) => {
+  test(`a browser that ${what} before the answer aborts the upstream request`, async (t) => {
     const upstream = await startUpstream(t, () => {})
     const gateway = await startTlsGateway(t, [{ target: upstream.url }])
     const stream = openStream(await gateway.connect(), '/api/x')
@@ -269,7 +269,7 @@ for (const [what, leave] of Object.entries(departures)) {
 
   for (const headers of [{}, { 'content-length': 1000 }]) {
     const length = 'content-length' in headers ? 'known' : 'unknown'
-    test(`a browser that ${what} in mid-upload aborts it, of ${length} length`, async (t) => {
+    test(`a browser that ${what} during an upload of ${length} length aborts it at the upstream`, async (t) => {
       const upstream = await startUpstream(t, ({ request }) => request.on('error', () => {}))
       const gateway = await startTlsGateway(t, [{ target: upstream.url }])
       const stream = openStream(await gateway.connect(), '/api/x', { ':method': 'POST', ...headers })
@@ -286,7 +286,7 @@ for (const [what, leave] of Object.entries(departures)) {
     })
   }
 
-  test(`a browser that ${what} while a body is held back for a replay sends the upstream nothing`, async (t) => {
+  test(`if a browser ${what} while its body is buffered for a replay the upstream gets nothing`, async (t) => {
     const issuer = await startIssuer()
     t.after(() => issuer.close())
     const upstream = await startUpstream(t)
@@ -297,7 +297,7 @@ for (const [what, leave] of Object.entries(departures)) {
     const stream = openStream(session, '/api/x', headers)
     stream.write('half')
     const other = await gateway.connect()
-    // By then the first has been read as far as it goes.
+    // By then the first has been read as far as possible.
     await request(other, '/healthz')
 
     leave(stream)
@@ -308,7 +308,7 @@ for (const [what, leave] of Object.entries(departures)) {
   })
 }
 
-test('a browser that goes while its token is renewed sends the upstream nothing', async (t) => {
+test('if a browser disconnects while its token is renewed the upstream gets nothing', async (t) => {
   const issuer = await startIssuer({ accessTokenLifetime: 600 })
   t.after(() => issuer.close())
   const upstream = await startUpstream(t)
@@ -336,7 +336,7 @@ test('a browser that goes while its token is renewed sends the upstream nothing'
   assert.equal(upstream.arrivals.length, 0)
 })
 
-test('half a body is never taken for a whole one, by local routes either', async (t) => {
+test('a partial body is never treated as complete, in local routes either', async (t) => {
   const handled: unknown[] = []
   const localRoutes: FastifyPluginAsync = async (app) => {
     app.post('/local/note', async ({ body }) => handled.push(body))
@@ -356,7 +356,7 @@ test('half a body is never taken for a whole one, by local routes either', async
 })
 
 for (const headers of [{}, { 'content-length': 100 }]) {
-  test(`an answer that breaks off is never taken for whole: ${JSON.stringify(headers)}`, async (t) => {
+  test(`an aborted answer is never treated as complete: ${JSON.stringify(headers)}`, async (t) => {
     const upstream = await startUpstream(t, ({ response }) => {
       response.writeHead(200, headers).write('half')
     })
@@ -385,13 +385,13 @@ test('many requests share a connection, up to a hundred at a time', async (t) =>
   assert.equal(gateway.sockets.length, 1)
 })
 
-/** Whether a stream that is full takes more before long. */
+/** Whether a full stream drains soon. */
 async function drainedSoon(stream: ClientHttp2Stream): Promise<boolean> {
   const drained = once(stream, 'drain').then(() => true)
   return Promise.race([drained, wait(300, false)])
 }
 
-/** Lines of level error. */
+/** Log lines of level error. */
 function errorsOf(logs: Record<string, unknown>[]) {
   return logs.filter(({ level }) => Number(level) >= 50)
 }

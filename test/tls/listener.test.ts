@@ -8,7 +8,7 @@ import { errorCode, exchange, startUpstream } from '../proxy/support.ts'
 import { closed } from '../support/closed.ts'
 import { openStream, replyOf, request, startTlsGateway, type TlsGateway } from './support.ts'
 
-/** The next one is served, and nobody was alarmed. */
+/** Asserts that the next connection is served, and no warning was logged. */
 async function assertUnharmed(gateway: TlsGateway): Promise<void> {
   assert.equal((await request(await gateway.connect(), '/healthz')).status, 200)
   assert.deepEqual(
@@ -25,7 +25,7 @@ const notTls: Record<string, string> = {
 }
 
 for (const [what, bytes] of Object.entries(notTls)) {
-  test(`${what} gets its connection closed, a line of level debug, and does no harm`, async (t) => {
+  test(`${what} has its connection closed, with a debug log line and no harm`, async (t) => {
     const gateway = await startTlsGateway(t)
 
     const answer = await exchange(gateway.port, bytes).catch(() => '')
@@ -36,7 +36,7 @@ for (const [what, bytes] of Object.entries(notTls)) {
   })
 }
 
-test('a handshake that breaks off or never ends does no harm, and is not waited for', async (t) => {
+test('an aborted or endless handshake does no harm, and does not delay closing', async (t) => {
   const gateway = await startTlsGateway(t, [], { extras: { limits: { headersTimeoutMs: 300 } } })
   const [broken, endless] = [1, 2].map(() => tcpConnect(gateway.port, '127.0.0.1'))
   broken?.write('\x16\x03\x01')
@@ -59,7 +59,7 @@ test('TLS before 1.2 is refused', async (t) => {
   await assertUnharmed(gateway)
 })
 
-test('HTTP/2 is for those who offer it, HTTP/1.1 for all others', async (t) => {
+test('clients that offer HTTP/2 get it, others HTTP/1.1', async (t) => {
   const gateway = await startTlsGateway(t)
 
   const protocols = []
@@ -98,7 +98,7 @@ test('HTTP/1.1 inside of TLS has the same answers and limits as outside', async 
   assert.equal(upstream.arrivals[0]?.headers['x-forwarded-proto'], 'https')
 })
 
-test('a browser by HTTP/1.1 that goes before it was answered aborts the request of the upstream', async (t) => {
+test('a browser that disconnects over HTTP/1.1 before the answer aborts the upstream request', async (t) => {
   const upstream = await startUpstream(t, () => {})
   const gateway = await startTlsGateway(t, [{ target: upstream.url }])
   const outgoing = https(`${gateway.url}/api/x`, {
@@ -115,7 +115,7 @@ test('a browser by HTTP/1.1 that goes before it was answered aborts the request 
   await aborted
 })
 
-test('headers that are too large are refused by HTTP/2 too', async (t) => {
+test('headers that are too large are refused over HTTP/2 too', async (t) => {
   const gateway = await startTlsGateway(t)
   const session = await gateway.connect()
 
@@ -127,7 +127,7 @@ test('headers that are too large are refused by HTTP/2 too', async (t) => {
   await assertUnharmed(gateway)
 })
 
-test('a method that HTTP/1.1 would not let pass is refused by HTTP/2 too, without a line of alarm', async (t) => {
+test('an unknown method is refused over HTTP/2 as over HTTP/1.1, without a warning', async (t) => {
   const gateway = await startTlsGateway(t)
   const session = await gateway.connect()
 
@@ -138,7 +138,7 @@ test('a method that HTTP/1.1 would not let pass is refused by HTTP/2 too, withou
   assert.deepEqual(alarms, [])
 })
 
-test('a body that stops coming is given up, while others on the connection go on', async (t) => {
+test('a stalled body is aborted, while other streams of the connection go on', async (t) => {
   const upstream = await startUpstream(t, ({ request }) => request.on('error', () => {}).resume())
   const gateway = await startTlsGateway(t, [{ target: upstream.url }], {
     extras: { limits: { bodyIdleTimeoutMs: 100 } },
@@ -160,7 +160,7 @@ test('a body that stops coming is given up, while others on the connection go on
   assert.equal(ofIdle?.request.complete, false)
 })
 
-test('a body that the upstream takes its time to read is not given up', async (t) => {
+test('a body that the upstream reads slowly is not aborted', async (t) => {
   const bodyIdleTimeoutMs = 100
   const upstream = await startUpstream(t, ({ request, response }) => {
     setTimeout(() => request.resume().once('end', () => response.end('ok')), 5 * bodyIdleTimeoutMs)
@@ -173,7 +173,7 @@ test('a body that the upstream takes its time to read is not given up', async (t
   assert.equal((await request(await gateway.connect(), '/api/x', {}, body)).text, 'ok')
 })
 
-test('a client that opens and resets streams at a great rate loses its connection', async (t) => {
+test('a client that opens and resets streams rapidly loses its connection', async (t) => {
   const gateway = await startTlsGateway(t)
   const session = await gateway.connect()
   let isGone = false
@@ -193,7 +193,7 @@ test('a client that opens and resets streams at a great rate loses its connectio
   await assertUnharmed(gateway)
 })
 
-/** A connection on which nothing has been said yet. */
+/** A TLS connection on which nothing has been sent yet. */
 async function secured(
   t: TestContext,
   { port, cert }: TlsGateway,

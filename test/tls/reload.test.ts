@@ -17,7 +17,7 @@ async function start(t: TestContext, env: Record<string, string> = {}) {
   const gateway = await startTlsGateway(t, [], { extras: { clock }, env })
   await until(() => clock.sleeping > 0)
 
-  /** Lets the gateway look at its files, and waits for its verdict. */
+  /** Lets the gateway check its files, and waits for the log line. */
   async function looks(event: string) {
     const before = gateway.logs.length
     const isVerdict = (line: Record<string, unknown>) => line['event'] === event
@@ -47,7 +47,7 @@ function base64Of({ cert }: Pick<Pair, 'cert'>): string {
   return cert.replaceAll(/-----.*-----|\n/g, '')
 }
 
-test('files that are written over serve new connections, and no open one is lost', async (t) => {
+test('overwritten files are used for new connections, and open ones stay', async (t) => {
   const { gateway, looks } = await start(t)
   const session = await gateway.connect()
   const next = selfSignedCertificate()
@@ -62,7 +62,7 @@ test('files that are written over serve new connections, and no open one is lost
   assert.equal((await request(session, '/healthz')).status, 200)
 })
 
-test('TLS before 1.2 stays refused', async (t) => {
+test('after a reload TLS before 1.2 is still refused', async (t) => {
   const { gateway, looks } = await start(t)
   write(gateway, selfSignedCertificate())
   await looks('tls.reloaded')
@@ -78,7 +78,7 @@ test('TLS before 1.2 stays refused', async (t) => {
   await assert.rejects(once(socket, 'secureConnect'))
 })
 
-test('files that are replaced by renaming are seen', async (t) => {
+test('files that are replaced by renaming are reloaded', async (t) => {
   const { gateway, looks } = await start(t)
   const next = selfSignedCertificate()
 
@@ -94,7 +94,7 @@ test('files that are replaced by renaming are seen', async (t) => {
   assert.equal(await served(gateway), base64Of(next))
 })
 
-test('a link that leads to another folder is seen, as Kubernetes replaces a secret', async (t) => {
+test('a symbolic link that changes to another folder is reloaded, as with Kubernetes secrets', async (t) => {
   const { folder } = writeCertificate(t)
   const next = selfSignedCertificate()
   for (const [name, pair] of [
@@ -119,7 +119,7 @@ test('a link that leads to another folder is seen, as Kubernetes replaces a secr
   assert.equal(await served(gateway), base64Of(next))
 })
 
-test('a pair that is only half written is told once and not used, and used when it is whole', async (t) => {
+test('an incomplete pair is logged once and not used, and used when it is complete', async (t) => {
   const { gateway, clock, looks } = await start(t)
   const next = selfSignedCertificate()
 
@@ -140,7 +140,7 @@ test('a pair that is only half written is told once and not used, and used when 
   assert.equal(await served(gateway), base64Of(next))
 })
 
-test('files that are gone, cut off or nonsense leave the old certificate in place', async (t) => {
+test('with missing, truncated or invalid files the old certificate is kept', async (t) => {
   const { gateway, looks } = await start(t)
   const { cert, key } = selfSignedCertificate()
   const reasons: unknown[] = []

@@ -13,7 +13,7 @@ import { beginHandshake, connectTo, openStream, replyOf, request, writeCertifica
 
 const wellEnded = { code: 0, signal: null }
 
-/** The gateway in a process of its own, before an API at `/open`. */
+/** The gateway in a separate process, in front of an API at `/open`. */
 async function start(t: TestContext, env: Environment = {}) {
   const { cert, certFile, keyFile, folder } = writeCertificate(t)
   const upstream = await startUpstream(t, () => {})
@@ -37,7 +37,7 @@ function begun(gateway: Gateway) {
   return gateway.logged(({ event }) => event === 'shutdown.begun')
 }
 
-test('after SIGTERM connections are told to go, and whoever comes yet is served', {
+test('after SIGTERM connections get GOAWAY, and new ones are still served', {
   timeout: 20_000,
 }, async (t) => {
   const { gateway, connect } = await start(t, { SHUTDOWN_DELAY: '10m' })
@@ -58,7 +58,7 @@ test('after SIGTERM connections are told to go, and whoever comes yet is served'
   await gateway.kill()
 })
 
-test('requests in flight are answered, and then it ends, whoever is still connected', async (t) => {
+test('requests in flight are answered, and then the process exits, whatever connections are open', async (t) => {
   const { gateway, upstream, connect: open, port, cert } = await start(t, { SHUTDOWN_TIMEOUT: '1h' })
   const busy = await open()
   await open()
@@ -78,7 +78,7 @@ test('requests in flight are answered, and then it ends, whoever is still connec
   assert.deepEqual(await gateway.exited, wellEnded)
 })
 
-test('a handshake that is done only when the end has begun keeps nothing open', async (t) => {
+test('a handshake that completes during the shutdown does not delay it', async (t) => {
   const { gateway, port, cert } = await start(t, { SHUTDOWN_TIMEOUT: '1h' })
   const unused = connect({ port, host: '127.0.0.1', servername: 'localhost', ca: cert })
   await once(unused, 'secureConnect')
@@ -104,7 +104,7 @@ test('a download without an end is cut off at SHUTDOWN_TIMEOUT, and the end is s
   await cutOff
 })
 
-test('an event stream ends when closing begins, as if all had been said', { timeout: 20_000 }, async (t) => {
+test('an event stream ends cleanly when closing starts', { timeout: 20_000 }, async (t) => {
   const { gateway, upstream, connect } = await start(t, { SHUTDOWN_TIMEOUT: '1h' })
   const stream = openStream(await connect(), '/open/events')
   const reply = replyOf(stream)

@@ -16,20 +16,20 @@ import { type Gateway, type GatewayOptions, startGateway, type WantedUpstream } 
 import { selfSignedCertificate } from '../support/certificate.ts'
 import { freePort } from '../support/free-port.ts'
 
-/** A gateway with TLS of its own. */
+/** A gateway with its own TLS. */
 export interface TlsGateway extends Gateway {
   cert: string
   certFile: string
   keyFile: string
-  /** A connection by HTTP/2. */
+  /** An HTTP/2 connection. */
   connect(): Promise<ClientHttp2Session>
 }
 
-/** One for all, since by its name OpenSSL finds only one. This process's own `fetch` trusts it. */
+/** One authority for all, as OpenSSL finds only one by its name. This process's `fetch` trusts it. */
 const certificate = selfSignedCertificate()
 setDefaultCACertificates([...getCACertificates('default'), certificate.cert])
 
-/** Upstreams are as for {@link startGateway}. */
+/** Upstreams as for {@link startGateway}. */
 export async function startTlsGateway(
   t: TestContext,
   upstreams: WantedUpstream[] = [],
@@ -46,7 +46,7 @@ export async function startTlsGateway(
   return { ...gateway, url, cert, certFile, keyFile, connect: () => connectTo(t, url, cert) }
 }
 
-/** A certificate and its key, in files. */
+/** Writes a certificate and its key to files. */
 export function writeCertificate(t: TestContext) {
   const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-tls-'))
   t.after(() => rmSync(folder, { recursive: true }))
@@ -66,8 +66,8 @@ export async function connectTo(t: TestContext, url: string, ca: string): Promis
 }
 
 /**
- * A client in the middle of its handshake, through a proxy that holds back what would end it.
- * Resolves when the server has said its part.
+ * A client in the middle of its handshake, through a proxy that holds back the client's last messages.
+ * Resolves when the server has sent its part.
  */
 export async function beginHandshake(t: TestContext, port: number, ca: string) {
   const proxy = createServer().listen(0, '127.0.0.1')
@@ -91,13 +91,13 @@ export interface Http2Reply {
   text: string
 }
 
-/** A request that is not yet ended, with the CSRF header. */
+/** A request whose body has not ended, with the CSRF header. */
 export function openStream(session: ClientHttp2Session, path: string, headers: OutgoingHttpHeaders = {}) {
   const endStream = (headers[':method'] ?? 'GET') === 'GET'
   return session.request({ ':path': path, 'x-csrf': '1', ...headers }, { endStream }).on('error', () => {})
 }
 
-/** Rejects when the answer breaks off. */
+/** Rejects when the answer is aborted. */
 export async function replyOf(stream: ClientHttp2Stream): Promise<Http2Reply> {
   const [headers] = (await once(stream, 'response')) as [IncomingHttpHeaders]
   let text = ''
