@@ -6,11 +6,11 @@ import { answerError } from '../errors/index.ts'
 import { type RequestCheckOptions, requestChecks } from '../guard/checks.ts'
 import type { Issuer } from '../issuer/issuer.ts'
 import { tokenTarget } from '../issuer/token-target.ts'
-import type { WantedToken } from '../renewal/renewer.ts'
 import type { SessionHooks } from '../session/events/session-events.ts'
 import { type SessionInfo, sessionInfo } from '../session/session-info.ts'
 import { StoreUnavailableError } from '../session-store/store.ts'
 import { bareToken, type SentToken } from '../tokens/token-headers.ts'
+import type { WantedToken } from '../tokens/user-tokens.ts'
 import { type AuthorizedInit, createAuthorizedFetch } from './authorized-fetch.ts'
 
 declare module 'fastify' {

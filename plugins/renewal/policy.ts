@@ -5,17 +5,18 @@ export type RenewalDecision =
   | 'use-and-renew'
   /** Expired or about to: wait for the renewal. */
   | 'wait'
-  /** Expired, and there is no refresh token. */
+  /** Expired, and can't be renewed. */
   | 'ended'
 
 /** Upper bound for the remaining lifetime below which a token is not sent, in milliseconds. */
 const maxMarginMs = 5000
 
-/** An access token's times in milliseconds since the epoch, and the token to renew it with. */
+/** An access token's times in milliseconds since the epoch. */
 export interface Renewable {
   expiresAt?: number
   obtainedAt: number
-  refreshToken?: string | undefined
+  /** Whether there is what its grant needs, such as a refresh token. */
+  canRenew: boolean
 }
 
 /**
@@ -25,13 +26,13 @@ export interface Renewable {
  * usable while it has more than five seconds, or a third of the window, left.
  */
 export function decideRenewal(
-  { expiresAt, obtainedAt, refreshToken }: Renewable,
+  { expiresAt, obtainedAt, canRenew }: Renewable,
   refreshBeforeExpirationMs: number,
   now: number,
 ): RenewalDecision {
   if (expiresAt === undefined) return 'use'
   const leftMs = expiresAt - now
-  if (refreshToken === undefined) return leftMs > 0 ? 'use' : 'ended'
+  if (!canRenew) return leftMs > 0 ? 'use' : 'ended'
 
   const windowMs = Math.min(refreshBeforeExpirationMs, (expiresAt - obtainedAt) / 2)
   if (leftMs > windowMs) return 'use'

@@ -1,7 +1,6 @@
 import type { Clock } from '../../lib/clock.ts'
-import { GatewayError } from '../errors/catalogue.ts'
 import type { Lock, SessionStore } from '../session-store/store.ts'
-import { atStore, type Progress } from './progress.ts'
+import type { Progress, Unavailable } from './flight.ts'
 
 export interface RenewalLockOptions {
   store: Pick<SessionStore, 'lock' | 'changed'>
@@ -10,48 +9,56 @@ export interface RenewalLockOptions {
   issuerTimeoutMs: number
 }
 
-/** A renewal that one process at a time runs. */
+/** A renewal that one process at a time runs. `T` holds the token: a session, or the token itself. */
 export interface RenewalTask<T> {
   /** Identifier of the lock. */
-  id: string
-  /** Reads the current value from the store. */
-  read(): Promise<T>
-  /** Whether the value was already renewed, by another process. */
+  lockId: string
+  /** Reads the current holder from the store. Undefined: it is gone. */
+  read(): Promise<T | undefined>
+  /** Whether the token was already renewed, by another process. */
   isRenewed(current: T): boolean
   /** Counts the time spent in the store. */
   progress: Progress
-  /** Called under the lock before a grant. */
+  /** Called under the lock before a grant, until it returns true. */
   permit(): Promise<boolean>
-  grant(current: T, holder: LockHolder): Promise<Attempt<T>>
+  grant(current: T, lock: HeldLock): Promise<Attempt<T>>
 }
 
-/** The process that holds the lock. */
-export interface LockHolder {
+/** What comes of a renewal. */
+export type RenewalResult<T> =
+  /** With a token that is newer than the one seen before, or still usable. */
+  | { outcome: 'obtained'; value: T }
+  | Unavailable
+  /** A grant was not permitted. */
+  | { outcome: 'not-permitted' }
+  /** There will be no further token. */
+  | { outcome: 'ended'; tokenError?: string }
+  /** What held the token is not in the store any more. */
+  | { outcome: 'gone' }
+
+/** What comes of one grant. */
+export type Attempt<T> =
+  | RenewalResult<T>
+  /** All processes back off. */
+  | { outcome: 'failed'; retryInMs: number }
+  /** The lock has to be taken again. */
+  | { outcome: 'retry' }
+
+/** The lock of the process that runs a grant. */
+export interface HeldLock {
   /** Number of consecutive failures of earlier holders. */
   failures: number
   /** Whether the lock has expired, so that another process may hold it. */
   hasLapsed(): boolean
   /** Extends the lock if more than half of its time is over: the tokens of a grant must still be stored. */
-  extendLock(): Promise<void>
+  extend(): Promise<void>
 }
-
-export type Attempt<T> =
-  | { outcome: 'renewed'; value: T }
-  /** The grant failed: all processes back off. */
-  | { outcome: 'failed'; retryInMs: number }
-  /** The issuer declines this request but works: no back-off for other renewals under this lock. */
-  | { outcome: 'declined'; retryInMs: number }
-  | { outcome: 'not-permitted' }
-  | { outcome: 'retry' }
 
 /** How often a waiter checks again, in case a change notification is lost. */
 const recheckMs = 500
 
 /**
  * Runs grants one at a time over all processes that share a store.
- *
- * @returns the renewed value, or undefined if there is none and a grant was not permitted
- * @throws GatewayError BFF_ISSUER_UNAVAILABLE, with the remaining back-off
  * @throws StoreUnavailableError
  */
 export function createRenewalLock({ store, clock, issuerTimeoutMs }: RenewalLockOptions) {
@@ -60,26 +67,34 @@ export function createRenewalLock({ store, clock, issuerTimeoutMs }: RenewalLock
   const lockMs = 3 * issuerTimeoutMs
   const longestGrantMs = 2.5 * issuerTimeoutMs
 
-  return async function withRenewalLock<T>(task: RenewalTask<T>): Promise<T | undefined> {
+  return async function withRenewalLock<T>(task: RenewalTask<T>): Promise<RenewalResult<T>> {
+    const { lockId, read, isRenewed, progress } = task
+    let isPermitted = false
+    const permit = async () => {
+      // Also holds for a retry.
+      isPermitted ||= await task.permit()
+      return isPermitted
+    }
     for (;;) {
       const waiting = new AbortController()
       try {
         // Subscribed before the lock is requested: otherwise its release could be missed.
-        const change = store.changed(task.id, waiting.signal)
+        const change = store.changed(lockId, waiting.signal)
         const lapsesAt = clock.monotonic() + lockMs
-        const result = await atStore(task.progress, () => store.lock(task.id, lockMs))
+        const result = await progress.atStore(() => store.lock(lockId, lockMs))
         if (result.outcome === 'acquired') {
-          const attempt = await grantUnderLock(task, result.lock, lapsesAt)
+          const attempt = await grantUnderLock({ ...task, permit }, result.lock, lapsesAt)
           if (attempt.outcome === 'retry') continue
-          if ('retryInMs' in attempt) throw issuerUnavailable(attempt.retryInMs)
-          return attempt.outcome === 'renewed' ? attempt.value : undefined
+          return attempt.outcome === 'failed' ? { ...attempt, outcome: 'issuer-unavailable' } : attempt
         }
-        const current = await atStore(task.progress, task.read)
-        if (task.isRenewed(current)) return current
-        if (result.outcome === 'backing-off') throw issuerUnavailable(result.retryInMs)
+        const current = await progress.atStore(read)
+        if (current === undefined) return { outcome: 'gone' }
+        if (isRenewed(current)) return { outcome: 'obtained', value: current }
+        if (result.outcome === 'backing-off')
+          return { outcome: 'issuer-unavailable', retryInMs: result.retryInMs }
         const nextCheck = () =>
           Promise.race([change, clock.sleep(Math.min(result.lapsesInMs, recheckMs), waiting.signal)])
-        await (result.outcome === 'recovering' ? atStore(task.progress, nextCheck) : nextCheck())
+        await (result.outcome === 'recovering' ? progress.atStore(nextCheck) : nextCheck())
       } finally {
         waiting.abort()
       }
@@ -94,7 +109,7 @@ export function createRenewalLock({ store, clock, issuerTimeoutMs }: RenewalLock
     } finally {
       // If the release fails, the lock expires. Until then it blocks all renewals, like a back-off.
       const released = attempt?.outcome === 'failed' ? lock.backOff(attempt.retryInMs) : lock.release()
-      await atStore(task.progress, () => released).catch(() => {})
+      await task.progress.atStore(() => released).catch(() => {})
     }
   }
 
@@ -104,24 +119,20 @@ export function createRenewalLock({ store, clock, issuerTimeoutMs }: RenewalLock
     lapsesAt: number,
   ): Promise<Attempt<T>> {
     // Read under the lock, never before: the last holder may have spent a refresh token that was read earlier.
-    const current = await atStore(progress, read)
-    if (isRenewed(current)) return { outcome: 'renewed', value: current }
-    if (!(await atStore(progress, permit))) return { outcome: 'not-permitted' }
+    const current = await progress.atStore(read)
+    if (current === undefined) return { outcome: 'gone' }
+    if (isRenewed(current)) return { outcome: 'obtained', value: current }
+    if (!(await progress.atStore(permit))) return { outcome: 'not-permitted' }
     // The process may have been frozen: no grant is started that might outlast the lock.
     if (lapsesAt - clock.monotonic() < longestGrantMs) return { outcome: 'retry' }
     return grant(current, {
       failures,
       hasLapsed: () => clock.monotonic() >= lapsesAt,
-      async extendLock() {
+      async extend() {
         const askedAt = clock.monotonic()
         if (lapsesAt - askedAt > lockMs / 2) return
         if (await extend(lockMs).catch(() => false)) lapsesAt = askedAt + lockMs
       },
     })
   }
-}
-
-/** 503 with `Retry-After`. The session stays. */
-export function issuerUnavailable(retryAfterMs: number): GatewayError {
-  return new GatewayError('BFF_ISSUER_UNAVAILABLE', { retryAfterMs })
 }

@@ -1,231 +1,233 @@
+import { type Clock, isoTime } from '../../lib/clock.ts'
 import { createExpiringMap } from '../../lib/expiring-map.ts'
-import { GatewayError } from '../errors/catalogue.ts'
-import type { TokenTarget } from '../issuer/token-target.ts'
-import { noMetrics } from '../observability/metrics.ts'
-import type { Session } from '../session/sessions.ts'
 import { type SessionStore, StoreUnavailableError } from '../session-store/store.ts'
-import { heldToken, isNewer, renewalCredential } from './held-token.ts'
-import { decideRenewal, type RenewalDecision } from './policy.ts'
-import { atStore, createProgress, type Progress } from './progress.ts'
-import { createRenewal, endUnlessRenewed, type RenewalOptions } from './renewal.ts'
-import { issuerUnavailable } from './renewal-lock.ts'
-import { isoTime, logAbout, type RenewalLog } from './renewal-log.ts'
-import { createSingleFlight, type Flight } from './single-flight.ts'
-import { createWaitLimit } from './wait-limit.ts'
+import { createProgress, createSingleFlight, createWaitLimit, type Flight, type Progress } from './flight.ts'
+import { decideRenewal, type Renewable, type RenewalDecision } from './policy.ts'
+import { type Attempt, createRenewalLock, type HeldLock, type RenewalResult } from './renewal-lock.ts'
 
-export interface Renewer {
+/** A token that is renewed: where it is stored, and which grant renews it. `T` holds it. */
+export interface RenewableToken<T> {
+  /** One renewal per key at a time in this process. */
+  key: string
+  /** One grant per lock at a time over all processes. */
+  lockId: string
+  log: RenewalLog
+  /** The token's times. Undefined if there is no token yet. */
+  times(holder: T): TokenTimes | undefined
+  /** Whether the token was renewed since `seen` was read. */
+  isNewer(current: T, seen: T): boolean
+  /** Reads the holder from the store. Undefined: it is gone. */
+  read(): Promise<T | undefined>
+  /** Renews the token and stores it before it is used. */
+  grant(current: T, lock: HeldLock, progress: Progress): Promise<Attempt<T>>
   /**
-   * The session with an access token that can be sent now. Waits for the issuer only if there is none.
-   *
-   * @param target unset: the session's own token
-   * @throws GatewayError BFF_SESSION_ENDED when the issuer refused to renew, BFF_SESSION_REQUIRED when the session
-   *   ended meanwhile, BFF_ISSUER_UNAVAILABLE when no usable token was available in time
-   * @throws StoreUnavailableError
+   * Prepares a renewal, before the lock is taken.
+   * @param backOffLeftMs how long this process still backs off
+   * @returns why it can't be renewed now, if so
    */
-  withUsableToken(session: Session, log: RenewalLog, target?: TokenTarget): Promise<Session>
+  prepare?(seen: T, progress: Progress, backOffLeftMs: () => number): Promise<RenewalResult<T> | undefined>
+  /** Ends a holder whose token has expired and can't be renewed. Unset: a renewal is tried. */
+  end?(holder: T): Promise<RenewalResult<T>>
+  /** Called with the newer token, from a grant or from the store. */
+  onObtained?(holder: T): void
+}
+
+export interface TokenTimes extends Renewable {
+  /** When its grant was stored, if it is known. */
+  renewedAt?: number | undefined
+}
+
+/** The part of a pino logger that a renewal writes to. Its bindings already include `reqId`, `user`, `sessionHash`. */
+export interface RenewalLog {
+  trace(fields: object): void
+  debug(fields: object): void
+  info(fields: object): void
+  warn(fields: object): void
+}
+
+/** Adds fields to each line. */
+export function logWith(log: RenewalLog, about: object): RenewalLog {
+  return {
+    trace: (fields) => log.trace({ ...fields, ...about }),
+    debug: (fields) => log.debug({ ...fields, ...about }),
+    info: (fields) => log.info({ ...fields, ...about }),
+    warn: (fields) => log.warn({ ...fields, ...about }),
+  }
+}
+
+export interface Renewer<T> {
   /**
-   * After an upstream has answered 401 to the session's token: the session with a newer token, stored meanwhile or from
-   * a forced renewal, or undefined if there is none now. At most one forced renewal per session, target, upstream and
-   * `refreshBeforeExpirationMs`, for upstreams that refuse every token.
-   *
-   * @param upstream name of the upstream, for the limit of forced renewals
-   * @throws GatewayError BFF_SESSION_ENDED, BFF_SESSION_REQUIRED
+   * A token that can be sent now. Waits for the issuer only if there is none.
+   * @param seen the holder as the caller has read it
+   * @param progress of the request that waits for the token
    */
-  afterRefusal(
-    session: Session,
-    upstream: string,
-    log: RenewalLog,
-    target?: TokenTarget,
-  ): Promise<Session | undefined>
+  usable(token: RenewableToken<T>, seen: T, progress?: Progress): Promise<RenewalResult<T>>
+  /**
+   * After an upstream has answered 401 to a token: a newer one, stored meanwhile or from a forced renewal. At most one
+   * forced renewal per token, upstream and `refreshBeforeExpirationMs`, for upstreams that refuse every token.
+   * @param upstream name of the upstream, for that limit
+   */
+  afterRefusal(token: RenewableToken<T>, seen: T, upstream: string): Promise<RenewalResult<T>>
   /** Resolves when no renewal is under way. */
   idle(): Promise<void>
 }
 
-/** Token for an application's own call. */
-export interface WantedToken {
-  /** Unset: the session's own token. */
-  target?: TokenTarget | undefined
-  /** Set after an API has refused the last one. */
-  forceRenewal?: boolean | undefined
-}
-
-export interface RenewerOptions extends RenewalOptions {
-  store: RenewalOptions['store'] & Pick<SessionStore, 'claim'>
+export interface RenewerOptions {
+  store: Pick<SessionStore, 'lock' | 'changed' | 'claim'>
+  clock: Clock
   refreshBeforeExpirationMs: number
+  /** How long a request waits for the issuer, in milliseconds. */
+  issuerTimeoutMs: number
   /** How long a request waits for the store, in milliseconds. Default: as long as for the issuer. */
   storeTimeoutMs?: number
   /** Maximum number of tokens in back-off that this process remembers. Default 10,000. */
   maxBackingOff?: number
+  /** Counts waiting requests. */
+  onWaiting: (change: 1 | -1) => void
 }
 
-interface Wanted {
-  target: TokenTarget | undefined
+interface Start {
   background?: boolean
   /** Renews although the token has not expired, if this returns true. */
-  forced?: () => Promise<boolean>
+  forced?: (() => Promise<boolean>) | undefined
 }
 
-export function createRenewer(options: RenewerOptions): Renewer {
-  const { sessions, store, clock, refreshBeforeExpirationMs, issuerTimeoutMs } = options
-  const {
-    metrics = noMetrics,
-    reportEnding,
-    maxBackingOff = 10_000,
-    storeTimeoutMs = issuerTimeoutMs,
-  } = options
-  const renew = createRenewal(options)
-  const withinWaitLimit = createWaitLimit({ clock, issuerTimeoutMs, storeTimeoutMs, metrics })
-  const flights = createSingleFlight<Session | undefined>(clock)
+/** Renews tokens: decides when, and joins the requests that wait for one. Knows neither issuer nor sessions. */
+export function createRenewer<T>(options: RenewerOptions): Renewer<T> {
+  const { store, clock, refreshBeforeExpirationMs, issuerTimeoutMs, maxBackingOff = 10_000 } = options
+  const withRenewalLock = createRenewalLock(options)
+  const withinWaitLimit = createWaitLimit({ storeTimeoutMs: issuerTimeoutMs, ...options })
+  const flights = createSingleFlight<RenewalResult<T>>(clock)
   /** Tokens in back-off: no renewal in the background, which would only load the store. */
   const backingOff = createExpiringMap<{ failed: true }>({ clock, maxEntries: maxBackingOff })
 
-  return {
-    withUsableToken: (session, log, target) => withUsableToken(session, log, target),
-    afterRefusal,
-    idle: flights.idle,
-  }
+  return { usable, afterRefusal, idle: flights.idle }
 
-  /** @param progress of the request that waits for the token */
-  async function withUsableToken(
-    session: Session,
-    log: RenewalLog,
-    target?: TokenTarget,
+  async function usable(
+    token: RenewableToken<T>,
+    seen: T,
     progress = createProgress(clock),
-  ): Promise<Session> {
-    switch (decide(session, target)) {
+  ): Promise<RenewalResult<T>> {
+    switch (decide(token, seen)) {
       case 'use':
-        return session
+        return { outcome: 'obtained', value: seen }
       case 'use-and-renew':
         // A failure is logged, and the next request handles it.
-        if (!backingOff.get(flightKey(session, target))) {
-          startRenewal(session, log, { target, background: true }).result.catch(() => {})
-        }
-        return session
+        if (!backingOff.get(token.key)) start(token, seen, { background: true }).result.catch(() => {})
+        return { outcome: 'obtained', value: seen }
       case 'wait':
-        return sessionOrThrow(
-          await withinWaitLimit(newUsableToken(session, log, { target }, progress), progress),
+        return withinWaitLimit(newUsable(token, seen, progress), progress)
+      case 'ended':
+        return progress.atStore(() =>
+          orUnavailable(async () => (await token.end?.(seen)) ?? { outcome: 'ended' }),
         )
-      case 'ended': {
-        const end = () => endUnlessRenewed(sessions, session, () => reportExpiry(session, log))
-        return sessionOrThrow(await atStore(progress, end))
-      }
     }
   }
 
-  async function afterRefusal(session: Session, upstream: string, log: RenewalLog, target?: TokenTarget) {
-    if (renewalCredential(session.record, target) === undefined) return undefined
-    const name = `forced-renewal:${flightKey(session, target)}:${upstream}`
-    try {
-      const forced = () => store.claim(name, refreshBeforeExpirationMs)
-      const progress = createProgress(clock)
-      return await withinWaitLimit(newUsableToken(session, log, { target, forced }, progress), progress)
-    } catch (error) {
-      // The browser then gets the upstream's 401.
-      if (error instanceof StoreUnavailableError) return undefined
-      if (error instanceof GatewayError && error.code === 'BFF_ISSUER_UNAVAILABLE') return undefined
-      throw error
-    }
+  async function afterRefusal(token: RenewableToken<T>, seen: T, upstream: string) {
+    const forced = () => store.claim(`forced-renewal:${token.key}:${upstream}`, refreshBeforeExpirationMs)
+    const progress = createProgress(clock)
+    return withinWaitLimit(newUsable(token, seen, progress, forced), progress)
   }
 
-  function decide({ record }: Session, target: TokenTarget | undefined): RenewalDecision {
-    const held = heldToken(record, target)
-    if (!held) return 'wait'
-    const refreshToken = renewalCredential(record, target)
-    const decision = decideRenewal({ ...held, refreshToken }, refreshBeforeExpirationMs, clock.now())
-    // A session without its own token is over; one without a token for an API is not.
-    return decision === 'ended' && target ? 'wait' : decision
+  function decide(token: RenewableToken<T>, holder: T): RenewalDecision {
+    const times = token.times(holder)
+    if (!times) return 'wait'
+    const decision = decideRenewal(times, refreshBeforeExpirationMs, clock.now())
+    return decision === 'ended' && !token.end ? 'wait' : decision
   }
 
-  /**
-   * The session with a newer token that is still usable when the renewal is done.
-   * @returns undefined when a forced renewal was not permitted
-   */
-  async function newUsableToken(
-    session: Session,
-    log: RenewalLog,
-    wanted: Wanted,
+  /** A newer token that is still usable when the renewal is done. */
+  async function newUsable(
+    token: RenewableToken<T>,
+    seen: T,
     progress: Progress,
-  ): Promise<Session | undefined> {
-    const { target } = wanted
+    forced?: Start['forced'],
+  ): Promise<RenewalResult<T>> {
     const askedAt = clock.now()
-    let renewed = await newerToken(session, log, wanted, progress)
-    while (renewed && hasRunOut(renewed, askedAt, target))
-      renewed = await newerToken(renewed, log, { target }, progress)
-    return renewed
+    let result = await newer(token, seen, progress, forced)
+    while (result.outcome === 'obtained' && hasRunOut(token, result.value, askedAt))
+      result = await newer(token, result.value, progress)
+    return result
   }
 
   /** Whether a token renewed before `askedAt` has expired since. A token renewed later is used in any case. */
-  function hasRunOut(session: Session, askedAt: number, target: TokenTarget | undefined): boolean {
-    const { renewedAt } = heldToken(session.record, target) ?? {}
+  function hasRunOut(token: RenewableToken<T>, holder: T, askedAt: number): boolean {
+    const renewedAt = token.times(holder)?.renewedAt
     if (renewedAt !== undefined && renewedAt >= askedAt) return false
-    return decide(session, target) === 'wait'
+    return decide(token, holder) === 'wait'
   }
 
-  async function newerToken(
-    session: Session,
-    log: RenewalLog,
-    wanted: Wanted,
+  async function newer(
+    token: RenewableToken<T>,
+    seen: T,
     progress: Progress,
-  ): Promise<Session | undefined> {
+    forced?: Start['forced'],
+  ): Promise<RenewalResult<T>> {
     for (;;) {
-      const joined = flights.current(flightKey(session, wanted.target))
-      const flight = joined ?? startRenewal(session, log, wanted)
+      const joined = flights.current(token.key)
+      const flight = joined ?? start(token, seen, { forced })
       progress.follow(flight.progress)
-      const renewed = await flight.result
-      // A renewal that another request started may have ended with the tokens that this request already had.
-      if (!joined || (renewed && isNewer(renewed, session, wanted.target))) return renewed
+      const result = await flight.result
+      // A renewal that another request started may have ended with the token that this request already had.
+      const isNothingNew =
+        result.outcome === 'not-permitted' ||
+        (result.outcome === 'obtained' && !token.isNewer(result.value, seen))
+      if (!joined || !isNothingNew) return result
     }
   }
 
   /** Not tied to a request: a browser that disconnects does not cancel it. */
-  function startRenewal(
-    session: Session,
-    requestLog: RenewalLog,
-    { target, background = false, forced }: Wanted,
-  ): Flight<Session | undefined> {
-    const key = flightKey(session, target)
-    const log = logAbout(target, requestLog)
+  function start(
+    token: RenewableToken<T>,
+    seen: T,
+    { background = false, forced }: Start,
+  ): Flight<RenewalResult<T>> {
+    const { key, log } = token
     return flights.run(key, async (progress) => {
-      const expiresAt = isoTime(heldToken(session.record, target)?.expiresAt)
+      const expiresAt = isoTime(token.times(seen)?.expiresAt)
       log.debug({ event: 'token.renewal.due', expiresAt, forced: forced !== undefined, background })
-      try {
-        // A token exchange needs a valid access token. And without a refresh token the session ends with its own token.
-        const needsOwn = target?.grant === 'exchange' || session.record.tokenSet.refreshToken === undefined
-        if (target && needsOwn) await withUsableToken(session, requestLog, undefined, progress)
-        const backOffLeftMs = backingOff.remainingMs(key)
-        if (target && backOffLeftMs > 0) throw issuerUnavailable(backOffLeftMs)
-        return await renew({ seen: session, target, log, progress, permit: forced })
-      } catch (error) {
-        recordFailure(key, error, log)
+      const result = await orUnavailable(() => renew(token, seen, progress, forced)).catch((error) => {
+        logFailure(log, 'internal_error', error)
         throw error
-      }
+      })
+      if (result.outcome === 'obtained') token.onObtained?.(result.value)
+      if (result.outcome === 'issuer-unavailable') backingOff.set(key, { failed: true }, result.retryInMs)
+      if (result.outcome === 'store-unavailable') logFailure(log, 'store_unavailable', result.error)
+      return result
     })
   }
 
-  function reportExpiry(session: Session, log: RenewalLog): void {
-    log.warn({ event: 'token.renewal.failed', reason: 'no_refresh_token', final: true, retryInMs: null })
-    reportEnding(session, 'expired', log)
-  }
-
-  function recordFailure(key: string, error: unknown, log: RenewalLog): void {
-    if (error instanceof GatewayError) {
-      if (error.retryAfterMs !== undefined) backingOff.set(key, { failed: true }, error.retryAfterMs)
-      return
-    }
-    const reason = error instanceof StoreUnavailableError ? 'store_unavailable' : 'internal_error'
-    // The next request tries again.
-    log.warn({ event: 'token.renewal.failed', reason, final: false, retryInMs: 0, err: error })
+  async function renew(
+    token: RenewableToken<T>,
+    seen: T,
+    progress: Progress,
+    forced: Start['forced'],
+  ): Promise<RenewalResult<T>> {
+    const { key, lockId } = token
+    const obstacle = await token.prepare?.(seen, progress, () => backingOff.remainingMs(key))
+    if (obstacle) return obstacle
+    return withRenewalLock({
+      lockId,
+      progress,
+      read: token.read,
+      isRenewed: (current) => token.isNewer(current, seen),
+      permit: forced ?? (async () => true),
+      grant: (current, lock) => token.grant(current, lock, progress),
+    })
   }
 }
 
-function sessionOrThrow(session: Session | undefined): Session {
-  if (!session) throw new GatewayError('BFF_SESSION_ENDED')
-  return session
+async function orUnavailable<T>(operation: () => Promise<RenewalResult<T>>): Promise<RenewalResult<T>> {
+  try {
+    return await operation()
+  } catch (error) {
+    if (!(error instanceof StoreUnavailableError)) throw error
+    return { outcome: 'store-unavailable', error }
+  }
 }
 
-/**
- * One renewal per session and target at a time. Their grants are serialised by the lock: they share a refresh token.
- */
-function flightKey({ id }: Session, target: TokenTarget | undefined): string {
-  return target ? `${id} ${target.key}` : id
+/** The next request tries again. */
+function logFailure(log: RenewalLog, reason: string, err: unknown): void {
+  log.warn({ event: 'token.renewal.failed', reason, final: false, retryInMs: 0, err })
 }

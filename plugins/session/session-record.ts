@@ -64,6 +64,38 @@ function isApiToken(value: unknown): value is ApiToken {
   return isAccessToken(value) && [value['renewals'], value['renewedAt']].every(isNumber)
 }
 
+/** An access token in a record, and when it was last renewed. */
+export type HeldToken = AccessToken & Pick<SessionRecord, 'renewals' | 'renewedAt'>
+
+/** The access token for `target`; without a target, the session's own. */
+export function heldToken(
+  { tokenSet, renewals, renewedAt, apiTokens }: SessionRecord,
+  target: TokenTarget | undefined,
+): HeldToken | undefined {
+  if (target) return apiTokens?.[target.key]
+  return { ...tokenSet, renewals, ...(renewedAt !== undefined && { renewedAt }) }
+}
+
+/** Whether the token for `target` was renewed between `seen` and `current`. */
+export function isRenewedSince(
+  seen: SessionRecord,
+  current: SessionRecord,
+  target: TokenTarget | undefined,
+): boolean {
+  return heldToken(current, target)?.renewals !== heldToken(seen, target)?.renewals
+}
+
+/**
+ * The token that a grant for `target` needs: access token for an exchange, else refresh token. Undefined if there is
+ * none.
+ */
+export function grantCredential(
+  { tokenSet }: SessionRecord,
+  target: TokenTarget | undefined,
+): string | undefined {
+  return target?.grant === 'exchange' ? tokenSet.accessToken : tokenSet.refreshToken
+}
+
 /**
  * The record after a grant.
  * @param target target of the access token. Unset: it is the session's own.

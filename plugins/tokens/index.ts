@@ -4,17 +4,16 @@ import type { UpstreamOptions } from '../../config/index.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import { type TokenTarget, tokenTarget } from '../issuer/token-target.ts'
-import { heldToken } from '../renewal/held-token.ts'
-import { createRenewer, type Renewer, type WantedToken } from '../renewal/renewer.ts'
 import { deriveKeys } from '../session/cookie/keys.ts'
+import { heldToken } from '../session/session-record.ts'
 import type { Session } from '../session/sessions.ts'
 import { type ClientTokens, createClientTokens } from './client-tokens.ts'
 import { type SentToken, sentToken } from './token-headers.ts'
+import { createUserTokens, type UserTokens, type WantedToken } from './user-tokens.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Renews the tokens of users. */
-    userTokens: Renewer
+    userTokens: UserTokens
     /** Returns the source of access tokens for requests to an upstream. */
     tokenSource(upstream: UpstreamToken): TokenSource
     /** A usable token of the user's, for an application's own calls. Call after `loadSession`. */
@@ -58,7 +57,7 @@ export default fp<TokenSourcesOptions>(
   async (app, { keys, issuerUrl, ...options }) => {
     const { sessions, sessionStore: store, issuer, metrics, reportEnding, sessionEvents } = app
     const shared = { ...options, store, issuer, metrics, random: Math.random }
-    const userTokens = createRenewer({
+    const userTokens = createUserTokens({
       ...shared,
       sessions,
       reportEnding,

@@ -2,9 +2,9 @@ import type { FastifyInstance } from 'fastify'
 import { decodeJwt } from 'jose'
 import { isoTime, secondsBetween } from '../../lib/clock.ts'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
-import { refreshTokenHash as hashOf } from '../../plugins/renewal/renewal-log.ts'
 import { userClaims, withoutTokens } from '../../plugins/session/claims.ts'
 import type { Session } from '../../plugins/session/sessions.ts'
+import { refreshTokenHash as hashOf } from '../../plugins/tokens/store-tokens.ts'
 import type { RouteOptions } from './options.ts'
 
 /** For developers: all data of the session, with hashes (as in the log) instead of tokens. */

@@ -1,9 +1,7 @@
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { type TokenTarget, tokenTarget } from '../../plugins/issuer/token-target.ts'
-import { type HeldToken, heldToken } from '../../plugins/renewal/held-token.ts'
 import { decideRenewal } from '../../plugins/renewal/policy.ts'
-import type { RenewalOptions } from '../../plugins/renewal/renewal.ts'
-import { createRenewer } from '../../plugins/renewal/renewer.ts'
+import { type HeldToken, heldToken } from '../../plugins/session/session-record.ts'
 import {
   createSessions,
   type Session,
@@ -11,6 +9,8 @@ import {
   type Sessions,
 } from '../../plugins/session/sessions.ts'
 import { type SessionStore, StoreUnavailableError } from '../../plugins/session-store/store.ts'
+import type { UserGrantOptions } from '../../plugins/tokens/user-grant.ts'
+import { createUserTokens } from '../../plugins/tokens/user-tokens.ts'
 import type { History, RequestOutcome } from './history.ts'
 import type { GatewayProcess } from './process.ts'
 import { clientId } from './scheduled-issuer.ts'
@@ -42,7 +42,7 @@ export interface RequestDetails {
 export interface GatewayOptions {
   process: GatewayProcess
   store: SessionStore
-  issuer: RenewalOptions['issuer']
+  issuer: UserGrantOptions['issuer']
   history: History
   /** Whether the store has the session still, whatever can be seen of it from a gateway. */
   isAlive(session: number): Promise<boolean>
@@ -53,7 +53,7 @@ export interface GatewayOptions {
 export interface RenewalParts {
   store: SessionStore
   sessions: Sessions
-  issuer: RenewalOptions['issuer']
+  issuer: UserGrantOptions['issuer']
 }
 
 const log = { trace() {}, debug() {}, info() {}, warn() {} }
@@ -61,7 +61,7 @@ const log = { trace() {}, debug() {}, info() {}, warn() {} }
 export function createGateway({ process, store, issuer, history, isAlive, weaken }: GatewayOptions): Gateway {
   const { gateway, clock } = process
   const sessions = createSessions({ store, clock, ...lifetimes })
-  const renewer = createRenewer({
+  const renewer = createUserTokens({
     ...weaken({ store, sessions, issuer }),
     clock,
     random: () => 0.999,
@@ -156,7 +156,7 @@ export function targetOf(resource: string | undefined): TokenTarget | undefined 
 
 /** Every session here has a refresh token. */
 export function renewable(held: HeldToken) {
-  return { ...held, refreshToken: 'there is one' }
+  return { ...held, canRenew: true }
 }
 
 function nameOf(error: unknown): string {

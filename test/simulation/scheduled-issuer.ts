@@ -1,5 +1,5 @@
 import type { GrantOutcome } from '../../plugins/issuer/grants.ts'
-import type { RenewalOptions } from '../../plugins/renewal/renewal.ts'
+import type { UserGrantOptions } from '../../plugins/tokens/user-grant.ts'
 import type { Attempt, History } from './history.ts'
 import { type ModelIssuer, sessionOf } from './model-issuer.ts'
 import type { Fault } from './plan.ts'
@@ -24,7 +24,7 @@ export interface ScheduledIssuerOptions {
 }
 
 /** One gateway's view of the issuer, as plugins/issuer would see it over a network that may do anything. */
-export function scheduledIssuer(options: ScheduledIssuerOptions): RenewalOptions['issuer'] {
+export function scheduledIssuer(options: ScheduledIssuerOptions): UserGrantOptions['issuer'] {
   const { issuer, process, history, time, isDown, isEarly, patienceMs } = options
   const { gateway } = process
   const name = `gateway ${gateway}`

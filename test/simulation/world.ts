@@ -1,7 +1,6 @@
-import { heldToken } from '../../plugins/renewal/held-token.ts'
 import { decideRenewal } from '../../plugins/renewal/policy.ts'
 import { unseal } from '../../plugins/session/sealing.ts'
-import { sessionRecord } from '../../plugins/session/session-record.ts'
+import { heldToken, sessionRecord } from '../../plugins/session/session-record.ts'
 import { createSessions, type SessionReference, subjectIndex } from '../../plugins/session/sessions.ts'
 import { sessionKeys } from '../../plugins/session-store/redis-keys.ts'
 import type { SealedRecord, SessionStore } from '../../plugins/session-store/store.ts'

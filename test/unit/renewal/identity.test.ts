@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { isSameIdentity } from '../../../plugins/renewal/held-token.ts'
+import { isSameIdentity } from '../../../plugins/tokens/store-tokens.ts'
 import { idToken, login } from './support.ts'
 
 const record = {

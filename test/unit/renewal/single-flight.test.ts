@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { createSingleFlight } from '../../../plugins/renewal/single-flight.ts'
+import { createSingleFlight } from '../../../plugins/renewal/flight.ts'
 import { createFakeClock } from '../../support/fake-clock.ts'
 
 test('callers during a running task get the same promise, and the task runs once', async () => {

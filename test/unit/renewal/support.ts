@@ -5,11 +5,11 @@ import type { GrantOutcome } from '../../../plugins/issuer/grants.ts'
 import type { GrantedTokens, TokenSet } from '../../../plugins/issuer/token-set.ts'
 import type { TokenParameters } from '../../../plugins/issuer/token-target.ts'
 import { type Metrics, noMetrics } from '../../../plugins/observability/metrics.ts'
-import { createRenewer } from '../../../plugins/renewal/renewer.ts'
 import { createEndingReport } from '../../../plugins/session/events/report-ending.ts'
 import { createSessions, type Session } from '../../../plugins/session/sessions.ts'
 import { createMemoryStore } from '../../../plugins/session-store/memory.ts'
 import { type SessionStore, StoreUnavailableError } from '../../../plugins/session-store/store.ts'
+import { createUserTokens } from '../../../plugins/tokens/user-tokens.ts'
 import { createFakeClock } from '../../support/fake-clock.ts'
 
 /** The defaults of a production gateway. */
@@ -59,7 +59,7 @@ export function createWorld({ random = 0 } = {}) {
 
     /** One gateway of several. */
     startGateway: (metrics: Metrics = noMetrics, options: { storeTimeoutMs?: number } = {}) =>
-      createRenewer({
+      createUserTokens({
         ...options,
         metrics,
         sessions,

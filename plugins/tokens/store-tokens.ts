@@ -1,56 +1,41 @@
-import { GatewayError } from '../errors/catalogue.ts'
+import { createHash } from 'node:crypto'
+import { decodeJwt } from 'jose'
 import type { GrantedTokens } from '../issuer/token-set.ts'
-import type { TokenTarget } from '../issuer/token-target.ts'
 import type { RenewalOutcome } from '../observability/metrics.ts'
-import type { ReportEnding } from '../session/events/report-ending.ts'
-import { recordAfter } from '../session/session-record.ts'
+import type { RenewalResult } from '../renewal/renewal-lock.ts'
+import type { RenewalLog } from '../renewal/renewer.ts'
+import { recordAfter, type SessionRecord } from '../session/session-record.ts'
 import type { Session } from '../session/sessions.ts'
 import { StoreUnavailableError } from '../session-store/store.ts'
-import { isSameIdentity } from './held-token.ts'
-import { atStore, type Progress } from './progress.ts'
-import type { RenewalOptions } from './renewal.ts'
-import type { LockHolder } from './renewal-lock.ts'
-import { type RenewalLog, refreshTokenHash } from './renewal-log.ts'
-
-export type StoreTokensOptions = Pick<RenewalOptions, 'sessions' | 'issuer' | 'clock'> & {
-  reportEnding: ReportEnding
-}
+import type { UserGrantOptions, UserRenewal } from './user-grant.ts'
 
 /** The grant that the tokens come from. */
-export interface Grant {
+export interface Grant extends UserRenewal {
   /** Milliseconds since the epoch. */
   requestedAt: number
-  /** Target of the access token. Unset: it is the session's own. */
-  target: TokenTarget | undefined
-  /** Holder of the renewal lock. */
-  holder: Pick<LockHolder, 'extendLock'>
-  log: RenewalLog
-  progress: Progress
   count: (outcome: RenewalOutcome) => void
 }
 
 /**
  * Stores the tokens of a grant before they are used.
  *
- * @returns the session with the newest tokens: these, or those that another holder has stored meanwhile
- * @throws GatewayError BFF_SESSION_ENDED when they are another user's, BFF_SESSION_REQUIRED when the session ended
- *   meanwhile
+ * @returns the session with the newest tokens: these, or those that another holder has stored meanwhile. Ended when they
+ *   are another user's, gone when the session ended meanwhile
  * @throws StoreUnavailableError when the store is unavailable for a minute
  */
-export type StoreTokens = (session: Session, granted: GrantedTokens, grant: Grant) => Promise<Session>
+export type StoreTokens = (
+  session: Session,
+  granted: GrantedTokens,
+  grant: Grant,
+) => Promise<RenewalResult<Session>>
 
 /** How long a write that follows a grant is retried while the store is unavailable. */
 const retryStoreForMs = 60_000
 
-export function createStoreTokens({
-  sessions,
-  issuer,
-  clock,
-  reportEnding,
-}: StoreTokensOptions): StoreTokens {
-  return async function storeTokens(session, granted, { requestedAt, target, holder, log, progress, count }) {
+export function createStoreTokens({ sessions, issuer, clock, reportEnding }: UserGrantOptions): StoreTokens {
+  return async function storeTokens(session, granted, { requestedAt, target, lock, log, progress, count }) {
     const storeWithRetries = <T>(write: () => Promise<T>) =>
-      atStore(progress, () => retryUntilStored(write, holder))
+      progress.atStore(() => retryUntilStored(write, lock))
     const { idToken, refreshToken } = granted
     if (idToken !== undefined && !isSameIdentity(idToken, session.record, issuer.clientId)) {
       // Checked before storing, so that another user's tokens never reach another instance.
@@ -64,28 +49,28 @@ export function createStoreTokens({
         revokeAccessToken(granted.accessToken, log),
         storeWithRetries(() => sessions.end(session)),
       ])
-      throw new GatewayError('BFF_SESSION_ENDED', { details: 'Token error: foreign identity' })
+      return { outcome: 'ended', tokenError: 'foreign identity' }
     }
 
     for (let base = session, tokens = granted; ; ) {
       // The tokens exist only in this process, so a failing write is retried.
       const record = recordAfter(base.record, tokens, { requestedAt, now: clock.now(), target })
       const result = await storeWithRetries(sessions.renewal(base, record))
-      if (result.outcome === 'stored') return result.session
+      if (result.outcome === 'stored') return { outcome: 'obtained', value: result.session }
       const current =
         result.outcome === 'gone' ? undefined : await storeWithRetries(() => sessions.reload(session))
       if (!current) {
         // Logged out while the grant ran: the session must not come back.
         count('gone')
         await revoke(refreshToken, log)
-        throw new GatewayError('BFF_SESSION_REQUIRED')
+        return { outcome: 'gone' }
       }
       // The lock had lapsed, and another holder has stored its tokens. Those are newer, unless the stored refresh
       // token is the one that this grant has spent.
       const spent = session.record.tokenSet.refreshToken
       const isNewest = refreshToken !== undefined && current.record.tokenSet.refreshToken === spent
       // A token for one API replaces no other token, so it is stored in any case.
-      if (!isNewest && !target) return current
+      if (!isNewest && !target) return { outcome: 'obtained', value: current }
       if (!isNewest) tokens = withoutRefreshToken(granted)
       base = current
     }
@@ -95,14 +80,11 @@ export function createStoreTokens({
    * Retries a write that must succeed because the refresh token is spent. Extends the lock meanwhile: otherwise another
    * holder would send the spent token again.
    */
-  async function retryUntilStored<T>(
-    write: () => Promise<T>,
-    holder: Pick<LockHolder, 'extendLock'>,
-  ): Promise<T> {
+  async function retryUntilStored<T>(write: () => Promise<T>, lock: UserRenewal['lock']): Promise<T> {
     const giveUpAt = clock.monotonic() + retryStoreForMs
     for (let retryInMs = 50; ; retryInMs = Math.min(2 * retryInMs, 1000)) {
       // Not awaited: it is sent before the write.
-      void holder.extendLock()
+      void lock.extend()
       try {
         return await write()
       } catch (error) {
@@ -129,4 +111,29 @@ export function createStoreTokens({
 
 function withoutRefreshToken({ refreshToken: _, ...granted }: GrantedTokens): GrantedTokens {
   return granted
+}
+
+/**
+ * Whether the ID token of a refresh response is for the session's user: same `iss`, `sub` and audience. It came from
+ * the token endpoint over TLS, so its signature need not be checked (OpenID Connect Core 3.1.3.7 item 6).
+ *
+ * @see https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokenResponse
+ */
+export function isSameIdentity(
+  idToken: string,
+  { issuer, subject }: SessionRecord,
+  clientId: string,
+): boolean {
+  try {
+    const { iss, sub, aud } = decodeJwt(idToken)
+    const audiences = Array.isArray(aud) ? aud : [aud]
+    return iss === issuer && sub === subject && audiences.includes(clientId)
+  } catch {
+    return false
+  }
+}
+
+/** How a refresh token appears in logs: first 16 bytes of its SHA-256, base64url. */
+export function refreshTokenHash(refreshToken: string): string {
+  return createHash('sha256').update(refreshToken).digest().subarray(0, 16).toString('base64url')
 }

@@ -1,0 +1,140 @@
+import { setImmediate as nextEventLoopTurn } from 'node:timers/promises'
+import type { Clock } from '../../lib/clock.ts'
+import { StoreUnavailableError } from '../session-store/store.ts'
+
+/** A running task, and what it has waited for so far. */
+export interface Flight<T> {
+  result: Promise<T>
+  progress: Progress
+}
+
+/** Runs one task per key at a time in this process; concurrent callers share its result. */
+export interface SingleFlight<T> {
+  run(key: string, task: (progress: Progress) => Promise<T>): Flight<T>
+  /** The running task of this key, if any. */
+  current(key: string): Flight<T> | undefined
+  /** Resolves when no task is running. */
+  idle(): Promise<void>
+}
+
+export function createSingleFlight<T>(clock: Pick<Clock, 'monotonic'>): SingleFlight<T> {
+  const flights = new Map<string, Flight<T>>()
+
+  return {
+    run(key, task) {
+      const underWay = flights.get(key)
+      if (underWay) return underWay
+      const progress = createProgress(clock)
+      const flight = { result: task(progress).finally(() => flights.delete(key)), progress }
+      flights.set(key, flight)
+      return flight
+    },
+
+    current: (key) => flights.get(key),
+
+    async idle() {
+      while (flights.size > 0) await Promise.allSettled([...flights.values()].map(({ result }) => result))
+    },
+  }
+}
+
+/** Measures how much of a renewal's time is spent waiting for the store, for the wait limit of its requests. */
+export interface Progress {
+  /** Runs a store operation and counts its time. All other time counts as the issuer's. */
+  atStore<T>(operation: () => Promise<T>): Promise<T>
+  /** From now on also counts the store time of `other`. */
+  follow(other: Progress): void
+  /** Total store time so far, in milliseconds. */
+  storeMs(): number
+}
+
+export function createProgress(clock: Pick<Clock, 'monotonic'>): Progress {
+  let spentMs = 0
+  let atStoreSince: number | undefined
+  let followed: { progress: Progress; fromMs: number } | undefined
+
+  return {
+    async atStore(operation) {
+      const startedAt = clock.monotonic()
+      atStoreSince = startedAt
+      try {
+        return await operation()
+      } finally {
+        spentMs += clock.monotonic() - startedAt
+        atStoreSince = undefined
+      }
+    },
+
+    follow(other) {
+      spentMs += sinceFollowed()
+      followed = { progress: other, fromMs: other.storeMs() }
+    },
+
+    storeMs() {
+      const underWayMs = atStoreSince === undefined ? 0 : clock.monotonic() - atStoreSince
+      return spentMs + underWayMs + sinceFollowed()
+    },
+  }
+
+  function sinceFollowed(): number {
+    return followed ? followed.progress.storeMs() - followed.fromMs : 0
+  }
+}
+
+/** There is no token, or not in time. Which of the two was waited for decides what the client is told. */
+export type Unavailable =
+  | { outcome: 'issuer-unavailable'; retryInMs: number }
+  | { outcome: 'store-unavailable'; error: StoreUnavailableError }
+
+export interface WaitLimitOptions {
+  clock: Clock
+  /** How long a request waits for the issuer, in milliseconds. */
+  issuerTimeoutMs: number
+  /** How long it waits for the store, in milliseconds. */
+  storeTimeoutMs: number
+  /** Counts waiting requests. */
+  onWaiting: (change: 1 | -1) => void
+}
+
+/** Limits how long a request waits for a renewal. The renewal itself continues, and its tokens are stored. */
+export function createWaitLimit({ clock, issuerTimeoutMs, storeTimeoutMs, onWaiting }: WaitLimitOptions) {
+  /** @param progress of the renewal */
+  return async function withinWaitLimit<T>(
+    underWay: Promise<T>,
+    progress: Progress,
+  ): Promise<T | Unavailable> {
+    const waiting = new AbortController()
+    onWaiting(1)
+    try {
+      return await Promise.race([underWay, whenLate(waiting.signal, progress)])
+    } finally {
+      onWaiting(-1)
+      waiting.abort()
+    }
+  }
+
+  async function whenLate(signal: AbortSignal, progress: Progress): Promise<Unavailable> {
+    const startedAt = clock.monotonic()
+    for (;;) {
+      const storeMs = progress.storeMs()
+      const issuerLeftMs = issuerTimeoutMs - (clock.monotonic() - startedAt - storeMs)
+      const storeLeftMs = storeTimeoutMs - storeMs
+      if (issuerLeftMs <= 0 || storeLeftMs <= 0 || signal.aborted) {
+        // After a stall Node runs timers before it reads a response that is already in the socket.
+        await nextEventLoopTurn()
+        await nextEventLoopTurn()
+        return storeLeftMs <= 0 ? storeTooLate() : { outcome: 'issuer-unavailable', retryInMs: 1000 }
+      }
+      // The earliest time at which either limit can be reached.
+      await clock.sleep(Math.max(minSleepMs, Math.min(issuerLeftMs, storeLeftMs)), signal)
+    }
+  }
+}
+
+/** Minimum time between two checks, for a request that waits for one while the other's limit is almost reached. */
+const minSleepMs = 20
+
+function storeTooLate(): Unavailable {
+  const error = new StoreUnavailableError(new Error('The store did not answer in time during a renewal'))
+  return { outcome: 'store-unavailable', error }
+}
