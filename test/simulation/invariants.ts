@@ -102,9 +102,12 @@ function deadSessionsStayDead(run: Run): string[] {
     if (notPutBack(run, gateway)) return []
     const back = Math.max(at, ...failoversAround(run, ending).map(({ heardAt }) => heardAt + putBackWithinMs))
     const revived = stored.some((each) => each.session === session && !each.onOldMaster && each.at > back)
-    const endedTwice = endings
-      .slice(0, place)
-      .some((each) => each.session === session && failoversAround(run, each).length === 0)
+    // A late command can still end it at the old master, where it was never revived.
+    const endedTwice =
+      !ending.onOldMaster &&
+      endings
+        .slice(0, place)
+        .some((each) => each.session === session && failoversAround(run, each).length === 0)
     const livesAtLast = at <= run.quietAt && run.atLast[session]?.stored !== undefined
     return revived || endedTwice || livesAtLast
       ? [`session ${session} was brought back after it had ended at ${at} ms`]
