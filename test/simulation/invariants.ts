@@ -57,6 +57,7 @@ function noRefreshTokenIsSpentTwice(run: Run): string[] {
       // An answer without a refresh token: the old one is not spent.
       .filter(([first]) => first.broughtRefreshToken !== first.refreshToken)
       .filter(([first, second]) => !lockLapsed(run, first, second))
+      .filter(([first]) => !endIsLost(run, first.session))
       .map(([first, second]) => `${told(second)}, which ${told(first)} had spent`)
   )
 }
@@ -113,6 +114,11 @@ function deadSessionsStayDead(run: Run): string[] {
       ? [`session ${session} was brought back after it had ended at ${at} ms`]
       : []
   })
+}
+
+/** The session's end was lost in a failover together with the only gateway that could put it back. */
+function endIsLost(run: Run, session: number): boolean {
+  return run.history.endings.some((each) => each.session === session && notPutBack(run, each.gateway))
 }
 
 /** What a grant brings to a session that has ended meanwhile is revoked by whoever asked for it. */

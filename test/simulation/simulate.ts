@@ -10,7 +10,7 @@ import { addRun, noTotals } from './totals.ts'
  */
 const { values } = parseArgs({
   options: {
-    runs: { type: 'string', default: process.env['SIMULATION_RUNS'] ?? '10000' },
+    runs: { type: 'string', default: '10000' },
     seed: { type: 'string' },
     path: { type: 'string' },
   },
