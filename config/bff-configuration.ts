@@ -51,6 +51,21 @@ export interface BffConfiguration {
      */
     clientAssertionAudience?: Input['oidc']['clientAssertionAudience']
     /**
+     * The algorithm that ID tokens and logout tokens must be signed with, such as `RS256`. `HS256` is with
+     * `oidc.clientSecret`. Default metadata's asymmetric ones.
+     */
+    idTokenAlg?: Input['oidc']['idTokenAlg']
+    /**
+     * JWK, JWKS or PEM file with the private key for encrypted ID tokens and UserInfo: RSA for
+     * `RSA-OAEP-256`, EC or X25519 for `ECDH-ES`. Read again each hour.
+     */
+    decryptionKeyFile?: Input['oidc']['decryptionKeyFile']
+    /**
+     * Accepted difference between the issuer's clock and the gateway's, for `exp`, `nbf`, `iat` and
+     * `auth_time`. Default `30s`.
+     */
+    clockTolerance?: Input['oidc']['clockTolerance']
+    /**
      * Scopes to ask for, separated by spaces; `openid` must be among them. Default `openid profile email
      * offline_access`.
      */

@@ -2,7 +2,7 @@ import type { z } from 'zod'
 import { isOwnCookie } from '../http/gateways-own.ts'
 import { type Files, readOr, Unreadable } from './files.ts'
 import type { OptionKey, optionsSchema } from './schema/index.ts'
-import { certificatesFault, keyPairFaults, signingKeyFault } from './schema/pem.ts'
+import { certificatesFault, decryptionKeyFault, keyPairFaults, signingKeyFault } from './schema/pem.ts'
 import { parseRedisUrl } from './schema/redis-url.ts'
 import { type RuleFault, ruleBetween } from './schema/rule-between.ts'
 import { basePath } from './schema/urls.ts'
@@ -39,6 +39,11 @@ export function rulesOf(files: Files, isApiInTree: boolean): z.core.$ZodCheck<Va
         ]
       },
     ),
+    rule(['oidc.idTokenAlg', 'oidc.clientSecret'], ({ oidc }) => [
+      oidc.idTokenAlg?.startsWith('HS') &&
+        oidc.clientSecret === undefined &&
+        `{oidc.idTokenAlg} is ${oidc.idTokenAlg}, which is signed with {oidc.clientSecret}: set it, or choose another algorithm`,
+    ]),
     rule(['session.idleTimeout', 'session.lifetime'], ({ session }) => [
       session.idleTimeout > session.lifetime &&
         '{session.idleTimeout} is longer than {session.lifetime}: make it shorter, or the lifetime longer',
@@ -59,11 +64,12 @@ export function rulesOf(files: Files, isApiInTree: boolean): z.core.$ZodCheck<Va
         metricsPort === port &&
         '{metricsPort} is the same as {port}: give it another, since metrics are not for the public',
     ]),
-    rule(['oidc.clientPrivateKeyFile'], ({ oidc: { clientPrivateKeyFile: path } }) => {
-      const text = path === undefined ? undefined : readOr(path, files)
-      const fault = text instanceof Unreadable ? text.message : text !== undefined && signingKeyFault(text)
-      return [fault && `{oidc.clientPrivateKeyFile} ${fault} (it is ${path})`]
-    }),
+    rule(['oidc.clientPrivateKeyFile'], ({ oidc }) => [
+      fileFault('oidc.clientPrivateKeyFile', oidc.clientPrivateKeyFile, signingKeyFault, files),
+    ]),
+    rule(['oidc.decryptionKeyFile'], ({ oidc }) => [
+      fileFault('oidc.decryptionKeyFile', oidc.decryptionKeyFile, decryptionKeyFault, files),
+    ]),
     rule(['staticDir'], ({ staticDir }) => [
       staticDir !== undefined &&
         !files.isDirectory(staticDir) &&
@@ -78,11 +84,9 @@ export function rulesOf(files: Files, isApiInTree: boolean): z.core.$ZodCheck<Va
     rule(['oidc.clientCertFile', 'oidc.clientKeyFile'], ({ oidc: { clientCertFile, clientKeyFile } }) =>
       pairFaults(['oidc.clientCertFile', clientCertFile], ['oidc.clientKeyFile', clientKeyFile], files),
     ),
-    rule(['redis.caFile'], ({ redis: { caFile } = {} }) => {
-      const text = caFile === undefined ? undefined : readOr(caFile, files)
-      const fault = text instanceof Unreadable ? text.message : text !== undefined && certificatesFault(text)
-      return [fault && `{redis.caFile} ${fault} (it is ${caFile})`]
-    }),
+    rule(['redis.caFile'], ({ redis: { caFile } = {} }) => [
+      fileFault('redis.caFile', caFile, certificatesFault, files),
+    ]),
     rule(['redisUrl', 'redis.caFile', 'redis.certFile', 'redis.keyFile'], ({ redisUrl, redis = {} }) => {
       if (redisUrl === undefined || parseRedisUrl(redisUrl).tls) return []
       const given = (['caFile', 'certFile', 'keyFile'] as const).filter((name) => redis[name] !== undefined)
@@ -131,6 +135,18 @@ function rule(
 /** Plain http is for this machine, where the gateway itself has that port. */
 function isOnPort({ protocol, port }: URL, own: number): boolean {
   return protocol === 'http:' && Number(port || 80) === own
+}
+
+/** Why a file can't be used, if an option names one. @param faultOf what is wrong with its content */
+function fileFault(
+  option: OptionKey,
+  path: string | undefined,
+  faultOf: (text: string) => string | undefined,
+  files: Files,
+): RuleFault {
+  const text = path === undefined ? undefined : readOr(path, files)
+  const fault = text instanceof Unreadable ? text.message : text !== undefined && faultOf(text)
+  return fault && `{${option}} ${fault} (it is ${path})`
 }
 
 /** An option that names a file, and its value if it is set. */

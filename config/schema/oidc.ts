@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { duration, facts, parsed } from './option.ts'
-import { line, path, scope } from './parsers.ts'
+import { line, path, scope, signatureAlgorithm } from './parsers.ts'
 import { authorizationParameters, httpUrl, url } from './urls.ts'
 
 /** Names of RFC 7591, as in `token_endpoint_auth_methods_supported`. */
@@ -65,6 +65,23 @@ export const oidc = z.strictObject({
     defaultText: '`issuer`',
     meaning:
       'Audience of the assertions of `private_key_jwt` and `client_secret_jwt`: `issuer`, `token_endpoint`, or the audience itself. Entra ID and Okta need `token_endpoint`',
+  }),
+  idTokenAlg: parsed(signatureAlgorithm).optional().register(facts, {
+    env: 'OIDC_ID_TOKEN_ALG',
+    defaultText: "metadata's asymmetric ones",
+    meaning:
+      'The algorithm that ID tokens and logout tokens must be signed with, such as `RS256`. `HS256` is with `{oidc.clientSecret}`',
+  }),
+  decryptionKeyFile: parsed(path).optional().register(facts, {
+    env: 'OIDC_DECRYPTION_KEY_FILE',
+    file: 'path',
+    meaning:
+      'JWK, JWKS or PEM file with the private key for encrypted ID tokens and UserInfo: RSA for `RSA-OAEP-256`, EC or X25519 for `ECDH-ES`. Read again each hour',
+  }),
+  clockTolerance: duration('0s', '10m').prefault('30s').register(facts, {
+    env: 'OIDC_CLOCK_TOLERANCE',
+    meaning:
+      "Accepted difference between the issuer's clock and the gateway's, for `exp`, `nbf`, `iat` and `auth_time`",
   }),
   scope: parsed(scope, { written: z.union([z.string(), z.array(z.string())]), separator: ' ' })
     .prefault('openid profile email offline_access')

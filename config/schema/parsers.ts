@@ -46,6 +46,15 @@ export function scope(text: string): string {
   return scopes.join(' ')
 }
 
+/** Without `none`. @see https://www.rfc-editor.org/rfc/rfc7518#section-3.1 and https://www.rfc-editor.org/rfc/rfc9864 */
+const signatureAlgorithms =
+  'RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA Ed25519 HS256 HS384 HS512'.split(' ')
+
+export function signatureAlgorithm(text: string): string {
+  if (signatureAlgorithms.includes(text)) return text
+  throw new TypeError(`must be one of ${signatureAlgorithms.join(', ')}`)
+}
+
 /** 32 bytes in base64 or base64url. */
 export function key(text: string): Buffer {
   if (/^[A-Za-z\d+/_-]{43}=?$/.test(text)) return Buffer.from(text, 'base64')

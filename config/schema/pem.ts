@@ -86,20 +86,40 @@ export function certificates(pem: string): string[] {
 
 /** Why a client can't sign with the key in a file (a JWK, a JWKS with a private key, or PEM). Holds nothing of the key. */
 export function signingKeyFault(file: string): string | undefined {
+  return keyFault(file, 'enc', (key) =>
+    canSign(key)
+      ? undefined
+      : 'names a key that can not sign: use RSA of at least 2048 bits, EC P-256, P-384, P-521 or Ed25519',
+  )
+}
+
+/** The same for decryption. @see https://www.rfc-editor.org/rfc/rfc7518#section-4.1 */
+export function decryptionKeyFault(file: string): string | undefined {
+  return keyFault(file, 'sig', (key) =>
+    canDecrypt(key)
+      ? undefined
+      : 'names a key that can not decrypt: use RSA of at least 2048 bits, EC P-256, P-384, P-521 or X25519',
+  )
+}
+
+/** @param otherUse `use` of keys in a JWKS that are for something else */
+function keyFault(
+  file: string,
+  otherUse: string,
+  faultOf: (key: KeyObject) => string | undefined,
+): string | undefined {
   const text = file.trim()
   if (/ENCRYPTED/.test(text) && text.startsWith('-----')) return encrypted
   const json = text.startsWith('{') ? attempt(() => JSON.parse(text)) : undefined
   if (text.startsWith('{') && !json) return 'names a file that is not valid JSON'
 
   const jwk: JsonWebKey = Array.isArray(json?.keys)
-    ? json.keys.find((one: JsonWebKey | null) => one?.d !== undefined)
+    ? json.keys.find((one: JsonWebKey | null) => one?.d !== undefined && one['use'] !== otherUse)
     : json
   const key = attempt(() => createPrivateKey(json ? { key: jwk, format: 'jwk' } : text))
-  if (!key)
-    return 'names a file without a private key: it must be a JWK, a JWKS or PEM, with the private part'
-  if (!canSign(key))
-    return 'names a key that can not sign: use RSA of at least 2048 bits, EC P-256, P-384, P-521 or Ed25519'
-  return undefined
+  return key
+    ? faultOf(key)
+    : 'names a file without a private key: it must be a JWK, a JWKS or PEM, with the private part'
 }
 
 /** @see https://www.rfc-editor.org/rfc/rfc7518#section-3.1 */
@@ -112,6 +132,11 @@ function canSign({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): boolea
     default:
       return asymmetricKeyType === 'ed25519'
   }
+}
+
+function canDecrypt(key: KeyObject): boolean {
+  const { asymmetricKeyType: type } = key
+  return type === 'x25519' || (type !== 'ed25519' && canSign(key))
 }
 
 /** Messages of OpenSSL say nothing that helps, and those of the JSON parser may quote the key. */

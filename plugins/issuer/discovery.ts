@@ -2,9 +2,11 @@ import type { ServerMetadata } from 'openid-client'
 import * as oidc from 'openid-client'
 import type { Fetch } from './bounded-fetch.ts'
 import { type ChosenMethod, clientAuthentication } from './client-authentication/methods.ts'
+import type { Decryption } from './decryption.ts'
 import type { IssuerOptions } from './issuer.ts'
 import { loginAnswerFetch, refreshAnswerFetch } from './token-answers.ts'
 import type { Transport } from './transport.ts'
+import { userInfoFetch } from './user-info.ts'
 
 /** openid-client configurations for one issuer, each with its own `fetch` and timeout. */
 export interface Configurations {
@@ -22,13 +24,24 @@ export interface Configurations {
   method: ChosenMethod
 }
 
+/** How the issuer is reached, and its answers read. */
+export interface Means {
+  transport: Transport
+  decryption: Decryption
+  /** Verifies and decrypts. @returns the claims as JSON */
+  openUserInfo(jwt: string, server: ServerMetadata): Promise<string>
+}
+
 /**
  * Fetches the issuer's metadata.
  * @throws when they can't be fetched, name another issuer, or lack an endpoint that every login needs, or when the
  *   gateway can't authenticate in a way that the issuer offers
  */
-export async function discover(options: IssuerOptions, transport: Transport): Promise<Configurations> {
-  await transport.load()
+export async function discover(
+  options: IssuerOptions,
+  { transport, decryption, openUserInfo }: Means,
+): Promise<Configurations> {
+  await Promise.all([transport.load(), decryption.load()])
   const { fetch } = transport
   const timeout = options.timeoutMs / 1000
   const { server, answer } = await fetchMetadata(options, fetch)
@@ -36,12 +49,13 @@ export async function discover(options: IssuerOptions, transport: Transport): Pr
     if (!endpoint(needed, options.issuer)) throw new TypeError('The issuer names no usable endpoints')
   const method = await clientAuthentication(options, server, options.clientAuth)
 
-  const interactive = await configuration(fetch as oidc.CustomFetch, timeout)
-  // Without this the signature of a UserInfo response is not checked.
-  oidc.enableNonRepudiationChecks(interactive)
+  const readUserInfo = userInfoFetch(fetch, (jwt) => openUserInfo(jwt, server))
   return {
-    interactive,
-    redeeming: await configuration(loginAnswerFetch(fetch, tokenEndpoint(server, options)), timeout),
+    interactive: await configuration(readUserInfo as oidc.CustomFetch, timeout),
+    redeeming: await configuration(
+      loginAnswerFetch(fetch, tokenEndpoint(server, options), decryption.decrypt),
+      timeout,
+    ),
     grants: await configuration(refreshAnswerFetch(fetch, 2.5 * options.timeoutMs)),
     method,
   }
@@ -53,7 +67,11 @@ export async function discover(options: IssuerOptions, transport: Transport): Pr
    */
   async function configuration(customFetch: oidc.CustomFetch, timeout?: number): Promise<oidc.Configuration> {
     const { issuer, clientId } = options
-    const metadata = { use_mtls_endpoint_aliases: options.clientCertFile !== undefined }
+    const metadata = {
+      use_mtls_endpoint_aliases: options.clientCertFile !== undefined,
+      [oidc.clockTolerance]: options.clockToleranceMs / 1000,
+      ...(options.idTokenAlg !== undefined && { id_token_signed_response_alg: options.idTokenAlg }),
+    }
     const configuration = await oidc.discovery(issuer, clientId, metadata, method.authentication, {
       [oidc.customFetch]: async () => answer(),
       ...(isInsecure(options) && { execute: [oidc.allowInsecureRequests] }),

@@ -12,12 +12,13 @@ import { endpoint } from './discovery.ts'
 import type { IssuerOptions } from './issuer.ts'
 import { deadlineSignal } from './token-answers.ts'
 
-/** The issuer's keys for ID tokens and logout tokens. */
+/** The issuer's keys, and the algorithms that it may use them with. */
 export interface SigningKeys {
   keys: JWTVerifyGetKey
   algorithms: string[]
 }
 
+type KeySetOptions = Pick<IssuerOptions, 'issuer' | 'timeoutMs' | 'idTokenAlg' | 'clientSecret'>
 type FetchOptions = Parameters<FetchImplementation>[1]
 
 /**
@@ -26,20 +27,27 @@ type FetchOptions = Parameters<FetchImplementation>[1]
  *
  * @param attempts how often a fetch that times out is tried
  * @param cooldownMs minimum time between two fetches because of a missing key
+ * @returns the keys for ID tokens; for another kind of answer if given the algorithms that the metadata list for it
  */
 export function createKeySet(
-  { issuer, timeoutMs }: IssuerOptions,
+  { issuer, timeoutMs, idTokenAlg, clientSecret = '' }: KeySetOptions,
   cooldownMs: number,
   attempts = 1,
   fetch: Fetch = boundedFetch,
-): (server: ServerMetadata) => SigningKeys {
+): (server: ServerMetadata, supported?: unknown) => SigningKeys {
   let latest: { uri: string | undefined; keys: JWTVerifyGetKey } | undefined
-  return ({ jwks_uri: uri, id_token_signing_alg_values_supported: supported }) => {
+  if (isSymmetric.test(idTokenAlg ?? '')) {
+    // The client secret as it is. @see https://openid.net/specs/openid-connect-core-1_0.html#Signing
+    const secret = new TextEncoder().encode(clientSecret)
+    return () => ({ keys: async () => secret, algorithms: [idTokenAlg ?? ''] })
+  }
+  return ({ jwks_uri: uri, id_token_signing_alg_values_supported: ofIdTokens }, supported) => {
     if (!latest || latest.uri !== uri) latest = { uri, keys: remoteKeys(uri) }
     // Some issuers send `null` instead of omitting it. openid-client has the same default.
-    const named = Array.isArray(supported) ? supported : ['RS256']
-    const algorithms = named.filter((algorithm) => !/^(none|HS\d+)$/i.test(algorithm))
-    return { keys: latest.keys, algorithms }
+    const named = [supported, ofIdTokens, ['RS256']].find((list) => Array.isArray(list)) as string[]
+    const algorithms = named.filter((algorithm) => !/^none$/i.test(algorithm) && !isSymmetric.test(algorithm))
+    const isPinned = supported === undefined && idTokenAlg !== undefined
+    return { keys: latest.keys, algorithms: isPinned ? [idTokenAlg] : algorithms }
   }
 
   function remoteKeys(uri: string | undefined): JWTVerifyGetKey {
@@ -79,7 +87,32 @@ export function createKeySet(
   }
 }
 
+const isSymmetric = /^HS\d+$/i
+
 /** @throws when no key of the issuer verifies the token, or the keys can't be fetched */
 export async function checkSignature(token: string, { keys, algorithms }: SigningKeys): Promise<void> {
-  await compactVerify(token, keys, { algorithms })
+  await withEachKey(keys, (key) => compactVerify(token, key, { algorithms }))
+}
+
+/**
+ * Verifies with the key that the token names. If it names none and several keys fit, each of them is tried.
+ * @throws what `verify` throws
+ */
+export async function withEachKey<T>(
+  keys: JWTVerifyGetKey,
+  verify: (key: JWTVerifyGetKey) => Promise<T>,
+): Promise<T> {
+  try {
+    return await verify(keys)
+  } catch (error) {
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error
+    for await (const key of error) {
+      try {
+        return await verify(async () => key)
+      } catch (failure) {
+        if (!(failure instanceof errors.JWSSignatureVerificationFailed)) throw failure
+      }
+    }
+    throw new errors.JWSSignatureVerificationFailed()
+  }
 }

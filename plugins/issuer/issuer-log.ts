@@ -31,6 +31,11 @@ export function issuerLog(log: Log): IssuerEvents {
       logged = pkce
     },
 
+    idTokenRefused(outcome, err) {
+      const event = `issuer.id_token.${outcome}`
+      log.warn({ event, reason: failureReason(err), err }, `The ID token of a refresh is ${outcome}`)
+    },
+
     clientAuthNotOffered(method) {
       if (!isMethodLogged)
         log.warn(

@@ -1,15 +1,20 @@
+import type { ServerMetadata } from 'openid-client'
 import * as oidc from 'openid-client'
 import type { ClientAuthenticationName } from '../../config/index.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import type { ClientCredentials } from './client-authentication/method.ts'
+import { createDecryption } from './decryption.ts'
 import { discover, endpoint, type PkceSupport, pkceSupport } from './discovery.ts'
 import { createGrants, type GrantOutcome, grantedTokens } from './grants.ts'
-import { checkSignature, createKeySet } from './issuer-keys.ts'
+import { checkIdToken } from './id-token.ts'
+import { createKeySet } from './issuer-keys.ts'
 import { LoginError } from './login-error.ts'
-import { type LogoutNotice, verifyLogoutToken } from './logout-token.ts'
+import { type LogoutNotice, LogoutTokenError, verifyLogoutToken } from './logout-token.ts'
 import { createMetadataSource } from './metadata-source.ts'
+import { openJwt } from './open-jwt.ts'
 import { demandsPushing, pushedAuthorizationUrl } from './pushed-authorization.ts'
+import { withCheckedIdToken } from './refreshed-id-token.ts'
 import type { GrantedTokens } from './token-set.ts'
 import type { TokenParameters } from './token-target.ts'
 import { createTransport } from './transport.ts'
@@ -20,6 +25,12 @@ export interface IssuerOptions extends ClientCredentials {
   clientId: string
   /** Unset: the first method that the issuer offers and the credentials allow. */
   clientAuth?: ClientAuthenticationName
+  /** The only algorithm for ID tokens and logout tokens. Unset: the asymmetric ones of the metadata. */
+  idTokenAlg?: string
+  /** JWK, JWKS or PEM: the private key for what the issuer encrypts. */
+  decryptionKeyFile?: string
+  /** Accepted difference between the issuer's clock and ours. */
+  clockToleranceMs: number
   /** Whether UserInfo is asked at login. */
   userinfo: boolean
   /** How long a request waits for the issuer, in milliseconds. */
@@ -128,10 +139,16 @@ export interface IssuerEvents {
   metadataLoaded(pkce: PkceSupport): void
   /** The configured client authentication is not among those of the metadata; it is used all the same. */
   clientAuthNotOffered(method: string): void
+  /**
+   * The ID token of a refresh is not valid, so the session ends; or it could not be checked, because the issuer's keys
+   * could not be fetched, and is not stored.
+   */
+  idTokenRefused(outcome: 'invalid' | 'unchecked', error: unknown): void
 }
 
 export function createIssuer(options: IssuerOptions, clock: Clock, events: IssuerEvents): Issuer {
   const transport = createTransport(options)
+  const decryption = createDecryption(options.decryptionKeyFile)
   const metadata = createMetadataSource(fetchMetadata, clock, events.unreachable)
   const known = () =>
     metadata.get().catch((cause: unknown) => {
@@ -144,12 +161,14 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
   const keysOfNotices = createKeySet(options, 1000, 6, transport.fetch)
 
   async function fetchMetadata() {
-    const configurations = await discover(options, transport)
+    const configurations = await discover(options, { transport, decryption, openUserInfo })
     const { interactive, method } = configurations
     events.metadataLoaded(pkceSupport(interactive.serverMetadata()))
     if (!method.isOffered) events.clientAuthNotOffered(method.name)
     return configurations
   }
+
+  const grants = createGrants(async () => (await metadata.get()).grants, clock)
 
   return {
     clientId: options.clientId,
@@ -181,7 +200,7 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
         const idToken = answer.claims()
         if (!answer.id_token || !idToken?.sub)
           throw new TypeError('The issuer sent no ID token, or one without a subject')
-        await checkSignature(answer.id_token, keysOfAnswers(redeeming.serverMetadata()))
+        await checkIdToken(answer.id_token, answer.access_token, keysOfAnswers(redeeming.serverMetadata()))
         const userInfo = options.userinfo
           ? await fetchUserInfo(interactive, answer.access_token, idToken.sub, events.userInfoFailed)
           : {}
@@ -197,7 +216,17 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
       }
     },
 
-    ...createGrants(async () => (await metadata.get()).grants, clock),
+    ...grants,
+
+    async refresh(refreshToken, parameters) {
+      const result = await grants.refresh(refreshToken, parameters)
+      if (result.outcome !== 'granted') return result
+      const { tokens } = result
+      return {
+        ...result,
+        tokens: await withCheckedIdToken(tokens, openIdToken, clock, events.idTokenRefused),
+      }
+    },
 
     tokenEndpoint: () => metadata.known()?.interactive.serverMetadata().token_endpoint,
 
@@ -225,12 +254,34 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
 
     async verifyLogoutToken(token) {
       const server = (await known()).interactive.serverMetadata()
-      return verifyLogoutToken(token, {
+      return verifyLogoutToken(await decryptNotice(token), {
         issuer: server.issuer,
         clientId: options.clientId,
         ...keysOfNotices(server),
         now: clock.now(),
+        clockToleranceMs: options.clockToleranceMs,
       })
     },
+  }
+
+  /** Of a refresh. @returns it decrypted */
+  async function openIdToken(idToken: string, accessToken: string): Promise<string> {
+    const [server, decrypted] = [
+      (await metadata.get()).grants.serverMetadata(),
+      await decryption.decrypt(idToken),
+    ]
+    await checkIdToken(decrypted, accessToken, keysOfAnswers(server))
+    return decrypted
+  }
+
+  function openUserInfo(jwt: string, server: ServerMetadata): Promise<string> {
+    const keys = keysOfAnswers(server, server.userinfo_signing_alg_values_supported)
+    return openJwt(jwt, decryption, { ...keys, issuer: server.issuer, clientId: options.clientId })
+  }
+
+  async function decryptNotice(token: string): Promise<string> {
+    return decryption.decrypt(token).catch((cause: unknown) => {
+      throw new LogoutTokenError('The logout token can not be decrypted', { cause })
+    })
   }
 }

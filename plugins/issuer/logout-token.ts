@@ -1,5 +1,7 @@
-import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose'
+import { type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose'
 import { GatewayError } from '../errors/catalogue.ts'
+import { withEachKey } from './issuer-keys.ts'
+import { isAboutToken } from './token-error.ts'
 
 /** A verified logout token: which sessions to end. */
 export type LogoutNotice = {
@@ -16,6 +18,8 @@ export interface LogoutTokenRules {
   algorithms: string[]
   /** Milliseconds since the epoch. */
   now: number
+  /** Accepted difference between the issuer's clock and ours. */
+  clockToleranceMs: number
 }
 
 /** The logout token is not valid. */
@@ -24,8 +28,6 @@ export class LogoutTokenError extends Error {
 }
 
 const logoutEvent = 'http://schemas.openid.net/event/backchannel-logout'
-/** Accepted difference between the issuer's clock and ours. */
-const clockToleranceSeconds = 30
 /** Maximum age of a logout token, whatever its `exp`. */
 const maxAgeSeconds = 10 * 60
 /** Maximum age of one without `exp`. Hydra, LemonLDAP and older versions of Keycloak and authentik send no `exp`. */
@@ -43,15 +45,17 @@ export const logoutTokenLifetimeMs = 15 * 60_000
  * @see https://openid.net/specs/openid-connect-backchannel-1_0.html#Validation
  */
 export async function verifyLogoutToken(token: string, rules: LogoutTokenRules): Promise<LogoutNotice> {
-  const { payload, protectedHeader } = await jwtVerify(token, rules.keys, {
+  const options = {
     issuer: rules.issuer,
     audience: rules.clientId,
     algorithms: rules.algorithms,
     requiredClaims: ['iat', 'jti', 'events'],
-    clockTolerance: clockToleranceSeconds,
+    clockTolerance: rules.clockToleranceMs / 1000,
     maxTokenAge: maxAgeSeconds,
     currentDate: new Date(rules.now),
-  }).catch((cause: unknown) => {
+  }
+  const verification = withEachKey(rules.keys, (key) => jwtVerify(token, key, options))
+  const { payload, protectedHeader } = await verification.catch((cause: unknown) => {
     if (isAboutToken(cause)) throw fault('does not hold', cause)
     throw new GatewayError('BFF_ISSUER_UNAVAILABLE', { cause })
   })
@@ -65,12 +69,6 @@ export async function verifyLogoutToken(token: string, rules: LogoutTokenRules):
 
 function isOlderThan(seconds: number, { iat = 0 }: JWTPayload, now: number): boolean {
   return Math.floor(now / 1000) - iat > seconds
-}
-
-/** False for network errors, and for jose's errors about a key set that could not be fetched or is malformed. */
-function isAboutToken(error: unknown): boolean {
-  const aboutKeys = ['ERR_JOSE_GENERIC', 'ERR_JWKS_TIMEOUT', 'ERR_JWKS_INVALID']
-  return error instanceof errors.JOSEError && !aboutKeys.includes(error.code)
 }
 
 function notice({ sub, sid, jti, nonce, events }: JWTPayload, issuer: string): LogoutNotice {

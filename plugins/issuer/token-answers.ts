@@ -18,10 +18,14 @@ export function parseAnswer(text: string): object | undefined {
 }
 
 /**
- * Drops blank members of a successful token response, as for a refresh. openid-client still
+ * Drops blank members of a successful token response, as for a refresh, and decrypts its ID token. openid-client still
  * requires the mandatory members and checks all others.
  */
-export function loginAnswerFetch(fetch: Fetch, tokenEndpoint: string | undefined): CustomFetch {
+export function loginAnswerFetch(
+  fetch: Fetch,
+  tokenEndpoint: string | undefined,
+  decrypt: (token: string) => Promise<string>,
+): CustomFetch {
   const endpoint = URL.parse(tokenEndpoint ?? '')?.href
   return async (url, options) => {
     const response = await fetch(url, options as RequestInit)
@@ -29,7 +33,10 @@ export function loginAnswerFetch(fetch: Fetch, tokenEndpoint: string | undefined
     const { status, headers } = response
     const text = await response.text()
     const answer = parseAnswer(text)
-    return new Response(answer ? JSON.stringify(withoutBlanks(answer)) : text, { status, headers })
+    if (!answer) return new Response(text, { status, headers })
+    const { id_token: idToken, ...others } = withoutBlanks(answer)
+    const decrypted = typeof idToken === 'string' ? await decrypt(idToken) : idToken
+    return Response.json({ ...others, ...(idToken !== undefined && { id_token: decrypted }) }, { status })
   }
 }
 

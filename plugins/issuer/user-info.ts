@@ -1,4 +1,5 @@
 import * as oidc from 'openid-client'
+import type { Fetch } from './bounded-fetch.ts'
 
 /** The claims of UserInfo, or none if it can't be fetched: the ID token is enough. Throws if its `sub` is another user's.
  *  @param onFailure called if it can't be fetched
@@ -17,5 +18,22 @@ export async function fetchUserInfo(
       throw error
     onFailure(error)
     return {}
+  }
+}
+
+/**
+ * Gives openid-client the UserInfo of an issuer that signs or encrypts it as plain JSON.
+ *
+ * openid-client refetches the key set at most once a minute, and fails if several keys fit.
+ * @param open verifies and decrypts. @returns the claims as JSON
+ */
+export function userInfoFetch(fetch: Fetch, open: (jwt: string) => Promise<string>): Fetch {
+  return async (url, options) => {
+    const response = await fetch(url, options)
+    const { status, headers } = response
+    const [type] = headers.get('content-type')?.split(';') ?? []
+    if (status !== 200 || type?.trim().toLowerCase() !== 'application/jwt') return response
+    const claims = await open((await response.text()).trim())
+    return new Response(claims, { status, headers: { 'content-type': 'application/json' } })
   }
 }

@@ -23,6 +23,7 @@ test('the minimal configuration gives the documented defaults', () => {
     oidc: {
       issuer: new URL('https://login.example.com'),
       clientId: 'gateway',
+      clockToleranceMs: 30_000,
       scope: 'openid profile email offline_access',
       authorizationParams: new URLSearchParams(),
       userinfo: true,

@@ -71,6 +71,31 @@ test('a secret and a private key exclude each other', () => {
   )
 })
 
+test('a key that decrypts is RSA, EC or X25519, and not the one for signing', () => {
+  const decryption = '/run/secrets/decryption-key'
+  const loadDecryption = (content: string) =>
+    load({ OIDC_DECRYPTION_KEY_FILE: decryption }, { [decryption]: content })
+  for (const { privateKey } of [ec, rsa, generateKeyPairSync('x25519')])
+    assert.equal(loadDecryption(pem(privateKey)).options.oidc.decryptionKeyFile, decryption)
+  const keys = [
+    { ...ec.privateKey.export({ format: 'jwk' }), use: 'sig' },
+    { ...rsa.privateKey.export({ format: 'jwk' }), use: 'enc' },
+  ]
+  assert.ok(loadDecryption(JSON.stringify({ keys })))
+  assertFault(() => loadDecryption(JSON.stringify({ keys: keys.slice(0, 1) })), /without a private key/)
+  assertFault(
+    () => loadDecryption(pem(generateKeyPairSync('ed25519').privateKey)),
+    /^OIDC_DECRYPTION_KEY_FILE names a key that can not decrypt/,
+  )
+})
+
+test('an algorithm with the client secret needs that secret', () => {
+  assertFault(
+    () => load({ OIDC_ID_TOKEN_ALG: 'HS256' }),
+    /HS256, which is signed with OIDC_CLIENT_SECRET: set it/,
+  )
+})
+
 function loadKey(content: string, environment = {}) {
   return load({ OIDC_CLIENT_PRIVATE_KEY_FILE: file, ...environment }, { [file]: content })
 }

@@ -165,6 +165,29 @@ const cases: Record<string, Cases> = {
     bad: [['a\nb', /holds a line break/]],
     read: ({ oidc }) => oidc.clientAssertionAudience,
   },
+  OIDC_ID_TOKEN_ALG: {
+    good: ['RS256', 'PS512', 'ES256', 'EdDSA', 'HS256'].map((alg) => [alg, alg]),
+    bad: ['none', 'rs256', 'RS256 ES256'].map((alg) => [alg, /must be one of RS256, .*, HS512/]),
+    read: ({ oidc }) => oidc.idTokenAlg,
+    with: { OIDC_CLIENT_SECRET: 'hunter2' },
+  },
+  // Good ones are in private-key.test.ts.
+  OIDC_DECRYPTION_KEY_FILE: {
+    good: [],
+    bad: [
+      ['/nowhere.pem', /names a file that does not exist/],
+      ['{"kty":"EC","d":"x"}', /must be the path of a file, not what the file holds/],
+    ],
+    read: ({ oidc }) => oidc.decryptionKeyFile,
+  },
+  OIDC_CLOCK_TOLERANCE: {
+    good: [
+      ['0s', 0],
+      ['10m', 600_000],
+    ],
+    bad: [...durations, ['11m', /must be from 0s to 10m/]],
+    read: ({ oidc }) => oidc.clockToleranceMs,
+  },
   OIDC_SCOPE: {
     good: [['openid  api:read', 'openid api:read']],
     bad: [
