@@ -10,7 +10,7 @@ import overload from './plugins/edge/overload/index.ts'
 import limiting from './plugins/edge/request-limits/index.ts'
 import { prepareSockets } from './plugins/edge/sockets.ts'
 import tls from './plugins/edge/tls/index.ts'
-import errors, { answerError } from './plugins/errors/index.ts'
+import errors, { answerError, type ErrorsOptions } from './plugins/errors/index.ts'
 import devServer from './plugins/frontend/dev-server/index.ts'
 import frontend from './plugins/frontend/index.ts'
 import requestGuard from './plugins/guard/index.ts'
@@ -46,12 +46,11 @@ export interface AppExtras {
 /** The gateway as a standalone server. */
 export function buildApp(options: GatewayOptions, extras: AppExtras = {}): FastifyInstance {
   const limits = { ...defaultLimits, ...extras.limits }
-  const loginUrl = loginUrlOf(options)
-  const app = Fastify(serverOptions(options, loginUrl, limits, extras.logStream))
+  const app = Fastify(serverOptions(options, errorsOptions(options), limits, extras.logStream))
   routeEveryMethod(app)
 
   refuseOverload(app, options.corsOrigins, extras)
-  app.register(errors, { loginUrl })
+  app.register(errors, errorsOptions(options))
   app.register(limiting, limits)
   app.register(draining)
   if (options.tls) app.register(tls, { ...options.tls, clock: extras.clock ?? systemClock })
@@ -175,7 +174,7 @@ export async function registerGateway(
   let inner = app
   await app.register(
     async (scope: FastifyInstance) => {
-      scope.setErrorHandler(answerError(loginUrlOf(options)))
+      scope.setErrorHandler(answerError(errorsOptions(options)))
       before(scope)
       await gateway(scope, options, extras)
       inner = scope
@@ -195,6 +194,11 @@ function sessionCookieOptions({ cookie: { name, sameSite }, session, publicUrl }
   return { name, sameSite, ...session, secure: publicUrl.protocol === 'https:' }
 }
 
-export function loginUrlOf({ publicUrl }: GatewayOptions): string {
+export function errorsOptions(options: GatewayOptions): ErrorsOptions {
+  const { publicUrl, corsOrigins } = options
+  return { loginUrl: loginUrlOf(options), publicUrl, corsOrigins }
+}
+
+function loginUrlOf({ publicUrl }: GatewayOptions): string {
   return `${basePath(publicUrl)}/bff/login`
 }

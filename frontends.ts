@@ -1,5 +1,11 @@
 import Fastify, { type FastifyInstance } from 'fastify'
-import { type AppExtras, loginUrlOf, refuseOverload, registerGateway, registerSharedPlugins } from './app.ts'
+import {
+  type AppExtras,
+  errorsOptions,
+  refuseOverload,
+  registerGateway,
+  registerSharedPlugins,
+} from './app.ts'
 import { basePath, type GatewayOptions } from './config/index.ts'
 import { defaultLimits } from './http/limits.ts'
 import { routableUrl } from './http/path.ts'
@@ -26,16 +32,18 @@ export function buildFrontends(
   const prefixes = all.flatMap(({ publicUrl, upstreams }) =>
     upstreams.map(({ prefix }) => basePath(publicUrl) + prefix),
   )
+  const corsOrigins = [...new Set(all.flatMap((options) => options.corsOrigins))]
+  const errorsOfAll = { ...errorsOptions(first), corsOrigins }
   const app = Fastify({
-    ...serverOptions(first, loginUrlOf(first), limits, extras.logStream),
+    ...serverOptions(first, errorsOfAll, limits, extras.logStream),
     rewriteUrl: ({ url = '/' }) => routableUrl(withSlash(url, bases), prefixes),
     routerOptions: { constraints: { [hostConstraint]: hostConstraintStrategy(first.trustProxy) } },
   })
   routeEveryMethod(app)
   const gateways: Bff[] = []
 
-  refuseOverload(app, [...new Set(all.flatMap(({ corsOrigins }) => corsOrigins))], extras)
-  app.register(errors, { loginUrl: loginUrlOf(first) })
+  refuseOverload(app, corsOrigins, extras)
+  app.register(errors, errorsOfAll)
   app.register(limiting, limits)
   app.register(draining)
   if (first.tls) app.register(tls, { ...first.tls, clock: extras.clock ?? systemClock })

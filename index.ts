@@ -1,8 +1,9 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
-import { refuseOverload, registerGateway, registerSharedPlugins } from './app.ts'
+import { registerGateway, registerSharedPlugins } from './app.ts'
 import { type BffConfiguration, resolveOptions, withoutRegisterOptions } from './config/index.ts'
 import { type BffHooks, keepFromCaches } from './plugins/application/index.ts'
+import overload from './plugins/edge/overload/index.ts'
 
 export { type AppExtras, buildApp } from './app.ts'
 export type { GatewayOptions } from './config/index.ts'
@@ -28,8 +29,14 @@ const bff: FastifyPluginAsync<BffOptions> = fp(
     for (const warning of warnings) app.log.warn(warning)
     const hooks = { onClaims, onLogin, onRenewed, onLogout } as BffHooks
 
+    let onRefused = () => {}
+    const { corsOrigins } = options
+    app.register(overload, { corsOrigins, ownRoutesOnly: true, onRefused: () => onRefused() })
     await registerGateway(app, options, { hooks }, (scope) => {
-      refuseOverload(scope, options.corsOrigins, {})
+      scope.addHook('onRoute', (route) => {
+        route.config = { ...route.config, ofGateway: true }
+      })
+      onRefused = () => scope.metrics.overloaded()
       registerSharedPlugins(scope, options, {})
     })
     // After the gateway's own routes, which set the header themselves.

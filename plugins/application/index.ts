@@ -126,7 +126,7 @@ export default fp<LocalRoutesOptions>(
       },
       fetch: (request, url, init = {}) =>
         upstreamCalls.fetch(url, init, (wanted) => tokenFor(request, wanted)),
-      errorHandler: answerError(loginUrl),
+      errorHandler: answerError({ ...guardOptions, loginUrl }),
       missing: () => missingParts(app),
     }
     app.decorate('bff', bff)

@@ -4,7 +4,7 @@ import { type FastifyHttpOptions, type FastifyInstance, LogController } from 'fa
 import { basePath, type GatewayOptions } from '../../config/index.ts'
 import { type Limits, maxBodyBytes, maxHeaderBytes } from '../../http/limits.ts'
 import { routableUrl } from '../../http/path.ts'
-import { answerBadUrl, answerMalformed } from '../errors/index.ts'
+import { answerBadUrl, answerMalformed, type ErrorsOptions } from '../errors/index.ts'
 import { loggerOptions } from '../logging/logger-options.ts'
 import { createTlsServer, type Http1Options } from './tls-server.ts'
 import { mayUpgrade } from './upgrade.ts'
@@ -23,7 +23,7 @@ export interface LogStream {
 /** Options of Fastify and Node for the gateway's own server. */
 export function serverOptions(
   { publicUrl, trustProxy, logLevel, tls, keepAliveTimeoutMs, upstreams }: GatewayOptions,
-  loginUrl: string,
+  errors: ErrorsOptions,
   { headersTimeoutMs }: Limits,
   logStream?: LogStream,
 ): FastifyHttpOptions<Server> {
@@ -45,7 +45,7 @@ export function serverOptions(
     // Fastify does not trust a hop count by itself, since a direct client can claim any number of hops.
     trustProxy: typeof trustProxy === 'number' ? (_address, hop) => hop < trustProxy : trustProxy,
     // For URLs that can't be routed, which reach no error handler.
-    frameworkErrors: answerBadUrl(loginUrl),
+    frameworkErrors: answerBadUrl(errors),
     // For requests that are not valid HTTP, likewise.
     clientErrorHandler: answerMalformed,
     // Some proxies in front strip the base path, others do not.

@@ -11,6 +11,7 @@ import type {
 import fp from 'fastify-plugin'
 import { namesOneHost } from '../../http/origin.ts'
 import { errorBody, GatewayError, retryAfterSeconds } from './catalogue.ts'
+import { type ErrorHeaderOptions, errorHeaders } from './error-headers.ts'
 import { errorPage, prefersPage } from './error-page.ts'
 import { asGatewayError, logError } from './gateway-error.ts'
 import {
@@ -30,14 +31,14 @@ declare module 'fastify' {
   }
 }
 
-export interface ErrorsOptions {
+export interface ErrorsOptions extends ErrorHeaderOptions {
   /** The login endpoint, as the browser sees it. */
   loginUrl: string
 }
 
 export default fp<ErrorsOptions>(
-  async (app, { loginUrl }) => {
-    app.setErrorHandler(answerError(loginUrl))
+  async (app, options) => {
+    app.setErrorHandler(answerError(options))
     // Node would answer an unknown `Expect` itself with 417. The header is not forwarded, so it is ignored.
     app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
     // Node emits a separate event for CONNECT, and without a listener closes the connection without an answer.
@@ -56,23 +57,23 @@ export default fp<ErrorsOptions>(
       throw new GatewayError('BFF_MALFORMED_REQUEST', { details: 'The request must name one host' })
     })
     app.setNotFoundHandler((request, reply) =>
-      answer(new GatewayError('BFF_NOT_FOUND'), request, reply, loginUrl),
+      answer(new GatewayError('BFF_NOT_FOUND'), request, reply, options),
     )
   },
   { name: 'errors', fastify: '5.x' },
 )
 
-/** For `setErrorHandler`. @param loginUrl the login endpoint, as the browser sees it */
-export function answerError(loginUrl: string) {
+/** For `setErrorHandler`. */
+export function answerError(options: ErrorsOptions) {
   return (thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply =>
-    answer(thrown, request, reply, loginUrl)
+    answer(thrown, request, reply, options)
 }
 
 /** For Fastify's `frameworkErrors`: URLs that its router could not parse. Fastify's own message would repeat the URL. */
-export function answerBadUrl(loginUrl: string) {
+export function answerBadUrl(options: ErrorsOptions) {
   return (_error: Error, request: FastifyRequest, reply: FastifyReply): void => {
     const error = new GatewayError('BFF_INVALID_PATH', { details: 'The URL is not valid' })
-    answer(error, request, reply, loginUrl)
+    answer(error, request, reply, options)
   }
 }
 
@@ -124,10 +125,12 @@ export function errorCodeOf(request: FastifyRequest): string | undefined {
   return codes.get(request)
 }
 
-function answer(thrown: unknown, request: FastifyRequest, reply: FastifyReply, loginUrl: string) {
+function answer(thrown: unknown, request: FastifyRequest, reply: FastifyReply, options: ErrorsOptions) {
+  const { loginUrl } = options
   const error = asGatewayError(thrown)
   codes.set(request, error.code)
   reply.code(error.statusCode).header('cache-control', 'no-store')
+  reply.headers(errorHeaders(request.headers.origin, (name) => reply.getHeader(name), options))
   if (!(error instanceof GatewayError)) {
     const { statusCode, code, message } = error
     return reply.send({ statusCode, code, error: 'Bad request', details: message, requestId: request.id })

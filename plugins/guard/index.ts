@@ -2,6 +2,7 @@ import cors, { type FastifyCorsOptions } from '@fastify/cors'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { GatewayOptions } from '../../config/index.ts'
+import { exposedErrorHeaders } from '../errors/error-headers.ts'
 import { type RequestCheckOptions, requestChecks } from './checks.ts'
 
 declare module 'fastify' {
@@ -14,9 +15,6 @@ declare module 'fastify' {
 }
 
 export type RequestGuardOptions = RequestCheckOptions & Pick<GatewayOptions, 'corsExposedHeaders'>
-
-/** What a client needs to know of an error: where to log in, and when to try again. */
-const exposedAlways = ['bff-login-url', 'retry-after', 'www-authenticate']
 
 /**
  * Accepts requests from the frontend only, and none that another site made a browser send (CSRF): other sites can't set
@@ -45,7 +43,7 @@ export default fp<RequestGuardOptions>(
 
 /** Grants CORS to listed origins only. An OPTIONS request that is no preflight goes to the upstream. */
 function corsOptions({ corsOrigins, corsExposedHeaders }: RequestGuardOptions) {
-  const exposedHeaders = [...new Set([...exposedAlways, ...corsExposedHeaders])]
+  const exposedHeaders = [...new Set([...exposedErrorHeaders, ...corsExposedHeaders])]
   return async ({ headers: { origin, ...headers } }: FastifyRequest): Promise<FastifyCorsOptions> => ({
     origin: origin !== undefined && corsOrigins.includes(origin) ? origin : false,
     credentials: true,

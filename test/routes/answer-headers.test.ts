@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { startGateway, startUpstream } from '../proxy/support.ts'
+import { errorCode, startGateway, startUpstream } from '../proxy/support.ts'
 import { startInjectGateway } from '../support/inject-gateway.ts'
 
 const csrf = { 'x-csrf': '1' }
@@ -21,7 +21,10 @@ test('answers and error pages below /bff have a policy that forbids everything',
 
 test('refused and unknown requests below /bff have that policy too, with and without CORS', async (t) => {
   for (const env of [{}, { CORS_ORIGINS: 'https://spa.example.com' }]) {
-    const { app } = await startInjectGateway(t, { env })
+    const { app } = await startInjectGateway(t, {
+      env,
+      extras: { limits: { requestsPerMinute: 'CORS_ORIGINS' in env ? 4 : 5 } },
+    })
     const foreign = { ...csrf, origin: 'https://evil.example' }
     for (const [statusCode, method, url, headers] of [
       [403, 'GET', '/bff/user', {}],
@@ -33,6 +36,7 @@ test('refused and unknown requests below /bff have that policy too, with and wit
       [405, 'POST', '/bff/login', {}],
       [405, 'DELETE', '/bff/user', csrf],
       ...('CORS_ORIGINS' in env ? [] : ([[404, 'OPTIONS', '/bff/x', {}]] as const)),
+      [429, 'GET', '/bff/login', {}],
     ] as const) {
       const answer = await app.inject({ method, url, headers })
       assert.equal(answer.statusCode, statusCode, `${method} ${url}`)
@@ -71,4 +75,51 @@ test('answers of an upstream get none of these headers', async (t) => {
   const { status, headers } = await gateway.call('/api/x')
   assert.equal(status, 200)
   assert.deepEqual(Object.keys(headers).sort(), ['cache-control', 'connection', 'content-length', 'date'])
+})
+
+const ownHeaders = [
+  'content-security-policy',
+  'cross-origin-resource-policy',
+  'referrer-policy',
+  'strict-transport-security',
+  'x-content-type-options',
+  'x-frame-options',
+] as const
+
+test('errors outside /bff have these headers, wherever the request fails, and pages of the allowed origins can read it', async (t) => {
+  const upstream = await startUpstream(t)
+  let isOverloaded = false
+  const env = { ...https, CORS_ORIGINS: 'https://spa.example.com' }
+  const upstreams = [
+    { target: upstream.url, methods: ['GET' as const] },
+    { target: upstream.url, prefix: '/mine', token: 'user' as const },
+  ]
+  const gateway = await startGateway(t, upstreams, {
+    env,
+    extras: { isOverloaded: () => isOverloaded },
+  })
+  const origin = 'https://spa.example.com'
+  const { headers: wanted } = await gateway.call('/bff/user', { headers: { origin } })
+
+  for (const [code, path, options] of [
+    ['BFF_SESSION_REQUIRED', '/mine/x', {}],
+    ['BFF_CSRF_REJECTED', '/api/x', { headers: { 'x-csrf': '0' } }],
+    ['BFF_METHOD_NOT_ALLOWED', '/api/x', { method: 'DELETE' }],
+    ['BFF_WRONG_HOST', '/api/x', { headers: { host: 'other.example.com' } }],
+    ['BFF_INVALID_PATH', '/api/%zz', {}],
+    ['BFF_NOT_FOUND', '/nowhere', { method: 'POST' }],
+    ['BFF_OVERLOADED', '/api/x', {}],
+  ] as const) {
+    isOverloaded = code === 'BFF_OVERLOADED'
+    const answer = await gateway.call(path, { ...options, headers: { origin, ...Object(options).headers } })
+    const what = `${code} ${path}`
+    assert.equal(errorCode(answer), code, what)
+    for (const name of ownHeaders) assert.equal(answer.headers[name], wanted[name], `${what} ${name}`)
+    assert.equal(answer.headers['access-control-allow-origin'], origin, what)
+    assert.match(answer.headers['access-control-expose-headers'] ?? '', /retry-after/, what)
+    assert.match(answer.headers.vary ?? '', /\bOrigin\b/, what)
+    const foreign = { origin: 'https://evil.example', ...Object(options).headers }
+    const { headers } = await gateway.call(path, { ...options, headers: foreign })
+    assert.equal(headers['access-control-allow-origin'], undefined, what)
+  }
 })

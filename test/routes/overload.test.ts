@@ -80,6 +80,28 @@ test('the overload answer has CORS headers for allowed origins only', async (t) 
   }
 })
 
+test('a preflight of an allowed origin is answered during an overload, so that the page can read the refusal', async (t) => {
+  const upstream = await startUpstream(t)
+  const env = { CORS_ORIGINS: 'https://spa.example.com' }
+  const gateway = await startGateway(t, [{ target: upstream.url }], {
+    env,
+    extras: { isOverloaded: () => true },
+  })
+  const ask = (path: string, headers: Record<string, string>) =>
+    gateway.call(path, { method: 'OPTIONS', headers })
+  const wanted = { 'access-control-request-method': 'GET', 'access-control-request-headers': 'x-csrf' }
+
+  for (const path of ['/api/x', '/bff/user']) {
+    const allowed = await ask(path, { ...wanted, origin: 'https://spa.example.com' })
+    assert.equal(allowed.status, 204)
+    assert.equal(allowed.headers['access-control-allow-origin'], 'https://spa.example.com')
+    assert.equal(allowed.headers['access-control-allow-headers'], 'x-csrf')
+    assert.equal((await ask(path, { ...wanted, origin: 'https://evil.example' })).status, 503)
+    assert.equal((await ask(path, { origin: 'https://spa.example.com' })).status, 503)
+  }
+  assert.equal(upstream.arrivals.length, 0)
+})
+
 test('refused requests are counted', async (t) => {
   let isOverloaded = true
   const env = { METRICS_PORT: '0', HOST: '127.0.0.1' }
@@ -141,6 +163,11 @@ test("as a plugin the overloaded gateway refuses only its own requests, not the 
   t.after(() => app.close())
   app.get('/own', async () => ({ of: 'the application' }))
   app.get('/healthz', async () => ({}))
+  /** Whether the session cookie had been looked at when a request was answered. */
+  const lookedAtCookie = new Map<string, boolean>()
+  app.addHook('onSend', async ({ url, sealedSession }) => {
+    lookedAtCookie.set(url, sealedSession !== null)
+  })
   await app.register(bff, {
     publicUrl: 'http://localhost',
     oidc: { issuer: 'http://localhost:9', clientId: 'app' },
@@ -157,6 +184,8 @@ test("as a plugin the overloaded gateway refuses only its own requests, not the 
   const answers = [ours.get('/bff/session'), own.get('/own')]
   block()
   assert.deepEqual(await Promise.all(answers), ['503', '200'])
+  assert.equal(lookedAtCookie.get('/bff/session'), false)
+  assert.equal(lookedAtCookie.get('/own'), true)
 })
 
 test('an overload refuses requests of all frontends, and probes still answer', async (t) => {

@@ -1,4 +1,4 @@
-import type { FastifyReply } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { GatewayError } from '../../errors/catalogue.ts'
 import { createOverloadMeter, tickMs } from './meter.ts'
@@ -10,12 +10,16 @@ declare module 'fastify' {
      * moves its load to the others. And for logout notifications of the issuer, which are not repeated.
      */
     answersWhenOverloaded?: boolean
+    /** The route belongs to the gateway, not to the application that has registered it. Set in applications only. */
+    ofGateway?: boolean
   }
 }
 
 export interface OverloadOptions {
-  /** Origins whose pages may read the refusal: the CORS plugin runs only later. */
+  /** Origins whose preflights are answered. */
   corsOrigins: string[]
+  /** In an application: refuses only the gateway's own routes. */
+  ownRoutesOnly?: boolean
   /** Called for each refused request. */
   onRefused(): void
   /** Unset: measured, once the server listens. */
@@ -24,17 +28,23 @@ export interface OverloadOptions {
 
 /** Refuses requests before any work is done for them while the event loop is late. Register it first. */
 export default fp<OverloadOptions>(
-  async (app, { corsOrigins, onRefused, isOverloaded }) => {
+  async (app, { corsOrigins, ownRoutesOnly = false, onRefused, isOverloaded }) => {
     const meter = createOverloadMeter({ now: () => performance.now(), cpuMs })
     const isRefusing = isOverloaded ?? meter.isOverloaded
     let isListening = isOverloaded !== undefined
     /** Whether the current overload has been logged: one line for each overload. */
     let isLogged = false
 
-    app.addHook('onRequest', (request, reply, done) => {
-      if (!isListening || !isRefusing() || request.routeOptions.config.answersWhenOverloaded) return done()
+    app.addHook('onRequest', (request, _reply, done) => {
+      if (!isListening || !isRefusing()) return done()
+      const { config } = request.routeOptions
+      if (
+        config.answersWhenOverloaded ||
+        (ownRoutesOnly && !config.ofGateway) ||
+        isAllowedPreflight(request, corsOrigins)
+      )
+        return done()
       onRefused()
-      addCorsHeaders(reply, request.headers.origin, corsOrigins)
       if (!isLogged) {
         isLogged = true
         app.log.warn({ event: 'event_loop.overloaded', lateMs: Math.round(meter.latenessMs()) })
@@ -56,16 +66,15 @@ export default fp<OverloadOptions>(
   { name: 'overload', fastify: '5.x' },
 )
 
-function addCorsHeaders(reply: FastifyReply, origin: string | undefined, corsOrigins: string[]): void {
-  if (corsOrigins.length === 0) return
-  // Hooks of an application may have set it already.
-  reply.header('vary', [reply.getHeader('vary') ?? [], 'Origin'].flat().join(', '))
-  if (origin === undefined || !corsOrigins.includes(origin)) return
-  reply.headers({
-    'access-control-allow-origin': origin,
-    'access-control-allow-credentials': 'true',
-    'access-control-expose-headers': 'retry-after',
-  })
+/** Browsers send no request with the CSRF header before its preflight succeeds, so a script could not read the refusal. */
+function isAllowedPreflight({ method, headers }: FastifyRequest, corsOrigins: string[]): boolean {
+  const { origin, 'access-control-request-method': requestMethod } = headers
+  return (
+    method === 'OPTIONS' &&
+    requestMethod !== undefined &&
+    origin !== undefined &&
+    corsOrigins.includes(origin)
+  )
 }
 
 function cpuMs(): number {
