@@ -35,7 +35,7 @@ export interface HttpBrowser {
 }
 
 export interface HttpBrowserOptions {
-  /** Milliseconds for each request. Default 10 000. */
+  /** Milliseconds for each request. Default 30 000. */
   timeoutMs?: number
   /** Name of the gateway's CSRF header. */
   csrfHeader?: string
@@ -46,7 +46,7 @@ export interface HttpBrowserOptions {
  * all that it opens are pages of one site.
  */
 export function createHttpBrowser(options: HttpBrowserOptions = {}): HttpBrowser {
-  const { timeoutMs = 10_000, csrfHeader = 'x-csrf' } = options
+  const { timeoutMs = 30_000, csrfHeader = 'x-csrf' } = options
   const cookies = new CookieJar()
   const answers: Answer[] = []
 

@@ -26,13 +26,14 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
 
 // Names a file that does not end, for example because of an open socket, instead of hanging the build.
 const wholeRunMs = 20 * 60_000
-const singleTestMs = 2 * 60_000
+const singleTestMs = 4 * 60_000
 
 const events = run({
   globPatterns: positionals.length > 0 ? positionals : ['test/**/*.test.ts'],
   // Most tests wait for sockets rather than for the processor.
   concurrency: Math.max(2, availableParallelism()),
   timeout: singleTestMs,
+  execArgv: ['--import', import.meta.resolve('./support/file-end-hooks.ts')],
   signal: AbortSignal.any([stopped.signal, AbortSignal.timeout(wholeRunMs)]),
   coverage: !values['without-coverage'],
   coverageIncludeGlobs: ['*.ts', 'config/**', 'http/**', 'lib/**', 'plugins/**', 'routes/**', 'demo/**'],

@@ -1,6 +1,7 @@
 import { after, before, type TestContext } from 'node:test'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import { provision } from '../support/provision.ts'
+import { giveUpMs } from '../support/until.ts'
 
 export interface OpenPage {
   page: Page
@@ -21,7 +22,7 @@ export function useChromium() {
 
   return async function openPage(t: TestContext, options: BrowserContextOptions = {}): Promise<OpenPage> {
     const context = await browser.newContext(options)
-    context.setDefaultTimeout(10_000)
+    context.setDefaultTimeout(giveUpMs)
     t.after(() => context.close())
     const page = await context.newPage()
     const faults: string[] = []

@@ -38,7 +38,7 @@ export function startLoad(sessions: SignedIn[], first: Gateway[], pace: Pace = {
   const answers: LoadAnswer[] = []
   const agent = new Agent({ keepAlive: true })
   let gateways = first
-  let ready: Gateway[] = []
+  const ready = new Set<Gateway>()
   let turn = 0
   let stopped = false
 
@@ -65,17 +65,21 @@ export function startLoad(sessions: SignedIn[], first: Gateway[], pace: Pace = {
 
   async function probe(): Promise<void> {
     while (!stopped) {
-      const probed = await Promise.all(
-        gateways.map(async (gateway) => ((await isReady(gateway)) ? [gateway] : [])),
+      await Promise.all(
+        gateways.map(async (gateway) => {
+          // Each counts at once: another that is slow to answer delays no news.
+          if (await isReady(gateway)) ready.add(gateway)
+          else ready.delete(gateway)
+        }),
       )
-      ready = probed.flat()
       await wait(probeEveryMs)
     }
   }
 
   async function client(session: SignedIn): Promise<void> {
     while (!stopped) {
-      const gateway = ready[turn++ % ready.length]
+      const choice = gateways.filter((gateway) => ready.has(gateway))
+      const gateway = choice[turn++ % choice.length]
       if (gateway) answers.push(await send(session, gateway))
       await wait(requestEveryMs)
     }
@@ -86,16 +90,16 @@ export function startLoad(sessions: SignedIn[], first: Gateway[], pace: Pace = {
     const cookie = session.browser.cookies.headerFor(target) ?? ''
     const startedAt = performance.now()
     const { promise, resolve, reject } = Promise.withResolvers<{ status: number | undefined; body: string }>()
-    get(
-      target,
-      { agent, headers: { 'x-csrf': '1', 'sec-fetch-site': 'same-origin', cookie } },
-      (response) => {
-        let body = ''
-        response.setEncoding('utf8').on('data', (text) => (body += text))
-        response.once('error', reject).once('end', () => resolve({ status: response.statusCode, body }))
-      },
-    ).once('error', reject)
-    const answer = await promise.catch((error: Error) => ({ status: undefined, body: error.message }))
+    const headers = { 'x-csrf': '1', 'sec-fetch-site': 'same-origin', cookie }
+    const request = get(target, { agent, headers }, (response) => {
+      let body = ''
+      response.setEncoding('utf8').on('data', (text) => (body += text))
+      response.once('error', reject).once('end', () => resolve({ status: response.statusCode, body }))
+    }).once('error', reject)
+    const answer = await promise.catch((error: Error) => {
+      const connection = request.reusedSocket ? 'a connection that was kept' : 'a new connection'
+      return { status: undefined, body: `${error.message}, on ${connection}` }
+    })
     return { session, ...answer, tookMs: Math.round(performance.now() - startedAt) }
   }
 }

@@ -1,4 +1,3 @@
-import { setTimeout as wait } from 'node:timers/promises'
 import type { Lineage } from './unruly-issuer.ts'
 
 export interface TokenAnswer {
@@ -28,15 +27,6 @@ export const breakConnection: Fault = async () => undefined
 export const loseAnswer: Fault = async ({ forward }) => {
   await forward()
   return undefined
-}
-
-/** Answers as it should, but that much too late. */
-export function answerLate(ms: number): Fault {
-  return async ({ forward }) => {
-    const answer = await forward()
-    await wait(ms)
-    return answer
-  }
 }
 
 /** Answers in the issuer's place, so that the refresh token is not spent. */
@@ -77,23 +67,27 @@ export interface Held {
   fault: Fault
   /** Resolves when the first request is held. */
   reached: Promise<void>
-  /** Lets it go on, and all that come later. Resolves when the answer is on its way. */
+  /** Lets it go on, and all that come later. Resolves when the answer is on its way, if there is one. */
   release(): Promise<void>
   /** Breaks its connection. */
   lose(): void
 }
 
-/** Holds back the request, before the issuer has seen it, or the answer, when it has spent the refresh token. */
-export function hold(what: 'request' | 'answer'): Held {
+/**
+ * Holds back the request, before the issuer has seen it, or the answer, when it has spent the refresh token.
+ * @param then what becomes of the request when it is let go. Default: the issuer answers it
+ */
+export function hold(what: 'request' | 'answer', then: Fault = ({ forward }) => forward()): Held {
   const reached = Promise.withResolvers<void>()
   const sent = Promise.withResolvers<void>()
   const released = Promise.withResolvers<'go on' | 'break'>()
   return {
-    async fault({ forward }) {
-      const early = what === 'answer' ? await forward() : undefined
+    async fault(exchange) {
+      const early = what === 'answer' ? await then(exchange) : undefined
       reached.resolve()
       if ((await released.promise) === 'break') return undefined
-      return { ...(early ?? (await forward())), sent: sent.resolve }
+      const answer = what === 'answer' ? early : await then(exchange)
+      return answer && { ...answer, sent: sent.resolve }
     },
     reached: reached.promise,
     release() {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { type Answer, createHttpBrowser } from '../../demo/http-browser.ts'
 import { fingerprint } from '../../demo/issuer/events.ts'
 import type { Gateway, LogLine } from '../support/gateway.ts'
-import { until } from '../support/until.ts'
+import { giveUpMs, until } from '../support/until.ts'
 import { expiredMs, issuerTimeoutMs, marginMs, type SignedIn, type TimedAnswer } from './world.ts'
 
 interface ErrorBody {
@@ -98,7 +98,7 @@ export function said({ stored }: SignedIn, event: string): (line: LogLine) => bo
 
 /** A cookie that was cleared comes once more, from another tab say. */
 export async function sendAgain(cookie: string, { url }: Gateway): Promise<TimedAnswer> {
-  const browser = createHttpBrowser()
+  const browser = createHttpBrowser({ timeoutMs: giveUpMs })
   const answer = await browser.fetch(`${url}/api/gettime`, {
     headers: { 'x-csrf': '1', cookie: `bff=${cookie}` },
   })

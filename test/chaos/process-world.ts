@@ -3,21 +3,23 @@ import { type Answer, createHttpBrowser, type HttpBrowser } from '../../demo/htt
 import { startTimeApi, type TimeApi } from '../../demo/time-api.ts'
 import type { Ending, Environment, Gateway, GatewayOptions } from '../support/gateway-process.ts'
 import { type RedisServer, startRedis } from '../support/redis.ts'
+import { giveUpMs } from '../support/until.ts'
 import { type OpenStore, openStore, type StoredSession } from './stored-session.ts'
 import { type Lineage, startUnrulyIssuer, type UnrulyIssuer } from './unruly-issuer.ts'
 
-/** Short, so that a lock lapses after three seconds and a grant is given up after two and a half. */
-export const issuerTimeoutMs = 1000
+/** As long as by default, so that a busy machine does not look like an issuer that is down. */
+export const issuerTimeoutMs = 5000
 export const lockMs = 3 * issuerTimeoutMs
+export const longestGrantMs = 2.5 * issuerTimeoutMs
 
 /** What a busy machine may add to a time that is promised. */
-export const marginMs = 15_000
+export const marginMs = 30_000
 
-/** For so long a request waits for Redis. */
-export const storeTimeoutMs = 500
+/** How long a request waits for Redis: as by default. */
+export const storeTimeoutMs = 5000
 
-/** Times that an access token has left, of a minute: the window has 30 s, and less than 5 s are of no use. */
-export const inWindowMs = 20_000
+/** Times that an access token has left: the renewal window is a minute, and a token with less than 5 s is not sent. */
+export const inWindowMs = 50_000
 export const expiredMs = 0
 
 /** Several gateways, each a process of its own, on one Redis. */
@@ -53,7 +55,7 @@ export interface TimedAnswer extends Answer {
 
 export interface WorldOptions {
   gateways?: number
-  /** Seconds. Default a minute, so that the API takes tokens that a test has made look old. */
+  /** Seconds. Default ten minutes, so that the API takes tokens that a test has made look old. */
   accessTokenLifetime?: number
   env?: Environment
   /** Where the gateways find Redis, given where it really is. */
@@ -66,16 +68,48 @@ export type StartGateway = (t: Ending, options: GatewayOptions) => Promise<Gatew
 export async function startWorldOf(startGateway: StartGateway, options: WorldOptions = {}): Promise<World> {
   const endings: (() => Promise<unknown>)[] = []
   const t: Ending = { after: (end) => void endings.push(end) }
+  const services: { close(): Promise<void> }[] = []
+  const close = async () => {
+    await Promise.all(endings.splice(0).map((end) => end()))
+    for (const service of services.splice(0).reverse()) await service.close()
+  }
+  try {
+    return await start(startGateway, options, { t, services, close })
+  } catch (error) {
+    // What is left running would keep the test file from ending.
+    await close()
+    throw error
+  }
+}
+
+interface Started {
+  /** Ends the gateways. */
+  t: Ending
+  /** What they use, in the order in which it was started. */
+  services: { close(): Promise<void> }[]
+  close(): Promise<void>
+}
+
+async function start(
+  startGateway: StartGateway,
+  options: WorldOptions,
+  { t, services, close }: Started,
+): Promise<World> {
   const apiAudience = 'urn:time-api'
-  const [redis, issuer] = await Promise.all([
-    startRedis(),
-    startUnrulyIssuer({ apiAudience, accessTokenLifetime: options.accessTokenLifetime ?? 60 }),
-  ])
+  const redis = await startRedis()
+  services.push(redis)
+  const issuer = await startUnrulyIssuer({
+    apiAudience,
+    accessTokenLifetime: options.accessTokenLifetime ?? 600,
+  })
+  services.push(issuer)
   const timeApi = await startTimeApi({ issuer: issuer.issuer, audience: apiAudience })
+  services.push(timeApi)
   const store = await openStore(redis.url)
+  services.push(store)
   const redisUrl = (await options.redisUrlFor?.(redis)) ?? redis.url
 
-  const start = () =>
+  const startOne = () =>
     startGateway(t, {
       issuer,
       apiUrl: timeApi.url,
@@ -86,12 +120,12 @@ export async function startWorldOf(startGateway: StartGateway, options: WorldOpt
         ...options.env,
       },
     })
-  const gateways = await Promise.all(Array.from({ length: options.gateways ?? 4 }, start))
+  const gateways = await Promise.all(Array.from({ length: options.gateways ?? 4 }, startOne))
   let signingIn: Promise<unknown> = Promise.resolve()
 
   async function signIn(user: string, at: Gateway | undefined): Promise<SignedIn> {
     assert.ok(at)
-    const browser = createHttpBrowser()
+    const browser = createHttpBrowser({ timeoutMs: giveUpMs })
     await browser.signIn(at.url, user)
     const lineage = issuer.lineages.at(-1)
     assert.ok(lineage, 'The login brought no refresh token')
@@ -113,18 +147,14 @@ export async function startWorldOf(startGateway: StartGateway, options: WorldOpt
     redis,
     store,
     gateways,
-    startGateway: start,
+    startGateway: startOne,
     signIn(user = 'alice', at = gateways[0]) {
       // One after the other, or it could not be told whose refresh tokens are whose.
       const signedIn = signingIn.then(() => signIn(user, at))
       signingIn = signedIn.catch(() => {})
       return signedIn
     },
-    async close() {
-      await Promise.all(endings.map((end) => end()))
-      await store.close()
-      await Promise.all([timeApi.close(), issuer.close(), redis.close()])
-    },
+    close,
   }
 }
 

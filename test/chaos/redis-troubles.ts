@@ -36,14 +36,14 @@ async function sentinelSet(): Promise<TroubledRedis> {
   const sentinels: RedisServer[] = []
   for (let i = 0; i < 3; i++) sentinels.push(await startRedis({ sentinel: true, config: monitor }))
   const ask = async (command: string) => (await sentinels[0]?.send(`SENTINEL ${command} sessions`)) ?? ''
-  await until(async () => (await ask('CKQUORUM')).startsWith('+OK 3'), 30_000)
+  await until(async () => (await ask('CKQUORUM')).startsWith('+OK 3'))
 
   return {
     url: `sentinel://${sentinels.map(({ port }) => `127.0.0.1:${port}`).join()}/sessions`,
     troubles: {
       planned: () =>
         moved(async () => {
-          await until(async () => (await ask('FAILOVER')).startsWith('+OK'), 60_000)
+          await until(async () => (await ask('FAILOVER')).startsWith('+OK'))
           return nothing
         }),
       killed: () => moved(kill),
@@ -55,7 +55,7 @@ async function sentinelSet(): Promise<TroubledRedis> {
   async function moved(begin: (master: RedisServer) => Promise<() => Promise<void>>) {
     const before = await masterPort()
     const end = await begin(servers.find(({ port }) => port === before) ?? assert.fail())
-    await until(async () => (await masterPort()) !== before, 60_000)
+    await until(async () => (await masterPort()) !== before)
     return end
   }
 
@@ -69,7 +69,7 @@ async function cluster(): Promise<TroubledRedis> {
   const { url, servers, close } = await startCluster({ replicas: 1, config: ['repl-diskless-sync-delay 0'] })
   const shards = [0, 1, 2].map((i) => [servers[i], servers[i + 3]] as [RedisServer, RedisServer])
   for (const { send } of servers.slice(0, 3)) {
-    await until(async () => (await send('WAIT 1 100')).startsWith(':1'), 30_000)
+    await until(async () => (await send('WAIT 1 100')).startsWith(':1'))
   }
   let turn = 0
 
@@ -78,7 +78,7 @@ async function cluster(): Promise<TroubledRedis> {
     troubles: {
       planned: () =>
         moved(async (_master, replica) => {
-          await until(async () => (await replica.send('CLUSTER FAILOVER')).startsWith('+OK'), 60_000)
+          await until(async () => (await replica.send('CLUSTER FAILOVER')).startsWith('+OK'))
           return nothing
         }),
       killed: () => moved(kill),
@@ -95,7 +95,7 @@ async function cluster(): Promise<TroubledRedis> {
   async function moved(begin: (master: RedisServer, replica: RedisServer) => Promise<() => Promise<void>>) {
     const [master, replica] = await shardOf(turn++)
     const end = await begin(master, replica)
-    await until(() => isMaster(replica), 60_000)
+    await until(() => isMaster(replica))
     return end
   }
 

@@ -9,7 +9,8 @@ import { expiredMs, startWorld, type World } from './world.ts'
 let world: World
 
 before(async () => {
-  world = await startWorld({ accessTokenLifetime: 4, env: { SHUTDOWN_DELAY: '500ms' } })
+  // The default delay: time for a balancer on a busy machine to notice that a gateway is about to go.
+  world = await startWorld({ accessTokenLifetime: 12, env: { SHUTDOWN_DELAY: '5s' } })
 })
 after(() => world.close())
 
@@ -30,6 +31,7 @@ test('all gateways are replaced in turn under load: no request and no session is
     load.spreadOver(serving)
     await load.more(50)
   }
+  for (const { lineage } of sessions) await until(() => lineage.grants().length >= 2)
   await load.stop()
 
   const lost = load.answers.filter(({ status }) => status !== 200)
@@ -46,11 +48,9 @@ test('all gateways are replaced in turn under load: no request and no session is
   )
   let grants = 0
   for (const { lineage, stored } of sessions) {
+    await until(async () => (await stored.read())?.renewals === lineage.grants().length)
     assertGrants({ lineage }, lineage.grants().length)
-    const renewals = (await stored.read())?.renewals ?? 0
-    assert.ok(renewals >= 2, 'The load was too short to see renewals')
-    assert.equal(renewals, lineage.grants().length)
-    grants += renewals
+    grants += lineage.grants().length
   }
   const longest = Math.max(...load.answers.map(({ tookMs }) => tookMs))
   t.diagnostic(`requests: ${load.answers.length}, lost: 0, grants: ${grants}, longest wait: ${longest} ms`)
@@ -66,7 +66,7 @@ test('a gateway that is asked to end in mid-renewal stores the tokens first', as
   await held.reached
 
   leaving.signal('SIGTERM')
-  await until(async () => (await fetch(`${leaving.url}/readyz`)).status === 503)
+  await leaving.logged(({ event }) => event === 'shutdown.begun')
   held.release()
 
   assertServed(await waiting, alice)

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { Redis } from 'ioredis'
 import { type RedisServer, startRedis } from '../support/redis.ts'
-import { until } from '../support/until.ts'
+import { giveUpMs, until } from '../support/until.ts'
 import { hold } from './faults.ts'
 import { assertGrants, assertLivesOn, assertNotNow, assertServed, bodyOf } from './judge.ts'
 import { openStore } from './stored-session.ts'
-import { expiredMs, inWindowMs, startWorld, type World } from './world.ts'
+import { expiredMs, inWindowMs, startWorld, type TimedAnswer, type World } from './world.ts'
 
 const watchers: RedisServer[] = []
 let replica: RedisServer
@@ -58,19 +58,23 @@ test('the master is killed in mid-renewal: sessions live on at the new one, and 
   holdOld.release()
   holdFresh.release()
 
-  for (const { status } of await waiting) assert.equal(status, 503)
+  const servedOrNotNow = (answers: TimedAnswer[]) => {
+    for (const answer of answers) if (answer.status !== 200) assertNotNow(answer, bodyOf(answer).code)
+  }
+  // Those that wait are served if the failover is over in time.
+  servedOrNotNow(await waiting)
   for (const session of [old, fresh]) {
     await until(async () => {
       const answers = await session.storm(world.gateways, 1)
-      for (const answer of answers) if (answer.status !== 200) assertNotNow(answer, bodyOf(answer).code)
+      servedOrNotNow(answers)
       return answers.every(({ status }) => status === 200)
-    }, 20_000)
+    })
   }
   const tookMs = Math.round(performance.now() - killedAt)
   for (const session of [old, fresh]) {
     await until(async () => (await session.stored.read())?.renewals === 1)
     assertGrants(session, 1)
-    await assertLivesOn(session, world.gateways, 5000)
+    await assertLivesOn(session, world.gateways, giveUpMs)
   }
   t.diagnostic(`grants: 2, longest wait for the new master: ${tookMs} ms`)
 })

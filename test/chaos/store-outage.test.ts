@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
 import { fingerprint } from '../../demo/issuer/events.ts'
-import { until } from '../support/until.ts'
+import { giveUpMs, until } from '../support/until.ts'
 import { hold } from './faults.ts'
 import {
   assertGrants,
@@ -28,8 +28,6 @@ import {
 
 /** For so long a gateway may answer from memory. */
 const memoryMs = 2000
-/** After an outage renewals begin again this much later. */
-const settleMs = 3000 + marginMs
 
 let world: World
 let network: Network
@@ -84,7 +82,7 @@ for (const [what, { begin, end }] of Object.entries(outages)) {
         const renewals = session === idle ? 0 : 1
         await until(async () => (await session.stored.read())?.renewals === renewals)
         assertGrants(session, renewals)
-        await assertLivesOn(session, world.gateways, settleMs)
+        await assertLivesOn(session, world.gateways, giveUpMs)
       }),
     )
     t.diagnostic(`grants: 4, refused: ${refused.length}, longest wait: ${longestWait(refused)} ms`)
@@ -108,7 +106,7 @@ describe('a Redis that is killed', () => {
     await untilReady()
     const again = await world.signIn()
     assertServed(await again.storm(world.gateways, 1), again)
-    await assertLivesOn(again, world.gateways, settleMs)
+    await assertLivesOn(again, world.gateways, giveUpMs)
     t.diagnostic(`refused: ${refused.length}, longest wait: ${longestWait(refused)} ms`)
   })
 

@@ -16,7 +16,7 @@ export interface StoredSession {
   id: string
   read(): Promise<SessionRecord | undefined>
   /**
-   * Winds the session's clock: its access token counts as one of a minute, of which `ms` are left. The clocks of
+   * Winds the session's clock: its access token counts as one of ten minutes, of which `ms` are left. The clocks of
    * other processes can't be wound; so nobody has to sleep until a token has grown old.
    * @param asRenewed as if another gateway had just brought them
    */
@@ -24,12 +24,12 @@ export interface StoredSession {
 }
 
 /** How long tokens that were wound count as having lived. */
-const lifetimeMs = 60_000
+const lifetimeMs = 600_000
 
 /** A way to the store that no fault of a test is on. */
 export async function openStore(redisUrl: string) {
   const connection = connectRedis(parseRedisUrl(redisUrl))
-  const store = createRedisStore({ connection, storeTimeoutMs: 500 })
+  const store = createRedisStore({ connection, storeTimeoutMs: 5000 })
   const cookies = await cookieReader()
 
   return {

@@ -18,8 +18,7 @@ const each = 50
 let world: World
 
 before(async () => {
-  // Long enough for two hundred requests on any machine: how long one waits at most is told elsewhere.
-  world = await startWorld({ env: { OIDC_TIMEOUT: '5s' } })
+  world = await startWorld()
 })
 after(() => world.close())
 

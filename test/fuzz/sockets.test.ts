@@ -9,6 +9,7 @@ import { startIssuer } from '../../demo/issuer.ts'
 import { listen, stop } from '../../demo/listen.ts'
 import { startApplication } from '../plugin/support.ts'
 import { call, signIn, startGateway } from '../proxy/support.ts'
+import { giveUpMs } from '../support/until.ts'
 import { startTlsGateway } from '../tls/support.ts'
 import { inputs, report } from './support.ts'
 
@@ -151,7 +152,7 @@ async function talk(target: Target, { requests, rest, cuts, end, when }: Connect
   const gone = new Promise<void>((resolve) => void socket.once('close', () => resolve()))
   socket
     .on('error', () => {})
-    .setTimeout(20_000, () => {
+    .setTimeout(giveUpMs, () => {
       answer = silence
       socket.destroy()
     })

@@ -8,6 +8,7 @@ import { WebSocketServer } from 'ws'
 import { startIssuer } from '../../demo/issuer.ts'
 import { listen, stop } from '../../demo/listen.ts'
 import { signIn, startGateway } from '../proxy/support.ts'
+import { giveUpMs } from '../support/until.ts'
 import { assertRefused, inputs, mutationsOf, parseAnswer, report } from './support.ts'
 
 const friend = 'https://friend.example'
@@ -257,7 +258,7 @@ function trimmed(text: string): string {
 /** Reads until the headers and the announced body have arrived. */
 async function firstAnswer(port: number, bytes: string) {
   const socket = connect(port, '127.0.0.1')
-  socket.setTimeout(10_000, () => socket.destroy(new Error(`No answer to ${JSON.stringify(bytes)}`)))
+  socket.setTimeout(giveUpMs, () => socket.destroy(new Error(`No answer to ${JSON.stringify(bytes)}`)))
   socket.write(Buffer.from(bytes, 'latin1'))
   let all = ''
   try {

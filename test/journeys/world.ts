@@ -3,6 +3,7 @@ import { type DemoIssuer, startIssuer } from '../../demo/issuer.ts'
 import { startTimeApi, type TimeApi } from '../../demo/time-api.ts'
 import { freePort } from '../support/free-port.ts'
 import type { Ending, Gateway } from '../support/gateway.ts'
+import { giveUpMs } from '../support/until.ts'
 
 /** Everything that a gateway needs around it. */
 export interface World {
@@ -13,27 +14,28 @@ export interface World {
   browser: HttpBrowser
 }
 
-/** @param accessTokenLifetime seconds */
-export async function startWorld(t: Ending, accessTokenLifetime = 30): Promise<World> {
+/** Access tokens live longer than a test does. */
+export async function startWorld(t: Ending): Promise<World> {
   const apiAudience = 'urn:time-api'
-  const issuer = await startIssuer({ port: await freePort(), apiAudience, accessTokenLifetime })
+  const issuer = await startIssuer({ port: await freePort(), apiAudience, accessTokenLifetime: 600 })
   t.after(() => issuer.close())
   const timeApi = await startTimeApi({ issuer: issuer.issuer, audience: apiAudience })
   t.after(() => timeApi.close())
-  return { issuer, timeApi, apiUrl: timeApi.url, browser: createHttpBrowser() }
+  return { issuer, timeApi, apiUrl: timeApi.url, browser: createHttpBrowser({ timeoutMs: giveUpMs }) }
 }
 
 /**
- * Makes the issuer's next grant claim `seconds` as the access token's lifetime, while the API accepts it for longer:
+ * Makes the issuer's next `grants` claim `seconds` as the access token's lifetime, while the API accepts it for longer:
  * so the test does not depend on the machine's speed.
  */
-export function sayExpiresIn(issuer: DemoIssuer, seconds: number): void {
-  let said = false
+export function sayExpiresIn(issuer: DemoIssuer, seconds: number, grants = 1): void {
+  let said = 0
   issuer.provider.use(async (ctx, next) => {
     await next()
     const body = ctx.body as { expires_in?: number } | undefined
-    if (said || ctx.path !== '/token' || ctx.status !== 200 || body?.expires_in === undefined) return
-    said = true
+    if (said >= grants || ctx.path !== '/token' || ctx.status !== 200 || body?.expires_in === undefined)
+      return
+    said++
     body.expires_in = seconds
   })
 }

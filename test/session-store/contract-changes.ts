@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
+import { giveUpMs } from '../support/until.ts'
 import {
   acquire,
   assertNotified,
@@ -14,7 +15,7 @@ export function notifiesOfChanges(promise: PromiseOf): void {
   promise('waiters are notified of a replacement by another gateway', async ({ store, other, id }) => {
     await create(store, id)
     await untilNotified(store, other, id)
-    const notified = other.changed(id, AbortSignal.timeout(5_000))
+    const notified = other.changed(id, AbortSignal.timeout(giveUpMs))
     await store.replace(id, sealedAs('second'), 1)
     await notified
     assert.equal((await other.read(id))?.version, 2)
@@ -48,7 +49,7 @@ export function notifiesOfChanges(promise: PromiseOf): void {
     await create(store, id)
     await untilNotified(store, other, id)
     await untilNotified(other, store, id)
-    const signal = AbortSignal.timeout(5_000)
+    const signal = AbortSignal.timeout(giveUpMs)
     const waiters = [store, store, other, other].map((gateway) => gateway.changed(id, signal))
     await store.replace(id, sealedAs('second'), 1)
     await Promise.all(waiters)
@@ -65,7 +66,7 @@ export function notifiesOfChanges(promise: PromiseOf): void {
   })
 
   promise('closing the store ends all waiting', async ({ other, id }) => {
-    const notified = other.changed(id, AbortSignal.timeout(60_000))
+    const notified = other.changed(id, AbortSignal.timeout(giveUpMs))
     await other.close()
     await notified
   })

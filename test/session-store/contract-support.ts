@@ -3,6 +3,7 @@ import { getEventListeners } from 'node:events'
 import type { TestContext } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Lock, NewRecord, SessionStore } from '../../plugins/session-store/store.ts'
+import { giveUpMs } from '../support/until.ts'
 
 export interface StoreUnderTest {
   store: SessionStore
@@ -52,7 +53,7 @@ export async function assertNotified(
   id: string,
   act: () => Promise<unknown>,
 ): Promise<void> {
-  const signal = AbortSignal.timeout(5_000)
+  const signal = AbortSignal.timeout(giveUpMs)
   const notified = store.changed(id, signal)
   await act()
   await notified
@@ -63,7 +64,7 @@ export async function assertNotified(
 /** Notifications are hints: a gateway that has just connected may not be subscribed yet. */
 export async function untilNotified(from: SessionStore, to: SessionStore, id: string): Promise<void> {
   let notified = false
-  void to.changed(`${id}-probe`, AbortSignal.timeout(5_000)).then(() => {
+  void to.changed(`${id}-probe`, AbortSignal.timeout(giveUpMs)).then(() => {
     notified = true
   })
   while (!notified) {

@@ -9,7 +9,7 @@ import { connectRedis } from '../../plugins/session-store/redis-connection.ts'
 import { type SessionStore, StoreUnavailableError } from '../../plugins/session-store/store.ts'
 import { freePort } from '../support/free-port.ts'
 import { startRedis } from '../support/redis.ts'
-import { until } from '../support/until.ts'
+import { giveUpMs, until } from '../support/until.ts'
 import { acquire, create, HOUR, sealedAs, untilNotified } from './contract-support.ts'
 import { openStore } from './redis-support.ts'
 
@@ -190,7 +190,7 @@ test('a silently vanished Redis is reconnected, with a delay and no error', asyn
 test('after an outage waiters read again, as a notification may have been missed', async (t) => {
   const { redis, store } = await setUp(t)
   await untilNotified(store, store, 'warm-up')
-  const signal = AbortSignal.timeout(10_000)
+  const signal = AbortSignal.timeout(giveUpMs)
   const notified = store.changed('a', signal)
 
   await redis.restart()

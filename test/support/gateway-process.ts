@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { DemoIssuer } from '../../demo/issuer.ts'
 import { freePort } from './free-port.ts'
+import { giveUpMs } from './until.ts'
 
 /** server.ts in a process of its own, as it runs in production. */
 export interface Gateway {
@@ -100,10 +101,10 @@ export interface Run {
   stderr: string
 }
 
-/** Runs server.ts in `cwd` with these variables alone until it ends by itself, or for 20 seconds. */
+/** Runs server.ts in `cwd` with these variables alone until it ends by itself, or for a minute. */
 export async function runServer(args: string[], env: Environment, cwd?: string): Promise<Run> {
   const server = spawnServer(args, env, cwd)
-  const tooLong = setTimeout(() => server.kill('SIGKILL'), 20_000)
+  const tooLong = setTimeout(() => server.kill('SIGKILL'), giveUpMs)
   const [stdout, stderr] = [collect(server.stdout), collect(server.stderr)]
   await once(server, 'close')
   clearTimeout(tooLong)
@@ -147,7 +148,7 @@ function watch(url: string, env: Environment): Gateway {
       promise.catch(() => {})
       const look = (line: LogLine) => predicate(line) && resolve(line)
       const giveUp = (why: string) => reject(new Error(`${why} without having logged it:\n${output()}`))
-      const tooLong = setTimeout(giveUp, 20_000, '20 s went by')
+      const tooLong = setTimeout(giveUp, giveUpMs, `${giveUpMs} ms went by`)
       logs.forEach(look)
       seen.on('line', look)
       exited.then(() => giveUp('The gateway ended'))

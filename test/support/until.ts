@@ -1,6 +1,12 @@
 import { setTimeout as wait } from 'node:timers/promises'
 
 /**
+ * When a test gives up waiting, in milliseconds. Far longer than anything takes, on a busy machine too, and below the
+ * time limit of a test in test/run.ts, so that the failure says what was awaited.
+ */
+export const giveUpMs = 60_000
+
+/**
  * Asks again and again until the answer is something: for what tells nobody that it has happened.
  *
  * @returns that answer
@@ -8,7 +14,7 @@ import { setTimeout as wait } from 'node:timers/promises'
  */
 export async function until<T>(
   condition: () => T | Promise<T>,
-  withinMs = 10_000,
+  withinMs = giveUpMs,
 ): Promise<Exclude<T, false | 0 | '' | null | undefined>> {
   const giveUpAt = performance.now() + withinMs
   for (;;) {

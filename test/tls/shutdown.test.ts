@@ -37,9 +37,7 @@ function begun(gateway: Gateway) {
   return gateway.logged(({ event }) => event === 'shutdown.begun')
 }
 
-test('after SIGTERM connections get GOAWAY, and new ones are still served', {
-  timeout: 20_000,
-}, async (t) => {
+test('after SIGTERM connections get GOAWAY, and new ones are still served', async (t) => {
   const { gateway, connect } = await start(t, { SHUTDOWN_DELAY: '10m' })
   const idle = await connect()
   assert.equal((await request(idle, '/healthz')).status, 200)
@@ -104,7 +102,7 @@ test('a download without an end is cut off at SHUTDOWN_TIMEOUT, and the end is s
   await cutOff
 })
 
-test('an event stream ends cleanly when closing starts', { timeout: 20_000 }, async (t) => {
+test('an event stream ends cleanly when closing starts', async (t) => {
   const { gateway, upstream, connect } = await start(t, { SHUTDOWN_TIMEOUT: '1h' })
   const stream = openStream(await connect(), '/open/events')
   const reply = replyOf(stream)
