@@ -116,7 +116,7 @@ async function guarded(app: FastifyInstance, options: RouteOptions, extras: AppE
 
 /** Pages and their assets, which need no CSRF header. Registered last, since they match all remaining paths. */
 async function frontendPages(app: FastifyInstance, options: GatewayOptions): Promise<void> {
-  const { publicUrl, oidc, staticDir, frontendUrl, requireLogin, csrfHeader } = options
+  const { publicUrl, oidc, staticDir, frontendUrl, frontendCsp, requireLogin, csrfHeader } = options
   app.addHook('onRoute', (route) => {
     route.config = { ...route.config, navigation: true, sessionCookie: 'update-on-navigation' }
   })
@@ -127,6 +127,7 @@ async function frontendPages(app: FastifyInstance, options: GatewayOptions): Pro
       staticDir,
       https: publicUrl.protocol === 'https:',
       issuerOrigin: oidc.issuer.origin,
+      widening: frontendCsp,
       isPrivate: requireLogin,
     })
   }

@@ -154,6 +154,12 @@ export interface BffConfiguration {
    */
   requireLogin?: Input['requireLogin']
   /**
+   * Directives that widen the Content-Security-Policy of pages from `staticDir`, separated by
+   * semicolons: `connect-src https://o1.ingest.sentry.io; worker-src blob:`. Scripts and event handlers
+   * that stand in a page itself are allowed by their hashes.
+   */
+  frontendCsp?: Input['frontendCsp']
+  /**
    * Comma-separated exact origins allowed with credentials; `returnUrl` of login and logout may lead
    * there too.
    */

@@ -41,7 +41,9 @@ export function doubts(
   }
   const warnings = [
     staticDir !== undefined &&
-      typeof readOr(join(staticDir, 'index.html'), files) !== 'string' &&
+      ['index.html', 'index.csr.html'].every(
+        (page) => typeof readOr(join(staticDir, page), files) !== 'string',
+      ) &&
       `{staticDir} has no index.html: ${staticDir}`,
     tls && expiry('{tls.certFile}', tls.certFile),
     oidc.clientCertFile && expiry('{oidc.clientCertFile}', oidc.clientCertFile),

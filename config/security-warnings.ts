@@ -4,7 +4,7 @@ import { isLoopback, isPlainHttp } from './schema/urls.ts'
 
 /** What is permitted and weakens the gateway: a sentence each, which says what to do instead. No value is repeated. `{redisUrl}` stands for the name of that option. */
 export function securityWarnings(options: GatewayOptions): string[] {
-  const { publicUrl, cookie, trustProxy, oidc, redisUrl, session, upstreams } = options
+  const { publicUrl, cookie, trustProxy, oidc, redisUrl, session, upstreams, frontendCsp } = options
   const warnings: string[] = []
 
   if (publicUrl.protocol === 'https:' && !/^__(host|http|secure)-/i.test(cookie.name)) {
@@ -37,7 +37,21 @@ export function securityWarnings(options: GatewayOptions): string[] {
       `The upstream at ${prefix} is reached by plain http: access tokens can be read on the way; use https, also inside a network of your own`,
     )
   }
+  if (frontendCsp.some(allowsInjectedScripts)) {
+    warnings.push(
+      '{frontendCsp} lets pages run scripts of any origin, inline scripts or evaluated text, and so what an attacker manages to inject; allow single origins or hashes',
+    )
+  }
   return [...warnings, ...keyWarnings(session.keys)]
+}
+
+function allowsInjectedScripts(directive: string): boolean {
+  const [name = '', ...sources] = directive.split(' ')
+  const risky = ["'unsafe-inline'", "'unsafe-eval'", '*', 'http:', 'https:', 'data:', 'blob:']
+  return (
+    ['default-src', 'script-src', 'script-src-elem'].includes(name) &&
+    sources.some((source) => risky.includes(source))
+  )
 }
 
 /** Without TLS, and not for this machine only. Sentinels and nodes of a Cluster count as the server itself. */

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { cspDirective } from './csp.ts'
 import { facts, list, parsed } from './option.ts'
 import { customHeader, exposedHeader, path } from './parsers.ts'
 import { baseUrl, origin, url } from './urls.ts'
@@ -20,6 +21,13 @@ export const frontendShape = {
     meaning:
       '`true`: the frontend is for signed-in users only. Without a session, a page redirects to the login and back, and assets return 401',
   }),
+  frontendCsp: list(z.array(parsed(cspDirective)), { separator: ';' })
+    .prefault('')
+    .register(facts, {
+      env: 'FRONTEND_CSP',
+      meaning:
+        'Directives that widen the Content-Security-Policy of pages from `{staticDir}`, separated by semicolons: `connect-src https://o1.ingest.sentry.io; worker-src blob:`. Scripts and event handlers that stand in a page itself are allowed by their hashes',
+    }),
   corsOrigins: list(z.array(parsed(origin)))
     .prefault('')
     .register(facts, {

@@ -1,25 +1,13 @@
 import type { FastifyHelmetOptions } from '@fastify/helmet'
+import { allowsFraming, type PagePolicyOptions } from './page-policy.ts'
 
-export interface PageHeadersOptions {
-  /** Whether browsers reach the gateway over https. */
-  https: boolean
-  issuerOrigin: string
-}
+export type PageHeadersOptions = PagePolicyOptions
 
-/**
- * Helmet's security headers for pages that we serve. Scripts come from our own origin only; a frontend can add further
- * restrictions with `<meta http-equiv="Content-Security-Policy">`.
- */
-export function pageHeaders({ https, issuerOrigin }: PageHeadersOptions): FastifyHelmetOptions {
+/** Helmet's security headers for pages that we serve. The Content-Security-Policy depends on the page. */
+export function pageHeaders({ https, widening }: PageHeadersOptions): FastifyHelmetOptions {
   return {
-    contentSecurityPolicy: {
-      directives: {
-        // Without TLS, browsers would otherwise request subresources over https.
-        ...(!https && { upgradeInsecureRequests: null }),
-        // A silent login loads the issuer in a frame.
-        frameSrc: ["'self'", issuerOrigin],
-      },
-    },
+    contentSecurityPolicy: false,
+    ...(allowsFraming(widening) && { frameguard: false }),
     // For this host only: subdomains may be run by others.
     strictTransportSecurity: https && { includeSubDomains: false },
     referrerPolicy: { policy: 'same-origin' },

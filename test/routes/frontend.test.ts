@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { hashSource } from '../../http/html.ts'
 import { assertError } from '../support/assert-error.ts'
 import { setCookies } from '../support/inject-browser.ts'
 import { newKey, startInjectGateway } from '../support/inject-gateway.ts'
@@ -107,6 +108,76 @@ test('dot files and files outside the folder are not served', async (t) => {
       assert.doesNotMatch(response.body, /SECRET/, path)
     }
   }
+})
+
+test('files of .well-known are served, and none that is hidden elsewhere', async (t) => {
+  const { get } = await start(
+    t,
+    {},
+    {
+      '.well-known/security.txt': 'Contact',
+      '.well-known/apple-app-site-association': '{}',
+      '.well-known/acme/token': 'token',
+      '.well-known/.secret': 'SECRET=1',
+      'docs/.well-known/security.txt': 'SECRET=1',
+      '.well-known-too/x': 'SECRET=1',
+      '.git/.well-known/x': 'SECRET=1',
+    },
+  )
+  for (const headers of [html, { accept: '*/*' }]) {
+    for (const [path, body] of [
+      ['/.well-known/security.txt', 'Contact'],
+      ['/.well-known/apple-app-site-association', '{}'],
+      ['/.well-known/acme/token', 'token'],
+    ] as const) {
+      const answer = await get(path, headers)
+      assert.deepEqual([answer.statusCode, answer.body], [200, body])
+    }
+    for (const path of [
+      '/.well-known/.secret',
+      '/docs/.well-known/security.txt',
+      '/.well-known-too/x',
+      '/.git/.well-known/x',
+      '/.well-known/../.env',
+      '/.well-known/%2e%2e/.env',
+    ])
+      assert.doesNotMatch((await get(path, headers)).body, /SECRET/, path)
+  }
+})
+
+test('characters that mean something to the router name a file', async (t) => {
+  const files = {
+    'assets/a*b.js': 'star',
+    'assets/*': 'only a star',
+    'assets/c:d.js': 'colon',
+    'e*/f.js': 'folder',
+    '[...slug]-x.js': 'brackets',
+    'g h%.js': 'space',
+  }
+  const { get } = await start(t, {}, { ...files, '.h*': 'SECRET=1', '.i/j*': 'SECRET=1' })
+  for (const [path, body] of Object.entries(files)) {
+    const url = `/${path.split('/').map(encodeURIComponent).join('/')}`
+    const answer = await get(url, { accept: '*/*' })
+    assert.deepEqual(
+      [answer.statusCode, answer.body, answer.headers['cache-control']],
+      [200, body, 'no-cache'],
+      url,
+    )
+  }
+  for (const path of ['/assets/cXd.js', '/assets/axb.js', '/assets/anything', '/e/f.js', '/.h*', '/.i/j*'])
+    assertError(await get(path, { accept: '*/*' }), 404, 'BFF_NOT_FOUND')
+})
+
+test('the page of an Angular application with SSR is index.csr.html, its start page may be another', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-frontend-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  writeFileSync(join(folder, 'index.csr.html'), '<title>The app</title>')
+  const { app } = await startInjectGateway(t, { env: { STATIC_DIR: folder } })
+  for (const url of ['/', '/orders', '/index.csr.html'])
+    assert.equal((await app.inject({ url, headers: html })).body, '<title>The app</title>', url)
+
+  const { get } = await start(t, {}, { 'index.csr.html': 'any page' })
+  assert.deepEqual([(await get('/')).body, (await get('/orders')).body], [built['index.html'], 'any page'])
 })
 
 test('a page may be cached, but is revalidated each time', async (t) => {
@@ -220,6 +291,45 @@ test('files set no cookie, not even one that is due to be sealed with a new key'
   for (const url of ['/', '/orders', '/assets/main.4f2a8c1e.js', '/assets/style.css']) {
     assert.deepEqual(setCookies(await app.inject({ url, headers })), [], url)
   }
+})
+
+test("a page's own inline code is allowed by its hash, also when the file changes, and no other file's", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-frontend-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const write = (name: string, text: string) => writeFileSync(join(folder, name), text)
+  write('index.html', '<script>one()</script><body onload="two()">')
+  write('index.html.gz', 'compressed')
+  write('other.html', '<script>three()</script>')
+  write('app.js', 'run()')
+  const env = { STATIC_DIR: folder, FRONTEND_CSP: "script-src 'wasm-unsafe-eval'; worker-src blob:" }
+  const { app } = await startInjectGateway(t, { env })
+  const policyOf = async (url: string, more = {}) =>
+    String((await app.inject({ url, headers: { ...html, ...more } })).headers['content-security-policy'])
+  const widened = "script-src 'self' 'wasm-unsafe-eval'"
+
+  for (const url of ['/', '/index.html', '/orders']) {
+    for (const encoding of [{}, { 'accept-encoding': 'gzip' }]) {
+      const policy = await policyOf(url, encoding)
+      assert.ok(policy.includes(`${widened} ${hashSource('one()')};`), policy)
+      assert.ok(policy.includes(`script-src-attr 'unsafe-hashes' ${hashSource('two()')};`), policy)
+      assert.ok(policy.includes("worker-src 'self' 'wasm-unsafe-eval' blob:"), policy)
+    }
+  }
+  assert.ok(
+    (await policyOf('/other.html')).includes(`${widened} ${hashSource('three()')};script-src-attr 'none'`),
+  )
+  assert.ok((await policyOf('/app.js')).includes(`${widened};script-src-attr 'none'`))
+
+  write('index.html', '<script>another()</script>')
+  assert.ok((await policyOf('/')).includes(`${widened} ${hashSource('another()')};script-src-attr 'none'`))
+})
+
+test('a page that others may frame says so in one way only', async (t) => {
+  const { get } = await start(t, { FRONTEND_CSP: 'frame-ancestors https://portal.example.com' })
+  const { headers } = await get('/')
+  assert.match(String(headers['content-security-policy']), /;frame-ancestors 'self' https:\/\/portal/)
+  assert.equal(headers['x-frame-options'], undefined)
+  assert.equal((await (await start(t)).get('/')).headers['x-frame-options'], 'SAMEORIGIN')
 })
 
 test('pages carry headers that keep foreign scripts and frames out', async (t) => {

@@ -62,6 +62,7 @@ const full = {
   TLS_KEY_FILE: '/srv/tls.key',
   STATIC_DIR: '/srv/app',
   REQUIRE_LOGIN: 'true',
+  FRONTEND_CSP: 'img-src https:;worker-src blob:',
   CORS_ORIGINS: 'https://a.example.com,https://b.example.com',
   CORS_EXPOSED_HEADERS: 'etag',
   CSRF_HEADER: 'x-requested-by',

@@ -40,6 +40,7 @@ test('the minimal configuration gives the documented defaults', () => {
     refreshBeforeExpirationMs: 60_000,
     upstreams: [],
     requireLogin: false,
+    frontendCsp: [],
     corsOrigins: [],
     corsExposedHeaders: [],
     csrfHeader: 'x-csrf',

@@ -373,6 +373,27 @@ const cases: Record<string, Cases> = {
     bad: ['1', 'yes', 'on'].map((text) => [text, /must be one of true, false/]),
     read: ({ requireLogin }) => requireLogin,
   },
+  FRONTEND_CSP: {
+    good: [
+      [
+        'img-src  http://images.example.com ; worker-src blob:;',
+        ['img-src http://images.example.com', 'worker-src blob:'],
+      ],
+      ["script-src 'wasm-unsafe-eval' 'sha256-abc='", ["script-src 'wasm-unsafe-eval' 'sha256-abc='"]],
+      ['sandbox', ['sandbox']],
+    ],
+    bad: [
+      ['images https:', /\(entry 1\) must begin with the name of a directive/],
+      ['img-src https:; Script-Src https:', /\(entry 2\) must begin with the name of a directive/],
+      ['img-src', /must have sources/],
+      ['img-src https://a.example.com, https://b.example.com', /without commas/],
+      ['img-src https://für.example.com', /of ASCII characters/],
+      ['script-src self', /in single quotes/],
+      ['script-src sha256-abc=', /in single quotes/],
+      ["object-src 'none'", /only widens/],
+    ],
+    read: ({ frontendCsp }) => frontendCsp,
+  },
   CORS_ORIGINS: {
     good: [
       ['https://a.example.com, http://localhost:5173', ['https://a.example.com', 'http://localhost:5173']],
