@@ -11,9 +11,8 @@ export { ConfigurationError, type LoadedConfig, loadConfig } from './config/inde
 export { buildFrontends } from './frontends.ts'
 export type { AccessTokenOptions, Bff, BffHooks } from './plugins/application/index.ts'
 export { type ErrorCode, GatewayError } from './plugins/errors/catalogue.ts'
-export type { Claim } from './plugins/session/claims.ts'
+export type { Claim, SessionInfo } from './plugins/session/claims.ts'
 export type { EndedSession } from './plugins/session/events/session-events.ts'
-export type { SessionInfo } from './plugins/session/session-info.ts'
 
 /** Options of the plugin: its configuration and the application's hooks. */
 export type BffOptions = BffConfiguration & BffHooks

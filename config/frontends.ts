@@ -1,4 +1,4 @@
-import { isOwnCookie } from '../http/gateways-own.ts'
+import { isOwnCookie } from '../http/cookies.ts'
 import { type OptionTree, readOptionTree } from './option-tree.ts'
 import { type GatewayOptions, isShared, optionOf } from './schema/index.ts'
 import { isObject } from './schema/rule-between.ts'

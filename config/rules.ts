@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import { isOwnCookie } from '../http/gateways-own.ts'
+import { isOwnCookie } from '../http/cookies.ts'
 import { type Files, readOr, Unreadable } from './files.ts'
 import type { OptionKey, optionsSchema } from './schema/index.ts'
 import { certificatesFault, decryptionKeyFault, keyPairFaults, signingKeyFault } from './schema/pem.ts'

@@ -36,3 +36,17 @@ function unescaped(value: string): string {
     return value
   }
 }
+
+/**
+ * True for the session cookie and for cookies whose name begins with its name and a hyphen: login transactions, the
+ * login counter, the proof of a device. A `__Host-` or `__Secure-` prefix and upper or lower case make no difference.
+ */
+export function isOwnCookie(name: string, sessionCookie: string): boolean {
+  const [given, own] = [plainName(name), plainName(sessionCookie)]
+  return given === own || given.startsWith(`${own}-`)
+}
+
+/** Browsers apply these prefixes in upper or lower case. @see https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis-22#section-4.1.3 */
+function plainName(name: string): string {
+  return name.toLowerCase().replace(/^__(host-http|host|secure|http)-/, '')
+}

@@ -1,3 +1,5 @@
+import type { IncomingHttpHeaders } from 'node:http'
+
 /**
  * Trims spaces and tabs: HTTP's optional white space around the names and values of headers. `String.trim` removes more,
  * and a regular expression for trailing blanks takes quadratic time.
@@ -50,4 +52,55 @@ export function namedBy(connection: string | string[] | undefined): (name: strin
   if (connection === undefined) return () => false
   const named = new Set(listedNames(connection))
   return (name) => named.has(name)
+}
+
+/**
+ * Request headers that are not forwarded: the browser's credentials, headers that the gateway sets itself, headers that
+ * only a proxy may set about the client (its address, its certificate by RFC 9440), and headers with which some
+ * frameworks override the path of the request line.
+ */
+const reserved = new Set([
+  'cookie',
+  'authorization',
+  'host',
+  'expect',
+  'forwarded',
+  'x-real-ip',
+  'x-client-ip',
+  'true-client-ip',
+  'client-cert',
+  'client-cert-chain',
+  'x-original-url',
+  'x-rewrite-url',
+])
+
+/** True for request headers that are never forwarded as the browser sent them. @param name lower case */
+export function isReservedHeader(name: string): boolean {
+  // Many servers treat - and _ alike: x_forwarded_for would count as x-forwarded-for.
+  return reserved.has(name) || isHopByHop(name) || name.startsWith('x-forwarded-') || name.includes('_')
+}
+
+/** The part of Node's request that shows whether it opens a WebSocket. */
+export interface MaybeUpgrade {
+  headers: IncomingHttpHeaders
+  /** Node's `upgrade` flag. False for an `Upgrade` header that `Connection` does not name. */
+  upgrade?: boolean | null
+}
+
+/** True for the opening handshake of a WebSocket. @see https://www.rfc-editor.org/rfc/rfc6455#section-4.1 */
+export function isWebSocketUpgrade({ headers, upgrade }: MaybeUpgrade): boolean {
+  return upgrade === true && headers.upgrade?.toLowerCase() === 'websocket'
+}
+
+/**
+ * Whether a request names one host. Node takes the first of several, and a proxy in front may have taken another.
+ * @see https://www.rfc-editor.org/rfc/rfc9112#section-3.2
+ */
+export function namesOneHost(httpVersion: string, rawHeaders: string[]): boolean {
+  let hosts = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (rawHeaders[i]?.length === 4 && rawHeaders[i]?.toLowerCase() === 'host') hosts++
+  }
+  // HTTP/2 has a pseudo header of its own for that.
+  return hosts === 1 || (hosts === 0 && httpVersion !== '1.1')
 }

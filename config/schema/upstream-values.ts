@@ -1,4 +1,4 @@
-import { isReservedHeader } from '../../http/gateways-own.ts'
+import { isReservedHeader } from '../../http/fields.ts'
 import { isForbiddenHeader } from '../../http/response-allow-list.ts'
 import { headerName, host } from './parsers.ts'
 

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage, Server } from 'node:http'
-import { isWebSocketUpgrade } from '../../http/origin.ts'
+import { isWebSocketUpgrade } from '../../http/fields.ts'
 import type { ServerSocket } from '../errors/malformed-request.ts'
 
 /** Requests after which Node's parser has dropped the rest of the packet. */

@@ -9,7 +9,7 @@ import type {
   FastifyRequest,
 } from 'fastify'
 import fp from 'fastify-plugin'
-import { namesOneHost } from '../../http/origin.ts'
+import { namesOneHost } from '../../http/fields.ts'
 import { errorBody, GatewayError, retryAfterSeconds } from './catalogue.ts'
 import { type ErrorHeaderOptions, errorHeaders } from './error-headers.ts'
 import { errorPage, prefersPage } from './error-page.ts'

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import type { GatewayOptions } from '../../config/index.ts'
-import { isForeign, isWebSocketUpgrade, type MaybeUpgrade } from '../../http/origin.ts'
+import { isWebSocketUpgrade, type MaybeUpgrade } from '../../http/fields.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 
 export type RequestCheckOptions = Pick<GatewayOptions, 'csrfHeader' | 'publicUrl' | 'corsOrigins'>
@@ -38,6 +38,22 @@ export function requestChecks({ csrfHeader, publicUrl, corsOrigins }: RequestChe
       throw new GatewayError('BFF_CSRF_REJECTED', { details: `The header ${csrfHeader}: 1 is missing` })
     },
   }
+}
+
+export interface RequestOrigin {
+  origin: string | undefined
+  /** @see https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header */
+  secFetchSite: string | undefined
+}
+
+/** True if the browser states that a page of another site sent the request, and its origin is not on the list. */
+export function isForeign(
+  { origin, secFetchSite }: RequestOrigin,
+  ownOrigin: string,
+  otherOrigins: ReadonlySet<string>,
+): boolean {
+  if (origin !== undefined && otherOrigins.has(origin)) return false
+  return secFetchSite === 'cross-site' || (origin ?? ownOrigin) !== ownOrigin
 }
 
 /**

@@ -1,4 +1,6 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
+import type { SealedRecord } from '../session-store/store.ts'
 import { pack, unpack } from './packing.ts'
 
 /** Key and additional authenticated data: must be the same to unseal a record. */
@@ -73,4 +75,62 @@ function joined(parts: Buffer[]): Buffer {
   let position = 0
   for (const part of parts) position += part.copy(bytes, position)
   return bytes
+}
+
+/**
+ * Derives a separate key for each purpose. secure-session does not authenticate a cookie's purpose, so with one key a
+ * login transaction cookie could be used as a session cookie.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc5869
+ */
+export function deriveKeys(keys: Buffer[], purpose: string): Buffer[] {
+  return keys.map((key) => Buffer.from(hkdfSync('sha256', key, '', `fastify-bff ${purpose}`, 32)))
+}
+
+/** Number of cached records, some 5 KB each. */
+const maxSessions = 2000
+
+interface Unsealed<T> {
+  /** A copy in unpooled memory. */
+  key: Buffer
+  record: T
+}
+
+/** Covers format, nonce and tag, which are unique per record. In format 1 these are base64 text and so longer. */
+const fingerprintBytes = 40
+
+/**
+ * Unseals and validates records, and caches the latest result of each session: most requests read the same sealed
+ * record again. The caller still needs the record from the store and the key from the cookie.
+ *
+ * @param validate returns undefined for what is no record
+ */
+export function createLatestUnsealer<T>(validate: (unsealed: unknown) => T | undefined) {
+  const latest = new LRUCache<string, Unsealed<T> & { version: number; fingerprint: string }>({
+    max: maxSessions,
+  })
+
+  return ({ sealed, version }: SealedRecord, key: Buffer, id: string): Unsealed<T> | undefined => {
+    // Not the sealed record itself: it may be a slice of a larger buffer with Redis's whole reply.
+    const fingerprint = sealed.toString('latin1', 0, fingerprintBytes)
+    const known = latest.get(id)
+    if (known?.fingerprint === fingerprint && known.version === version && isSame(known.key, key))
+      return known
+    const record = validate(unseal(sealed, { key, id, version }))
+    if (!record) return undefined
+    const unsealed = { key: copyOf(key), record, version, fingerprint }
+    latest.set(id, unsealed)
+    return unsealed
+  }
+}
+
+function isSame(a: Buffer, b: Buffer): boolean {
+  return a.length === b.length && timingSafeEqual(a, b)
+}
+
+/** Unpooled: a small pooled buffer would keep a 64 KiB pool alive. */
+function copyOf(key: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(key.length)
+  key.copy(copy)
+  return copy
 }

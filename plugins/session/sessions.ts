@@ -1,9 +1,8 @@
 import { hash as digest, randomBytes } from 'node:crypto'
 import type { Clock } from '../../lib/clock.ts'
 import type { SessionStore } from '../session-store/store.ts'
-import { createLatestUnsealer } from './latest-unsealer.ts'
-import { formatOf, newestFormat, type SealFormat, seal, unseal } from './sealing.ts'
-import { sessionInfo } from './session-info.ts'
+import { sessionInfo } from './claims.ts'
+import { createLatestUnsealer, formatOf, newestFormat, type SealFormat, seal, unseal } from './sealing.ts'
 import { type SessionRecord, sessionRecord } from './session-record.ts'
 
 /** Content of the session cookie: identifies the session and decrypts its record. Never changes during the session. */
@@ -85,7 +84,7 @@ export function createSessions(options: SessionsOptions): Sessions {
   const { store, clock, clientId, idleTimeoutMs, lifetimeMs, maxPerUser } = options
   // Extends the idle timeout at most once a minute; more often for short idle timeouts.
   const slideEveryMs = Math.min(60_000, idleTimeoutMs / 4)
-  const unsealLatest = createLatestUnsealer()
+  const unsealLatest = createLatestUnsealer(sessionRecord)
 
   return {
     async begin(login) {

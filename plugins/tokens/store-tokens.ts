@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto'
 import { decodeJwt } from 'jose'
 import type { GrantedTokens } from '../issuer/token-set.ts'
+import { hashForLog } from '../logging/add-to-log.ts'
 import type { RenewalOutcome } from '../observability/metrics.ts'
 import type { RenewalResult } from '../renewal/renewal-lock.ts'
 import type { RenewalLog } from '../renewal/renewer.ts'
@@ -97,7 +97,7 @@ export function createStoreTokens({ sessions, issuer, clock, reportEnding }: Use
   async function revoke(refreshToken: string | undefined, log: RenewalLog): Promise<void> {
     if (refreshToken === undefined) return
     await issuer.revoke(refreshToken).catch(() => {
-      log.warn({ event: 'token.revocation.failed', refreshTokenHash: refreshTokenHash(refreshToken) })
+      log.warn({ event: 'token.revocation.failed', refreshTokenHash: hashForLog(refreshToken) })
     })
   }
 
@@ -131,9 +131,4 @@ export function isSameIdentity(
   } catch {
     return false
   }
-}
-
-/** How a refresh token appears in logs: first 16 bytes of its SHA-256, base64url. */
-export function refreshTokenHash(refreshToken: string): string {
-  return createHash('sha256').update(refreshToken).digest().subarray(0, 16).toString('base64url')
 }

@@ -2,16 +2,17 @@ import { type Clock, isoTime } from '../../lib/clock.ts'
 import type { GrantFailure, IssuerRefusal } from '../issuer/grant-failure.ts'
 import type { Issuer } from '../issuer/issuer.ts'
 import type { TokenTarget } from '../issuer/token-target.ts'
+import { hashForLog } from '../logging/add-to-log.ts'
 import { type Metrics, noMetrics, type RenewalOutcome } from '../observability/metrics.ts'
 import type { Progress } from '../renewal/flight.ts'
 import { backOffMs } from '../renewal/policy.ts'
 import type { Attempt, HeldLock } from '../renewal/renewal-lock.ts'
 import type { RenewalLog } from '../renewal/renewer.ts'
-import type { ReportEnding } from '../session/events/report-ending.ts'
+import type { ReportEnding } from '../session/events/session-events.ts'
 import { grantCredential, heldToken, isRenewedSince, type SessionRecord } from '../session/session-record.ts'
 import type { Session, Sessions } from '../session/sessions.ts'
 import { StoreUnavailableError } from '../session-store/store.ts'
-import { createStoreTokens, refreshTokenHash } from './store-tokens.ts'
+import { createStoreTokens } from './store-tokens.ts'
 
 export interface UserGrantOptions {
   sessions: Sessions
@@ -70,7 +71,7 @@ export function createUserGrant(options: UserGrantOptions) {
   function requestGrant(credential: string, target: TokenTarget | undefined, log: RenewalLog) {
     const isExchange = target?.grant === 'exchange'
     if (!isExchange) {
-      log.trace({ event: 'token.renewal.grant', refreshTokenHash: refreshTokenHash(credential) })
+      log.trace({ event: 'token.renewal.grant', refreshTokenHash: hashForLog(credential) })
     }
     log.debug({ event: 'token.renewal.request', tokenEndpoint: issuer.tokenEndpoint() })
     return isExchange

@@ -1,5 +1,4 @@
-import { cookiePairs, nameOf } from '../../http/cookies.ts'
-import { isOwnCookie } from '../../http/gateways-own.ts'
+import { cookiePairs, isOwnCookie, nameOf } from '../../http/cookies.ts'
 
 export interface CookieRules {
   /** Names of the cookies that are passed on. */

@@ -1,7 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { isIP } from 'node:net'
-import { namedBy } from '../../http/fields.ts'
-import { isReservedHeader } from '../../http/gateways-own.ts'
+import { isReservedHeader, namedBy } from '../../http/fields.ts'
 import { type CookieRules, passedCookies } from './cookies.ts'
 
 export interface RequestHeaderRules {

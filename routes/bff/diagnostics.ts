@@ -2,9 +2,9 @@ import type { FastifyInstance } from 'fastify'
 import { decodeJwt } from 'jose'
 import { isoTime, secondsBetween } from '../../lib/clock.ts'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
+import { hashForLog } from '../../plugins/logging/add-to-log.ts'
 import { userClaims, withoutTokens } from '../../plugins/session/claims.ts'
 import type { Session } from '../../plugins/session/sessions.ts'
-import { refreshTokenHash as hashOf } from '../../plugins/tokens/store-tokens.ts'
 import type { RouteOptions } from './options.ts'
 
 /** For developers: all data of the session, with hashes (as in the log) instead of tokens. */
@@ -61,7 +61,7 @@ function diagnosis({ record, expiresAt }: Session, lifetimeMs: number, now: numb
 /** Describes a token without revealing it. */
 function describeToken(token: string) {
   const claims = claimsOf(token)
-  return { kind: claims ? 'jwt' : 'opaque', hash: hashOf(token), claims }
+  return { kind: claims ? 'jwt' : 'opaque', hash: hashForLog(token), claims }
 }
 
 function claimsOf(token: string) {

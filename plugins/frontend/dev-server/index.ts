@@ -1,6 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { upstreamDefaults } from '../../../config/index.ts'
-import { isWebSocketUpgrade } from '../../../http/origin.ts'
+import { isWebSocketUpgrade } from '../../../http/fields.ts'
 import { GatewayError } from '../../errors/catalogue.ts'
 import { isOwnHost } from '../../guard/checks.ts'
 import upstreamProxy from '../../upstream/index.ts'

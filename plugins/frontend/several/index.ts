@@ -2,7 +2,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import type { GatewayOptions } from '../../../config/index.ts'
 import { GatewayError } from '../../errors/catalogue.ts'
-import { deriveKeys } from '../../session/cookie/keys.ts'
+import { deriveKeys } from '../../session/sealing.ts'
 import { hostConstraint } from './routing.ts'
 
 /** Limits all later routes of this scope to requests for one host. */

@@ -10,9 +10,9 @@ import {
   readTransaction,
   transactionCookieName,
 } from '../../login/login-transaction.ts'
+import { deriveKeys } from '../sealing.ts'
 import { readReference, type SessionReference } from '../sessions.ts'
 import { transactionLifetimeMs } from '../superseded-session.ts'
-import { deriveKeys } from './keys.ts'
 import { type SealedCookie, type SecureSessionOptions, secureSession } from './secure-session.ts'
 
 declare module 'fastify' {

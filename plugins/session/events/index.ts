@@ -3,11 +3,13 @@ import fp from 'fastify-plugin'
 import { rememberSignOut } from '../../login/ended-sid.ts'
 import {
   createEndingReport,
+  createSessionEvents,
   createUnreadEndingsReport,
   type ReportEnding,
   type ReportUnreadEndings,
-} from './report-ending.ts'
-import { createSessionEvents, type SessionEvents, type SessionHooks } from './session-events.ts'
+  type SessionEvents,
+  type SessionHooks,
+} from './session-events.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { isForeign } from '../../../http/origin.ts'
+import { isForeign } from '../../../plugins/guard/checks.ts'
 
 const own = 'https://app.example.com'
 const others = new Set(['https://spa.example.com', 'https://elsewhere.example'])

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
-import { refreshTokenHash } from '../../../plugins/tokens/store-tokens.ts'
+import { hashForLog } from '../../../plugins/logging/add-to-log.ts'
 import { createWorld, failed, granted, idToken, lifetimeMs, refused, settle } from './support.ts'
 
 const hashOf = (token: string) =>
@@ -163,6 +163,6 @@ test('no token is ever logged', async () => {
 })
 
 test('a refresh token is logged as the first 16 bytes of its SHA-256 in base64url', () => {
-  assert.equal(refreshTokenHash('refresh-0'), hashOf('refresh-0'))
-  assert.equal(refreshTokenHash('refresh-0').length, 22)
+  assert.equal(hashForLog('refresh-0'), hashOf('refresh-0'))
+  assert.equal(hashForLog('refresh-0').length, 22)
 })

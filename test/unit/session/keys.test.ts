@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { deriveKeys } from '../../../plugins/session/cookie/keys.ts'
+import { deriveKeys } from '../../../plugins/session/sealing.ts'
 
 const keys = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)]
 

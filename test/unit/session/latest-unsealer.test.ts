@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
-import { createLatestUnsealer } from '../../../plugins/session/latest-unsealer.ts'
-import { seal } from '../../../plugins/session/sealing.ts'
+import { createLatestUnsealer, seal } from '../../../plugins/session/sealing.ts'
+import { sessionRecord } from '../../../plugins/session/session-record.ts'
 
 const record = {
   issuer: 'https://issuer.test',
@@ -17,7 +17,7 @@ const id = 'a'.repeat(43)
 const key = randomBytes(32)
 
 test('the same sealed record is unsealed once', () => {
-  const unseal = createLatestUnsealer()
+  const unseal = createLatestUnsealer(sessionRecord)
   const sealed = seal(record, { key, id, version: 1 })
   const opened = unseal({ sealed, version: 1 }, key, id)?.record
   assert.deepEqual(opened, record)
@@ -25,7 +25,7 @@ test('the same sealed record is unsealed once', () => {
 })
 
 test('a remembered record opens with no other key, identifier or version', () => {
-  const unseal = createLatestUnsealer()
+  const unseal = createLatestUnsealer(sessionRecord)
   const sealed = seal(record, { key, id, version: 1 })
   assert.ok(unseal({ sealed, version: 1 }, key, id))
   assert.equal(unseal({ sealed, version: 1 }, randomBytes(32), id), undefined)
@@ -35,7 +35,7 @@ test('a remembered record opens with no other key, identifier or version', () =>
 })
 
 test('a newer record replaces the previous one, in both formats', () => {
-  const unseal = createLatestUnsealer()
+  const unseal = createLatestUnsealer(sessionRecord)
   const tokenSet = { ...record.tokenSet, accessToken: 'second' }
   for (const format of [1, 2] as const) {
     const first = seal(record, { key, id, version: 1 }, format)
@@ -46,7 +46,7 @@ test('a newer record replaces the previous one, in both formats', () => {
 })
 
 test('a remembered record keeps neither the Redis answer nor a buffer pool in memory', () => {
-  const unseal = createLatestUnsealer()
+  const unseal = createLatestUnsealer(sessionRecord)
   const sealed = seal(record, { key, id, version: 1 })
   const answer = Buffer.concat([Buffer.alloc(100_000), sealed]).subarray(100_000)
   const opened = unseal({ sealed: answer, version: 1 }, Buffer.from(key.toString('base64'), 'base64'), id)
