@@ -9,7 +9,7 @@ import { useChromium } from './chromium.ts'
 
 let demo: Demo
 before(async () => {
-  demo = await startDemo({ accessTokenLifetime: 4 })
+  demo = await startDemo({ accessTokenLifetime: 8 })
 })
 after(() => demo.close())
 const openPage = useChromium()

@@ -9,7 +9,7 @@ import { startDemo } from '../support/demo.ts'
 const anyPorts = { issuer: 0, timeApi: 0, gateway: 0 }
 
 test('the demo works, and its check passes', async (t) => {
-  const demo = await startDemo({ accessTokenLifetime: 4 })
+  const demo = await startDemo({ accessTokenLifetime: 8 })
   t.after(() => demo.close())
   const lines: string[] = []
 

@@ -38,7 +38,7 @@ test('an upstream gets as many connections as it may have, and every request its
 
 test('a request for which no connection comes free in time: 504, and nothing was sent', async (t) => {
   const upstream = await startUpstream(t, ({ response }) => response.writeHead(200).write('begun'))
-  const gateway = await startGateway(t, [{ target: upstream.url, connections: 1, timeoutMs: 300 }])
+  const gateway = await startGateway(t, [{ target: upstream.url, connections: 1, timeoutMs: 2000 }])
   const outgoing = open(gateway.port, '/api/stream')
   outgoing.on('error', () => {}).end()
   await once(outgoing, 'response')

@@ -95,7 +95,7 @@ test('a stream by HTTP/2 arrives event by event, and ends with its browser', asy
   const api = await startTlsApi(t, {}, (_request, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n')
   })
-  const gateway = await startGateway(t, [{ target: api.url, ca: cert, http2: true, timeoutMs: 1000 }])
+  const gateway = await startGateway(t, [{ target: api.url, ca: cert, http2: true }])
   const outgoing = open(gateway.port, '/api/events')
   outgoing.on('error', () => {}).end()
   const [[, response], [stream]] = await Promise.all([

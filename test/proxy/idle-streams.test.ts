@@ -18,8 +18,8 @@ import {
 } from './support.ts'
 
 /** Every limit there is, as short as it can be: an hour of silence is to them what these seconds are. */
-const short = { timeoutMs: 1000, connectTimeoutMs: 1000, keepAliveTimeoutMs: 1000, connections: 10 }
-const limits = { headersTimeoutMs: 300, bodyIdleTimeoutMs: 300 }
+const short = { timeoutMs: 2000, connectTimeoutMs: 2000, keepAliveTimeoutMs: 1000, connections: 10 }
+const limits = { headersTimeoutMs: 1000, bodyIdleTimeoutMs: 1000 }
 
 /** A stream at `/events`, `ok` at `/ok`, and silence elsewhere. */
 const streams: Answer = (arrival) => {

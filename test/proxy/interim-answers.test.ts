@@ -45,7 +45,7 @@ test("by HTTP/2 interim answers don't extend it either, and the next request is 
       timers.push(setInterval(() => !stream.destroyed && stream.additionalHeaders({ ':status': 102 }), 50))
     else response.end('ok')
   })
-  const gateway = await startGateway(t, [{ target: api.url, ca: cert, http2: true, timeoutMs: 500 }])
+  const gateway = await startGateway(t, [{ target: api.url, ca: cert, http2: true, timeoutMs: 2000 }])
   const reply = await gateway.call('/api/late')
   assert.deepEqual([reply.status, errorCode(reply)], [504, 'BFF_UPSTREAM_TIMEOUT'])
   assert.equal((await gateway.call('/api/x')).text, 'ok')
@@ -144,7 +144,7 @@ test('a GET that a used connection does not answer in time is not sent again', a
     t,
     closesOnSecond(() => {}),
   )
-  const gateway = await startGateway(t, [{ target: upstream.url, connections: 1, timeoutMs: 500 }])
+  const gateway = await startGateway(t, [{ target: upstream.url, connections: 1, timeoutMs: 2000 }])
   await gateway.call('/api/x')
   assert.equal((await gateway.call('/api/x')).status, 504)
   assert.equal(upstream.requests(), 2)
@@ -156,7 +156,7 @@ test('an upstream by HTTP/2 that allowed no streams for a while is used again', 
     if (stream.session && !sessions.includes(stream.session as never)) sessions.push(stream.session as never)
     response.end('ok')
   })
-  const gateway = await startGateway(t, [{ target: api.url, ca: cert, http2: true, timeoutMs: 2000 }])
+  const gateway = await startGateway(t, [{ target: api.url, ca: cert, http2: true, timeoutMs: 5000 }])
   await gateway.call('/api/x')
   const [first] = sessions
   assert.ok(first)

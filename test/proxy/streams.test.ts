@@ -113,9 +113,9 @@ test('a client that pipelines and goes leaves none of its requests behind', asyn
 test('a stream may go on for longer than the timeout, with pauses as long', async (t) => {
   const upstream = await startUpstream(t, ({ response }) => {
     response.writeHead(200, eventStream).write('data: 1\n\n')
-    setTimeout(() => response.end('data: 2\n\n'), 2500)
+    setTimeout(() => response.end('data: 2\n\n'), 5000)
   })
-  const gateway = await startGateway(t, [{ target: upstream.url, timeoutMs: 1000 }])
+  const gateway = await startGateway(t, [{ target: upstream.url, timeoutMs: 2000 }])
   const { text } = await gateway.call('/api/events')
   assert.equal(text, 'data: 1\n\ndata: 2\n\n')
 })
@@ -187,7 +187,7 @@ for (const [title, type] of [
       response.writeHead(200, { 'content-type': type })
       response.write('data: 1\n\n')
     })
-    const gateway = await startGateway(t, [{ target: upstream.url, token: 'user', timeoutMs: 1000 }], {
+    const gateway = await startGateway(t, [{ target: upstream.url, token: 'user', timeoutMs: 2000 }], {
       issuer,
     })
     const cookie = await signIn(gateway)

@@ -63,7 +63,7 @@ test('an idle connection without a request is closed without an answer', async (
 
 test("a client that stops in the middle of a body gets 408, and the upstream's connection is closed", async (t) => {
   const upstream = await startUpstream(t, ({ request }) => request.resume())
-  const gateway = await start(t, upstream.url, { bodyIdleTimeoutMs: 100 })
+  const gateway = await start(t, upstream.url, { bodyIdleTimeoutMs: 500 })
   const arriving = upstream.nextArrival()
   const head = 'POST /api/x HTTP/1.1\r\nHost: GATEWAY\r\nx-csrf: 1\r\nContent-Length: 100000\r\n\r\n'
 
@@ -112,14 +112,14 @@ test('an injected request has no idle timeout', async (t) => {
 })
 
 test('a longer upload is not aborted while data arrives', async (t) => {
-  const limits = { headersTimeoutMs: 300, bodyIdleTimeoutMs: 300 }
+  const limits = { headersTimeoutMs: 1000, bodyIdleTimeoutMs: 1000 }
   const upstream = await startUpstream(t)
   const gateway = await start(t, upstream.url, limits)
   const outgoing = open(gateway.port, '/api/x', { method: 'POST', chunked: true })
   const began = performance.now()
   const answered = once(outgoing, 'response')
   const timer = setInterval(() => {
-    if (performance.now() - began < 4 * limits.bodyIdleTimeoutMs) return void outgoing.write('x')
+    if (performance.now() - began < 3 * limits.bodyIdleTimeoutMs) return void outgoing.write('x')
     clearInterval(timer)
     outgoing.end()
   }, 10)
@@ -131,9 +131,9 @@ test('a longer upload is not aborted while data arrives', async (t) => {
 })
 
 test('an upload that the upstream reads slowly is not aborted', async (t) => {
-  const bodyIdleTimeoutMs = 200
+  const bodyIdleTimeoutMs = 500
   const upstream = await startUpstream(t, ({ request, response }) => {
-    setTimeout(() => request.resume().once('end', () => response.end('ok')), 4 * bodyIdleTimeoutMs)
+    setTimeout(() => request.resume().once('end', () => response.end('ok')), 3 * bodyIdleTimeoutMs)
   })
   const gateway = await start(t, upstream.url, { bodyIdleTimeoutMs })
   // More than all buffers on the way can hold.
@@ -146,10 +146,10 @@ test('an upload that the upstream reads slowly is not aborted', async (t) => {
 })
 
 test('an idle event stream is not aborted', async (t) => {
-  const limits = { headersTimeoutMs: 300, bodyIdleTimeoutMs: 300 }
+  const limits = { headersTimeoutMs: 1000, bodyIdleTimeoutMs: 1000 }
   const upstream = await startUpstream(t, ({ response }) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: one\n\n')
-    setTimeout(() => response.end('data: two\n\n'), 4 * limits.headersTimeoutMs)
+    setTimeout(() => response.end('data: two\n\n'), 3 * limits.headersTimeoutMs)
   })
   const gateway = await start(t, upstream.url, limits)
   const outgoing = open(gateway.port, '/api/x')

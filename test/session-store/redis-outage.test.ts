@@ -14,7 +14,7 @@ import { acquire, create, HOUR, sealedAs, untilNotified } from './contract-suppo
 import { openStore } from './redis-support.ts'
 
 /** STORE_TIMEOUT of these tests. */
-const STORE_TIMEOUT_MS = 500
+const STORE_TIMEOUT_MS = 1000
 /** An upper bound that allows for a busy machine. */
 const BOUND_MS = 20_000
 

@@ -74,7 +74,7 @@ test('clients that offer HTTP/2 get it, others HTTP/1.1', async (t) => {
 test('HTTP/1.1 inside of TLS has the same answers and limits as outside', async (t) => {
   const upstream = await startUpstream(t)
   const gateway = await startTlsGateway(t, [{ target: upstream.url }], {
-    extras: { limits: { headersTimeoutMs: 300, bodyIdleTimeoutMs: 100 } },
+    extras: { limits: { headersTimeoutMs: 2000, bodyIdleTimeoutMs: 1000 } },
   })
   const api = `POST /api/x HTTP/1.1\r\nHost: localhost:${gateway.port}\r\nx-csrf: 1\r\n`
   const answers: [string, RegExp][] = [
@@ -141,7 +141,7 @@ test('an unknown method is refused over HTTP/2 as over HTTP/1.1, without a warni
 test('a stalled body is aborted, while other streams of the connection go on', async (t) => {
   const upstream = await startUpstream(t, ({ request }) => request.on('error', () => {}).resume())
   const gateway = await startTlsGateway(t, [{ target: upstream.url }], {
-    extras: { limits: { bodyIdleTimeoutMs: 100 } },
+    extras: { limits: { bodyIdleTimeoutMs: 1000 } },
   })
   const session = await gateway.connect()
   const idle = openStream(session, '/api/idle', { ':method': 'POST' })
@@ -161,9 +161,9 @@ test('a stalled body is aborted, while other streams of the connection go on', a
 })
 
 test('a body that the upstream reads slowly is not aborted', async (t) => {
-  const bodyIdleTimeoutMs = 100
+  const bodyIdleTimeoutMs = 500
   const upstream = await startUpstream(t, ({ request, response }) => {
-    setTimeout(() => request.resume().once('end', () => response.end('ok')), 5 * bodyIdleTimeoutMs)
+    setTimeout(() => request.resume().once('end', () => response.end('ok')), 3 * bodyIdleTimeoutMs)
   })
   const gateway = await startTlsGateway(t, [{ target: upstream.url }], {
     extras: { limits: { bodyIdleTimeoutMs } },

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { singleValues } from '../../../plugins/upstream/single-values.ts'
+import { cpuTimeOf } from '../../support/cpu-time.ts'
 
 test('a field has one trimmed value, except cookies', () => {
   assert.deepEqual(
@@ -17,9 +18,7 @@ test('a field has one trimmed value, except cookies', () => {
 test('trimming a value takes linear time', () => {
   const timeOf = (length: number) => {
     const value = `a${' '.repeat(length)}b`
-    const begun = performance.now()
-    assert.equal(singleValues({ value })['value'], value)
-    return performance.now() - begun
+    return cpuTimeOf(() => assert.equal(singleValues({ value })['value'], value))
   }
   timeOf(1000)
   assert.ok(timeOf(200_000) < 1000)
