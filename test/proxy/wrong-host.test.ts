@@ -33,6 +33,10 @@ test('an upstream that may be called without a session is for the host of the pu
       'localhost:1',
       `evil.example:${gateway.port}`,
       `${own}.`,
+      // A URL parser would find our own host in these.
+      `evil.example@${own}`,
+      `${own}/evil.example`,
+      `${own}?evil.example`,
     ]) {
       for (const headers of [{}, { cookie }]) {
         const reply = await at(`/${kind}/x`, host, headers)

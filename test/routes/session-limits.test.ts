@@ -53,9 +53,10 @@ test('another login in the same browser ends no session of other devices', async
   assert.doesNotMatch(log(), /evicted_by_user_limit/)
 })
 
-test('when memory is full the least recently used session is evicted, which is logged once a minute', async (t) => {
+test('when memory is full the least recently used session is evicted, which is counted, and logged once a minute', async (t) => {
   const clock = createFakeClock(Date.now())
-  const { app, log } = await startInjectGateway(t, { extras: { clock } })
+  const { app, log } = await startInjectGateway(t, { env: { METRICS_PORT: '0' }, extras: { clock } })
+  const counted = t.mock.method(app.metrics, 'sessionEnded')
   const record = { sealed: Buffer.alloc(1), ttlMs: 3_600_000, indexes: [] }
   for (let i = 0; i < 50_000; i++) await app.sessionStore.create(`${i}`, record)
   const lines = () => log().match(/"event":"session\.evicted"/g)?.length ?? 0
@@ -70,6 +71,10 @@ test('when memory is full the least recently used session is evicted, which is l
   await clock.advance(60_000)
   await app.sessionStore.create('50002', record)
   assert.equal(lines(), 2)
+  assert.deepEqual(
+    counted.mock.calls.map(({ arguments: [reason] }) => reason),
+    ['evicted', 'evicted', 'evicted'],
+  )
 })
 
 test('every key in Redis has a time to live, after all that users and probes do', async (t) => {

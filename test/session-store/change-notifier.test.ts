@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { test } from 'node:test'
+import { queryObjects } from 'node:v8'
 import { createChangeNotifier } from '../../plugins/session-store/change-notifier.ts'
 
 test('a notification wakes all waiters of that session, and no others', async () => {
@@ -46,4 +47,18 @@ test('with an aborted signal waiting ends at once', async () => {
   const changes = createChangeNotifier()
   await changes.wait('a', AbortSignal.abort())
   assert.equal(changes.waiting, 0)
+})
+
+test('sessions that were waited for once take no memory afterwards', async () => {
+  const changes = createChangeNotifier()
+  const { signal } = new AbortController()
+  const before = queryObjects(Set, { format: 'count' })
+  for (let i = 0; i < 1_000; i++) {
+    const waiter = changes.wait(`${i}`, signal)
+    changes.notify(`${i}`)
+    await waiter
+  }
+  const left = queryObjects(Set, { format: 'count' }) - before
+  assert.ok(left < 100, `${left} sets are left`)
+  changes.notifyAll()
 })

@@ -180,6 +180,14 @@ export function limitsSessions(promise: PromiseOf): void {
       }
     },
   )
+
+  promise('a session that has just begun stays, although another began after it', async (world) => {
+    const { store, other, id } = world
+    const index = `${id}-subject`
+    for (const one of [`${id}-old`, id, `${id}-after`]) await create(store, one, { indexes: [index] })
+    assert.deepEqual(await other.trim(index, 1, id), [`${id}-old`])
+    assert.ok((await store.read(id)) && (await store.read(`${id}-after`)))
+  })
 }
 
 async function createLimited(store: SessionStore, id: string, index: string, max: number): Promise<string[]> {

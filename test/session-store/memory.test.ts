@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { queryObjects } from 'node:v8'
 import { createExpiringMap } from '../../lib/expiring-map.ts'
 import { createMemoryStore } from '../../plugins/session-store/memory.ts'
 import { createFakeClock } from '../support/fake-clock.ts'
@@ -89,4 +90,16 @@ test('expired entries are removed within a minute, without being read', async ()
   map.set('d', 'lives', 600_000)
   assert.deepEqual(gone, [['expired', 'a', false]])
   assert.equal(map.get('b'), 'lives')
+})
+
+test('an index takes no memory once its sessions are gone', async () => {
+  const store = createMemoryStore({ clock: createFakeClock() })
+  const before = queryObjects(Set, { format: 'count' })
+  for (let i = 0; i < 1_000; i++) {
+    await store.create(`${i}`, { sealed: sealedAs('sealed'), ttlMs: 1_000, indexes: [`subject-${i}`] })
+    await store.destroy(`${i}`)
+  }
+  const left = queryObjects(Set, { format: 'count' }) - before
+  assert.ok(left < 100, `${left} sets are left`)
+  await store.close()
 })
