@@ -9,12 +9,18 @@ import { LoginError } from '../../plugins/issuer/login-error.ts'
 import { tokenSetFrom } from '../../plugins/issuer/token-set.ts'
 import { hasEndedWithin } from '../../plugins/login/ended-sid.ts'
 import type { LoginTransaction } from '../../plugins/login/login-transaction.ts'
+import { firstOfParallelLogins } from '../../plugins/login/parallel-logins.ts'
 import { userClaims } from '../../plugins/session/claims.ts'
 import { logName } from '../../plugins/session/session-record.ts'
-import { type NewSession, type Session, sessionHash } from '../../plugins/session/sessions.ts'
+import {
+  type NewSession,
+  type Session,
+  type SessionReference,
+  sessionHash,
+} from '../../plugins/session/sessions.ts'
 import { transactionLifetimeMs } from '../../plugins/session/superseded-session.ts'
 import { rejectedLogin } from './begin-login.ts'
-import { limitSessions, replaceSession, revokeRefreshToken } from './end-session.ts'
+import { type Begun, joinLogin, limitSessions, replaceSession, revokeRefreshToken } from './end-session.ts'
 import { callbackUrl, type RouteOptions } from './options.ts'
 import { own } from './parent-origins.ts'
 import { createRedemptionLimit } from './redemption-limit.ts'
@@ -85,16 +91,32 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
       throw error instanceof LoginError ? rejectedLogin(request, error) : error
     })
     if (!login) return 'silent_refused'
-    const { reference, session: begun } = await begin(request, login, transaction, requestedAt).catch(
-      async (error: unknown) => {
-        // The login failed, so its tokens are not needed.
-        await revokeRefreshToken(app, request.log, login.tokens.refreshToken)
-        throw error
-      },
-    )
-    const session = await replaceSession(app, request, transaction, begun)
-    if (!session) return 'revoked'
+    const begun = await begin(request, login, transaction, requestedAt).catch(async (error: unknown) => {
+      // The login failed, so its tokens are not needed.
+      await revokeRefreshToken(app, request.log, login.tokens.refreshToken)
+      throw error
+    })
+    const replaced = await replaceSession(app, request, transaction, begun.session)
+    if (!replaced) return 'revoked'
+    const own = { ...begun, session: replaced }
+    const first = await firstOfParallel(request, own)
+    const joined = await joinLogin(app, request, own, first)
+    if (!joined) return 'revoked'
+    const { reference, session } = joined
     request.userSession = session
+    if (joined === own) await started(request, session)
+    app.browserCookies.replaceByOthers(request, reply, transaction, reference)
+    app.browserCookies.setSessionReference(request, reference)
+    return 'succeeded'
+  }
+
+  async function firstOfParallel(request: CallbackRequest, { reference }: Begun): Promise<SessionReference> {
+    const transactions = app.browserCookies.transactions(request)
+    const parallel = { store: app.sessionStore, clock }
+    return firstOfParallelLogins(parallel, transactions, reference).catch(() => reference)
+  }
+
+  async function started(request: CallbackRequest, session: Session): Promise<void> {
     app.metrics.sessionStarted()
     request.log.info({
       event: 'session.started',
@@ -103,9 +125,6 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     })
     await limitSessions(app, request, session)
     await app.sessionEvents.begun(session, request)
-    app.browserCookies.replaceByOthers(request, reply, transaction, reference)
-    app.browserCookies.setSessionReference(request, reference)
-    return 'succeeded'
   }
 
   function loginUrl({ returnUrl, silent, inFrame }: LoginTransaction): string {

@@ -5,6 +5,12 @@ import { logName, type SessionRecord } from '../../plugins/session/session-recor
 import { type Session, type SessionReference, sessionHash } from '../../plugins/session/sessions.ts'
 import { rememberReplacement } from '../../plugins/session/superseded-session.ts'
 
+/** A session with the content of its cookie. */
+export interface Begun {
+  reference: SessionReference
+  session: Session
+}
+
 /**
  * Ends a session here, and revokes its refresh token at the issuer.
  *
@@ -65,6 +71,49 @@ export async function replaceSession(
   )
   if (!ended.some((old) => old && mayShareGrant(old, session.record))) return session
   return stillGranted(app, request, session)
+}
+
+/**
+ * Where logins finish in one browser at the same moment: ends this login's session, which no one knows yet, in favour
+ * of the session that the browser gets by another one of them.
+ *
+ * Never fails the login: this session is kept if the other one has ended or is of another user or authentication, and
+ * then ends the other one.
+ *
+ * @returns the session that the browser is to have; undefined if the issuer has revoked its tokens with the other's
+ */
+export async function joinLogin(
+  app: FastifyInstance,
+  request: FastifyRequest,
+  own: Begun,
+  first: SessionReference,
+): Promise<Begun | undefined> {
+  if (first.id === own.reference.id) return own
+  const { log } = request
+  try {
+    const session = await app.sessions.open(first, { slide: false })
+    if (!session) return own
+    if (!isSameLogin(session.record, own.session.record)) {
+      await end(app, request, first)
+      return own
+    }
+    const { record } = own.session
+    await app.sessions.end(own.session)
+    log.info({ event: 'login.joined', user: logName(session.record), sessionHash: sessionHash(session) })
+    const isRevoked = await revokeRefreshToken(app, log, record.tokenSet.refreshToken)
+    if (!isRevoked || !mayShareGrant(record, session.record)) return { reference: first, session }
+    const granted = await stillGranted(app, request, session)
+    return granted && { reference: first, session: granted }
+  } catch (err) {
+    log.warn({ event: 'session.replacement.failed', err })
+    return own
+  }
+}
+
+function isSameLogin(one: SessionRecord, other: SessionRecord): boolean {
+  return (
+    one.issuer === other.issuer && one.subject === other.subject && one.claims['acr'] === other.claims['acr']
+  )
 }
 
 /** @returns the last record of a session whose refresh token was revoked */

@@ -40,6 +40,8 @@ export interface BrowserCookies {
   /** Encrypts an outdated cookie with the current key. */
   resealSession(request: FastifyRequest): void
   transaction(request: FastifyRequest, state: string): LoginTransaction | undefined
+  /** All transactions that are open in this browser. */
+  transactions(request: FastifyRequest): LoginTransaction[]
   /** Also drops the oldest transactions if there are too many. */
   setTransaction(request: FastifyRequest, reply: FastifyReply, transaction: LoginTransaction): void
   clearTransaction(reply: FastifyReply, transaction: LoginTransaction): void
@@ -143,6 +145,8 @@ export default fp<SessionCookieOptions>(
         const value = request.cookies[transactionCookieName(name, state)]
         return value === undefined ? undefined : open(request, value)
       },
+
+      transactions: (request) => transactions(request).flatMap(({ transaction }) => transaction ?? []),
 
       setTransaction(request, reply, transaction) {
         const bytes = keepTransaction(reply, transaction)

@@ -1,0 +1,55 @@
+import { createHash, hkdfSync } from 'node:crypto'
+import type { Clock } from '../../lib/clock.ts'
+import { seal, unseal } from '../session/sealing.ts'
+import { readReference, type SessionReference } from '../session/sessions.ts'
+import type { SessionStore } from '../session-store/store.ts'
+import type { LoginTransaction } from './login-transaction.ts'
+
+export interface ParallelLoginsOptions {
+  store: Pick<SessionStore, 'claim' | 'put' | 'read'>
+  clock: Pick<Clock, 'monotonic' | 'sleep'>
+}
+
+/** Longer than the callbacks of parallel logins can overlap, in milliseconds. */
+const rememberedMs = 60_000
+
+/** How long to wait for the reference of a session that another callback is about to publish. */
+const publishedWithinMs = 1_000
+const recheckMs = 25
+
+/**
+ * Of logins that finish in one browser at the same moment, each leads to a session, and the browser keeps the cookie
+ * that comes last. So all of them must set the same one: that of the first to get here.
+ *
+ * The store decides which is the first. Its reference is stored sealed with a secret of a transaction cookie that all
+ * these callbacks carry.
+ *
+ * @param transactions all that are open in the browser, this login's own included
+ * @param own the session of this login
+ * @returns the first one's session; this login's own if it is the first, or if the first is not known
+ */
+export async function firstOfParallelLogins(
+  { store, clock }: ParallelLoginsOptions,
+  transactions: LoginTransaction[],
+  own: SessionReference,
+): Promise<SessionReference> {
+  const [shared, ...others] = transactions.toSorted((one, other) => (one.state < other.state ? -1 : 1))
+  if (!shared || others.length === 0) return own
+  // Parallel logins replace the same session. A later login replaces that of an earlier one.
+  const { state, replaces } = shared
+  const id = createHash('sha256').update(`parallel logins ${state} ${replaces?.id}`).digest('base64url')
+  const key = Buffer.from(hkdfSync('sha256', shared.codeVerifier, '', 'fastify-bff parallel logins', 32))
+
+  if (await store.claim(`parallel-login:${id}`, rememberedMs)) {
+    await store.put(id, seal(own, { key, id, version: 1 }), rememberedMs)
+    return own
+  }
+  const giveUpAt = clock.monotonic() + publishedWithinMs
+  for (;;) {
+    const stored = await store.read(id)
+    const first = stored && unseal(stored.sealed, { key, id, version: stored.version })
+    if (first) return readReference(Object(first)) ?? own
+    if (clock.monotonic() >= giveUpAt) return own
+    await clock.sleep(recheckMs)
+  }
+}
