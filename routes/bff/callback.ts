@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { basePath } from '../../config/index.ts'
-import { clientKey } from '../../http/client-address.ts'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { asGatewayError } from '../../plugins/errors/gateway-error.ts'
 import type { Login } from '../../plugins/issuer/issuer.ts'
@@ -23,7 +22,7 @@ import { rejectedLogin } from './begin-login.ts'
 import { type Begun, joinLogin, limitSessions, replaceSession, revokeRefreshToken } from './end-session.ts'
 import { callbackUrl, type RouteOptions } from './options.ts'
 import { own } from './parent-origins.ts'
-import { createRedemptionLimit } from './redemption-limit.ts'
+import { createRedemptionLimit, redeemingClient } from './redemption-limit.ts'
 import { answerErrorInFrame, isInFrame, postFailureToParent, postOutcomeToParent } from './silent-login.ts'
 
 type CallbackRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
@@ -84,7 +83,7 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     transaction: LoginTransaction,
   ): Promise<'succeeded' | 'silent_refused' | 'revoked'> {
     const requestedAt = clock.now()
-    const login = await limitRedemption(clientKey(request), async () => {
+    const login = await limitRedemption(redeemingClient(request, transaction), async () => {
       await claim(transaction)
       return redeem(request, transaction)
     }).catch((error: unknown) => {

@@ -19,7 +19,7 @@ import { selfSignedCertificate } from '../support/certificate.ts'
 import { closed } from '../support/closed.ts'
 import { createFakeClock } from '../support/fake-clock.ts'
 import { startFaultyIssuer } from '../support/faulty-issuer.ts'
-import { locationOf } from '../support/inject-browser.ts'
+import { type InjectBrowser, locationOf } from '../support/inject-browser.ts'
 import { startInjectGateway } from '../support/inject-gateway.ts'
 import { logoutClaims } from '../support/logout-token.ts'
 
@@ -334,6 +334,30 @@ test('codes that the issuer refuses are limited per client, without affecting ot
   await clock.advance(60_000)
   assert.equal((await browser.open(callback, from('192.0.2.1'))).statusCode, 302)
   assert.equal((await browser.call('/bff/user')).statusCode, 200)
+})
+
+test('a signed-in user can log in again while others at the same address make up codes, but not make up as many', async (t) => {
+  const { issuer, newBrowser } = await startInjectGateway(t, {
+    extras: { limits: { refusedCodesPerMinute: 2 } },
+  })
+  const makeUp = async (browser: InjectBrowser) => {
+    const state = (await browser.beginLogin()).searchParams.get('state')
+    const query = new URLSearchParams({ code: 'made-up', state: String(state), iss: issuer.issuer })
+    return (await browser.open(`/bff/callback?${query}`)).statusCode
+  }
+  const redemptions = () => issuer.events.grants('authorization_code').length
+  const user = newBrowser()
+  await user.signIn()
+  const newcomer = newBrowser()
+  const callback = await newcomer.authorize(await newcomer.beginLogin())
+
+  for (const expected of [400, 400, 429]) assert.equal(await makeUp(newBrowser()), expected)
+  assert.equal((await newcomer.open(callback)).statusCode, 429)
+  assert.equal((await user.open(await user.authorize(await user.beginLogin()))).statusCode, 302)
+
+  const before = redemptions()
+  for (const expected of [400, 400, 429, 429]) assert.equal(await makeUp(user), expected)
+  assert.equal(redemptions() - before, 2)
 })
 
 for (const [status, error] of [
