@@ -20,14 +20,14 @@ export const refreshBeforeExpirationMs = 15_000
 const hourMs = 3_600_000
 export const lifetimes = { clientId, idleTimeoutMs: hourMs, lifetimeMs: 10 * hourMs }
 
-/** One gateway: its own sessions and renewer, as production builds them, on its own view of store and issuer. */
+/** One gateway: sessions and renewer as in production, on its own connections to store and issuer. */
 export interface Gateway {
   readonly process: GatewayProcess
-  /** What a route does that needs an access token, and then again if the upstream refuses it. */
+  /** Like a route that needs an access token, and a new one if the upstream refuses it. */
   request(session: number, reference: SessionReference, details?: RequestDetails): Promise<void>
-  /** What the back-channel logout route does: it knows no refresh token to revoke. */
+  /** Like the back-channel logout route, which has no refresh token to revoke. */
   endAll(session: number, index: string): Promise<void>
-  /** What the logout route does. */
+  /** Like the logout route. */
   logout(session: number, reference: SessionReference): Promise<void>
   /** Whether a renewal is under way. */
   isBusy(): Promise<boolean>
@@ -44,12 +44,12 @@ export interface GatewayOptions {
   store: SessionStore
   issuer: UserGrantOptions['issuer']
   history: History
-  /** Whether the store has the session still, whatever can be seen of it from a gateway. */
+  /** Whether the store still has the session, even if a gateway can't reach the store. */
   isAlive(session: number): Promise<boolean>
   weaken(parts: RenewalParts): RenewalParts
 }
 
-/** What a renewer is built on. */
+/** The dependencies of a renewer. */
 export interface RenewalParts {
   store: SessionStore
   sessions: Sessions
@@ -92,7 +92,7 @@ export function createGateway({ process, store, issuer, history, isAlive, weaken
       const opened = await sessions.open(reference, { slide: false }).catch(() => undefined)
       if (!opened) return
       history.logouts.push({ at: clock.monotonic(), session, gateway, revokes: true })
-      history.tell(`gateway ${gateway}`, `logs session ${session} out`)
+      history.log(`gateway ${gateway}`, `logs session ${session} out`)
       const last = await sessions.end(opened).catch(() => undefined)
       const refreshToken = last?.tokenSet.refreshToken
       if (refreshToken !== undefined) await issuer.revoke(refreshToken).catch(() => {})
@@ -100,7 +100,7 @@ export function createGateway({ process, store, issuer, history, isAlive, weaken
 
     async endAll(session, index) {
       history.logouts.push({ at: clock.monotonic(), session, gateway, revokes: false })
-      history.tell(`gateway ${gateway}`, `is told by the issuer that session ${session} has ended`)
+      history.log(`gateway ${gateway}`, `gets the issuer's notice that session ${session} has ended`)
       await store.destroyBy(index).catch(() => {})
     },
 
@@ -120,7 +120,7 @@ export function createGateway({ process, store, issuer, history, isAlive, weaken
     const request: RequestOutcome = { gateway, session, resource, asked, startedAt, frozenMs: 0 }
     const askedAt = clock.now()
     history.requests.push(request)
-    history.tell(`gateway ${gateway}`, `a request of session ${session} asks ${asked}`)
+    history.log(`gateway ${gateway}`, `a request of session ${session} asks ${asked}`)
     try {
       const answer = await ask()
       request.outcome = answer ? 'token' : 'nothing'
@@ -136,7 +136,7 @@ export function createGateway({ process, store, issuer, history, isAlive, weaken
     } finally {
       request.endedAt = clock.monotonic()
       request.frozenMs = process.frozenMs(request.startedAt)
-      history.tell(`gateway ${gateway}`, `the request ends with ${request.accessToken ?? request.outcome}`)
+      history.log(`gateway ${gateway}`, `the request ends with ${request.accessToken ?? request.outcome}`)
     }
   }
 
@@ -149,7 +149,7 @@ export function createGateway({ process, store, issuer, history, isAlive, weaken
   }
 }
 
-/** Nothing for the session's own token. */
+/** Undefined for the session's own token. */
 export function targetOf(resource: string | undefined): TokenTarget | undefined {
   return resource === undefined ? undefined : tokenTarget({ resource })
 }

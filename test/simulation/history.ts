@@ -1,7 +1,7 @@
 import type { SessionRecord } from '../../plugins/session/session-record.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
-/** What happened in one run, as somebody saw it who sees everything. Times are virtual milliseconds. */
+/** Everything that happened in one run. Times are virtual milliseconds. */
 export interface History {
   readonly attempts: Attempt[]
   readonly requests: RequestOutcome[]
@@ -12,7 +12,7 @@ export interface History {
   readonly failovers: Failover[]
   readonly timeline: string[]
   /** A line of the timeline. */
-  tell(who: string, what: string): void
+  log(who: string, what: string): void
 }
 
 /** A refresh token grant that a gateway asked for. */
@@ -20,39 +20,39 @@ export interface Attempt {
   gateway: number
   session: number
   refreshToken: string
-  /** What the access token is to be for, unless it is the session's own. */
+  /** The API that the access token is for, unless it is the session's own. */
   resource: string | undefined
   sentAt: number
   /** The stored access token of that kind was not yet in the renewal window. */
   early: boolean
-  /** What the issuer made of it, when it got there. */
+  /** The issuer's answer, if the request arrived. */
   verdict?: 'granted' | 'refused' | 'failed'
   arrivedAt?: number
   /** The session's newest refresh token from then on. */
   broughtRefreshToken?: string
   foreign?: boolean
-  /** What the gateway learned of it. */
+  /** The outcome that the gateway got. */
   answer?: 'granted' | 'refused' | 'failed'
   answeredAt?: number
   retryAfterMs?: number
 }
 
-/** What became of a request once its session was open. */
+/** The outcome of a request after its session was opened. */
 export interface RequestOutcome {
   gateway: number
   session: number
-  /** What the token is to be for, unless it is the session's own. */
+  /** The API that the token is for, unless it is the session's own. */
   resource: string | undefined
   asked: 'for a token' | 'after a refusal'
   startedAt: number
   endedAt?: number
-  /** How long its process was frozen meanwhile. */
+  /** How long its process was frozen during the request. */
   frozenMs: number
   outcome?: 'token' | 'nothing' | string
   accessToken?: string
-  /** With the outcome `token`: it can be sent, or was brought since the request came. */
+  /** With the outcome `token`: it can be sent, or was granted after the request arrived. */
   sendable?: boolean
-  /** With a 401: the store has the session still. */
+  /** With a 401: the store still has the session. */
   alive?: boolean
 }
 
@@ -60,7 +60,7 @@ export interface Logout {
   at: number
   session: number
   gateway: number
-  /** Whether it is the one to revoke the session's refresh token. */
+  /** Whether this logout has to revoke the session's refresh token. */
   revokes: boolean
 }
 
@@ -69,7 +69,7 @@ export interface StoredTokens {
   gateway: number
   session: number
   version: number
-  /** By then another server was the master. */
+  /** Another server was the master at that time. */
   onOldMaster: boolean
   record: SessionRecord
 }
@@ -77,22 +77,22 @@ export interface StoredTokens {
 export interface Ending {
   at: number
   gateway: number
-  /** By then another server was the master. */
+  /** Another server was the master at that time. */
   onOldMaster: boolean
   session: number
   refreshToken: string | undefined
 }
 
-/** A replica took the master's place. */
+/** A replica became the master. */
 export interface Failover {
   at: number
-  /** What was written from then on may have been lost. */
+  /** Writes after this time may have been lost. */
   lostFrom: number
-  /** When the last gateway heard of it. */
-  heardAt: number
+  /** When the last gateway noticed it. */
+  noticedAt: number
 }
 
-/** Something of the plan that befell a gateway, or all of them. */
+/** An incident of the plan that affected one gateway, or all. */
 export interface Trouble {
   at: number
   until: number
@@ -111,6 +111,6 @@ export function createHistory(time: VirtualTime): History {
     troubles: [],
     failovers: [],
     timeline,
-    tell: (who, what) => timeline.push(`${String(time.now()).padStart(7)} ms  ${who}: ${what}`),
+    log: (who, what) => timeline.push(`${String(time.now()).padStart(7)} ms  ${who}: ${what}`),
   }
 }

@@ -4,12 +4,12 @@ import type { Attempt, Ending, RequestOutcome } from './history.ts'
 import { resourceOf, sessionOf } from './model-issuer.ts'
 import { longestGrantMs, type Run } from './world.ts'
 
-/** What must hold of every run. Each finds what broke it, in words. */
+/** A condition on every run. Returns descriptions of its violations. */
 type Invariant = (run: Run) => string[]
 
-/** The least that a first failure is backed off for: 1 s less a quarter. */
+/** The shortest back-off after a first failure: 1 s less a quarter. */
 const leastBackOffMs = 750
-/** The least that a store that fails is tried again with new tokens. */
+/** The minimum time for which storing new tokens is retried. */
 const leastInsistenceMs = 30_000
 
 const invariants: Invariant[] = [
@@ -26,10 +26,10 @@ const invariants: Invariant[] = [
   tokensCanBeSent,
   onlyDeadSessionsAreAnswered401,
   renewalsEnd,
-  whatCanBeRenewedIsRenewedLater,
+  renewableSessionsAreRenewedLater,
 ]
 
-/** The first thing that breaks each broken invariant. */
+/** The first violation of each broken invariant. */
 export function violations(run: Run): string[] {
   return invariants.flatMap((invariant) =>
     invariant(run)
@@ -38,15 +38,15 @@ export function violations(run: Run): string[] {
   )
 }
 
-/** Two grants of one session overlap only when the first one's lock has lapsed. */
+/** Two grants of one session overlap only if the first one's lock has expired. */
 function oneTryAtATime(run: Run): string[] {
   return pairs(run)
     .filter(([first, second]) => first.answeredAt === undefined || first.answeredAt > second.sentAt)
     .filter(([first, second]) => !lockLapsed(run, first, second))
-    .map(([first, second]) => `${told(second)} while ${told(first)} was under way`)
+    .map(([first, second]) => `${describeAttempt(second)} while ${describeAttempt(first)} was under way`)
 }
 
-/** A refresh token is spent once, unless its first holder died, hung past its lock or lost the answer. */
+/** A refresh token is spent once, unless its first holder died, outlived its lock or lost the answer. */
 function noRefreshTokenIsSpentTwice(run: Run): string[] {
   return (
     pairs(run)
@@ -58,11 +58,11 @@ function noRefreshTokenIsSpentTwice(run: Run): string[] {
       .filter(([first]) => first.broughtRefreshToken !== first.refreshToken)
       .filter(([first, second]) => !lockLapsed(run, first, second))
       .filter(([first]) => !endIsLost(run, first.session))
-      .map(([first, second]) => `${told(second)}, which ${told(first)} had spent`)
+      .map(([first, second]) => `${describeAttempt(second)}, which ${describeAttempt(first)} had spent`)
   )
 }
 
-/** After a failure nobody tries again before its back-off is over, or the lock that stands for it has lapsed. */
+/** After a failure no gateway tries again before the back-off, or the lock kept instead of it, has expired. */
 function triesBackOff(run: Run): string[] {
   return pairs(run)
     .filter(([first, second]) => {
@@ -70,24 +70,28 @@ function triesBackOff(run: Run): string[] {
       const backOffMs = Math.max(leastBackOffMs, first.retryAfterMs ?? 0)
       return second.sentAt - first.answeredAt < backOffMs && !lockLapsed(run, first, second)
     })
-    .map(([first, second]) => `${told(second)} too soon after ${told(first)} had failed`)
+    .map(
+      ([first, second]) => `${describeAttempt(second)} too soon after ${describeAttempt(first)} had failed`,
+    )
 }
 
-/** Grants that only an upstream's 401 can have caused: one per claim, whose time began just before the grant. */
+/** Grants that only an upstream's 401 can have caused: one per claim, which was made just before the grant. */
 function forcedRenewalsAreRare(run: Run): string[] {
   const slackMs = 2.5 * issuerTimeoutMs
   return (
     pairs(run)
       .filter(([first, second]) => first.early && second.early && first.resource === second.resource)
       .filter(([first, second]) => second.sentAt - first.sentAt < refreshBeforeExpirationMs - slackMs)
-      // A claim can be made anew until it is put back.
+      // A claim lost in a failover can be made again until it is restored.
       .filter(([first, second]) => !failoverBetween(run, first.sentAt, second.sentAt))
-      .map(([first, second]) => `${told(second)} was forced so soon after ${told(first)}`)
+      .map(
+        ([first, second]) => `${describeAttempt(second)} was forced so soon after ${describeAttempt(first)}`,
+      )
   )
 }
 
 function liveSessionsHaveTheirNewestRefreshToken(run: Run): string[] {
-  return run.atLast.flatMap(({ stored, current }, session) => {
+  return run.atEnd.flatMap(({ stored, current }, session) => {
     if (stored === undefined || current === undefined || stored === current) return []
     const source = run.history.attempts.find((attempt) => attempt.broughtRefreshToken === current)
     if (source && (isLost(run, source) || notPutBack(run, source.gateway))) return []
@@ -95,13 +99,16 @@ function liveSessionsHaveTheirNewestRefreshToken(run: Run): string[] {
   })
 }
 
-/** After a failover a session may live until the gateway that ended it has put that back. */
+/** After a failover an ended session may live until the gateway that ended it has restored that. */
 function deadSessionsStayDead(run: Run): string[] {
   const { endings, stored } = run.history
   return endings.flatMap((ending, place) => {
     const { at, session, gateway } = ending
     if (notPutBack(run, gateway)) return []
-    const back = Math.max(at, ...failoversAround(run, ending).map(({ heardAt }) => heardAt + putBackWithinMs))
+    const back = Math.max(
+      at,
+      ...failoversAround(run, ending).map(({ noticedAt }) => noticedAt + putBackWithinMs),
+    )
     const revived = stored.some((each) => each.session === session && !each.onOldMaster && each.at > back)
     // A late command can still end it at the old master, where it was never revived.
     const endedTwice =
@@ -109,8 +116,8 @@ function deadSessionsStayDead(run: Run): string[] {
       endings
         .slice(0, place)
         .some((each) => each.session === session && failoversAround(run, each).length === 0)
-    const livesAtLast = at <= run.quietAt && run.atLast[session]?.stored !== undefined
-    return revived || endedTwice || livesAtLast
+    const livesAtEnd = at <= run.quietAt && run.atEnd[session]?.stored !== undefined
+    return revived || endedTwice || livesAtEnd
       ? [`session ${session} was brought back after it had ended at ${at} ms`]
       : []
   })
@@ -121,9 +128,9 @@ function endIsLost(run: Run, session: number): boolean {
   return run.history.endings.some((each) => each.session === session && notPutBack(run, each.gateway))
 }
 
-/** What a grant brings to a session that has ended meanwhile is revoked by whoever asked for it. */
+/** Tokens granted to a session that has ended meanwhile are revoked by the gateway that requested them. */
 function refreshTokensOfDeadSessionsAreRevoked(run: Run): string[] {
-  return run.atLast.flatMap(({ stored, current }, session) => {
+  return run.atEnd.flatMap(({ stored, current }, session) => {
     if (stored !== undefined || current === undefined) return []
     const ending = run.history.endings.find((each) => each.session === session)
     const excused =
@@ -151,17 +158,17 @@ function grantLeavesIt(run: Run, current: string, ending: Ending | undefined): b
 }
 
 /**
- * What a grant brought was stored at an old master, and the session ended before it was put back. Only the browser's
- * cookie opens what was put back: the store can't revoke the token in it.
+ * Granted tokens were stored at an old master, and the session ended before they were restored. Only the browser's
+ * cookie opens the restored record: the store can't revoke the token in it.
  */
 function endedWhileLost({ history }: Run, { answeredAt }: Attempt, ending: Ending | undefined): boolean {
   if (!ending || answeredAt === undefined) return false
   return history.failovers.some(
-    ({ lostFrom, heardAt }) =>
+    ({ lostFrom, noticedAt }) =>
       lostFrom <= answeredAt + storedWithinMs &&
-      answeredAt <= heardAt &&
+      answeredAt <= noticedAt &&
       lostFrom <= ending.at &&
-      ending.at <= heardAt + putBackWithinMs,
+      ending.at <= noticedAt + putBackWithinMs,
   )
 }
 
@@ -189,10 +196,10 @@ function tokensReachTheirOwnSession({ history }: Run): string[] {
         accessToken !== undefined &&
         (sessionOf(accessToken) !== session || resourceOf(accessToken) !== resource),
     )
-    .map((request) => `${toldRequest(request)} got ${request.accessToken}`)
+    .map((request) => `${describeRequest(request)} got ${request.accessToken}`)
 }
 
-/** The store may take as long as the issuer, and a request looks at the clock every 20 ms. */
+/** The store may take as long as the issuer, and a request checks the clock every 20 ms. */
 const longestWaitMs = 2 * issuerTimeoutMs + 20
 
 function requestsEndInTime(run: Run): string[] {
@@ -200,37 +207,40 @@ function requestsEndInTime(run: Run): string[] {
     .filter(({ gateway, startedAt, endedAt, frozenMs }) =>
       endedAt === undefined ? !run.hasCrashed(gateway) : endedAt - startedAt - frozenMs > longestWaitMs,
     )
-    .map((request) => `${toldRequest(request)} ended at ${request.endedAt} ms`)
+    .map((request) => `${describeRequest(request)} ended at ${request.endedAt} ms`)
 }
 
 function tokensCanBeSent({ history }: Run): string[] {
   return history.requests
     .filter(({ sendable }) => sendable === false)
-    .map((request) => `${toldRequest(request)} got an old token that can't be sent any more`)
+    .map((request) => `${describeRequest(request)} got an old token that can't be sent any more`)
 }
 
-/** A 401 of ours clears the cookie. No error but those of the contract comes out. */
+/** A 401 of the gateway clears the cookie. No other errors than documented ones occur. */
 function onlyDeadSessionsAreAnswered401({ history }: Run): string[] {
   return history.requests
     .filter(({ alive, outcome }) => alive || outcome?.startsWith('unexpected'))
-    .map((request) => `${toldRequest(request)} ended with ${request.outcome}`)
+    .map((request) => `${describeRequest(request)} ended with ${request.outcome}`)
 }
 
 function renewalsEnd({ busy, quiet }: Run): string[] {
-  if (!quiet) return ['the gateways never come to rest']
-  return busy.map((gateway) => `gateway ${gateway} is still renewing when nothing is left to happen`)
+  if (!quiet) return ['the gateways never become idle']
+  return busy.map((gateway) => `gateway ${gateway} is still renewing at the end`)
 }
 
-function whatCanBeRenewedIsRenewedLater({ aftermath, atLast }: Run): string[] {
+function renewableSessionsAreRenewedLater({ aftermath, atEnd }: Run): string[] {
   return aftermath
     .filter(({ session, outcome }) => {
-      const { stored, current } = atLast[session] ?? {}
+      const { stored, current } = atEnd[session] ?? {}
       return stored !== undefined && stored === current && outcome !== 'token'
     })
-    .map((request) => `${toldRequest(request)} ended with ${request.outcome} though all is well`)
+    .map(
+      (request) =>
+        `${describeRequest(request)} ended with ${request.outcome} although nothing fails any more`,
+    )
 }
 
-/** Each two grants of one session, in the order in which they were asked for. */
+/** All pairs of grants of one session, in the order of their requests. */
 function pairs({ history }: Run): [Attempt, Attempt][] {
   return history.attempts.flatMap((second, place) =>
     history.attempts
@@ -241,8 +251,8 @@ function pairs({ history }: Run): [Attempt, Attempt][] {
 }
 
 /**
- * The honest exception: a lock lives a while longer than the longest grant. Whoever still held it then had died,
- * was frozen, or could not reach the store. Then it also can't put back its lock after a failover, nor what it stored.
+ * The exception: a lock lives somewhat longer than the longest grant. A gateway that still held it then had died,
+ * was frozen, or could not reach the store. Then it can't restore its lock or its writes after a failover either.
  */
 function lockLapsed(run: Run, first: Attempt, second: Attempt): boolean {
   return (
@@ -252,30 +262,32 @@ function lockLapsed(run: Run, first: Attempt, second: Attempt): boolean {
   )
 }
 
-/** The longest that a write takes whose messages arrive. */
+/** The maximum duration of a write whose messages arrive. */
 const storedWithinMs = 50
-/** The longest that a gateway whose messages arrive puts back for: 20 ms there and back, twice. */
+/** The maximum duration of restoring if messages arrive: 20 ms there and back, twice. */
 const putBackWithinMs = 100
 
-/** Whether the gateway died, was frozen or could not reach the store when it had something to put back. */
+/** Whether the gateway died, was frozen or could not reach the store when it had something to restore. */
 function notPutBack(run: Run, gateway: number): boolean {
-  return run.history.failovers.some(({ lostFrom, heardAt }) =>
-    hadTrouble(run, gateway, lostFrom, heardAt + HEAD_START_MS),
+  return run.history.failovers.some(({ lostFrom, noticedAt }) =>
+    hadTrouble(run, gateway, lostFrom, noticedAt + HEAD_START_MS),
   )
 }
 
 function failoverBetween({ history }: Run, fromMs: number, untilMs: number): boolean {
-  return history.failovers.some(({ lostFrom, heardAt }) => lostFrom <= untilMs && heardAt >= fromMs)
+  return history.failovers.some(({ lostFrom, noticedAt }) => lostFrom <= untilMs && noticedAt >= fromMs)
 }
 
-/** Those that may have lost it. */
+/** Failovers that may have lost the ending. */
 function failoversAround({ history }: Run, { at, onOldMaster }: Ending) {
-  return history.failovers.filter(({ lostFrom, heardAt }) => lostFrom <= at && (at <= heardAt || onOldMaster))
+  return history.failovers.filter(
+    ({ lostFrom, noticedAt }) => lostFrom <= at && (at <= noticedAt || onOldMaster),
+  )
 }
 
 /**
- * What a grant brought never reached the gateway that asked for it, or died with it, or could not be stored for as
- * long as the contract wants it tried.
+ * Granted tokens never reached the gateway, or were lost in its crash, or could not be stored for as
+ * long as it has to try.
  */
 function isLost(run: Run, { answer, answeredAt = 0, gateway }: Attempt): boolean {
   const giveUpFrom = answeredAt + leastInsistenceMs
@@ -301,10 +313,10 @@ function hadTrouble({ history }: Run, gateway: number, fromMs: number, untilMs: 
   )
 }
 
-function told({ gateway, refreshToken, sentAt }: Attempt): string {
+function describeAttempt({ gateway, refreshToken, sentAt }: Attempt): string {
   return `the grant of gateway ${gateway} at ${sentAt} ms with ${refreshToken}`
 }
 
-function toldRequest({ gateway, session, asked, startedAt }: RequestOutcome): string {
+function describeRequest({ gateway, session, asked, startedAt }: RequestOutcome): string {
   return `the request ${asked} on gateway ${gateway} for session ${session} at ${startedAt} ms`
 }

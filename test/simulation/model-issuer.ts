@@ -1,17 +1,17 @@
 /**
- * The issuer of the simulation: every grant rotates the refresh token, and whoever comes with a spent one gets
- * the whole family revoked, as RFC 9700 section 4.14.2 wants it. That is the strictest there is.
+ * The issuer of the simulation: every grant rotates the refresh token, and reuse of a spent one
+ * revokes the whole family, as RFC 9700 section 4.14.2 says. That is the strictest policy.
  */
 export interface ModelIssuer {
-  /** A new family: what a login brings. */
+  /** A new token family, as from a login. */
   begin(session: number): { refreshToken: string; accessToken: string }
   grant(
     refreshToken: string,
     options?: { rotate?: boolean; resource?: string | undefined },
   ): IssuedTokens | 'refused'
-  /** Revokes the whole family, whichever of its refresh tokens it is told. */
+  /** Revokes the whole family of this refresh token. */
   revoke(refreshToken: string): void
-  /** The refresh token that would be taken now, or nothing when the family is revoked. */
+  /** The currently valid refresh token, or undefined when the family is revoked. */
   current(session: number): string | undefined
   /** How many were revoked because a spent refresh token was used again. */
   readonly reuses: number
@@ -19,7 +19,7 @@ export interface ModelIssuer {
 
 export interface IssuedTokens {
   accessToken: string
-  /** Left out of an answer that does not rotate. */
+  /** Omitted in an answer without rotation. */
   refreshToken?: string
 }
 
@@ -75,12 +75,12 @@ export function createModelIssuer(): ModelIssuer {
   }
 }
 
-/** Whose token it is: each says so itself. */
+/** The session of a token, which is part of its text. */
 export function sessionOf(token: string): number {
   return Number(/of session (\d+)/.exec(token)?.[1] ?? Number.NaN)
 }
 
-/** What an access token is for, unless it is a session's own. */
+/** The API of an access token, unless it is a session's own. */
 export function resourceOf(token: string): string | undefined {
   return /access to (\S+)/.exec(token)?.[1]
 }

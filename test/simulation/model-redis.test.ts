@@ -4,7 +4,7 @@ import { createModelRedis } from './model-redis.ts'
 import type { GatewayProcess } from './process.ts'
 import { createRedisLink } from './redis-link.ts'
 
-// The simulation is worth as much as its model of Redis.
+// The simulation is only as good as its model of Redis.
 storeContract('the store on the model of Redis', async () => {
   const clock = createFakeClock()
   const redis = createModelRedis(clock.now, { onStored() {}, onEnded() {} })

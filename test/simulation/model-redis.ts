@@ -1,16 +1,16 @@
 import { createChangeNotifier } from '../../plugins/session-store/change-notifier.ts'
 import type { redisScripts } from '../../plugins/session-store/redis-scripts.ts'
 
-/** A Redis and its replicas, each of whom may take the master's place, with the commands that the store sends. */
+/** A Redis and replicas that may become master, with the commands that the store sends. */
 export interface ModelRedis {
-  /** The master of now. Clients that have not heard of a failover may still talk to an earlier one. */
+  /** The current master. Clients that have not noticed a failover may still use an earlier one. */
   master(): ModelServer
-  /** A replica takes the master's place that lacks what the master was told in its last `lostMs`, but nothing from time 0. */
+  /** A replica becomes master that lacks the writes of the last `lostMs`, but none from time 0. */
   failOver(lostMs: number): void
 }
 
 export interface ModelServer {
-  /** @param by the gateway that sent it */
+  /** @param by the gateway that sent the command */
   run(command: ModelCommand, args: unknown[], by: number): unknown
   readonly changes: ReturnType<typeof createChangeNotifier>
 }
@@ -20,14 +20,14 @@ type Others = 'bffReadBuffer' | 'bffDestroyBuffer' | 'hget' | 'hmget' | 'pexpire
 
 export interface ModelEvents {
   onStored(id: string, record: ModelRecord, event: ModelEvent): void
-  /** @param again it had ended on an earlier master */
+  /** @param again it had already ended on an earlier master */
   onEnded(id: string, record: ModelRecord, event: ModelEvent, again: boolean): void
 }
 
 export interface ModelEvent {
   /** The gateway that sent the command. */
   by: number
-  /** On a server that is the master no more. */
+  /** On a server that is no longer the master. */
   onOldMaster: boolean
 }
 
@@ -46,7 +46,7 @@ interface Entry {
 
 type Data = Map<string, Entry>
 
-/** How far back a replica may be. */
+/** How far a replica may lag behind. */
 const HISTORY_MS = 20_000
 
 /** @param now in milliseconds */
@@ -230,7 +230,7 @@ function createServer(data: Data, now: () => number, eventsOf: EventsOf) {
     return entry && entry.expiresAt > now() ? (entry.value as T) : undefined
   }
 
-  /** When each identifier in an index lapses. It is pruned when it is written. */
+  /** When each identifier in an index expires. It is pruned when it is written. */
   function entries(index: string): Map<string, number> {
     return get(index) ?? new Map()
   }

@@ -1,20 +1,20 @@
 import fc from 'fast-check'
 
 /**
- * What one run of the simulation has to go through. Made of few independent parts, each of which can be left out
- * without moving the others, so that what remains of a failure after shrinking is short.
+ * The incidents of one run of the simulation, as independent parts, each of which can be left out
+ * without moving the others, so that shrinking makes a failing plan short.
  */
 export interface Plan {
   gateways: number
-  /** How long the access token that each session begins with is still good for. */
+  /** Remaining lifetime of each session's first access token. */
   tokenLeftMs: number
   /** 0: every message takes 1 ms; else each takes 1 to 20 ms, as drawn from this seed. */
   jitter: number
-  happenings: Happening[]
+  incidents: Incident[]
   faults: Fault[]
 }
 
-export type Happening = { atMs: number } & (
+export type Incident = { atMs: number } & (
   | {
       happens: 'request'
       gateway: number
@@ -32,10 +32,10 @@ export type Happening = { atMs: number } & (
   | {
       /** A replica takes the master's place. */
       happens: 'failover'
-      /** What the master was told so lately is lost to it. */
+      /** Writes of the last so many milliseconds are lost. */
       lostMs: number
-      /** When each gateway hears of it. Until then it talks to the old master, which goes on acknowledging. */
-      heardAfterMs: number[]
+      /** After what time each gateway notices. Until then it uses the old master, which goes on acknowledging. */
+      noticedAfterMs: number[]
     }
 )
 
@@ -56,7 +56,7 @@ export const operations = [
 ] as const
 export type Operation = (typeof operations)[number]
 
-/** Befalls one operation of its kind on one gateway, counted from 0, or its first few. */
+/** Affects one operation of its kind on one gateway, counted from 0, or the first few. */
 export interface Fault {
   gateway: number
   operation: Operation
@@ -70,17 +70,17 @@ export const faultKinds = [
   'slow request',
   /** It takes effect, and the answer arrives late. */
   'slow answer',
-  /** It never arrives, which is noticed after `ms`. */
+  /** It never arrives, which the gateway notices after `ms`. */
   'lost request',
-  /** It takes effect, but the gateway takes it for lost after `ms`. */
+  /** It takes effect, but the gateway considers it lost after `ms`. */
   'lost answer',
-  /** The gateway takes it for lost soon, but it takes effect after `ms`. */
+  /** The gateway soon considers it lost, but it takes effect after `ms`. */
   'late effect',
   'crash before it is sent',
   'crash when it has taken effect',
   'freeze once it is sent',
 ] as const
-/** What the issuer may do to a refresh token grant. */
+/** Faults of the issuer in a refresh token grant. */
 export const grantFaultKinds = [
   'answered 503',
   'answered 429',
@@ -90,7 +90,7 @@ export const grantFaultKinds = [
 ] as const
 export type FaultKind = (typeof faultKinds)[number] | (typeof grantFaultKinds)[number]
 
-/** Some that matter to timeouts, locks and token lifetimes, and some between. */
+/** Durations near timeouts, locks and token lifetimes, and some between. */
 const durations = [1, 10, 100, 400, 900, 2_000, 4_000, 6_000, 11_000, 14_000, 16_000, 25_000, 45_000]
 const times = [
   0, 1, 5, 12, 40, 300, 1_000, 3_000, 8_000, 14_000, 15_500, 17_000, 20_000, 26_000, 31_000, 50_000,
@@ -135,7 +135,7 @@ export function plans({ gateways = 4 } = {}): fc.Arbitrary<Plan> {
         atMs,
         happens: fc.constant('failover' as const),
         lostMs: fc.constantFrom(0, 10, 50, 300, 1_000, 3_000, 6_000),
-        heardAfterMs: fc.array(fc.constantFrom(0, 1, 20, 300, 1_000, 2_000), {
+        noticedAfterMs: fc.array(fc.constantFrom(0, 1, 20, 300, 1_000, 2_000), {
           minLength: gateways,
           maxLength: gateways,
         }),
@@ -144,7 +144,7 @@ export function plans({ gateways = 4 } = {}): fc.Arbitrary<Plan> {
   )
   const which = fc.oneof(fc.nat({ max: 2 }), fc.nat({ max: 9 }), fc.constant('first few' as const))
   const fault = fc.oneof(
-    // Whoever holds the lock is held up, for longer than it lasts or nearly so.
+    // The lock holder is delayed, for longer than the lock lasts or nearly so.
     fc.record({
       gateway,
       operation: fc.constantFrom('refresh', 'replace'),
@@ -159,7 +159,7 @@ export function plans({ gateways = 4 } = {}): fc.Arbitrary<Plan> {
       kind: fc.constantFrom(...faultKinds),
       ms,
     }),
-    // What else could happen to a command that puts back ends its connection.
+    // Other faults of a restoring command end its connection.
     fc.record({
       gateway,
       operation: fc.constant('putBack' as const),
@@ -184,17 +184,17 @@ export function plans({ gateways = 4 } = {}): fc.Arbitrary<Plan> {
     gateways: fc.integer({ min: 1, max: gateways }),
     tokenLeftMs: fc.constantFrom(0, 4_000, 10_000, 20_000),
     jitter: fc.nat(),
-    happenings: fc
+    incidents: fc
       .tuple(fc.array(request, { minLength: 1, maxLength: 12 }), fc.array(rarer, { maxLength: 3 }))
       .map((parts) => parts.flat().sort((a, b) => a.atMs - b.atMs)),
     faults: fc.array(fault, { maxLength: 6 }),
   })
 }
 
-export function describePlan({ gateways, tokenLeftMs, jitter, happenings, faults }: Plan): string {
+export function describePlan({ gateways, tokenLeftMs, jitter, incidents, faults }: Plan): string {
   return [
     `${gateways} gateways; access tokens begin with ${tokenLeftMs} ms left; jitter ${jitter}`,
-    ...happenings.map(({ atMs, ...happening }) => `at ${atMs} ms: ${describeHappening(happening)}`),
+    ...incidents.map(({ atMs, ...incident }) => `at ${atMs} ms: ${describeIncident(incident)}`),
     ...faults.map(
       ({ gateway, operation, which, kind, ms }) =>
         `gateway ${gateway}, ${which === 'first few' ? `first few ${operation}s` : `${operation} number ${which}`}: ${kind}, ${ms} ms`,
@@ -202,7 +202,7 @@ export function describePlan({ gateways, tokenLeftMs, jitter, happenings, faults
   ].join('\n')
 }
 
-function describeHappening({ happens, ...details }: Omit<Happening, 'atMs'>): string {
+function describeIncident({ happens, ...details }: Omit<Incident, 'atMs'>): string {
   const rest = Object.entries(details).filter(([, value]) => value !== undefined)
   return [happens, ...rest.map(([name, value]) => `${name} ${value}`)].join(', ')
 }

@@ -4,28 +4,28 @@ import type { Fault, Operation } from './plan.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
 /**
- * The process a gateway runs in. Whatever it waits for passes through here: its clock and its messages to the
- * store and the issuer. So when it crashes, nothing of it ever runs again, and while it is frozen nothing does.
+ * The process of a gateway. All that it waits for passes through here: its clock and its messages to the
+ * store and the issuer. So after a crash none of its code runs again, and while it is frozen none runs.
  */
 export interface GatewayProcess {
   readonly gateway: number
   readonly clock: Clock
   readonly crashed: boolean
-  /** How long it was frozen in all since `sinceMs`. */
+  /** How long it was frozen in total since `sinceMs`. */
   frozenMs(sinceMs: number): number
   crash(): void
   freeze(ms: number): void
-  /** Sends one message and waits for its answer, or for what the plan has in store for it. */
+  /** Sends one message and waits for its answer, or for the fault that the plan has for it. */
   send<T>(operation: Operation, message: Message<T>): Promise<T>
 }
 
 export interface Message<T> {
-  /** Runs where it arrives. */
+  /** Runs at the receiver. */
   effect(fault: Fault | undefined): Promise<T>
-  /** What the sender makes of it when no answer comes: gives a value or throws. */
+  /** The result for the sender without an answer: a value or an error. */
   lost(): T
-  /** The sender takes it for lost after this long. */
-  patienceMs?: number
+  /** The sender considers it lost after this time. */
+  timeoutMs?: number
 }
 
 export interface ProcessOptions {
@@ -33,14 +33,14 @@ export interface ProcessOptions {
   time: VirtualTime
   jitter: number
   faults: Fault[]
-  /** @param untilMs when it is over */
+  /** @param untilMs when it ends */
   onTrouble(what: string, untilMs: number, crash: boolean): void
 }
 
-/** After this long a command is taken for lost that takes effect later. */
+/** After this time the sender considers a command lost that takes effect later. */
 const commandTimeoutMs = 500
 const firstFew = 5
-/** Any date will do. */
+/** An arbitrary date. */
 const epoch = Date.UTC(2026, 0, 1)
 
 export function createProcess({ gateway, time, jitter, faults, onTrouble }: ProcessOptions): GatewayProcess {
@@ -99,14 +99,14 @@ export function createProcess({ gateway, time, jitter, faults, onTrouble }: Proc
     onTrouble(`is frozen for ${ms} ms`, until, false)
   }
 
-  /** Something reaches the process: at once, when it thaws, or never. */
+  /** Delivers a message to the process: at once, after a freeze, or never after a crash. */
   function arrive(run: () => void): void {
     if (crashed) return
     if (time.now() < frozenUntil) time.after(frozenUntil - time.now(), () => arrive(run))
     else run()
   }
 
-  function send<T>(operation: Operation, { effect, lost, patienceMs }: Message<T>): Promise<T> {
+  function send<T>(operation: Operation, { effect, lost, timeoutMs }: Message<T>): Promise<T> {
     const nth = sent.get(operation) ?? 0
     sent.set(operation, nth + 1)
     const fault = faults.find(
@@ -121,7 +121,7 @@ export function createProcess({ gateway, time, jitter, faults, onTrouble }: Proc
       if (fault)
         onTrouble(`${operation} number ${nth}: ${fault.kind}, ${extraMs} ms`, time.now() + extraMs, false)
       const giveUp = () => arrive(() => new Promise<T>((give) => give(lost())).then(resolve, reject))
-      const calm = patienceMs === undefined ? () => {} : time.after(patienceMs, giveUp)
+      const calm = timeoutMs === undefined ? () => {} : time.after(timeoutMs, giveUp)
 
       switch (fault?.kind) {
         case 'slow request':

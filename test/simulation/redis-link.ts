@@ -9,10 +9,10 @@ import type { ModelCommand, ModelRedis, ModelServer } from './model-redis.ts'
 import type { Operation } from './plan.ts'
 import type { GatewayProcess } from './process.ts'
 
-/** One gateway's store: the real one, on a connection to the model of Redis whose every command may go wrong. */
+/** One gateway's store: the real one, on a connection to the model of Redis where every command may fail. */
 export interface RedisLink {
   store: SessionStore
-  /** It has heard of a failover: connects to the master of now and puts back what that one lacks. */
+  /** After noticing a failover: connects to the current master and restores what it lacks. */
   move(): Promise<void>
 }
 
@@ -20,7 +20,7 @@ export interface RedisLinkOptions {
   redis: ModelRedis
   process: GatewayProcess
   isDown(): boolean
-  /** What makes a failover harmless. */
+  /** The mechanisms that make a failover harmless. */
   protections?: Protections | undefined
 }
 
@@ -30,7 +30,7 @@ export interface Protections {
 }
 
 const storeTimeoutMs = 5_000
-/** How often a connection that was refused is tried again. */
+/** Interval for retrying a refused connection. */
 const RECONNECT_MS = 200
 
 export function createRedisLink({ redis, process, isDown, protections = {} }: RedisLinkOptions): RedisLink {
@@ -68,11 +68,11 @@ export function createRedisLink({ redis, process, isDown, protections = {} }: Re
       ...records,
       lock,
       async changed(id, signal) {
-        // Listened for from now on; only the news is on its way for a while.
+        // Subscribed from now on; only the notification takes time.
         const news = connection.server.changes.wait(id, signal)
-        const heard = process.send('changed', { effect: () => news, lost: () => undefined })
+        const notified = process.send('changed', { effect: () => news, lost: () => undefined })
         const over = new AbortController()
-        await Promise.race([heard, aborted(signal, over.signal)])
+        await Promise.race([notified, aborted(signal, over.signal)])
         over.abort()
       },
       async ping() {},
@@ -94,7 +94,7 @@ export function createRedisLink({ redis, process, isDown, protections = {} }: Re
     connection = connect(redis.master(), () => 'putBack')
     const { server } = connection
     if (putsBack) await Promise.race([writes.putBack(connection.client), clock.sleep(BEFORE_READY_MS)])
-    // Another failover since.
+    // Another failover has happened meanwhile.
     if (move !== moves) return void ready.then(moved.resolve)
     connection = connect(server, (command) => operations[command])
     backSince = clock.monotonic()
@@ -102,7 +102,7 @@ export function createRedisLink({ redis, process, isDown, protections = {} }: Re
     moved.resolve()
   }
 
-  /** A command whose connection breaks is sent again over the next one. */
+  /** A command whose connection breaks is repeated over the next one. */
   async function run<T>(send: (client: RedisClient) => Promise<T>): Promise<T> {
     for (;;) {
       await ready
@@ -165,7 +165,7 @@ function unavailable(why: string): StoreUnavailableError {
   return new StoreUnavailableError(new Error(`The model of Redis ${why}`))
 }
 
-/** @param over nobody waits for it any more */
+/** @param over aborts when no one waits any more */
 function aborted(signal: AbortSignal, over: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve()

@@ -19,13 +19,13 @@ export interface ScheduledIssuerOptions {
   isDown(): boolean
   /** Whether the session's stored access token of that kind is not yet in its renewal window. */
   isEarly(session: number, resource: string | undefined): boolean
-  /** How long a grant is listened to. */
-  patienceMs: number
+  /** How long a gateway waits for a grant. */
+  timeoutMs: number
 }
 
-/** One gateway's view of the issuer, as plugins/issuer would see it over a network that may do anything. */
+/** One gateway's connection to the issuer, like plugins/issuer over an unreliable network. */
 export function scheduledIssuer(options: ScheduledIssuerOptions): UserGrantOptions['issuer'] {
-  const { issuer, process, history, time, isDown, isEarly, patienceMs } = options
+  const { issuer, process, history, time, isDown, isEarly, timeoutMs } = options
   const { gateway } = process
   const name = `gateway ${gateway}`
 
@@ -44,16 +44,16 @@ export function scheduledIssuer(options: ScheduledIssuerOptions): UserGrantOptio
         early: isEarly(session, resource),
       }
       history.attempts.push(attempt)
-      history.tell(name, `asks for a grant with ${refreshToken}${resource ? ` for ${resource}` : ''}`)
+      history.log(name, `asks for a grant with ${refreshToken}${resource ? ` for ${resource}` : ''}`)
       const answer = await process.send<GrantOutcome>('refresh', {
-        effect: async (fault) => judge(attempt, fault),
+        effect: async (fault) => answerTo(attempt, fault),
         lost: () => ({ outcome: 'failed', reason: 'lost' }),
-        patienceMs,
+        timeoutMs,
       })
       attempt.answer = answer.outcome
       attempt.answeredAt = time.now()
       if (answer.outcome === 'failed' && answer.retryAfterMs) attempt.retryAfterMs = answer.retryAfterMs
-      history.tell(name, `learns that the grant was ${answer.outcome}`)
+      history.log(name, `learns that the grant was ${answer.outcome}`)
       return answer
     },
 
@@ -66,7 +66,7 @@ export function scheduledIssuer(options: ScheduledIssuerOptions): UserGrantOptio
         effect: async () => {
           if (isDown()) throw new Error('The model issuer is down')
           if (type === 'refresh_token') issuer.revoke(token)
-          history.tell('issuer', `revokes ${token}`)
+          history.log('issuer', `revokes ${token}`)
         },
         lost() {
           throw new Error('A revocation was lost')
@@ -74,7 +74,7 @@ export function scheduledIssuer(options: ScheduledIssuerOptions): UserGrantOptio
       }),
   }
 
-  function judge(attempt: Attempt, fault: Fault | undefined): GrantOutcome {
+  function answerTo(attempt: Attempt, fault: Fault | undefined): GrantOutcome {
     const outcome = outcomeOf(attempt, fault)
     attempt.arrivedAt = time.now()
     attempt.verdict = outcome.outcome
@@ -83,7 +83,7 @@ export function scheduledIssuer(options: ScheduledIssuerOptions): UserGrantOptio
       if (fault?.kind === 'foreign ID token') attempt.foreign = true
     }
     const brought = outcome.outcome === 'granted' ? `, now ${attempt.broughtRefreshToken}` : ''
-    history.tell('issuer', `${attempt.refreshToken} from gateway ${gateway}: ${outcome.outcome}${brought}`)
+    history.log('issuer', `${attempt.refreshToken} from gateway ${gateway}: ${outcome.outcome}${brought}`)
     return outcome
   }
 
@@ -99,7 +99,7 @@ export function scheduledIssuer(options: ScheduledIssuerOptions): UserGrantOptio
         ...issued,
         tokenType: 'Bearer',
         expiresInMs: fault?.kind === 'short-lived token' ? shortLivedMs : accessTokenMs,
-        idToken: idTokenOf(fault?.kind === 'foreign ID token' ? 'somebody else' : subjectOf(session)),
+        idToken: idTokenOf(fault?.kind === 'foreign ID token' ? 'another user' : subjectOf(session)),
       },
     }
   }

@@ -6,7 +6,7 @@ import { type Run, runPlan, type Weakness } from './world.ts'
 export interface SearchOptions {
   runs: number
   seed?: number | undefined
-  /** Of the counterexample to replay, as an earlier search reported it. */
+  /** Path of the counterexample to replay, from an earlier report. */
   path?: string | undefined
   weakness?: Weakness
   onRun?(run: Run): void
@@ -14,7 +14,7 @@ export interface SearchOptions {
 
 export interface SearchResult {
   seed: number
-  /** Runs until the first that failed, or all. */
+  /** Number of runs until the first failure, or all. */
   runs: number
   failure?: Failure
 }
@@ -23,9 +23,9 @@ export interface Failure {
   path: string
   plan: Plan
   violations: string[]
-  /** What it takes, and what is broken then. */
+  /** The plan, and the invariants that it breaks. */
   summary: string
-  /** The same with all that happens between. */
+  /** The same with the whole timeline. */
   report: string
 }
 
@@ -35,7 +35,7 @@ class BrokenInvariant extends Error {
   }
 }
 
-/** Looks for a plan that breaks an invariant, and makes it as short as can be. */
+/** Searches for a plan that breaks an invariant, and shrinks it. */
 export async function search({ runs, seed, path, weakness, onRun }: SearchOptions): Promise<SearchResult> {
   const property = fc.asyncProperty(plans(), async (plan) => {
     const run = await runPlan(plan, weakness)
@@ -53,7 +53,7 @@ export async function search({ runs, seed, path, weakness, onRun }: SearchOption
 
   const [plan] = details.counterexample
   const counterexamplePath = details.counterexamplePath ?? ''
-  // A run that throws has no history to tell.
+  // A run that throws has no history.
   if (!(details.errorInstance instanceof BrokenInvariant))
     throw new Error(describePlan(plan), { cause: details.errorInstance })
   const run = await runPlan(plan, weakness)

@@ -3,10 +3,10 @@ import { search } from './search.ts'
 import { addRun, noTotals } from './totals.ts'
 
 /**
- * `npm run simulate -- --runs 100000`: the simulation, for as long as you like.
+ * `npm run simulate -- --runs 100000`: more runs of the simulation.
  *
  *   --seed N             the same runs again
- *   --seed N --path P    a counterexample again, as the report named it
+ *   --seed N --path P    a counterexample again, from the report
  */
 const { values } = parseArgs({
   options: {

@@ -1,6 +1,6 @@
 import type { Run } from './world.ts'
 
-/** How much of what the simulation is about it has gone through. */
+/** Counts of what the simulation has covered. */
 export function noTotals() {
   return {
     requests: 0,

@@ -1,12 +1,12 @@
 import { setImmediate as turn } from 'node:timers/promises'
 
-/** Time that jumps from one event to the next. All that happens in a simulation is an event of it. */
+/** Time that jumps from one event to the next. Everything in a simulation is an event. */
 export interface VirtualTime {
   /** Milliseconds since the simulation began. */
   now(): number
-  /** Runs `event` in `ms`, after those that were due at the same time before. @returns what calls it off */
+  /** Runs `event` in `ms`, after earlier ones due at the same time. @returns a function that cancels it */
   after(ms: number, event: () => void): () => void
-  /** Until nothing is left to happen. @returns false when events don't cease */
+  /** Runs all events. @returns false when there is no end of them */
   run(): Promise<boolean>
 }
 
@@ -15,9 +15,9 @@ interface Due {
   event: () => void
 }
 
-/** What a promise leads to has run once the event loop has turned; the renewer itself waits two turns at times. */
+/** Promise reactions have run after one turn of the event loop; the renewer itself sometimes waits two turns. */
 const turnsPerEvent = 3
-/** Far more than any simulation needs that comes to an end. */
+/** Far more than any terminating simulation needs. */
 const maxEvents = 5_000
 
 export function createVirtualTime(): VirtualTime {

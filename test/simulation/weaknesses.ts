@@ -1,6 +1,6 @@
 import type { Weakness } from './world.ts'
 
-/** What the renewer would be without each of the things that make it right. */
+/** Renewers without one of the mechanisms that make them correct. */
 export const weaknesses: Record<string, Weakness> = {
   'the lock': {
     store: (store) => ({
@@ -12,7 +12,7 @@ export const weaknesses: Record<string, Weakness> = {
     }),
   },
 
-  'reading again under the lock': {
+  'reading the session again under the lock': {
     gateway({ store, sessions, ...others }) {
       const justLocked = new Set<string>()
       return {
@@ -67,11 +67,11 @@ export const weaknesses: Record<string, Weakness> = {
     store: (store) => ({ ...store, claim: async () => true }),
   },
 
-  'revoking what a dead session is granted': {
+  'revoking tokens granted to an ended session': {
     gateway: ({ issuer, ...others }) => ({ ...others, issuer: { ...issuer, async revoke() {} } }),
   },
 
-  'putting back after a failover': { failover: { putsBack: false } },
+  'restoring after a failover': { failover: { putsBack: false } },
 
   'the head start after a failover': { failover: { headStart: false } },
 }

@@ -17,7 +17,7 @@ import {
 import { createHistory, type History, type RequestOutcome } from './history.ts'
 import { createModelIssuer, type ModelIssuer } from './model-issuer.ts'
 import { createModelRedis, type ModelEvent } from './model-redis.ts'
-import type { Fault, Happening, Plan } from './plan.ts'
+import type { Fault, Incident, Plan } from './plan.ts'
 import { createProcess, type GatewayProcess } from './process.ts'
 import { createRedisLink, type Protections, type RedisLink } from './redis-link.ts'
 import { accessTokenMs, clientId, issuerUrl, scheduledIssuer, subjectOf } from './scheduled-issuer.ts'
@@ -26,15 +26,15 @@ import { createVirtualTime } from './virtual-time.ts'
 export const lockMs = 3 * issuerTimeoutMs
 export const longestGrantMs = 2.5 * issuerTimeoutMs
 export const sessionCount = 2
-/** Long after the last lock and back-off. */
+/** Later than the last lock and back-off. */
 const aftermathMs = 120_000
 
-/** Takes away something that the renewer relies on, so that the simulation has something to find. */
+/** Removes a mechanism that the renewer relies on, so that the simulation has a fault to find. */
 export interface Weakness {
-  /** Of one gateway, on what all share. */
+  /** Replaces one gateway's view of the shared store. */
   store?(store: SessionStore): SessionStore
   failover?: Protections
-  /** Of one gateway. */
+  /** Replaces parts of one gateway. */
   gateway?(parts: RenewalParts): RenewalParts
 }
 
@@ -42,26 +42,26 @@ export interface Run {
   plan: Plan
   history: History
   issuer: ModelIssuer
-  /** Of each session, when all is quiet: the stored refresh token, if it lives, and the one the issuer would take. */
-  atLast: { stored: string | undefined; current: string | undefined }[]
-  /** When all was quiet. */
+  /** For each session at the end: the stored refresh token, if it lives, and the one the issuer would accept. */
+  atEnd: { stored: string | undefined; current: string | undefined }[]
+  /** When all events had run. */
   quietAt: number
-  /** What a gateway that starts when all is quiet makes of each session. */
+  /** Requests for each session at a gateway that starts at the end. */
   aftermath: RequestOutcome[]
   hasCrashed(gateway: number): boolean
-  /** Nothing was left to happen at last. */
+  /** Whether all events had run at the end. */
   quiet: boolean
-  /** Gateways that had a renewal under way when nothing was left to happen. */
+  /** Gateways that still had a renewal under way at the end. */
   busy: number[]
 }
 
-/** Runs gateways that share a store and an issuer through a plan, until nothing is left to happen. */
+/** Runs gateways that share a store and an issuer through a plan, until all events have run. */
 export async function runPlan(plan: Plan, weakness: Weakness = {}): Promise<Run> {
   const time = createVirtualTime()
   const history = createHistory(time)
   const issuer = createModelIssuer()
   const downUntil = new Map<string, number>()
-  // Of the machine that the store is on: it never crashes.
+  // The process of the store, which never crashes.
   const machine = createProcess({ gateway: -1, time, jitter: 0, faults: [], onTrouble() {} })
   const { clock } = machine
 
@@ -78,10 +78,10 @@ export async function runPlan(plan: Plan, weakness: Weakness = {}): Promise<Run>
   for (let session = 0; session < sessionCount; session++) references.push(await signIn(session))
 
   const gateways = Array.from({ length: plan.gateways }, (_, number) => startGateway(number, plan.faults))
-  for (const happening of plan.happenings) time.after(happening.atMs, () => happen(happening))
+  for (const incident of plan.incidents) time.after(incident.atMs, () => startIncident(incident))
   const quiet = await time.run()
   const quietAt = time.now()
-  const atLast = references.map((_, session) => ({
+  const atEnd = references.map((_, session) => ({
     stored: stored(session)?.tokenSet.refreshToken,
     current: issuer.current(session),
   }))
@@ -98,7 +98,7 @@ export async function runPlan(plan: Plan, weakness: Weakness = {}): Promise<Run>
     plan,
     history,
     issuer,
-    atLast,
+    atEnd,
     aftermath: history.requests.slice(requestsBefore),
     hasCrashed: (number) => gateways[number]?.process.crashed ?? false,
     busy,
@@ -143,7 +143,7 @@ export async function runPlan(plan: Plan, weakness: Weakness = {}): Promise<Run>
       faults,
       onTrouble(what, until, crash) {
         history.troubles.push({ at: time.now(), until, gateway: number, crash })
-        history.tell(name, what)
+        history.log(name, what)
       },
     })
     const link = createRedisLink({
@@ -164,7 +164,7 @@ export async function runPlan(plan: Plan, weakness: Weakness = {}): Promise<Run>
         time,
         isDown: () => isDown('issuer'),
         isEarly,
-        patienceMs: longestGrantMs,
+        timeoutMs: longestGrantMs,
       }),
       isAlive: async (session) =>
         stored(session) !== undefined && history.endings.every((ending) => ending.session !== session),
@@ -172,49 +172,46 @@ export async function runPlan(plan: Plan, weakness: Weakness = {}): Promise<Run>
     })
   }
 
-  function happen(happening: Happening): void {
-    const { happens } = happening
-    if (happens === 'store outage') beDown('store', happening.ms)
-    else if (happens === 'issuer outage') beDown('issuer', happening.ms)
-    else if (happens === 'failover') failOver(happening)
-    else befall(happening)
+  function startIncident(incident: Incident): void {
+    const { happens } = incident
+    if (happens === 'store outage') beDown('store', incident.ms)
+    else if (happens === 'issuer outage') beDown('issuer', incident.ms)
+    else if (happens === 'failover') failOver(incident)
+    else affectGateway(incident)
   }
 
-  function befall(happening: Extract<Happening, { gateway: number }>): void {
-    const gateway = gateways[happening.gateway]
+  function affectGateway(incident: Extract<Incident, { gateway: number }>): void {
+    const gateway = gateways[incident.gateway]
     if (!gateway || gateway.process.crashed) return
-    switch (happening.happens) {
+    switch (incident.happens) {
       case 'crash':
         gateway.process.crash()
         break
       case 'freeze':
-        gateway.process.freeze(happening.ms)
+        gateway.process.freeze(incident.ms)
         break
       case 'cut off from the store':
-        beDown(linkOf(happening.gateway), happening.ms, happening.gateway)
+        beDown(linkOf(incident.gateway), incident.ms, incident.gateway)
         break
       case 'logout':
-        void gateway.logout(happening.session, referenceOf(happening.session))
+        void gateway.logout(incident.session, referenceOf(incident.session))
         break
       case 'back-channel logout':
-        void gateway.endAll(
-          happening.session,
-          subjectIndex(issuerUrl, clientId, subjectOf(happening.session)),
-        )
+        void gateway.endAll(incident.session, subjectIndex(issuerUrl, clientId, subjectOf(incident.session)))
         break
       case 'request':
-        void gateway.request(happening.session, referenceOf(happening.session), happening)
+        void gateway.request(incident.session, referenceOf(incident.session), incident)
     }
   }
 
-  function failOver({ lostMs, heardAfterMs }: Extract<Happening, { happens: 'failover' }>): void {
-    const heardAt = time.now() + Math.max(...heardAfterMs)
-    history.failovers.push({ at: time.now(), lostFrom: time.now() - lostMs, heardAt })
-    history.tell('store', `fails over to a replica that lacks the last ${lostMs} ms`)
+  function failOver({ lostMs, noticedAfterMs }: Extract<Incident, { happens: 'failover' }>): void {
+    const noticedAt = time.now() + Math.max(...noticedAfterMs)
+    history.failovers.push({ at: time.now(), lostFrom: time.now() - lostMs, noticedAt })
+    history.log('store', `fails over to a replica that lacks the last ${lostMs} ms`)
     redis.failOver(lostMs)
     for (const [number, { process }] of gateways.entries()) {
-      void process.clock.sleep(heardAfterMs[number] ?? 0).then(() => {
-        history.tell(`gateway ${number}`, 'hears of the failover')
+      void process.clock.sleep(noticedAfterMs[number] ?? 0).then(() => {
+        history.log(`gateway ${number}`, 'notices the failover')
         return links[number]?.move()
       })
     }
@@ -225,7 +222,7 @@ export async function runPlan(plan: Plan, weakness: Weakness = {}): Promise<Run>
     const found = open(id, stored)
     if (!found) return
     history.stored.push({ at: time.now(), gateway: by, onOldMaster, version, ...found })
-    history.tell(
+    history.log(
       onOldMaster ? 'old master' : 'store',
       `version ${version} of session ${found.session} has ${found.record.tokenSet.refreshToken}`,
     )
@@ -235,7 +232,7 @@ export async function runPlan(plan: Plan, weakness: Weakness = {}): Promise<Run>
     const found = open(id, last)
     if (!found) return
     const { session, record } = found
-    history.tell(onOldMaster ? 'old master' : 'store', `session ${session} ended${again ? ' here too' : ''}`)
+    history.log(onOldMaster ? 'old master' : 'store', `session ${session} ended${again ? ' here too' : ''}`)
     if (again) return
     const { refreshToken } = record.tokenSet
     history.endings.push({ at: time.now(), gateway: by, onOldMaster, session, refreshToken })
@@ -251,7 +248,7 @@ export async function runPlan(plan: Plan, weakness: Weakness = {}): Promise<Run>
     const until = time.now() + ms
     downUntil.set(what, Math.max(downUntil.get(what) ?? 0, until))
     history.troubles.push({ at: time.now(), until, gateway, crash: false })
-    history.tell(what, `is down for ${ms} ms`)
+    history.log(what, `is down for ${ms} ms`)
   }
 
   function isDown(what: string): boolean {
@@ -289,6 +286,6 @@ function linkOf(gateway: number): string {
   return `the link of gateway ${gateway} to the store`
 }
 
-function usedSessions({ happenings }: Plan): Set<number> {
-  return new Set(happenings.flatMap((happening) => ('session' in happening ? [happening.session] : [])))
+function usedSessions({ incidents }: Plan): Set<number> {
+  return new Set(incidents.flatMap((incident) => ('session' in incident ? [incident.session] : [])))
 }

@@ -3,7 +3,7 @@ import type { LightMyRequestResponse } from 'fastify'
 
 const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
 
-/** The answer is this error of the contract, in JSON, with exactly its members and `extras`, and kept by nobody. */
+/** Asserts a documented error in JSON, with exactly its members and `extras`, and `Cache-Control: no-store`. */
 export function assertError(
   response: LightMyRequestResponse,
   statusCode: number,

@@ -6,7 +6,7 @@ export interface KeyPair {
   key: string
 }
 
-/** A certificate authority of a test's own. PEM. */
+/** A certificate authority for tests. PEM. */
 export interface Authority {
   cert: string
   /** @param names DNS names; an entry of four numbers is an IPv4 address */
@@ -106,7 +106,7 @@ function der(tag: number, content: Buffer): Buffer {
   return Buffer.concat([Buffer.from([tag, ...derLength(content.length)]), content])
 }
 
-/** In as few bytes as it takes: browsers insist on it. */
+/** In as few bytes as possible, as browsers require. */
 function derLength(length: number): number[] {
   if (length < 0x80) return [length]
   return length < 0x100 ? [0x81, length] : [0x82, length >> 8, length & 0xff]

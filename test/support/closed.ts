@@ -1,6 +1,6 @@
 interface Closable {
   once(event: 'close', listener: () => void): unknown
-  /** Streams, responses and sockets. Of an HTTP/2 session it only says that it opens no more streams. */
+  /** Set by streams, responses and sockets. On an HTTP/2 session it only means that it opens no more streams. */
   closed?: boolean
   destroyed?: boolean
   /** WebSockets. */
@@ -9,7 +9,7 @@ interface Closable {
 }
 
 /**
- * Resolves when it has closed, with an error or without. Also if it already has: the event can come before the
+ * Resolves when it has closed, with or without an error. Also if it already has: the event can come before the
  * test listens.
  */
 export async function closed(emitter: Closable): Promise<void> {

@@ -1,12 +1,12 @@
-/** As the test runner reports it. */
+/** An event of the test runner. */
 export interface TestEvent {
   type: string
   data: { file?: string; nesting?: number }
 }
 
 /**
- * Passes the test runner's events on, its closing counts behind the coverage report instead of before it, so
- * that the last lines say how it went.
+ * Passes the test runner's events on, with its final counts after the coverage report instead of before it, so
+ * that the last lines show the result.
  */
 export async function* countsLast<T extends TestEvent>(events: AsyncIterable<T>): AsyncGenerator<T> {
   const counts: T[] = []
@@ -17,7 +17,7 @@ export async function* countsLast<T extends TestEvent>(events: AsyncIterable<T>)
   yield* counts
 }
 
-/** Diagnostics of a test come with the file that it stands in, those of the whole run without one. */
+/** Diagnostics of a test have its file, those of the whole run have none. */
 function isCount({ type, data }: TestEvent): boolean {
   return type === 'test:diagnostic' && data.nesting === 0 && data.file === undefined
 }

@@ -3,11 +3,11 @@ import type { Clock } from '../../lib/clock.ts'
 
 export interface FakeClock extends Clock {
   /**
-   * Moves the time on by `ms`. Sleepers whose time passes wake in order, each at its own time, and get to run
-   * before the next one does: await it when anybody sleeps. Without sleepers that are due it is done at once.
+   * Moves the time on by `ms`. Sleepers that are due wake in order, each at its own time, and run
+   * before the next one wakes: await it when there are sleepers. Without due sleepers it is done at once.
    */
   advance(ms: number): Promise<void>
-  /** How many sleep. */
+  /** Number of sleepers. */
   readonly sleeping: number
 }
 
@@ -16,7 +16,7 @@ interface Sleeper {
   wake(): void
 }
 
-/** Time that stands still until it is told to move. */
+/** A clock that moves only by `advance`. */
 export function createFakeClock(start = Date.UTC(2026, 0, 1)): FakeClock {
   let elapsed = 0
   const sleepers = new Set<Sleeper>()

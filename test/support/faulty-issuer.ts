@@ -8,17 +8,17 @@ type Middleware = Parameters<DemoIssuer['provider']['use']>[0]
 type Context = Parameters<Middleware>[0]
 
 export interface FaultyIssuer extends DemoIssuer {
-  /** Changes what the endpoint at `path` answers, until told otherwise. Without `change` it is honest again. */
+  /** Changes the answers of the endpoint at `path` until the next call. Without `change` they are real again. */
   rewrite(path: string, change?: (answer: Answer, ctx: Context) => unknown): void
-  /** Signs with a key that is among the issuer's own. `header` goes over what a header says by itself. */
+  /** Signs with one of the issuer's keys. `header` overrides the default header. */
   sign(claims: Record<string, unknown>, header?: Partial<JWTHeaderParameters>): Promise<string>
 }
 
 export const metadataPath = '/.well-known/openid-configuration'
 
-/** The real issuer, with somebody in between who rewrites its answers. */
+/** The real issuer, with middleware that rewrites its answers. */
 export async function startFaultyIssuer(options: IssuerOptions = {}): Promise<FaultyIssuer> {
-  // It may close and reopen, and meanwhile nobody else may take its place.
+  // It may close and reopen, and meanwhile the port must stay free.
   const issuer = await startIssuer({ port: await freePort(), ...options })
   const changes = new Map<string, (answer: Answer, ctx: Context) => unknown>()
   const kid = 'another key of the issuer'

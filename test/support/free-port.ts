@@ -2,13 +2,13 @@ import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:net'
 
-/** Below are ports that browsers refuse to call; from 32768 on, those that Linux gives to whoever names none. */
+/** Lower ones include ports that browsers block; from 32768 on Linux assigns them as ephemeral ports. */
 const first = 20_000
 const pairs = 6000
 
 /**
- * A port of the loopback interface that nobody else takes before it is used: neither a connection, nor a server that
- * listens on port 0, nor another test, for its odd neighbour stays taken until this process ends.
+ * A port of the loopback interface that stays free until it is used: it is not taken by a connection, a server that
+ * listens on port 0, or another test, as the odd port beside it stays taken until this process ends.
  */
 export async function freePort(): Promise<number> {
   for (;;) {
@@ -24,7 +24,7 @@ export async function freePort(): Promise<number> {
   }
 }
 
-/** @returns nothing when somebody else does */
+/** @returns undefined when the port is in use */
 function listenOn(port: number): Promise<Server | undefined> {
   const server = createServer().unref()
   return new Promise((resolve, reject) => {

@@ -6,26 +6,26 @@ import type { DemoIssuer } from '../../demo/issuer.ts'
 import { freePort } from './free-port.ts'
 import { giveUpMs } from './until.ts'
 
-/** server.ts in a process of its own, as it runs in production. */
+/** server.ts in a separate process, as in production. */
 export interface Gateway {
-  /** Where this process listens. Cookies go by host, so a browser that signed in at one is signed in at all. */
+  /** URL of this process. Cookies depend on the host only, so a browser that signed in at one is signed in at all. */
   url: string
   /** The parsed log lines so far, at level trace. */
   logs: LogLine[]
-  /** Every character that it has printed so far, on both streams. */
+  /** Its whole output so far, on both streams. */
   output(): string
   /** The first log line, past or to come, for which `predicate` holds. Rejects when the process ends without it. */
   logged(predicate: (line: LogLine) => boolean): Promise<LogLine>
-  /** Sends a signal, SIGTERM by default, and awaits the end. */
+  /** Sends a signal, SIGTERM by default, and waits for the exit. */
   stop(signal?: NodeJS.Signals): Promise<Exit>
-  /** Sends a signal and awaits nothing. */
+  /** Sends a signal without waiting. */
   signal(signal: NodeJS.Signals): void
-  /** As a crash: nothing is said to anybody. */
+  /** Kills it, like a crash. */
   kill(): Promise<Exit>
   /** Freezes it: connections stay open, nothing answers. */
   pause(): void
   resume(): void
-  /** Resolves when it has ended, whoever ended it. */
+  /** Resolves when it has exited. */
   exited: Promise<Exit>
 }
 
@@ -41,28 +41,28 @@ export interface Exit {
 }
 
 export interface GatewayOptions {
-  /** Lets the gateway sign in there. */
+  /** Registers the gateway as its client. */
   issuer: Pick<DemoIssuer, 'issuer' | 'clientId' | 'clientSecret' | 'allowGateway'> & Partial<DemoIssuer>
   apiUrl: string
   /** Unset: sessions in its own memory. */
   redisUrl?: string
-  /** Further variables, or others than the usual. Several instances share one `PUBLIC_URL` by naming it here. */
+  /** Further or changed variables. Several instances share one `PUBLIC_URL` by setting it here. */
   env?: Environment
 }
 
 export type Environment = Record<string, string>
 
-/** The part of a test's context that ends what it started. */
+/** The part of a test's context that runs clean-up. */
 export interface Ending {
   after(end: () => Promise<unknown>): void
 }
 
-/** The same for all, so that several instances open each other's cookies. */
+/** The same for all instances, so that they open each other's cookies. */
 export const sessionKey = Buffer.alloc(32, 'a key for all tests').toString('base64')
 
 /**
  * Starts a gateway on a free port. Resolves when it listens, and ends it with the test.
- * @param onSpawn gets hold of it before it listens, which it may never do
+ * @param onSpawn gets the gateway before it listens, which may never happen
  */
 export async function startGateway(
   t: Ending,
@@ -111,7 +111,7 @@ export async function runServer(args: string[], env: Environment, cwd?: string):
   return { code: server.exitCode, stdout: stdout(), stderr: stderr() }
 }
 
-/** Starts server.ts, and waits for nothing. */
+/** Starts server.ts without waiting. */
 function watch(url: string, env: Environment): Gateway {
   const server = spawnServer([], env)
   const [stdout, stderr] = [collect(server.stdout), collect(server.stderr)]
@@ -144,7 +144,7 @@ function watch(url: string, env: Environment): Gateway {
 
     logged(predicate) {
       const { promise, resolve, reject } = Promise.withResolvers<LogLine>()
-      // A test that has failed meanwhile awaits it no more.
+      // A test that has failed meanwhile does not await it.
       promise.catch(() => {})
       const look = (line: LogLine) => predicate(line) && resolve(line)
       const giveUp = (why: string) => reject(new Error(`${why} without having logged it:\n${output()}`))
@@ -162,7 +162,7 @@ function watch(url: string, env: Environment): Gateway {
   }
 }
 
-/** By itself if it can, since only then coverage is written down. */
+/** Gracefully if possible, as coverage is written only then. */
 async function end(gateway: Gateway): Promise<void> {
   const tooLong = setTimeout(gateway.kill, 5000)
   gateway.resume()
@@ -172,7 +172,7 @@ async function end(gateway: Gateway): Promise<void> {
 
 const root = resolve(import.meta.dirname, '../..')
 
-/** Elsewhere than in the root, or a developer's `.env` would be read. */
+/** Not in the root folder, where a developer's `.env` would be read. */
 function spawnServer(args: string[], env: Environment, cwd = import.meta.dirname) {
   const { PATH = '', NODE_V8_COVERAGE } = process.env
   const server = spawn(process.execPath, [join(root, 'server.ts'), ...args], {

@@ -3,7 +3,7 @@ import { leakWatch } from './leak-watch.ts'
 
 export * from './gateway-process.ts'
 
-/** As in gateway-process.ts. What it logs is watched. */
+/** As in gateway-process.ts, with its log checked for leaks. */
 export async function startGateway(
   t: processes.Ending,
   options: processes.GatewayOptions,

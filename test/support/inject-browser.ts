@@ -4,9 +4,9 @@ import { CookieJar } from '../../demo/http-browser/cookie-jar.ts'
 import { formOf } from '../../demo/http-browser/form.ts'
 import { createHttpBrowser } from '../../demo/http-browser.ts'
 
-/** As much of a browser as signing in at a gateway without a socket takes. Paths are those that a browser sees. */
+/** A minimal browser for signing in at a gateway without a socket. Paths include the base path. */
 export interface InjectBrowser {
-  /** Of the gateway. The issuer's are kept elsewhere. */
+  /** Cookies of the gateway, without the issuer's. */
   cookies: CookieJar
   /** A navigation, by default one that the user began by typing the address. Redirects are not followed. */
   open(path: string, headers?: Record<string, string>): Promise<LightMyRequestResponse>
@@ -14,9 +14,9 @@ export interface InjectBrowser {
   call(path: string, options?: InjectOptions): Promise<LightMyRequestResponse>
   /** @returns where the gateway sends the browser */
   beginLogin(query?: Record<string, string>): Promise<URL>
-  /** Does as a user does at the issuer, `alice` by default. @returns the path of the callback, with its query */
+  /** Signs a user in at the issuer, `alice` by default. @returns the path of the callback, with its query */
   authorize(authorizationUrl: URL, form?: Record<string, string>): Promise<string>
-  /** From start to end. @returns the answer to the callback */
+  /** A whole login. @returns the answer to the callback */
   signIn(user?: string): Promise<LightMyRequestResponse>
 }
 

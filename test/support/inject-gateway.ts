@@ -14,19 +14,19 @@ export interface InjectGateway {
   publicUrl: URL
   /** A path of the gateway as a browser sees it, with the base path if there is one. */
   path(path: string): string
-  /** A browser with cookies of its own, here and at the issuer. */
+  /** A browser with its own cookies, for gateway and issuer. */
   newBrowser(): InjectBrowser
-  /** All that was logged so far, at level trace. */
+  /** The log so far, at level trace. */
   log(): string
 }
 
 export interface InjectGatewayOptions {
-  /** Over the least that is needed. */
+  /** Added to the minimal configuration. */
   env?: Record<string, string>
-  /** An issuer that runs already, or how to start one. */
+  /** A running issuer, or how to start one. */
   issuer?: DemoIssuer | IssuerOptions
   extras?: AppExtras
-  /** Another than that of the test file. */
+  /** Instead of that of the test file. */
   watch?: LeakWatch
 }
 
@@ -68,7 +68,7 @@ export async function startInjectGateway(
   }
 }
 
-/** As `SESSION_KEYS` takes it. */
+/** A value for `SESSION_KEYS`. */
 export function newKey(): string {
   return randomBytes(32).toString('base64')
 }

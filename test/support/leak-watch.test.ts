@@ -9,7 +9,7 @@ import { findLeaks, formsOf } from './leaks.ts'
 
 const secret = 'an/opaque+secret=of-the-issuer'
 
-test('a secret is found wherever it stands in a line, as it is, escaped or in Base64', () => {
+test('a secret is found anywhere in a line, plain, escaped or in Base64', () => {
   const secrets = new Map(formsOf(secret).map((form) => [form, 'token']))
   for (const written of [secret, encodeURIComponent(secret), btoa(secret), `x${secret}x`]) {
     const text = `{"msg":"all is well"}\n{"msg":"it is ${written}"}\n`
@@ -22,13 +22,13 @@ test('a secret is found wherever it stands in a line, as it is, escaped or in Ba
   assert.deepEqual(findLeaks(`{"msg":"${secret.slice(0, -1)}"}`, secrets), [])
 })
 
-test('of a JWT the signature alone is as secret as the whole', () => {
+test('the signature of a JWT is as secret as the whole', () => {
   const secrets = new Map(formsOf(`eyJh.eyJz.${'s'.repeat(86)}`).map((form) => [form, 'token']))
   assert.equal(findLeaks(`eyJh.x.${'s'.repeat(86)}`, secrets).length, 1)
   assert.deepEqual(findLeaks('eyJh.eyJz.', secrets), [])
 })
 
-test('what a session is made of is known, and found when it is logged', async (t) => {
+test('the secrets of a session are known, and found when they are logged', async (t) => {
   const watch = createLeakWatch()
   const pushing = { requirePushedAuthorizationRequests: true }
   const { app, newBrowser, issuer } = await startInjectGateway(t, { watch, issuer: pushing })
@@ -55,12 +55,12 @@ test('what a session is made of is known, and found when it is logged', async (t
   }
 })
 
-test('a test file whose tests pass fails for what it has logged', async () => {
+test('a test file whose tests pass fails if it has logged a secret', async () => {
   const file = join(import.meta.dirname, 'fixtures/leaking-file.ts')
   const { NODE_TEST_CONTEXT: _, NODE_V8_COVERAGE: __, ...env } = process.env
   const run = promisify(execFile)(process.execPath, ['--test', file], { env })
   await assert.rejects(run, ({ stdout }: { stdout: string }) => {
-    assert.match(stdout, /✔ all is well but for what is logged/)
+    assert.match(stdout, /✔ everything passes except what is logged/)
     assert.match(stdout, /A secret was logged/)
     return true
   })

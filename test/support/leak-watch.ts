@@ -7,16 +7,16 @@ import type { DemoIssuer } from '../../demo/issuer.ts'
 import type { LogStream } from '../../plugins/edge/index.ts'
 import { findLeaks, formsOf, type Leak } from './leaks.ts'
 
-/** Listens to all that is issued, and then to all that is logged. */
+/** Collects all issued secrets, and searches all logs for them. */
 export interface LeakWatch {
   keepSecret(value: string, kind: string): void
-  /** Tokens, codes and whatever else this issuer hands out or is shown. */
+  /** Collects tokens, codes and other secrets that this issuer sends or receives. */
   watchIssuer(issuer: Partial<Pick<DemoIssuer, 'provider' | 'clientSecret'>>): void
-  /** Cookies of a gateway in this process. Those of others are seen when they come over a socket. */
+  /** Collects cookies of a gateway in this process. Those of others are seen in answers over sockets. */
   watchCookies(app: FastifyInstance): void
-  /** Keeps what is logged, and passes it on. */
+  /** Records what is logged, and passes it on. */
   watchedStream(stream?: LogStream): LogStream
-  /** Further output, as it is when all is over. */
+  /** Further output, read at the end. */
   watchOutput(output: () => string): void
   leaks(): Leak[]
 }
@@ -40,7 +40,7 @@ export function createLeakWatch(): LeakWatch {
       issuers.add(provider)
       provider.use(async (ctx, next) => {
         await next()
-        // What it refused may be anything that somebody made up.
+        // Refused values may be arbitrary text.
         if (ctx.status < 400) keepAll(parameters, ctx['oidc']?.params)
         keepAll(answers, ctx.body)
         keepLocation(ctx.response.get('location'))
@@ -107,7 +107,7 @@ export function createLeakWatch(): LeakWatch {
   }
 }
 
-/** Of this test file: when its tests are over, nothing that was issued may stand in anything that was logged. */
+/** For this test file: after its tests no issued secret may be in any log. */
 export const leakWatch = createLeakWatch()
 
 after(() => {

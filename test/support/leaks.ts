@@ -1,17 +1,17 @@
-/** What must never be told, each with a word for what it is. */
+/** Secrets that must never be logged, each with a name. */
 export type Secrets = ReadonlyMap<string, string>
 
 export interface Leak {
-  /** Of the secret. */
+  /** Name of the secret. */
   kind: string
-  /** The line that holds it. */
+  /** The line that contains it. */
   line: string
 }
 
-/** Long enough that nothing else looks like it by chance. */
+/** Long enough that other text does not match by chance. */
 export const minSecretLength = 16
 
-/** The lines of a text that hold a secret. What is shorter than `minSecretLength` is not looked for. */
+/** The lines of a text that contain a secret of at least `minSecretLength`. */
 export function findLeaks(text: string, secrets: Secrets): Leak[] {
   const byBeginning = Map.groupBy(secrets.keys(), (secret) => secret.slice(0, minSecretLength))
   if (byBeginning.size === 0) return []
@@ -21,7 +21,7 @@ export function findLeaks(text: string, secrets: Secrets): Leak[] {
   })
 }
 
-/** Looks up what stands at each place: with thousands of secrets, to search for each of them takes too long. */
+/** Looks up the text at each position: searching for each of thousands of secrets would take too long. */
 function secretsIn(line: string, byBeginning: Map<string, string[]>): Set<string> {
   const found = new Set<string>()
   for (let i = 0; i <= line.length - minSecretLength; i++) {
@@ -31,7 +31,7 @@ function secretsIn(line: string, byBeginning: Map<string, string[]>): Set<string
   return found
 }
 
-/** A secret in the forms in which it travels, and in which it could be written down. */
+/** A secret in the encodings in which it is sent, and could be logged. */
 export function formsOf(secret: string): string[] {
   const forms = [
     secret,
@@ -39,7 +39,7 @@ export function formsOf(secret: string): string[] {
     decoded(secret),
     btoa(unescape(encodeURIComponent(secret))),
   ]
-  // The signature makes the token: what comes before it is the same in many, or harmless.
+  // Only the signature is secret: header and payload are the same in many tokens, or harmless.
   const [, , signature] = /^[\w-]+\.[\w-]+\.[\w-]+$/.test(secret) ? secret.split('.') : []
   return [...forms, ...(signature ? [signature] : [])].filter(({ length }) => length >= minSecretLength)
 }

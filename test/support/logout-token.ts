@@ -3,7 +3,7 @@ import type { DemoIssuer } from '../../demo/issuer.ts'
 
 export const logoutEvent = 'http://schemas.openid.net/event/backchannel-logout'
 
-/** The claims of a logout token with which nothing is wrong but what `claims` changes, or takes away as undefined. */
+/** The claims of a valid logout token, changed by `claims`; undefined removes a claim. */
 export function logoutClaims(
   { issuer, clientId }: Pick<DemoIssuer, 'issuer' | 'clientId'>,
   claims: Record<string, unknown>,

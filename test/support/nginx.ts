@@ -7,13 +7,13 @@ import { findExecutable } from './executables.ts'
 import { freePort } from './free-port.ts'
 import { until } from './until.ts'
 
-/** A real nginx in front of `origin` that keeps every answer it may, by its URL alone. */
+/** A real nginx in front of `origin` that caches every answer that it may, by URL only. */
 export interface CachingNginx {
   url: string
   close(): Promise<void>
 }
 
-/** Resolves when it listens. Its answers say in `X-Cache` whether they were kept: `HIT`, `MISS`. */
+/** Resolves when it listens. `X-Cache` of its answers is `HIT` or `MISS`. */
 export async function startNginx(origin: string): Promise<CachingNginx> {
   const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-nginx-'))
   const port = await freePort()
@@ -36,7 +36,7 @@ export async function startNginx(origin: string): Promise<CachingNginx> {
   }
 }
 
-/** One process, so that it runs as whoever runs the tests. */
+/** One process, so that it runs as the user who runs the tests. */
 function configuration(folder: string, port: number, origin: string): string {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
   return `
@@ -64,7 +64,7 @@ http {
 `
 }
 
-/** Debian keeps it where only root looks. */
+/** Debian installs it in a folder that is on the PATH of root only. */
 function findNginx(): string {
   const searchPath = [process.env['PATH'] ?? '', '/usr/sbin', '/usr/local/sbin'].join(delimiter)
   const found = findExecutable(['nginx'], searchPath)

@@ -5,28 +5,28 @@ import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { type Machine, provision } from './provision.ts'
 
-test('what is there is used, and nothing is installed', (t) => {
+test('tools on the PATH are used, and nothing is installed', (t) => {
   const machine = pretend(t, { has: ['apt-get', 'valkey-server', 'nginx', 'haproxy', 'google-chrome'] })
 
   assert.equal(provision(machine), machine.fileAt('google-chrome'))
   assert.deepEqual(machine.commands, [])
 })
 
-test('the Chromium that the user names comes first', (t) => {
+test('CHROMIUM_PATH takes precedence', (t) => {
   const machine = pretend(t, { has: ['redis-server', 'nginx', 'haproxy', 'chromium', 'mine'] })
   machine.chromiumPath = machine.fileAt('mine')
 
   assert.equal(provision(machine), machine.fileAt('mine'))
 })
 
-test('a Chromium named but not there is an error, not a reason to take another', (t) => {
+test('a missing file in CHROMIUM_PATH is an error, and no other Chromium is used', (t) => {
   const machine = pretend(t, { has: ['redis-server', 'nginx', 'haproxy', 'chromium'] })
   machine.chromiumPath = machine.fileAt('mine')
 
   assert.throws(() => provision(machine), /CHROMIUM_PATH/)
 })
 
-test('on Debian all are installed where they are missing, and it is said', (t) => {
+test('on Debian missing tools are installed, and this is printed', (t) => {
   const machine = pretend(t, { has: ['apt-get'], packages: ['redis-server', 'nginx', 'haproxy', 'chromium'] })
 
   assert.equal(provision(machine), machine.fileAt('chromium'))
@@ -34,7 +34,7 @@ test('on Debian all are installed where they are missing, and it is said', (t) =
   assert.match(machine.commands.join('\n'), /^env DEBIAN_FRONTEND=noninteractive apt-get -q update$/m)
 })
 
-test('a package list that cannot be brought up to date does not stop the installation', (t) => {
+test('a package list that can not be updated does not stop the installation', (t) => {
   const machine = pretend(t, {
     has: ['apt-get', 'nginx', 'haproxy', 'chromium'],
     packages: ['redis-server'],
@@ -44,7 +44,7 @@ test('a package list that cannot be brought up to date does not stop the install
   assert.equal(provision(machine), machine.fileAt('chromium'))
 })
 
-test('an nginx where Debian keeps servers is found by users too, on whose PATH it is not', (t) => {
+test('an nginx in /usr/sbin is found, even if that is not on the PATH', (t) => {
   const machine = pretend(t, { has: ['redis-server', 'chromium'] })
   const system = pretend(t, { has: ['nginx', 'haproxy'] })
   machine.systemPath = dirname(system.fileAt('nginx'))
@@ -53,7 +53,7 @@ test('an nginx where Debian keeps servers is found by users too, on whose PATH i
   assert.deepEqual(machine.commands, [])
 })
 
-test('where nginx cannot be installed the line to run is said', (t) => {
+test('where nginx can not be installed the command to run is printed', (t) => {
   const machine = pretend(t, { has: ['apt-get', 'redis-server', 'chromium'] })
   assert.throws(() => provision(machine), /need nginx and HAProxy, .*\n.*apt-get install redis-server nginx/)
 })
@@ -76,7 +76,7 @@ for (const [command, packageName] of [
   })
 }
 
-test('who is not root installs with sudo, which may not ask for a password', (t) => {
+test('users other than root install with sudo, which may not ask for a password', (t) => {
   const machine = pretend(t, {
     has: ['apt-get', 'nginx', 'haproxy', 'sudo', 'chromium'],
     packages: ['redis-server'],
@@ -90,13 +90,13 @@ test('who is not root installs with sudo, which may not ask for a password', (t)
   )
 })
 
-test('where there is no package of Chromium, Playwright downloads one', (t) => {
+test('without a Chromium package Playwright downloads one', (t) => {
   const machine = pretend(t, { has: ['apt-get', 'nginx', 'haproxy', 'redis-server'], downloads: true })
 
   assert.equal(provision(machine), machine.downloadedChromium)
 })
 
-test('a Chromium that Playwright downloaded before is found again', (t) => {
+test('a Chromium downloaded by Playwright is found again', (t) => {
   const machine = pretend(t, { has: ['apt-get', 'nginx', 'haproxy', 'redis-server', 'downloaded'] })
 
   assert.equal(provision(machine), machine.downloadedChromium)
@@ -109,7 +109,7 @@ const notPossible: [string, Picture][] = [
   ['when the installation fails', { has: ['apt-get'] }],
 ]
 for (const [when, picture] of notPossible)
-  test(`${when} it says what is missing and the line to run`, (t) => {
+  test(`${when} it prints what is missing and the command to run`, (t) => {
     assert.throws(
       () => provision(pretend(t, picture)),
       /Redis and nginx and HAProxy and Chromium.*\n.*apt-get install redis-server/,
@@ -117,19 +117,19 @@ for (const [when, picture] of notPossible)
   })
 
 interface Picture {
-  /** What is on the PATH. */
+  /** Commands on the PATH. */
   has: string[]
-  /** What apt-get can install. */
+  /** Packages that apt-get can install. */
   packages?: string[]
   staleLists?: boolean
   isRoot?: boolean
   /** Whether Playwright can reach its downloads. */
   downloads?: boolean
-  /** One of the commands that most machines have. */
+  /** A common command that this machine lacks. */
   lacks?: 'openssl' | 'promtool'
 }
 
-/** A machine that has only a folder with empty executables, and does as it is told with them. */
+/** A machine that consists of a folder with empty executables. */
 function pretend(
   t: TestContext,
   { has, packages = [], staleLists = false, isRoot = true, downloads, lacks }: Picture,

@@ -3,23 +3,23 @@ import { delimiter, resolve } from 'node:path'
 import { chromium } from 'playwright-core'
 import { findExecutable, isExecutable } from './executables.ts'
 
-/** What provisioning looks at and acts through: the machine it runs on, or a test's picture of one. */
+/** What provisioning reads and changes: this machine, or a test's model of one. */
 export interface Machine {
-  /** As the environment variable. */
+  /** Value of the environment variable PATH. */
   searchPath: string
-  /** The Chromium that the user has named. */
+  /** Value of CHROMIUM_PATH. */
   chromiumPath: string | undefined
-  /** Where Playwright keeps its own Chromium once it has downloaded one. */
+  /** Where Playwright stores a downloaded Chromium. */
   downloadedChromium: string
-  /** Where Debian keeps servers, which is on the PATH of root only. */
+  /** Folder where Debian installs servers, which is on the PATH of root only. */
   systemPath: string
   isRoot: boolean
-  /** Runs a command for all to see. @returns whether it succeeded */
+  /** Runs a command with its output shown. @returns whether it succeeded */
   run(command: string[]): boolean
   say(line: string): void
 }
 
-/** What the tests need besides Chromium, none of which npm brings. Any one of the commands is enough. */
+/** Tools that the tests need besides Chromium and that npm can't install. Any one of the commands is enough. */
 const tools = [
   { name: 'Redis', commands: ['redis-server', 'valkey-server'], package: 'redis-server' },
   { name: 'nginx', commands: ['nginx'], package: 'nginx' },
@@ -82,7 +82,7 @@ function findChromium(machine: Machine): string | undefined {
   return found ?? (isExecutable(machine.downloadedChromium) ? machine.downloadedChromium : undefined)
 }
 
-/** Ubuntu has Chromium as a snap only, which no container or CI runner can install: there Playwright's serves. */
+/** Ubuntu has Chromium as a snap only, which containers and CI runners can't install: they use Playwright's. */
 function installChromium(machine: Machine): void {
   machine.say('No Chromium on the PATH or in CHROMIUM_PATH: installing the package chromium')
   if (aptInstall(machine, 'chromium')) return
@@ -96,12 +96,12 @@ function aptInstall(machine: Machine, ...packages: string[]): boolean {
   const apt = (...args: string[]) =>
     machine.run([...asRoot, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-q', ...args])
 
-  // A foreign repository that is out of order fails the update, and still the package may be had.
+  // A broken third-party repository fails the update, but the package may still be available.
   apt('update')
   return apt('install', '-y', '--no-install-recommends', ...packages)
 }
 
-/** @returns what to put before a command, or nothing when root can't be had without asking for a password */
+/** @returns the prefix of a command that runs as root, or undefined if that would need a password */
 function becomeRoot(machine: Machine): [] | ['sudo', '-n'] | undefined {
   if (machine.isRoot) return []
   return onPath(machine, 'sudo') && machine.run(['sudo', '-n', 'true']) ? ['sudo', '-n'] : undefined

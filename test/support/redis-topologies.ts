@@ -3,32 +3,32 @@ import { freePort } from './free-port.ts'
 import { type RedisServer, type RedisTls, startRedis } from './redis.ts'
 
 export interface RedisTopology {
-  /** As `REDIS_URL` takes it. */
+  /** A value for `REDIS_URL`. */
   url: string
-  /** Of what stores something. */
+  /** The servers that store data. */
   servers: RedisServer[]
   close(): Promise<void>
 }
 
 export interface TopologyOptions {
   tls?: RedisTls
-  /** Of the default user where something is stored. */
+  /** Password of the default user of the servers that store data. */
   password?: string
-  /** More lines for the configuration of what stores something. */
+  /** More configuration lines for the servers that store data. */
   config?: string[]
-  /** More lines for the configuration of the Sentinel. */
+  /** More configuration lines for the Sentinel. */
   sentinelConfig?: string[]
-  /** What stands before the @ of the URL. */
+  /** The part before the @ of the URL. */
   login?: string
-  /** What the URL calls a host instead of 127.0.0.1. */
+  /** Host name in the URL instead of 127.0.0.1. */
   host?: string
-  /** Masters of a Cluster. Default 3. One that is by itself does not know its own address. */
+  /** Masters of a Cluster. Default 3. A single node does not know its own address. */
   nodes?: number
-  /** Replicas of each master of a Cluster, which stand behind all masters in `servers`. Default 0. */
+  /** Replicas of each master of a Cluster, after all masters in `servers`. Default 0. */
   replicas?: number
-  /** What the Sentinel calls the host of the master. */
+  /** Host name of the master at the Sentinel. */
   masterHost?: string
-  /** Behind the Sentinel or on a single server. */
+  /** Database behind the Sentinel or on a single server. */
   database?: number
 }
 
@@ -109,7 +109,7 @@ function serverOptions({ tls, password, config = [] }: TopologyOptions, more: st
   }
 }
 
-/** From the scheme's end to the last port. */
+/** The URL from the end of the scheme to the last port. */
 function urlFrom({ tls, login, host = '127.0.0.1' }: TopologyOptions, ports: number[]): string {
   const hosts = ports.map((port) => `${host}:${port}`).join(',')
   return `${tls ? 's' : ''}://${login ? `${login}@` : ''}${hosts}`
@@ -125,7 +125,7 @@ function topology(url: string, servers: RedisServer[], others: RedisServer[] = [
   }
 }
 
-/** Cluster nodes gossip, and tell nobody when they are done. */
+/** Polls, as Cluster nodes don't report when their gossip has converged. */
 async function untilAgreed(server: RedisServer, count: number): Promise<void> {
   const agreed = new RegExp(`cluster_state:ok.*cluster_known_nodes:${count}\\b`, 's')
   while (!agreed.test(await server.send('CLUSTER INFO'))) await wait(20)

@@ -8,35 +8,35 @@ import { connect as connectTls } from 'node:tls'
 import { findExecutable } from './executables.ts'
 import { freePort } from './free-port.ts'
 
-/** A real Redis (or Valkey) of one's own, on a free port of the loopback interface, that keeps nothing on disk. */
+/** A separate real Redis (or Valkey), on a free port of the loopback interface, without persistence. */
 export interface RedisServer {
   url: string
   port: number
-  /** What it answers to a command in one line. @throws when that is an error */
+  /** Sends a command in one line and returns the answer. @throws when that is an error */
   send(command: string): Promise<string>
-  /** Lets it shut down by itself. */
+  /** Shuts it down gracefully. */
   stop(): Promise<void>
-  /** As a crash does: nothing is said to anybody. */
+  /** Kills it, like a crash. */
   kill(): Promise<void>
   /** Freezes it: connections stay open, nothing answers. */
   pause(): void
   resume(): void
   /** Starts it on the same port, empty, after `stop` or `kill` (or instead of them). */
   restart(): Promise<void>
-  /** Ends it for good and takes its folder away. */
+  /** Ends it finally and removes its folder. */
   close(): Promise<void>
 }
 
 export interface RedisServerOptions {
-  /** Default: a free one. */
+  /** Default: a free port. */
   port?: number
   /** More lines for its configuration file. */
   config?: string[]
-  /** Watches others instead of storing anything. */
+  /** Runs as a Sentinel. */
   sentinel?: boolean
   /** Speaks TLS only. */
   tls?: RedisTls
-  /** Of the default user, who needs none otherwise. */
+  /** Password of the default user, who otherwise needs none. */
   password?: string
 }
 
@@ -84,8 +84,8 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
 }
 
 /**
- * A Redis for tests that do not stop it and touch nothing but keys of their own: the one of `REDIS_URL`, which
- * may hold other things, or one that is started for them.
+ * A Redis for tests that do not stop it and use only their own keys: the one of `REDIS_URL`, which
+ * may hold other data, or one that is started for them.
  */
 export async function redisUrl(): Promise<{ url: string; close(): Promise<void> }> {
   const given = process.env['REDIS_URL']

@@ -17,7 +17,7 @@ export function samplesOf(text: string): Sample[] {
     })
 }
 
-/** What a metric stands at with exactly these labels, or nothing when it has no such sample. */
+/** The value of a metric with exactly these labels, or undefined without such a sample. */
 export function sampleValue(
   text: string,
   name: string,

@@ -11,7 +11,7 @@ interface ExchangeParameters {
 }
 
 /**
- * Teaches the issuer to give a token for another API in exchange for the user's. Its gateways' client must be
+ * Makes the issuer support token exchange for another API's tokens. Its gateways' client must be
  * registered with the grant type.
  * @see https://www.rfc-editor.org/rfc/rfc8693
  */

@@ -7,7 +7,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 export const giveUpMs = 60_000
 
 /**
- * Asks again and again until the answer is something: for what tells nobody that it has happened.
+ * Polls until the answer is truthy, for conditions without an event.
  *
  * @returns that answer
  * @throws after `withinMs`, with the error of the last try if it threw one
