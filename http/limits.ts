@@ -10,6 +10,8 @@ export interface Limits {
   refusedCodesPerMinute: number
   /** Open event streams and WebSockets per session, in each process. */
   streamsPerSession: number
+  /** Of these, streams of `/bff/events`. */
+  sessionEventStreams: number
 }
 
 export const defaultLimits: Limits = {
@@ -19,6 +21,7 @@ export const defaultLimits: Limits = {
   requestsPerMinute: 6000,
   refusedCodesPerMinute: 30,
   streamsPerSession: 50,
+  sessionEventStreams: 20,
 }
 
 /** Limit for the request line and all headers together. Set explicitly, since a Node flag can change Node's default. */

@@ -10,6 +10,7 @@ const operations = [
   'touch',
   'destroy',
   'destroyBy',
+  'endReason',
   'trim',
   'lock',
   'claim',

@@ -29,7 +29,7 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
   const bounds = { clock, maxEntries: maxSessions }
   const indexes = new Map<string, Set<string>>()
   const records = createExpiringMap<MemoryRecord>({ ...bounds, onGone: leaveIndexes })
-  const endings = createExpiringMap<{ ended: true }>(bounds)
+  const endings = createExpiringMap<{ reason?: string | undefined }>(bounds)
   const locks = createExpiringMap<{ owner: symbol }>(bounds)
   const failures = createExpiringMap<number>(bounds)
   const claims = createExpiringMap<{ claimed: true }>(bounds)
@@ -69,20 +69,22 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
       if (record) records.set(id, record, ttlMs)
     },
 
-    async destroy(id, onlyVersion) {
-      return destroy(id, onlyVersion)
+    async destroy(id, onlyVersion, reason) {
+      return destroy(id, reason, onlyVersion)
     },
 
-    async destroyBy(index) {
+    async destroyBy(index, reason) {
       const ids = [...(indexes.get(index) ?? [])]
-      return ids.filter((id) => destroy(id) !== undefined).length
+      return ids.filter((id) => destroy(id, reason) !== undefined).length
     },
 
-    async trim(index, max, newest) {
+    endReason: async (id) => endings.get(id)?.reason,
+
+    async trim(index, max, newest, reason) {
       // In order of creation.
       const living = [...(indexes.get(index) ?? [])].filter((id) => records.remainingMs(id) > 0)
       const oldest = living.slice(0, Math.max(0, living.length - max)).filter((id) => id !== newest)
-      for (const id of oldest) destroy(id)
+      for (const id of oldest) destroy(id, reason)
       return oldest
     },
 
@@ -113,11 +115,11 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
     },
   }
 
-  function destroy(id: string, onlyVersion?: number): SealedRecord | undefined {
+  function destroy(id: string, reason?: string, onlyVersion?: number): SealedRecord | undefined {
     const record = records.get(id)
     if (!record || (onlyVersion ?? record.version) !== record.version) return undefined
     records.delete(id)
-    endings.set(id, { ended: true }, END_REMEMBERED_MS)
+    endings.set(id, { reason }, END_REMEMBERED_MS)
     changes.notify(id)
     return { sealed: record.sealed, version: record.version }
   }

@@ -78,19 +78,24 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
 
     destroy,
 
-    async destroyBy(index) {
+    async destroyBy(index, reason) {
       // Entries without a session stay until they expire: they may belong to a session that is being created.
-      const destroyed = await destroyAll(await indexes.ids(index))
+      const destroyed = await destroyAll(await indexes.ids(index), reason)
       const leftMs = putBackWithinMs(indexKey(index))
       if (leftMs <= 0) return destroyed.length
       // Another gateway may still put back entries, too.
       await clock.sleep(leftMs)
-      destroyed.push(...(await destroyAll(await indexes.ids(index))))
+      destroyed.push(...(await destroyAll(await indexes.ids(index), reason)))
       return destroyed.length
     },
 
-    async trim(index, max, newest) {
-      return destroyAll(await indexes.surplus(index, max, newest))
+    async endReason(id) {
+      const [, ended] = sessionKeys(id)
+      return (await run((redis) => redis.hget(ended, 'reason'))) || undefined
+    },
+
+    async trim(index, max, newest, reason) {
+      return destroyAll(await indexes.surplus(index, max, newest), reason)
     },
 
     async claim(name, ttlMs) {
@@ -106,16 +111,18 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
     claimLastsMs: async (name) => Math.max(0, await run((redis) => redis.pttl(claimKey(name)))),
   }
 
-  async function destroy(id: string, onlyVersion?: number): Promise<SealedRecord | undefined> {
+  async function destroy(id: string, onlyVersion?: number, reason = ''): Promise<SealedRecord | undefined> {
     const by = randomToken()
     const end = () =>
-      run((redis) => redis.bffDestroyBuffer(...sessionKeys(id), id, onlyVersion ?? '', by, END_REMEMBERED_MS))
+      run((redis) =>
+        redis.bffDestroyBuffer(...sessionKeys(id), id, onlyVersion ?? '', by, END_REMEMBERED_MS, reason),
+      )
     const destroyed = await retryUntilPutBack(id, end, (found) => found === null)
     if (!destroyed?.length) return undefined
     const [sealed, version, indexed] = destroyed
     const names: string[] = JSON.parse(indexed.toString())
     writes.note(recordKey(id), async (redis) => {
-      await redis.bffEndAgain(...sessionKeys(id), id, END_REMEMBERED_MS)
+      await redis.bffEndAgain(...sessionKeys(id), id, END_REMEMBERED_MS, reason)
       await indexes.leaveOn(redis, id, names)
     })
     await indexes.leave(id, names)
@@ -158,11 +165,11 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
   }
 
   /** @returns identifiers of the sessions that existed */
-  async function destroyAll(ids: string[]): Promise<string[]> {
+  async function destroyAll(ids: string[], reason?: string): Promise<string[]> {
     const destroyed: string[] = []
     for (let i = 0; i < ids.length; i += DESTROY_BATCH) {
       const batch = ids.slice(i, i + DESTROY_BATCH)
-      const records = await Promise.all(batch.map((id) => destroy(id)))
+      const records = await Promise.all(batch.map((id) => destroy(id, undefined, reason)))
       destroyed.push(...batch.filter((_id, at) => records[at] !== undefined))
     }
     return destroyed

@@ -98,18 +98,18 @@ export const redisScripts = {
       redis.pcall('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1])`,
   },
 
-  /** record, ended · id, how long to remember the end. Puts back that a session has ended, whatever its version. */
+  /** record, ended · id, how long to remember the end, reason. Puts back that a session has ended, whatever its version. */
   bffEndAgain: {
     numberOfKeys: 2,
     lua: `
-      if not redis.call('HGET', KEYS[2], 'by') then redis.call('HSET', KEYS[2], 'by', '') end
+      if not redis.call('HGET', KEYS[2], 'by') then redis.call('HSET', KEYS[2], 'by', '', 'reason', ARGV[3]) end
       redis.call('PEXPIRE', KEYS[2], ARGV[2])
       if redis.call('DEL', KEYS[1]) == 1 then redis.pcall('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1]) end`,
   },
 
   /**
-   * record, ended · id, the only version to destroy or '', caller, how long to remember the end → sealed, version,
-   * indexes. The same caller gets them again if it repeats the call after a lost reply. Empty if another caller has
+   * record, ended · id, the only version to destroy or '', caller, how long to remember the end, reason → sealed,
+   * version, indexes. The same caller gets them again if it repeats the call after a lost reply. Empty if another caller has
    * ended it or the version differs; nothing at all if it does not exist.
    */
   bffDestroy: {
@@ -123,7 +123,8 @@ export const redisScripts = {
       end
       if ARGV[2] ~= '' and ARGV[2] ~= record[2] then return {} end
       redis.call('DEL', KEYS[1])
-      redis.call('HSET', KEYS[2], 'sealed', record[1], 'version', record[2], 'indexes', record[3], 'by', ARGV[3])
+      redis.call('HSET', KEYS[2], 'sealed', record[1], 'version', record[2], 'indexes', record[3], 'by', ARGV[3],
+        'reason', ARGV[5])
       redis.call('PEXPIRE', KEYS[2], ARGV[4])
       redis.pcall('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1])
       return { record[1], tonumber(record[2]), record[3] }`,
@@ -214,9 +215,18 @@ declare module 'ioredis' {
         mayCreate: '1' | '',
       ]
     ): Result<unknown, Context>
-    bffEndAgain(...args: [...Session, id: string, rememberMs: number]): Result<unknown, Context>
+    bffEndAgain(
+      ...args: [...Session, id: string, rememberMs: number, reason: string]
+    ): Result<unknown, Context>
     bffDestroyBuffer(
-      ...args: [...Session, id: string, onlyVersion: number | '', by: string, rememberMs: number]
+      ...args: [
+        ...Session,
+        id: string,
+        onlyVersion: number | '',
+        by: string,
+        rememberMs: number,
+        reason: string,
+      ]
     ): Result<[] | [sealed: Buffer, version: number, indexes: Buffer] | null, Context>
     bffEnterIndex(index: string, id: string, ttlMs: number): Result<unknown, Context>
     bffLeaveIndex(index: string, id: string): Result<unknown, Context>

@@ -33,19 +33,23 @@ export interface SessionStore {
 
   /**
    * Ends a session and removes it from its indexes. With `onlyVersion`, only if it still has that version.
+   * @param reason remembered for two minutes, so that other processes can tell their clients: see `endReason`
    * @returns the last sealed record, so that its newest refresh token can be revoked; undefined if nothing was ended
    */
-  destroy(id: string, onlyVersion?: number): Promise<SealedRecord | undefined>
+  destroy(id: string, onlyVersion?: number, reason?: string): Promise<SealedRecord | undefined>
 
   /**
    * Ends the oldest sessions in an index until it has no more than `max`.
    * @param newest never ended. Of two created at once, one may end the other, but never both each other
    * @returns identifiers of the ended sessions
    */
-  trim(index: string, max: number, newest: string): Promise<string[]>
+  trim(index: string, max: number, newest: string, reason?: string): Promise<string[]>
 
   /** Ends every session in an index. @returns their number */
-  destroyBy(index: string): Promise<number>
+  destroyBy(index: string, reason?: string): Promise<number>
+
+  /** Why a session was ended in the last two minutes; undefined if it was not, or no reason was given. */
+  endReason(id: string): Promise<string | undefined>
 
   /**
    * Takes the session's renewal lock for `ttlMs`, counted from before the command was sent.

@@ -1,7 +1,9 @@
 import { hash as digest, randomBytes } from 'node:crypto'
 import type { Clock } from '../../lib/clock.ts'
+import type { SessionEndReason } from '../observability/metrics.ts'
 import type { SessionStore } from '../session-store/store.ts'
 import { sessionInfo } from './claims.ts'
+import { type FollowedEnd, follow } from './follow.ts'
 import { createLatestUnsealer, formatOf, newestFormat, type SealFormat, seal, unseal } from './sealing.ts'
 import { type SessionRecord, sessionRecord } from './session-record.ts'
 
@@ -53,12 +55,24 @@ export interface Sessions {
    */
   renewal(session: Session, renewed: SessionRecord): () => Promise<StoreTokensOutcome>
   /**
-   * Ends a session; with `onlyThisVersion` only if no newer tokens were stored.
+   * Ends a session; with `onlyThisVersion` only if no newer tokens were stored. The reason is for `follow` in other
+   * processes.
    * @returns its last record, whose tokens can be revoked; undefined if nothing was ended
    */
-  end(session: Session, options?: { onlyThisVersion?: boolean }): Promise<SessionRecord | undefined>
-  /** Resolves when the session has ended, in this or another process, or when `signal` aborts. */
-  ended(session: Session, signal: AbortSignal): Promise<void>
+  end(
+    session: Session,
+    options?: { onlyThisVersion?: boolean; reason?: SessionEndReason },
+  ): Promise<SessionRecord | undefined>
+  /**
+   * Follows a session through changes by this and other processes. Does not extend its idle timeout.
+   * @param onChanged called with the session after each renewal
+   * @returns why it ended, or undefined when `signal` aborts
+   */
+  follow(
+    session: Session,
+    signal: AbortSignal,
+    onChanged?: (session: Session) => void,
+  ): Promise<FollowedEnd | undefined>
 }
 
 export type NewSession = Pick<
@@ -76,9 +90,6 @@ export interface SessionsOptions {
   /** Maximum number of sessions per user. Unset: unlimited. */
   maxPerUser?: number
 }
-
-/** How often a watched session is checked without a change notification. */
-const recheckMs = 5000
 
 export function createSessions(options: SessionsOptions): Sessions {
   const { store, clock, clientId, idleTimeoutMs, lifetimeMs, maxPerUser } = options
@@ -110,7 +121,12 @@ export function createSessions(options: SessionsOptions): Sessions {
 
     async limit({ id, record }) {
       if (maxPerUser === undefined) return []
-      const ended = await store.trim(subjectIndex(record.issuer, clientId, record.subject), maxPerUser, id)
+      const ended = await store.trim(
+        subjectIndex(record.issuer, clientId, record.subject),
+        maxPerUser,
+        id,
+        'evicted_by_user_limit',
+      )
       return ended.map((each) => ({ id: each }))
     },
 
@@ -136,30 +152,20 @@ export function createSessions(options: SessionsOptions): Sessions {
       }
     },
 
-    async end({ id, key, version }, { onlyThisVersion = false } = {}) {
-      const last = await store.destroy(id, onlyThisVersion ? version : undefined)
+    async end({ id, key, version }, { onlyThisVersion = false, reason } = {}) {
+      const last = await store.destroy(id, onlyThisVersion ? version : undefined, reason)
       return last && sessionRecord(unseal(last.sealed, { key, id, version: last.version }))
     },
 
-    async ended(session, signal) {
-      while (!signal.aborted && (await isAlive(session))) await nextChange(session.id, signal)
-    },
-  }
-
-  /** If the store is unavailable, the session counts as alive. */
-  async function isAlive({ id, key }: Session): Promise<boolean> {
-    return load(id, key).then(
-      (session) => session !== undefined,
-      () => true,
-    )
-  }
-
-  /** Also wakes up regularly: notifications may be lost, and expiry sends none. */
-  async function nextChange(id: string, signal: AbortSignal): Promise<void> {
-    const waiting = new AbortController()
-    const either = AbortSignal.any([signal, waiting.signal])
-    await Promise.race([store.changed(id, either), clock.sleep(recheckMs, either)])
-    waiting.abort()
+    follow: (session, signal, onChanged) =>
+      follow(session, {
+        store,
+        clock,
+        lifetimeMs,
+        reload: ({ id, key }) => load(id, key),
+        signal,
+        onChanged,
+      }),
   }
 
   async function load(id: string, key: Buffer): Promise<Session | undefined> {

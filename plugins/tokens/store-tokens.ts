@@ -47,7 +47,7 @@ export function createStoreTokens({ sessions, issuer, clock, reportEnding }: Use
       await Promise.all([
         revoke(newest, log),
         revokeAccessToken(granted.accessToken, log),
-        storeWithRetries(() => sessions.end(session)),
+        storeWithRetries(() => sessions.end(session, { reason: 'foreign_identity' })),
       ])
       return { outcome: 'ended', tokenError: 'foreign identity' }
     }

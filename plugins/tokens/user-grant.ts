@@ -118,7 +118,7 @@ export function createUserGrant(options: UserGrantOptions) {
     const onEnded = () => {
       isEndedHere = true
     }
-    const newer = await progress.atStore(() => endUnlessRenewed(sessions, session, onEnded))
+    const newer = await progress.atStore(() => endUnlessRenewed(sessions, session, 'refused', onEnded))
     if (newer) {
       const isRenewed = isRenewedSince(session.record, newer.record, target)
       return isRenewed ? { outcome: 'obtained', value: newer } : { outcome: 'retry' }
@@ -181,9 +181,10 @@ function withoutToken(
 export async function endUnlessRenewed(
   sessions: Sessions,
   session: Session,
+  reason: 'refused' | 'expired',
   onEnded: () => void,
 ): Promise<Session | undefined> {
-  const ended = await sessions.end(session, { onlyThisVersion: true })
+  const ended = await sessions.end(session, { onlyThisVersion: true, reason })
   if (!ended) return sessions.reload(session)
   onEnded()
   return undefined

@@ -113,7 +113,7 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
   }
 
   async function end(session: Session, log: RenewalLog): Promise<RenewalResult<Session>> {
-    const renewed = await endUnlessRenewed(sessions, session, () => {
+    const renewed = await endUnlessRenewed(sessions, session, 'expired', () => {
       log.warn({ event: 'token.renewal.failed', reason: 'no_refresh_token', final: true, retryInMs: null })
       reportEnding(session, 'expired', log)
     })

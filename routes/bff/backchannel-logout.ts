@@ -64,7 +64,7 @@ export async function backchannelLogout(
       'sid' in notice
         ? sidIndex(issuer, clientId, notice.sid)
         : subjectIndex(issuer, clientId, notice.subject)
-    const sessions = await app.sessionStore.destroyBy(index)
+    const sessions = await app.sessionStore.destroyBy(index, 'backchannel_logout')
     const whose = 'sid' in notice ? { sid: hashForLog(notice.sid) } : { sub: hashForLog(notice.subject) }
     const fields = { sessions, ...whose }
     app.reportUnreadEndings(endedBy(notice), 'backchannel_logout', log, sessions, fields)

@@ -25,7 +25,7 @@ export async function endSession(
   reason: 'logout' | 'frontchannel_logout' | 'replaced',
 ): Promise<{ record: SessionRecord; revoked: boolean }> {
   // The last record, not the one just read: a renewal may have happened in between.
-  const last = await app.sessions.end(session)
+  const last = await app.sessions.end(session, { reason })
   const record = last ?? session.record
   // Otherwise another request has just ended and reported it.
   if (last) app.reportEnding({ ...session, record: last }, reason, log)

@@ -42,7 +42,10 @@ export async function frontchannelLogout(app: FastifyInstance, { oidc }: RouteOp
   }
 
   async function endOthers(request: Notice, issuer: string, sid: string): Promise<number> {
-    const sessions = await app.sessionStore.destroyBy(sidIndex(issuer, app.issuer.clientId, sid))
+    const sessions = await app.sessionStore.destroyBy(
+      sidIndex(issuer, app.issuer.clientId, sid),
+      'frontchannel_logout',
+    )
     if (sessions === 0) return 0
     const fields = { sessions, sid: hashForLog(sid) }
     app.reportUnreadEndings({ issuer, sid }, 'frontchannel_logout', request.log, sessions, fields)

@@ -5,6 +5,7 @@ import { answerHeaders } from './answer-headers.ts'
 import { backchannelLogout } from './backchannel-logout.ts'
 import { callback } from './callback.ts'
 import { diagnostics } from './diagnostics.ts'
+import { events } from './events.ts'
 import { frontchannelLogout } from './frontchannel-logout.ts'
 import { login } from './login.ts'
 import { logout } from './logout.ts'
@@ -63,7 +64,7 @@ async function sessionEndpoints(app: FastifyInstance, options: RouteOptions): Pr
   updateSessionCookie(app)
   await answerHeaders(app, options)
   await app.register(requestGuard, options)
-  for (const route of [user, session]) app.register(route, options)
+  for (const route of [user, session, events]) app.register(route, options)
   if (options.diagnostics) app.register(diagnostics, options)
 }
 

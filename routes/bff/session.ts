@@ -26,7 +26,8 @@ export async function session(app: FastifyInstance, { clock }: RouteOptions): Pr
   })
 }
 
-function sessionView({ record, expiresAt }: Session, now: number) {
+/** What a page may know of its session. */
+export function sessionView({ record, expiresAt }: Session, now: number) {
   const { tokenSet, renewedAt, renewals } = record
   return {
     isAuthenticated: true,

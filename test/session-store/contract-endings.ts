@@ -31,6 +31,26 @@ export function endsSessions(promise: PromiseOf): void {
     assert.equal(await store.read(id), undefined)
   })
 
+  promise(
+    'every process can tell for a while why a session was ended',
+    async ({ store, other, id, advance }) => {
+      for (const each of [`${id}-1`, `${id}-2`, `${id}-3`, `${id}-4`])
+        await create(store, each, { indexes: [`${id}-subject`] })
+
+      await store.trim(`${id}-subject`, 3, `${id}-4`, 'trimmed')
+      await store.destroy(`${id}-2`, undefined, 'logout')
+      await store.destroy(`${id}-2`, undefined, 'again')
+      await other.destroyBy(`${id}-subject`, 'notice')
+
+      assert.equal(await other.endReason(`${id}-1`), 'trimmed')
+      assert.equal(await other.endReason(`${id}-2`), 'logout')
+      assert.equal(await store.endReason(`${id}-3`), 'notice')
+      assert.equal(await store.endReason(`${id}-5`), undefined)
+      await advance(3 * MINUTE)
+      assert.equal(await store.endReason(`${id}-2`), undefined)
+    },
+  )
+
   promise('ending by index ends every session in it, and counts those that were alive', async (world) => {
     const { store, other, id, advance } = world
     const [subject, elsewhere] = [`${id}-subject`, `${id}-elsewhere`]

@@ -133,8 +133,8 @@ function createServer(data: Data, now: () => number, eventsOf: EventsOf) {
       changes.notify(id)
       onStored(id, back, by)
     },
-    bffEndAgain(by, key: string, ended: string, id: string, rememberMs: number) {
-      set(ended, get(ended) ?? { by: '' }, rememberMs)
+    bffEndAgain(by, key: string, ended: string, id: string, rememberMs: number, reason: string) {
+      set(ended, get(ended) ?? { by: '', reason }, rememberMs)
       const record = get<ModelRecord>(key)
       if (!record) return
       drop(key)
@@ -149,6 +149,7 @@ function createServer(data: Data, now: () => number, eventsOf: EventsOf) {
       only: number | '',
       by: string,
       rememberMs: number,
+      reason: string,
     ) {
       const record = get<ModelRecord>(key)
       if (!record) {
@@ -158,7 +159,7 @@ function createServer(data: Data, now: () => number, eventsOf: EventsOf) {
       }
       if (only !== '' && only !== record.version) return []
       drop(key)
-      set(ended, { ...record, by }, rememberMs)
+      set(ended, { ...record, by, reason }, rememberMs)
       changes.notify(id)
       onEnded(id, record, gateway, false)
       return [record.sealed, record.version, Buffer.from(record.indexes)]

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { EventEmitter } from 'node:events'
 import { test } from 'node:test'
+import type { FollowedEnd } from '../../../plugins/session/follow.ts'
 import type { Session } from '../../../plugins/session/sessions.ts'
 import { createOpenStreams } from '../../../plugins/session/streams/open-streams.ts'
 
@@ -20,12 +21,17 @@ class Stream extends EventEmitter {
 function setUp(maxPerSession = 2) {
   const watched: { id: string; end: () => void; fail: () => void; signal: AbortSignal }[] = []
   const errors: unknown[] = []
-  const ended = (session: Session, signal: AbortSignal) =>
-    new Promise<void>((resolve, reject) => {
-      watched.push({ id: session.id, end: resolve, fail: () => reject(new Error('no store')), signal })
-      signal.addEventListener('abort', () => resolve())
+  const follow = (session: Session, signal: AbortSignal) =>
+    new Promise<FollowedEnd | undefined>((resolve, reject) => {
+      watched.push({
+        id: session.id,
+        end: () => resolve('logout'),
+        fail: () => reject(new Error('no store')),
+        signal,
+      })
+      signal.addEventListener('abort', () => resolve(undefined))
     })
-  const streams = createOpenStreams({ ended }, maxPerSession, (error) => errors.push(error))
+  const streams = createOpenStreams({ follow }, maxPerSession, (error) => errors.push(error))
   const open = (session: Session | null) => {
     const stream = new Stream()
     streams.open(session, stream, stream.end)
