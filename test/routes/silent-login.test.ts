@@ -201,6 +201,10 @@ test('a page of a listed origin gets the outcome, and no other page does', async
       assert.equal(ended.statusCode, isFirst ? 200 : 400)
       if (isFirst) assert.deepEqual(foreignMessages(ended, spa), [[loggedIn, spa]])
     }
+    const failing = await browser.authorize(new URL(locationOf(await browser.open(path, from))))
+    const failed = await browser.open(failing.replace(/code=[^&]*/, 'code=wrong'), fromIssuer)
+    assert.equal(failed.statusCode, 400)
+    assert.deepEqual(foreignMessages(failed, spa), [[notLoggedIn, spa]])
   }
   const opened = await browser.open('/bff/silent-login-callback', { ...inFrame, referer: `${spa}/page` })
   assert.deepEqual(foreignMessages(opened, spa), [[loggedIn, spa]])
