@@ -15,50 +15,45 @@ export function cacheControl(path: string, isPrivate: boolean): string {
 }
 
 /**
- * Whether a file's name contains a bundler's hash of the content, so that the file at this path never changes.
- * Vite writes `index-BX3k9a1Z.js`, webpack, Parcel and Create React App `main.4f2a8c1e.css`, Angular and esbuild
- * `chunk-5KQF3V2H.js`.
+ * Whether a file's name contains a bundler's hash of the content, so that the file at this path never changes: it is in
+ * a folder `immutable`, or the last part of its name before the extensions, after a `-` or `.`, is
  *
- * In doubt false: a file with a hashed name is cached for a year, any other is revalidated.
+ * - 8 to 64 hexadecimal digits in which letters and digits alternate at least twice: `main.4f2a8c1e.css`,
+ * - in a folder `assets`, 8 of `A-Za-z0-9_-` in which capitals, small letters, digits and `_-` alternate at least four
+ *   times: `index-BX3k9a1Z.js`,
+ * - in the name of a script, style sheet, source map or font, 8 of `A-Z2-7` after a `-`: `chunk-5KQF3V2H.js`.
+ *
+ * The first is what webpack, Parcel and Next write, the second Vite and Rollup, the third Angular and esbuild. Names
+ * that people choose, such as `DatePick`, `1200x600` and `20240131`, alternate less, and so do some hashes. Those files
+ * are only revalidated more often than necessary.
  *
  * @param path with slashes
  */
 export function hasHashedName(path: string): boolean {
-  // SvelteKit's folder for hashed files.
-  if (path.includes('/immutable/')) return true
-  const parts = path.slice(path.lastIndexOf('/') + 1).split('.')
-  // The hash precedes one or several extensions: `.chunk.js`, `.js.map`.
+  const folders = path.split('/')
+  const parts = folders.pop()?.split('.') ?? []
+  if (folders.includes('immutable')) return true
+  const inAssets = folders.includes('assets')
+  // A hash precedes one or several extensions: `.chunk.js`, `.js.map`.
   for (let end = parts.length - 1; end > 0 && isExtension(parts[end]); end--) {
-    if (endsInHash(parts.slice(0, end).join('.'), parts.at(-1))) return true
+    if (endsInHash(parts.slice(0, end).join('.'), parts.at(-1), inAssets)) return true
   }
   return false
 }
 
-/** Needs digits and letters: `facade` is a word, 20240131 a date. */
-const hexadecimal = /(?:^|[-._])(?!\d+[a-f]?$)(?![a-f]{3,}\d*$)([\da-f]{8,64})$/
-/** Needs mixed case: without capitals it can't be distinguished from `retina2x`. */
-const base64url = /[-.](?=[\w-]{8}$)(?=[^A-Z]*[A-Z])(?=[^a-z]*[a-z])([\w-]+)$/
-const base32 = /-([A-Z2-7]{8})$/
-
-function endsInHash(stem: string, extension = ''): boolean {
-  // For these file types, names in capitals only come from bundlers.
-  if (hexadecimal.test(stem) || (base32.test(stem) && isMadeByBundlers.test(extension))) return true
-  const [, token] = base64url.exec(stem) ?? base32.exec(stem) ?? []
-  return token !== undefined && !isReadable(token)
+function endsInHash(stem: string, extension = '', inAssets: boolean): boolean {
+  const hexadecimal = /(?:^|[-._])([\da-f]{8,64})$/.exec(stem)?.[1]
+  if (hexadecimal && alternations(hexadecimal) >= 2) return true
+  const mixed = /[-.]([\w-]{8})$/.exec(stem)?.[1]
+  if (inAssets && mixed && alternations(mixed) >= 4) return true
+  return /^(m?js|css|map|woff2?)$/.test(extension) && /-[A-Z2-7]{8}$/.test(stem)
 }
 
-const isMadeByBundlers = /^(m?js|css|map|woff2?)$/
+/** How often a character is of another kind than the one before it. */
+function alternations(text: string): number {
+  return (text.match(/[A-Z]+|[a-z]+|\d+|[_-]+/g) ?? []).length - 1
+}
 
 function isExtension(part = ''): boolean {
   return /^([a-z][a-z\d]{0,11}|LICENSE)$/.test(part)
 }
-
-/** True for a few words and numbers, as in names that people choose: `DatePick`, `UserList`, `Photo_12`, `RETINA2X`. */
-function isReadable(token: string): boolean {
-  const chunks = token.match(/[A-Z]?[a-z]+|[A-Z]+|\d+/g) ?? []
-  return chunks.length <= 3 && chunks.every((chunk) => isAbbreviation.test(chunk) || isWord.test(chunk))
-}
-
-const isAbbreviation = /^([A-Z]+|\d+|x|[Jj]s)$/
-/** Judged by the first letters. */
-const isWord = /^([^aeiouy]?|s[^aeiouy][lr]?|[^aeiouy][hlrw]|gn|kn|ps)[aeiouy][a-z]*$/i
