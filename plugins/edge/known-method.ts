@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { METHODS } from 'node:http'
-import { errorBody, GatewayError } from '../errors/catalogue.ts'
+import { GatewayError } from '../errors/catalogue.ts'
+import { answerDirectly } from '../errors/malformed-request.ts'
 import type { GatewayRequest, GatewayResponse } from './http2-messages.ts'
 
 type Http2Listener = (request: GatewayRequest, response: GatewayResponse) => void
@@ -13,14 +14,6 @@ export function withKnownMethod(listener: Http2Listener): Http2Listener {
   const known = new Set(METHODS)
   return (request, response) => {
     if (known.has(request.method)) listener(request, response)
-    else refuse(response)
+    else answerDirectly(response, new GatewayError('BFF_MALFORMED_REQUEST'), randomUUID())
   }
-}
-
-function refuse(response: GatewayResponse): void {
-  const error = new GatewayError('BFF_MALFORMED_REQUEST')
-  response.statusCode = error.statusCode
-  response.setHeader('content-type', 'application/json; charset=utf-8')
-  response.setHeader('cache-control', 'no-store')
-  response.end(JSON.stringify(errorBody(error, randomUUID(), '')))
 }

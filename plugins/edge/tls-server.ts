@@ -37,11 +37,12 @@ export function createTlsServer(
       Http2ServerRequest: GatewayRequest,
       Http2ServerResponse: GatewayResponse,
     },
+    // In its types Fastify's listener takes only messages of HTTP/1.1, and Node's takes its own message classes.
     withKnownMethod(listener as never) as never,
   )
   // For HTTP/1.1 Node reads these properties here too, but not all as options. Bodies have their own time limit.
   Object.assign(server, http1, { keepAliveTimeout: keepAliveTimeoutMs, requestTimeout: 0 })
   server.on('session', (session) => session.setTimeout(keepAliveTimeoutMs, () => session.close()))
-  // Fastify and its plugins use it like a plain HTTP server.
+  // Fastify and its plugins use it like a plain HTTP server, but Node's types don't relate the two.
   return server as unknown as Server
 }

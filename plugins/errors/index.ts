@@ -16,6 +16,7 @@ import { errorPage, prefersPage } from './error-page.ts'
 import { asGatewayError, logError } from './gateway-error.ts'
 import {
   afterOwedAnswers,
+  answerDirectly,
   canAnswer,
   endWith,
   isAnswered,
@@ -46,8 +47,9 @@ export default fp<ErrorsOptions>(
       socket.on('error', () => {})
       const reqId = randomUUID()
       const error = new GatewayError('BFF_METHOD_NOT_ALLOWED')
+      // Over HTTP/2 Node passes a response in place of the socket, which its types do not say.
       if (request.httpVersionMajor !== 1)
-        return refuseMethod(socket as unknown as ServerResponse, error, reqId)
+        return answerDirectly(socket as unknown as ServerResponse, error, reqId)
       // Node has removed its own listener, but earlier pipelined responses still need `drain`.
       socket.on('drain', () => (socket as ServerSocket)._httpMessage?.emit('drain')).resume()
       refuse(socket, error, reqId, app.log.child({ reqId }))
@@ -102,15 +104,6 @@ export function refuse(socket: Socket, error: GatewayError, requestId: string, l
     log.debug({ err: error }, error.message)
     endWith(socket, rawAnswer(error, requestId))
   })
-}
-
-/** For CONNECT over HTTP/2, where Node passes a response in place of the socket. */
-function refuseMethod(response: ServerResponse, error: GatewayError, requestId: string): void {
-  response.writeHead(error.statusCode, {
-    'content-type': 'application/json; charset=utf-8',
-    'cache-control': 'no-store',
-  })
-  response.end(JSON.stringify(errorBody(error, requestId, '')))
 }
 
 /** True before TLS is established: such a client could not read an answer. */

@@ -88,6 +88,21 @@ export function rawAnswer(error: GatewayError, requestId: string): string {
   return `${head.join('\r\n')}\r\n\r\n${body}`
 }
 
+/** Of Node's responses, over HTTP/1.1 and HTTP/2. */
+interface RawResponse {
+  statusCode: number
+  setHeader(name: string, value: string): unknown
+  end(body: string): unknown
+}
+
+/** Answers with an error without Fastify, for requests that its router can't handle. */
+export function answerDirectly(response: RawResponse, error: GatewayError, requestId: string): void {
+  response.statusCode = error.statusCode
+  response.setHeader('content-type', 'application/json; charset=utf-8')
+  response.setHeader('cache-control', 'no-store')
+  response.end(JSON.stringify(errorBody(error, requestId, '')))
+}
+
 /** Sends a last answer and closes. Closing at once with unread data would reset the connection and lose the answer. */
 export function endWith(socket: Socket, answer = ''): void {
   socket.end(answer)

@@ -15,7 +15,7 @@ export const pollingMs = 10_000
  */
 export default fp<TlsOptions & { clock: Clock }>(
   async (app, { certFile, keyFile, clock }) => {
-    // Created by createTlsServer.
+    // Created by createTlsServer, while Fastify's type is that of a plain HTTP server.
     const server = app.server as unknown as Server
     const use = (pair: KeyPair) => server.setSecureContext({ ...pair, minVersion: minTlsVersion })
     const nextChange = keyPairChanges(async () => ({
