@@ -30,6 +30,7 @@ function shown({ schema, output, secret }: Option, given: object): unknown {
     given,
   )
   if (value === undefined) return undefined
+  // `schema` is the union of all options' schemas, of which `encode` would want the intersection of values.
   const written = z.encode(schema, value as never)
   if (!secret) return written
   return secret === true ? mask : secret(String(written))

@@ -64,6 +64,7 @@ export function wholeNumber(least: number, most: number, kind = '') {
 /** In the environment in one line, in the file also an array. Each entry that is wrong is a fault of its own. */
 export function list<Entries extends z.ZodType, W = string>(
   entries: Entries,
+  // The default is right only for W = string, which a default can't tell the compiler.
   { separator = ',', written = text as unknown as z.ZodType<W, W> } = {},
 ) {
   return z.codec(z.union([written, z.array(written)], 'must be a string or an array of strings'), entries, {
@@ -91,6 +92,7 @@ const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
 const milliseconds = z.custom<Milliseconds>()
 
+// The pattern ensures the template literal type, but zod's `regex` keeps `string`.
 const durationText = text.regex(/^\d{1,15}(ms|s|m|h|d)$/, {
   error: ({ input }) =>
     /^[\d.]+$/.test(String(input))

@@ -6,6 +6,7 @@ import { redisUrl } from './urls.ts'
 
 const sealingKey = parsed(key, { show: (bytes) => bytes.toString('base64') })
 
+// zod's `min(1)` keeps the type of an array that may be empty.
 const keys = z.array(sealingKey).min(1, `must hold at least one key: ${makeKey}`) as unknown as z.ZodType<
   [Buffer, ...Buffer[]],
   string[]

@@ -60,6 +60,7 @@ export function createAuthorizedFetch(upstreams: UpstreamOptions[]): AuthorizedF
     const dispatcher = agentOf(upstream)
     try {
       const options = { method, headers, body, signal, dispatcher, redirect: 'manual', duplex: 'half' }
+      // undici declares a `Response` of its own, with the same members as the global one.
       return (await fetch(url, options as UndiciInit)) as unknown as Response
     } catch (error) {
       if (signal?.aborted) throw error

@@ -45,7 +45,10 @@ export function createTransport({ clientCertFile, clientKeyFile }: ClientCertifi
   }
 }
 
-/** `fetch` of undici itself: Node's own may be too old for this agent. */
+/**
+ * `fetch` of undici itself: Node's own may be too old for this agent. undici's types for options and responses are
+ * other declarations than the global ones.
+ */
 function fetchOver(agent: Agent | undefined): Fetch {
   return (url, options = {}) =>
     undiciFetch(url, {

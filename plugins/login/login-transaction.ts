@@ -63,5 +63,6 @@ export function readTransaction(content: Record<string, unknown>): LoginTransact
     [issuer, state, nonce, codeVerifier, returnUrl].every((text) => typeof text === 'string') &&
     typeof startedAt === 'number' &&
     (replaces === undefined || readReference(Object(replaces)) !== undefined)
+  // `every` does not narrow the members that it has checked.
   return complete ? (content as unknown as LoginTransaction) : undefined
 }

@@ -57,7 +57,7 @@ export function firstHost(target: RedisTarget, access: RedisAccess): Probe {
 export function prepare(redis: Redis, onInfo: OnInfo): void {
   const info = redis.info.bind(redis) as () => Promise<string>
   // ioredis uses INFO to see whether Redis is still loading. If INFO is refused it continues, but writes to the
-  // console.
+  // console. It passes a callback; the type also has the overloads with promises and sections.
   redis.info = ((callback: (error: unknown, text?: string) => void) =>
     info().then(
       (reply) => {
