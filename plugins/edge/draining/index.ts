@@ -1,3 +1,4 @@
+import { setImmediate as nextEventLoopTurn } from 'node:timers/promises'
 import fp from 'fastify-plugin'
 import { isLast } from '../../errors/malformed-request.ts'
 import { http2Stream } from '../http2-messages.ts'
@@ -31,9 +32,11 @@ export default fp(
     app.addHook('preClose', async () => {
       begin()
       isClosing = true
+      await readArrived()
       // In the next turn, when the server accepts no more connections.
-      setImmediate(() => {
+      setImmediate(async () => {
         connections.sendGoaway()
+        await readArrived()
         connections.closeUnused()
       })
     })
@@ -51,3 +54,9 @@ export default fp(
   },
   { name: 'draining', fastify: '5.x' },
 )
+
+/** Node has then read the requests that were in open sockets: closing these sockets before would lose them. */
+async function readArrived(): Promise<void> {
+  await nextEventLoopTurn()
+  await nextEventLoopTurn()
+}
