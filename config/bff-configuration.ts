@@ -73,6 +73,26 @@ export interface BffConfiguration {
     /** Extra authorization parameters as a query string: `prompt=consent&acr_values=…&resource=…`. */
     authorizationParams?: Input['oidc']['authorizationParams']
     /**
+     * Pushed authorization requests (RFC 9126): `auto` when the metadata demand them; `always`; `never`.
+     * Some issuers demand them of a client without saying so in the metadata. Default `auto`.
+     */
+    par?: Input['oidc']['par']
+    /**
+     * Authorization requests signed with `oidc.clientPrivateKeyFile` (JAR, RFC 9101): `auto` when the
+     * metadata demand them; `always`; `never`. Default `auto`.
+     */
+    requestObject?: Input['oidc']['requestObject']
+    /**
+     * How the authorization response comes: `query` in the URL, `form_post` as a form, `jwt` and
+     * `form_post.jwt` signed by the issuer (JARM). See Issuers. Default `query`.
+     */
+    responseMode?: Input['oidc']['responseMode']
+    /**
+     * The callback's `iss` (RFC 9207): `auto` demands it where the metadata announce it; `optional` is for
+     * issuers that announce it and don't send it. Default `auto`.
+     */
+    issParameter?: Input['oidc']['issParameter']
+    /**
      * `false`: the ID token's claims are enough, UserInfo is not asked. For issuers whose access tokens
      * are for one API only, and refused at UserInfo. Default `true`.
      */

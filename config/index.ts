@@ -10,7 +10,7 @@ export {
   type UpstreamOptions,
   upstreamDefaults,
 } from './schema/index.ts'
-export type { ClientAuthenticationName } from './schema/oidc.ts'
+export type { ClientAuthenticationName, ResponseMode } from './schema/oidc.ts'
 export { expiryOf, type KeyPair, type KeyPairFault, keyPairFaults } from './schema/pem.ts'
 export {
   parseRedisUrl,

@@ -39,6 +39,11 @@ export function rulesOf(files: Files, isApiInTree: boolean): z.core.$ZodCheck<Va
         ]
       },
     ),
+    rule(['oidc.requestObject', 'oidc.clientPrivateKeyFile'], ({ oidc }) => [
+      oidc.requestObject === 'always' &&
+        oidc.clientPrivateKeyFile === undefined &&
+        '{oidc.requestObject} is always, which needs {oidc.clientPrivateKeyFile}: set it, or sign no requests',
+    ]),
     rule(['oidc.idTokenAlg', 'oidc.clientSecret'], ({ oidc }) => [
       oidc.idTokenAlg?.startsWith('HS') &&
         oidc.clientSecret === undefined &&

@@ -16,6 +16,12 @@ export const clientAuthenticationNames = [
 
 export type ClientAuthenticationName = (typeof clientAuthenticationNames)[number]
 
+const responseModes = ['query', 'form_post', 'jwt', 'form_post.jwt'] as const
+export type ResponseMode = (typeof responseModes)[number]
+
+const whenToUse = ['auto', 'always', 'never'] as const
+const whenMessage = `must be one of ${whenToUse.join(', ')}`
+
 /** The issuer, and how the gateway is known to it. */
 export const oidc = z.strictObject({
   issuer: url(httpUrl('https://login.example.com')).register(facts, {
@@ -97,6 +103,32 @@ export const oidc = z.strictObject({
     .register(facts, {
       env: 'OIDC_AUTHORIZATION_PARAMS',
       meaning: 'Extra authorization parameters as a query string: `prompt=consent&acr_values=…&resource=…`',
+    }),
+  par: z.enum(whenToUse, whenMessage).prefault('auto').register(facts, {
+    env: 'OIDC_PAR',
+    meaning:
+      'Pushed authorization requests (RFC 9126): `auto` when the metadata demand them; `always`; `never`. Some issuers demand them of a client without saying so in the metadata',
+  }),
+  requestObject: z.enum(whenToUse, whenMessage).prefault('auto').register(facts, {
+    env: 'OIDC_REQUEST_OBJECT',
+    meaning:
+      'Authorization requests signed with `{oidc.clientPrivateKeyFile}` (JAR, RFC 9101): `auto` when the metadata demand them; `always`; `never`',
+  }),
+  responseMode: z
+    .enum(responseModes, `must be one of ${responseModes.join(', ')}`)
+    .prefault('query')
+    .register(facts, {
+      env: 'OIDC_RESPONSE_MODE',
+      meaning:
+        'How the authorization response comes: `query` in the URL, `form_post` as a form, `jwt` and `form_post.jwt` signed by the issuer (JARM). See [Issuers](docs/issuers.md#authorization-requests-and-responses)',
+    }),
+  issParameter: z
+    .enum(['auto', 'optional'], 'must be one of auto, optional')
+    .prefault('auto')
+    .register(facts, {
+      env: 'OIDC_ISS_PARAMETER',
+      meaning:
+        "The callback's `iss` (RFC 9207): `auto` demands it where the metadata announce it; `optional` is for issuers that announce it and don't send it",
     }),
   userinfo: z.boolean('must be one of true, false').prefault(true).register(facts, {
     env: 'OIDC_USERINFO',

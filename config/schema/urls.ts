@@ -74,6 +74,7 @@ export function authorizationParameters(text: string): URLSearchParams {
 function parameterFault(name: string, value: string, all: URLSearchParams): string | undefined {
   if (!name || !value)
     return 'must be a query string of names with values, such as prompt=consent&acr_values=mfa'
+  if (name === 'response_mode') return 'must not set response_mode: use {oidc.responseMode}'
   if (name === 'scope') return 'must not set scope: use {oidc.scope}'
   if (ownParameters.test(name)) return `must not set ${name}: the gateway sets it itself`
   // RFC 6749 section 3.1 forbids repeating; RFC 8707 allows it for resource.

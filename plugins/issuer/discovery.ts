@@ -1,10 +1,12 @@
 import type { ServerMetadata } from 'openid-client'
 import * as oidc from 'openid-client'
+import { signsRequests } from './authorization-request.ts'
 import type { Fetch } from './bounded-fetch.ts'
 import { type ChosenMethod, clientAuthentication } from './client-authentication/methods.ts'
+import { readSigningKey, type SigningKey } from './client-authentication/signing-key.ts'
 import type { Decryption } from './decryption.ts'
 import type { IssuerOptions } from './issuer.ts'
-import { loginAnswerFetch, refreshAnswerFetch } from './token-answers.ts'
+import { loginAnswerFetch, parseAnswer, refreshAnswerFetch } from './token-answers.ts'
 import type { Transport } from './transport.ts'
 import { userInfoFetch } from './user-info.ts'
 
@@ -22,6 +24,8 @@ export interface Configurations {
    */
   grants: oidc.Configuration
   method: ChosenMethod
+  /** Signs authorization requests. Unset: they are not signed. */
+  requestKey: SigningKey | undefined
 }
 
 /** How the issuer is reached, and its answers read. */
@@ -58,6 +62,9 @@ export async function discover(
     ),
     grants: await configuration(refreshAnswerFetch(fetch, 2.5 * options.timeoutMs)),
     method,
+    requestKey: signsRequests(options, server)
+      ? await readSigningKey(options, server.request_object_signing_alg_values_supported as string[])
+      : undefined,
   }
 
   /**
@@ -95,7 +102,8 @@ async function fetchMetadata(
         const response = await fetch(url, init as RequestInit)
         const { status, headers } = response
         const text = await response.text()
-        answer = () => new Response(text, { status, headers })
+        const kept = options.issParameter === 'optional' ? withoutIssParameter(text) : text
+        answer = () => new Response(kept, { status, headers })
         return answer()
       },
       ...(isInsecure(options) && { execute: [oidc.allowInsecureRequests] }),
@@ -104,6 +112,14 @@ async function fetchMetadata(
       throw explainMismatch(error, options.issuer)
     })
   return { server: configuration.serverMetadata(), answer }
+}
+
+/** Metadata that don't announce the callback's `iss`, so that it may be missing. */
+function withoutIssParameter(text: string): string {
+  const metadata = parseAnswer(text)
+  return metadata
+    ? JSON.stringify({ ...metadata, authorization_response_iss_parameter_supported: undefined })
+    : text
 }
 
 function isInsecure({ issuer }: IssuerOptions): boolean {

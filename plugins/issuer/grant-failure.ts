@@ -201,6 +201,14 @@ export function failureReason(error: unknown): string {
   return error instanceof Error ? error.name : 'unknown'
 }
 
+/** The issuer's `error_description`, with anything that could be a token removed. */
+export function descriptionOf(error: unknown): string | undefined {
+  const hasDescription = error instanceof ResponseBodyError || error instanceof AuthorizationResponseError
+  return hasDescription && error.error_description !== undefined
+    ? withoutTokens(error.error_description)
+    : undefined
+}
+
 function responseOf(error: unknown): Response | undefined {
   if (error instanceof ResponseBodyError || error instanceof WWWAuthenticateChallengeError)
     return error.response

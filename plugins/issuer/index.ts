@@ -1,6 +1,7 @@
 import fp from 'fastify-plugin'
 import type { Clock } from '../../lib/clock.ts'
-import { createIssuer, type Issuer, type IssuerOptions } from './issuer.ts'
+import { createIssuer } from './create-issuer.ts'
+import type { Issuer, IssuerOptions } from './issuer.ts'
 import { issuerLog } from './issuer-log.ts'
 
 declare module 'fastify' {

@@ -1,24 +1,10 @@
-import type { ServerMetadata } from 'openid-client'
-import * as oidc from 'openid-client'
-import type { ClientAuthenticationName } from '../../config/index.ts'
-import type { Clock } from '../../lib/clock.ts'
-import { GatewayError } from '../errors/catalogue.ts'
+import type { ClientAuthenticationName, ResponseMode } from '../../config/index.ts'
 import type { ClientCredentials } from './client-authentication/method.ts'
-import { createDecryption } from './decryption.ts'
-import { discover, endpoint, type PkceSupport, pkceSupport } from './discovery.ts'
-import { createGrants, type GrantOutcome, grantedTokens } from './grants.ts'
-import { checkIdToken } from './id-token.ts'
-import { createKeySet } from './issuer-keys.ts'
-import { LoginError } from './login-error.ts'
-import { type LogoutNotice, LogoutTokenError, verifyLogoutToken } from './logout-token.ts'
-import { createMetadataSource } from './metadata-source.ts'
-import { openJwt } from './open-jwt.ts'
-import { demandsPushing, pushedAuthorizationUrl } from './pushed-authorization.ts'
-import { withCheckedIdToken } from './refreshed-id-token.ts'
+import type { PkceSupport } from './discovery.ts'
+import type { GrantOutcome } from './grants.ts'
+import type { LogoutNotice } from './logout-token.ts'
 import type { GrantedTokens } from './token-set.ts'
 import type { TokenParameters } from './token-target.ts'
-import { createTransport } from './transport.ts'
-import { fetchUserInfo } from './user-info.ts'
 
 export interface IssuerOptions extends ClientCredentials {
   issuer: URL
@@ -31,6 +17,14 @@ export interface IssuerOptions extends ClientCredentials {
   decryptionKeyFile?: string
   /** Accepted difference between the issuer's clock and ours. */
   clockToleranceMs: number
+  /** Pushed authorization requests; `auto`: where the metadata demand them. */
+  par: 'auto' | 'always' | 'never'
+  /** Signed authorization requests; `auto`: where the metadata demand them. */
+  requestObject: 'auto' | 'always' | 'never'
+  /** How the authorization response comes: in the URL or a form, and with `jwt` signed. */
+  responseMode: ResponseMode
+  /** `optional`: the callback's `iss` may be missing although the metadata announce it. */
+  issParameter: 'auto' | 'optional'
   /** Whether UserInfo is asked at login. */
   userinfo: boolean
   /** How long a request waits for the issuer, in milliseconds. */
@@ -51,9 +45,14 @@ export interface Issuer {
    */
   authorizationUrl(request: AuthorizationRequest): Promise<URL>
   /**
+   * The `state` of an authorization response, not verified; undefined if it has none.
+   * @param parameters of the browser's request
+   */
+  stateOf(parameters: URLSearchParams): Promise<string | undefined>
+  /**
    * Exchanges the code and checks everything that came with it: `state`, `iss`, PKCE, and the ID token's signature,
    * `iss`, `aud`, `exp`, `nonce` and `auth_time`.
-   * @param callbackUrl the redirect URI with the query of the browser's request
+   * @param callbackUrl the redirect URI with the parameters of the browser's request as query
    * @throws LoginError when any check fails
    */
   redeemCode(callbackUrl: URL, expected: ExpectedLogin): Promise<Login>
@@ -125,6 +124,8 @@ export interface Login {
   /** Claims of the ID token, overridden by those of UserInfo. */
   claims: Record<string, unknown>
   tokens: GrantedTokens
+  /** The response's `session_state`. @see https://openid.net/specs/openid-connect-session-1_0.html */
+  sessionState?: string
 }
 
 /** Values of `token_type_hint`. */
@@ -144,144 +145,4 @@ export interface IssuerEvents {
    * could not be fetched, and is not stored.
    */
   idTokenRefused(outcome: 'invalid' | 'unchecked', error: unknown): void
-}
-
-export function createIssuer(options: IssuerOptions, clock: Clock, events: IssuerEvents): Issuer {
-  const transport = createTransport(options)
-  const decryption = createDecryption(options.decryptionKeyFile)
-  const metadata = createMetadataSource(fetchMetadata, clock, events.unreachable)
-  const known = () =>
-    metadata.get().catch((cause: unknown) => {
-      throw new GatewayError('BFF_ISSUER_UNAVAILABLE', { cause })
-    })
-  // Only the issuer can send ID tokens, so a missing key is fetched at once; anyone can send a logout token that names
-  // an unknown key, so there fetches have a cooldown.
-  const keysOfAnswers = createKeySet(options, 0, 1, transport.fetch)
-  // Thousands of logout tokens may arrive at once and are not sent again, so a fetch that times out is retried.
-  const keysOfNotices = createKeySet(options, 1000, 6, transport.fetch)
-
-  async function fetchMetadata() {
-    const configurations = await discover(options, { transport, decryption, openUserInfo })
-    const { interactive, method } = configurations
-    events.metadataLoaded(pkceSupport(interactive.serverMetadata()))
-    if (!method.isOffered) events.clientAuthNotOffered(method.name)
-    return configurations
-  }
-
-  const grants = createGrants(async () => (await metadata.get()).grants, clock)
-
-  return {
-    clientId: options.clientId,
-    isKnown: () => metadata.known() !== undefined,
-    loadMetadata: (signal) => metadata.keepTrying(signal),
-
-    async authorizationUrl({ redirectUri, scope, state, nonce, codeVerifier, parameters }) {
-      const { interactive } = await known()
-      const all = new URLSearchParams(parameters)
-      all.set('redirect_uri', redirectUri.href)
-      all.set('scope', scope)
-      all.set('state', state)
-      all.set('nonce', nonce)
-      all.set('code_challenge', await oidc.calculatePKCECodeChallenge(codeVerifier))
-      all.set('code_challenge_method', 'S256')
-      if (demandsPushing(interactive)) return pushedAuthorizationUrl(interactive, all, clock.now())
-      return oidc.buildAuthorizationUrl(interactive, all)
-    },
-
-    async redeemCode(callbackUrl, { state, nonce, codeVerifier, maxAgeSeconds }) {
-      try {
-        const { interactive, redeeming } = await metadata.get()
-        const answer = await oidc.authorizationCodeGrant(redeeming, callbackUrl, {
-          expectedState: state,
-          expectedNonce: nonce,
-          pkceCodeVerifier: codeVerifier,
-          ...(maxAgeSeconds !== undefined && { maxAge: maxAgeSeconds }),
-        })
-        const idToken = answer.claims()
-        if (!answer.id_token || !idToken?.sub)
-          throw new TypeError('The issuer sent no ID token, or one without a subject')
-        await checkIdToken(answer.id_token, answer.access_token, keysOfAnswers(redeeming.serverMetadata()))
-        const userInfo = options.userinfo
-          ? await fetchUserInfo(interactive, answer.access_token, idToken.sub, events.userInfoFailed)
-          : {}
-        return {
-          issuer: idToken.iss,
-          subject: idToken.sub,
-          // The issuer's session is identified only by the signed token's `sid`, never by UserInfo.
-          claims: { ...idToken, ...userInfo, sid: idToken['sid'] },
-          tokens: grantedTokens(answer, answer.id_token),
-        }
-      } catch (error) {
-        throw new LoginError(error)
-      }
-    },
-
-    ...grants,
-
-    async refresh(refreshToken, parameters) {
-      const result = await grants.refresh(refreshToken, parameters)
-      if (result.outcome !== 'granted') return result
-      const { tokens } = result
-      return {
-        ...result,
-        tokens: await withCheckedIdToken(tokens, openIdToken, clock, events.idTokenRefused),
-      }
-    },
-
-    tokenEndpoint: () => metadata.known()?.interactive.serverMetadata().token_endpoint,
-
-    async revoke(token, type = 'refresh_token') {
-      const { interactive } = await metadata.get()
-      if (interactive.serverMetadata().revocation_endpoint === undefined) return
-      await oidc.tokenRevocation(interactive, token, { token_type_hint: type })
-    },
-
-    offersRevocation: () => metadata.known()?.interactive.serverMetadata().revocation_endpoint !== undefined,
-
-    endSessionUrl({ idToken, postLogoutRedirectUri, state }) {
-      const interactive = metadata.known()?.interactive
-      // An endpoint that is no URL is ignored: the session here has already ended.
-      const named = interactive?.serverMetadata().end_session_endpoint
-      if (!interactive || !endpoint(named, options.issuer)) return undefined
-      return oidc.buildEndSessionUrl(interactive, {
-        post_logout_redirect_uri: postLogoutRedirectUri.href,
-        state,
-        ...(idToken !== undefined && { id_token_hint: idToken }),
-      })
-    },
-
-    identifier: async () => (await known()).interactive.serverMetadata().issuer,
-
-    async verifyLogoutToken(token) {
-      const server = (await known()).interactive.serverMetadata()
-      return verifyLogoutToken(await decryptNotice(token), {
-        issuer: server.issuer,
-        clientId: options.clientId,
-        ...keysOfNotices(server),
-        now: clock.now(),
-        clockToleranceMs: options.clockToleranceMs,
-      })
-    },
-  }
-
-  /** Of a refresh. @returns it decrypted */
-  async function openIdToken(idToken: string, accessToken: string): Promise<string> {
-    const [server, decrypted] = [
-      (await metadata.get()).grants.serverMetadata(),
-      await decryption.decrypt(idToken),
-    ]
-    await checkIdToken(decrypted, accessToken, keysOfAnswers(server))
-    return decrypted
-  }
-
-  function openUserInfo(jwt: string, server: ServerMetadata): Promise<string> {
-    const keys = keysOfAnswers(server, server.userinfo_signing_alg_values_supported)
-    return openJwt(jwt, decryption, { ...keys, issuer: server.issuer, clientId: options.clientId })
-  }
-
-  async function decryptNotice(token: string): Promise<string> {
-    return decryption.decrypt(token).catch((cause: unknown) => {
-      throw new LogoutTokenError('The logout token can not be decrypted', { cause })
-    })
-  }
 }

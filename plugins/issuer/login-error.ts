@@ -1,5 +1,5 @@
 import { AuthorizationResponseError } from 'openid-client'
-import { failureReason, isRefusedCode } from './grant-failure.ts'
+import { descriptionOf, failureReason, isRefusedCode } from './grant-failure.ts'
 
 /** The login failed a check, or the issuer refused it. */
 export class LoginError extends Error {
@@ -7,12 +7,15 @@ export class LoginError extends Error {
   readonly oauthError: string | undefined
   /** A short word for the log. */
   readonly reason: string
+  /** The issuer's `error_description`, for the log, with anything that could be a token removed. */
+  readonly errorDescription: string | undefined
   /** Whether the issuer refused the code, for example because it never issued it. */
   readonly isRefusal: boolean
 
   constructor(cause: unknown) {
     super('The login could not be completed', { cause })
     this.reason = failureReason(cause)
+    this.errorDescription = descriptionOf(cause)
     this.isRefusal = isRefusedCode(cause)
     this.oauthError = cause instanceof AuthorizationResponseError ? cause.error : undefined
   }

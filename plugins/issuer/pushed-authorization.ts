@@ -10,15 +10,6 @@ import { LoginError } from './login-error.ts'
 const passingErrors = new Set(['server_error', 'temporarily_unavailable'])
 
 /**
- * Whether the issuer requires pushed authorization requests. An issuer that only offers them may decline them for this
- * client, and a `request_uri` is for one use: a user who reloads the login page may have to start again.
- * @see https://www.rfc-editor.org/rfc/rfc9126#section-5
- */
-export function demandsPushing(configuration: oidc.Configuration): boolean {
-  return configuration.serverMetadata().require_pushed_authorization_requests === true
-}
-
-/**
  * Pushes the authorization request to the issuer, so that the browser carries only a reference to it.
  *
  * @param now in milliseconds since the epoch, for a `Retry-After` that is a date
@@ -31,6 +22,12 @@ export async function pushedAuthorizationUrl(
   parameters: URLSearchParams,
   now: number,
 ): Promise<URL> {
+  if (!configuration.serverMetadata().pushed_authorization_request_endpoint)
+    throw new GatewayError('BFF_ISSUER_UNAVAILABLE', {
+      cause: new Error(
+        'The metadata name no endpoint for pushed authorization requests: OIDC_PAR=never sends none',
+      ),
+    })
   try {
     return await oidc.buildAuthorizationUrlWithPAR(configuration, parameters)
   } catch (error) {

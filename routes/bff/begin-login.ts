@@ -60,6 +60,12 @@ export async function beginLogin(
 
 /** Logs why a login was rejected. @returns the error for the client, without that reason */
 export function rejectedLogin({ log }: FastifyRequest, error: LoginError): GatewayError {
-  log.warn({ event: 'login.rejected', reason: error.reason, err: error })
+  const { reason, errorDescription } = error
+  log.warn({
+    event: 'login.rejected',
+    reason,
+    ...(errorDescription !== undefined && { errorDescription }),
+    err: error,
+  })
   return new GatewayError('BFF_LOGIN_REJECTED', { cause: error })
 }

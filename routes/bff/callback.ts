@@ -19,13 +19,13 @@ import {
 } from '../../plugins/session/sessions.ts'
 import { transactionLifetimeMs } from '../../plugins/session/superseded-session.ts'
 import { rejectedLogin } from './begin-login.ts'
+import { callbackFormOptions, postAgain, readForms } from './callback-form.ts'
+import { type AuthorizationResponse, type CallbackRequest, createResponseReader } from './callback-request.ts'
 import { type Begun, joinLogin, limitSessions, replaceSession, revokeRefreshToken } from './end-session.ts'
 import { callbackUrl, type RouteOptions } from './options.ts'
 import { own } from './parent-origins.ts'
 import { createRedemptionLimit, redeemingClient } from './redemption-limit.ts'
 import { answerErrorInFrame, isInFrame, postFailureToParent, postOutcomeToParent } from './silent-login.ts'
-
-type CallbackRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 
 /** Errors for `prompt=none` when the issuer would have to interact with the user.
  *  @see https://openid.net/specs/openid-connect-core-1_0.html#AuthError */
@@ -40,38 +40,48 @@ const silentRefusals = new Set([
 export async function callback(app: FastifyInstance, options: RouteOptions): Promise<void> {
   const { publicUrl, oidc, requireLogin, clock } = options
   const limitRedemption = createRedemptionLimit(options)
-  app.get(
-    '/bff/callback',
-    {
-      config: { navigation: true },
-      exposeHeadRoute: false,
-      errorHandler: answerErrorInFrame(options, isAwaited),
-    },
-    async (request: CallbackRequest, reply) => {
-      reply.header('cache-control', 'no-store')
-      const transaction = openTransaction(request)
-      const { returnUrl, inFrame, parentOrigins = [own] } = transaction
-      try {
-        const outcome = await finish(request, reply, transaction)
-        const isLoggedIn = outcome === 'succeeded'
-        app.metrics.loginDone(outcome === 'revoked' ? 'failed' : outcome)
+  const responses = createResponseReader(app)
+  const route = {
+    config: { navigation: true },
+    exposeHeadRoute: false,
+    errorHandler: answerErrorInFrame(options, isAwaited),
+  }
+  app.get('/bff/callback', route, async (request: CallbackRequest, reply) => answer(request, reply))
+  if (oidc.responseMode.startsWith('form_post')) {
+    readForms(app)
+    app.post(
+      '/bff/callback',
+      { ...route, ...callbackFormOptions },
+      async (request: CallbackRequest, reply) =>
+        postAgain(request, reply.header('cache-control', 'no-store'), options) ?? answer(request, reply),
+    )
+  }
+
+  async function answer(request: CallbackRequest, reply: FastifyReply): Promise<FastifyReply> {
+    reply.header('cache-control', 'no-store')
+    const { parameters, ...response } = await responses.read(request)
+    const transaction = openTransaction(response)
+    const { returnUrl, inFrame, parentOrigins = [own] } = transaction
+    try {
+      const outcome = await finish(request, reply, transaction, parameters)
+      const isLoggedIn = outcome === 'succeeded'
+      app.metrics.loginDone(outcome === 'revoked' ? 'failed' : outcome)
+      app.browserCookies.clearTransaction(reply, transaction)
+      if (outcome === 'revoked') return reply.redirect(loginUrl(transaction))
+      // A login in a frame can't loop.
+      if (requireLogin && !inFrame) app.loginGate.loginFinished(request, reply)
+      if (inFrame) return postOutcomeToParent(reply, isLoggedIn, parentOrigins, options)
+      return reply.redirect(returnUrl)
+    } catch (error) {
+      app.metrics.loginDone(asGatewayError(error).statusCode < 500 ? 'rejected' : 'failed')
+      // If the store is unavailable or the rate limit is reached, the transaction cookie stays, so that the user
+      // can retry.
+      if (error instanceof GatewayError && error.code !== 'BFF_RATE_LIMITED')
         app.browserCookies.clearTransaction(reply, transaction)
-        if (outcome === 'revoked') return reply.redirect(loginUrl(transaction))
-        // A login in a frame can't loop.
-        if (requireLogin && !inFrame) app.loginGate.loginFinished(request, reply)
-        if (inFrame) return postOutcomeToParent(reply, isLoggedIn, parentOrigins, options)
-        return reply.redirect(returnUrl)
-      } catch (error) {
-        app.metrics.loginDone(asGatewayError(error).statusCode < 500 ? 'rejected' : 'failed')
-        // If the store is unavailable or the rate limit is reached, the transaction cookie stays, so that the user
-        // can retry.
-        if (error instanceof GatewayError && error.code !== 'BFF_RATE_LIMITED')
-          app.browserCookies.clearTransaction(reply, transaction)
-        if (inFrame) return postFailureToParent(request, reply, error, parentOrigins, options)
-        throw error
-      }
-    },
-  )
+      if (inFrame) return postFailureToParent(request, reply, error, parentOrigins, options)
+      throw error
+    }
+  }
 
   /**
    * @returns `revoked`: the issuer revoked the new tokens together with those of the previous session, so the login
@@ -81,11 +91,12 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     request: CallbackRequest,
     reply: FastifyReply,
     transaction: LoginTransaction,
+    parameters: URLSearchParams,
   ): Promise<'succeeded' | 'silent_refused' | 'revoked'> {
     const requestedAt = clock.now()
     const login = await limitRedemption(redeemingClient(request, transaction), async () => {
       await claim(transaction)
-      return redeem(request, transaction)
+      return redeem(parameters, transaction)
     }).catch((error: unknown) => {
       throw error instanceof LoginError ? rejectedLogin(request, error) : error
     })
@@ -141,9 +152,7 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     const claims = await claimsOf(request, login)
     // An omitted scope is the requested one (RFC 6749 section 5.1).
     const tokens = { scope: oidc.scope, ...login.tokens }
-    const begun = await app.sessions.begin(
-      newSession({ ...login, claims, tokens }, requestedAt, request.query['session_state']),
-    )
+    const begun = await app.sessions.begin(newSession({ ...login, claims, tokens }, requestedAt))
     await rejectIfEnded(request, begun.session, clock.now() - startedAt)
     return begun
   }
@@ -175,18 +184,14 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
 
   /** Whether a page waits for the outcome. Possibly also that of an unknown login in a frame. */
   function isAwaited(request: FastifyRequest): boolean {
-    const transaction = transactionOf(request)
+    const transaction = responses.transactionSoFar(request)
     return transaction ? transaction.inFrame === true : isInFrame(request)
   }
 
-  function transactionOf(request: FastifyRequest): LoginTransaction | undefined {
-    const { state } = request.query as CallbackRequest['query']
-    return typeof state === 'string' ? app.browserCookies.transaction(request, state) : undefined
-  }
-
-  function openTransaction(request: CallbackRequest): LoginTransaction {
-    const { state } = request.query
-    const transaction = transactionOf(request)
+  function openTransaction({
+    state,
+    transaction,
+  }: Omit<AuthorizationResponse, 'parameters'>): LoginTransaction {
     // Mix-up attack: not every issuer sends `iss`, and a code must never go to another issuer than its own.
     if (transaction?.state !== state || transaction?.issuer !== oidc.issuer.href) {
       throw new GatewayError('BFF_LOGIN_REJECTED', {
@@ -203,9 +208,12 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
   }
 
   /** @returns undefined if a silent login was refused, because the user is not signed in at the issuer */
-  async function redeem(request: CallbackRequest, transaction: LoginTransaction): Promise<Login | undefined> {
+  async function redeem(
+    parameters: URLSearchParams,
+    transaction: LoginTransaction,
+  ): Promise<Login | undefined> {
     const url = callbackUrl(publicUrl)
-    url.search = request.raw.url?.split('?').slice(1).join('?') ?? ''
+    url.search = parameters.toString()
     try {
       return await app.issuer.redeemCode(url, transaction)
     } catch (error) {
@@ -216,8 +224,8 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
   }
 }
 
-function newSession(login: Login, requestedAt: number, sessionState: unknown): NewSession {
-  const { issuer, subject, claims, tokens } = login
+function newSession(login: Login, requestedAt: number): NewSession {
+  const { issuer, subject, claims, tokens, sessionState } = login
   const sid = typeof claims['sid'] === 'string' ? claims['sid'] : randomBytes(16).toString('base64url')
   return {
     issuer,
@@ -225,6 +233,6 @@ function newSession(login: Login, requestedAt: number, sessionState: unknown): N
     sid,
     claims: { ...claims, sid },
     tokenSet: tokenSetFrom(tokens, requestedAt),
-    ...(typeof sessionState === 'string' && { sessionState }),
+    ...(sessionState !== undefined && { sessionState }),
   }
 }

@@ -16,6 +16,10 @@ export interface InjectBrowser {
   beginLogin(query?: Record<string, string>): Promise<URL>
   /** Signs a user in at the issuer, `alice` by default. @returns the path of the callback, with its query */
   authorize(authorizationUrl: URL, form?: Record<string, string>): Promise<string>
+  /** The same at an issuer that answers by a form. @returns the callback's path, and the form's fields */
+  authorizeByForm(authorizationUrl: URL): Promise<{ path: string; body: URLSearchParams }>
+  /** What a form posts; by default one on another site's page. */
+  post(path: string, body: URLSearchParams, headers?: Record<string, string>): Promise<LightMyRequestResponse>
   /** A whole login. @returns the answer to the callback */
   signIn(user?: string): Promise<LightMyRequestResponse>
 }
@@ -38,6 +42,31 @@ export function createInjectBrowser({ app, publicUrl, path }: Target): InjectBro
     return response
   }
 
+  /** Until the issuer sends the browser back. */
+  async function atTheIssuer(
+    authorizationUrl: URL,
+    form: Record<string, string> = { username: 'alice', password: 'alice' },
+  ): Promise<{ path: string; body?: URLSearchParams }> {
+    let answer = await atIssuer.fetch(authorizationUrl)
+    for (let steps = 0; steps < 10; steps++) {
+      const location = answer.headers.get('location')
+      if (location === null) {
+        const page = formOf(answer.body)
+        assert.ok(page, `The issuer answered ${answer.status}: ${answer.body}`)
+        const action = new URL(page.action, answer.url)
+        if (action.origin === publicUrl.origin)
+          return { path: action.pathname, body: new URLSearchParams(page.hidden) }
+        const body = new URLSearchParams({ ...page.hidden, ...form })
+        answer = await atIssuer.fetch(action, { method: 'POST', body })
+        continue
+      }
+      const next = new URL(location, answer.url)
+      if (next.origin === publicUrl.origin) return { path: next.pathname + next.search }
+      answer = await atIssuer.fetch(next)
+    }
+    return assert.fail('The issuer does not send the browser back')
+  }
+
   const browser: InjectBrowser = {
     cookies,
 
@@ -56,23 +85,30 @@ export function createInjectBrowser({ app, publicUrl, path }: Target): InjectBro
       return new URL(locationOf(response))
     },
 
-    async authorize(authorizationUrl, form = { username: 'alice', password: 'alice' }) {
-      let answer = await atIssuer.fetch(authorizationUrl)
-      for (let steps = 0; steps < 10; steps++) {
-        const location = answer.headers.get('location')
-        if (location === null) {
-          const page = formOf(answer.body)
-          assert.ok(page, `The issuer answered ${answer.status}: ${answer.body}`)
-          const body = new URLSearchParams({ ...page.hidden, ...form })
-          answer = await atIssuer.fetch(new URL(page.action, answer.url), { method: 'POST', body })
-          continue
-        }
-        const next = new URL(location, answer.url)
-        if (next.origin === publicUrl.origin) return next.pathname + next.search
-        answer = await atIssuer.fetch(next)
-      }
-      return assert.fail('The issuer does not send the browser back')
+    async authorize(authorizationUrl, form) {
+      const { path, body } = await atTheIssuer(authorizationUrl, form)
+      assert.equal(body, undefined, 'The issuer answers by a form')
+      return path
     },
+
+    async authorizeByForm(authorizationUrl) {
+      const { path, body } = await atTheIssuer(authorizationUrl)
+      assert.ok(body, 'The issuer does not answer by a form')
+      return { path, body }
+    },
+
+    post: (url, body, headers = {}) =>
+      send(url, {
+        method: 'POST',
+        payload: body.toString(),
+        headers: {
+          accept: 'text/html',
+          'content-type': 'application/x-www-form-urlencoded',
+          'sec-fetch-site': 'cross-site',
+          'sec-fetch-mode': 'navigate',
+          ...headers,
+        },
+      }),
 
     async signIn(user = 'alice') {
       const callback = await browser.authorize(await browser.beginLogin(), { username: user, password: user })

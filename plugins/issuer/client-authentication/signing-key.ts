@@ -22,6 +22,10 @@ export async function readSigningKey(
   { clientPrivateKeyFile = '', clientCertFile }: ClientCredentials,
   accepted?: string[],
 ): Promise<SigningKey> {
+  if (clientPrivateKeyFile === '')
+    throw new TypeError(
+      'The issuer demands what is signed with OIDC_CLIENT_PRIVATE_KEY_FILE, which is not set',
+    )
   const text = await readFile(clientPrivateKeyFile, 'utf8')
   const jwk = text.trimStart().startsWith('{') ? fromJson(JSON.parse(text)) : fromPem(text)
   const alg = jwk.alg ?? defaultAlgorithm(jwk, Array.isArray(accepted) ? accepted : [])

@@ -203,18 +203,42 @@ const cases: Record<string, Cases> = {
       ['resource=https://a&resource=https://b', 'resource=https%3A%2F%2Fa&resource=https%3A%2F%2Fb'],
     ],
     bad: [
-      ...'response_type response_mode client_id client_secret redirect_uri state nonce code_challenge code_challenge_method request request_uri'
+      ...'response_type client_id client_secret redirect_uri state nonce code_challenge code_challenge_method request request_uri'
         .split(' ')
         .map((name): [string, RegExp] => [
           `prompt=login&${name}=x`,
           new RegExp(`must not set ${name}: the gateway`),
         ]),
       ['scope=openid', /must not set scope: use OIDC_SCOPE/],
+      ['response_mode=form_post', /must not set response_mode: use OIDC_RESPONSE_MODE/],
       ['prompt', /must be a query string of names with values/],
       ['=x', /must be a query string of names with values/],
       ['prompt=login&prompt=none', /must not set a parameter twice/],
     ],
     read: ({ oidc }) => String(oidc.authorizationParams),
+  },
+  OIDC_PAR: {
+    good: ['auto', 'always', 'never'].map((when) => [when, when]),
+    bad: [['true', /must be one of auto, always, never/]],
+    read: ({ oidc }) => oidc.par,
+  },
+  OIDC_REQUEST_OBJECT: {
+    good: ['auto', 'never'].map((when) => [when, when]),
+    bad: [
+      ['true', /must be one of auto, always, never/],
+      ['always', /is always, which needs OIDC_CLIENT_PRIVATE_KEY_FILE: set it, or sign no requests/],
+    ],
+    read: ({ oidc }) => oidc.requestObject,
+  },
+  OIDC_RESPONSE_MODE: {
+    good: ['query', 'form_post', 'jwt', 'form_post.jwt'].map((mode) => [mode, mode]),
+    bad: [['fragment', /must be one of query, form_post, jwt, form_post.jwt/]],
+    read: ({ oidc }) => oidc.responseMode,
+  },
+  OIDC_ISS_PARAMETER: {
+    good: ['auto', 'optional'].map((value) => [value, value]),
+    bad: [['never', /must be one of auto, optional/]],
+    read: ({ oidc }) => oidc.issParameter,
   },
   OIDC_USERINFO: {
     good: [

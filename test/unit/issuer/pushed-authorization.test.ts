@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import * as oidc from 'openid-client'
 import { GatewayError } from '../../../plugins/errors/catalogue.ts'
 import { LoginError } from '../../../plugins/issuer/login-error.ts'
-import { demandsPushing, pushedAuthorizationUrl } from '../../../plugins/issuer/pushed-authorization.ts'
+import { pushedAuthorizationUrl } from '../../../plugins/issuer/pushed-authorization.ts'
 
 const now = Date.UTC(2026, 0, 1)
 const secret = 'what-the-issuer-wrote'
@@ -34,12 +34,6 @@ const failureOf = (answer: () => Response | Promise<Response>): Promise<unknown>
     () => assert.fail('the request was taken'),
     (thrown: unknown) => thrown,
   )
-
-test('a request is pushed if the issuer demands it, not if it only offers it', () => {
-  assert.equal(demandsPushing(configurationOf({ require_pushed_authorization_requests: true })), true)
-  assert.equal(demandsPushing(configurationOf({ require_pushed_authorization_requests: false })), false)
-  assert.equal(demandsPushing(configurationOf()), false)
-})
 
 test('the whole authorization request is pushed, and the browser gets a reference to it', async () => {
   const pushed: [url: string, body: string][] = []

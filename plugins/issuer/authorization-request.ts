@@ -1,0 +1,88 @@
+import type { ServerMetadata } from 'openid-client'
+import * as oidc from 'openid-client'
+import type { SigningKey } from './client-authentication/signing-key.ts'
+import type { AuthorizationRequest, IssuerOptions } from './issuer.ts'
+import { pushedAuthorizationUrl } from './pushed-authorization.ts'
+
+type RequestOptions = Pick<IssuerOptions, 'par' | 'requestObject' | 'responseMode'>
+
+interface Context {
+  configuration: oidc.Configuration
+  /** Unset: the request is not signed. */
+  requestKey: SigningKey | undefined
+  /** Milliseconds since the epoch. */
+  now: number
+}
+
+/** How much earlier than now a request object is valid, for an issuer whose clock is behind. */
+const backdatedSeconds = 10
+
+/**
+ * The URL where the browser logs in. The request is signed (RFC 9101), pushed (RFC 9126), both, or in the URL.
+ * @throws LoginError, GatewayError as `Issuer.authorizationUrl`
+ */
+export async function authorizationUrl(
+  request: AuthorizationRequest,
+  options: RequestOptions,
+  { configuration, requestKey, now }: Context,
+): Promise<URL> {
+  const parameters = await parametersOf(request, options)
+  const signed = requestKey && (await signedParameters(configuration, parameters, requestKey))
+  if (pushes(options, configuration.serverMetadata()))
+    return pushedAuthorizationUrl(configuration, signed ?? parameters, now)
+  if (!signed) return oidc.buildAuthorizationUrl(configuration, parameters)
+  // OpenID Connect demands these two outside of the request object as well.
+  signed.set('response_type', 'code')
+  signed.set('scope', request.scope)
+  return oidc.buildAuthorizationUrl(configuration, signed)
+}
+
+async function parametersOf(
+  { redirectUri, scope, state, nonce, codeVerifier, parameters }: AuthorizationRequest,
+  { responseMode }: RequestOptions,
+): Promise<URLSearchParams> {
+  const all = new URLSearchParams(parameters)
+  all.set('redirect_uri', redirectUri.href)
+  all.set('scope', scope)
+  all.set('state', state)
+  all.set('nonce', nonce)
+  all.set('code_challenge', await oidc.calculatePKCECodeChallenge(codeVerifier))
+  all.set('code_challenge_method', 'S256')
+  // The default of the code flow.
+  if (responseMode !== 'query') all.set('response_mode', responseMode)
+  return all
+}
+
+/**
+ * Whether requests are pushed. An issuer that only offers it may decline them for this client, and a `request_uri` is for
+ * one use: a user who reloads the login page may have to start again. So by default only where it is required.
+ * @see https://www.rfc-editor.org/rfc/rfc9126#section-5
+ */
+function pushes({ par }: RequestOptions, server: ServerMetadata): boolean {
+  return par === 'always' || (par === 'auto' && server.require_pushed_authorization_requests === true)
+}
+
+/** Whether requests are signed. @see https://www.rfc-editor.org/rfc/rfc9101#section-10.5 */
+export function signsRequests({ requestObject }: RequestOptions, server: ServerMetadata): boolean {
+  const { require_signed_request_object: isRequired } = server
+  return requestObject === 'always' || (requestObject === 'auto' && isRequired === true)
+}
+
+/** @returns `request` and `client_id` only */
+async function signedParameters(
+  configuration: oidc.Configuration,
+  parameters: URLSearchParams,
+  { key, header }: SigningKey,
+): Promise<URLSearchParams> {
+  const url = await oidc.buildAuthorizationUrlWithJAR(configuration, parameters, key, {
+    [oidc.modifyAssertion](objectHeader, claims) {
+      Object.assign(objectHeader, header)
+      claims['nbf'] = Number(claims['nbf']) - backdatedSeconds
+    },
+  })
+  const { searchParams } = url
+  return new URLSearchParams({
+    client_id: searchParams.get('client_id') ?? '',
+    request: searchParams.get('request') ?? '',
+  })
+}
