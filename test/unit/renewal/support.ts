@@ -236,9 +236,13 @@ export async function freezeHolder(world: ReturnType<typeof createWorld>, sessio
 
 /** Whether a promise has settled. */
 export async function isSettled(promise: Promise<unknown>): Promise<boolean> {
-  const pending = Symbol('pending')
+  let settled = false
+  const note = () => {
+    settled = true
+  }
+  promise.then(note, note)
   await settle()
-  return (await Promise.race([promise.catch(() => {}), Promise.resolve(pending)])) !== pending
+  return settled
 }
 
 export function accessToken(session: Session | undefined): string | undefined {
