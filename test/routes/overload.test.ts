@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { type TestContext, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import Fastify from 'fastify'
@@ -222,4 +225,50 @@ test('a process that was stopped once answers the requests that arrived meanwhil
     assert.deepEqual(new Set(await answers), new Set([200]))
     assert.equal(await ask(), 200)
   }
+})
+
+/** A gateway in a process of its own, with a route that takes 20 ms of CPU. */
+async function startBusyProcess(t: TestContext): Promise<{ url: string; metricsUrl: string }> {
+  const script = join(import.meta.dirname, '../support/fixtures/busy-gateway.ts')
+  const child = spawn(process.execPath, [script], { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.after(() => child.kill('SIGKILL'))
+  const urls: string[] = []
+  for await (const line of createInterface({ input: child.stdout })) {
+    urls.push(line)
+    if (urls.length === 2) break
+  }
+  const [metricsUrl = '', url = ''] = urls
+  return { url, metricsUrl }
+}
+
+test('a flood of requests that keep the process busy is refused in part, probes are answered meanwhile, and everything afterwards', async (t) => {
+  const { url, metricsUrl } = await startBusyProcess(t)
+  const ask = async (path: string) => {
+    const answer = await fetch(url + path, { headers: { 'x-csrf': '1' } })
+    return { status: answer.status, body: await answer.text(), retryAfter: answer.headers.get('retry-after') }
+  }
+  assert.equal((await ask('/bff/session')).status, 200)
+  let refused = 0
+  const client = async () => {
+    while (refused === 0) {
+      const { status, body, retryAfter } = await ask('/busy')
+      if (status === 200) continue
+      assert.deepEqual([status, JSON.parse(body).code, retryAfter], [503, 'BFF_OVERLOADED', '1'])
+      refused++
+    }
+  }
+  const probe = async () => {
+    while (refused === 0) assert.equal((await ask('/healthz')).status, 200)
+  }
+
+  await Promise.all([...Array.from({ length: 100 }, client), probe()])
+
+  await until(async () => {
+    const { status } = await ask('/bff/session')
+    if (status === 503) refused++
+    return status === 200
+  })
+  assert.deepEqual(await ask('/busy'), { status: 200, body: 'done', retryAfter: null })
+  const metrics = await (await fetch(metricsUrl)).text()
+  assert.equal(sampleValue(metrics, 'bff_event_loop_overloaded_total'), refused)
 })
