@@ -1,7 +1,6 @@
 import type { ConnectionOptions } from 'node:tls'
 import { Cluster, type CommonRedisOptions, Redis, type StandaloneConnectionOptions } from 'ioredis'
 import type { RedisAddress, RedisTarget } from '../../config/index.ts'
-import { withHostInSlots } from './redis-cluster.ts'
 import { redisScripts } from './redis-scripts.ts'
 import { type RedisTlsFiles, redisTls } from './redis-tls.ts'
 
@@ -196,4 +195,35 @@ export function isNoPermission(error: unknown): boolean {
 function addressOf(node: string) {
   const colon = node.lastIndexOf(':')
   return { host: node.slice(0, colon), port: Number(node.slice(colon + 1)) }
+}
+
+/** A range of slots and its nodes: host, port and more. */
+type SlotRange = [start: number, end: number, ...nodes: [host: string | null, port: number, ...unknown[]][]]
+
+type ClusterCommand = (subcommand: string, callback: SlotsCallback) => unknown
+
+type SlotsCallback = (error: unknown, ranges?: SlotRange[]) => void
+
+/**
+ * Adds missing hosts to a node's reply to CLUSTER SLOTS. The host is empty if a node does not know its own address
+ * (in a Cluster with one node) or must not announce it (`cluster-preferred-endpoint-type unknown-endpoint`): it is
+ * then the host that was asked. ioredis would ignore such a node.
+ * @see https://redis.io/docs/latest/commands/cluster-slots/
+ */
+function withHostInSlots(node: Redis): void {
+  const duplicate = node.duplicate.bind(node)
+  // ioredis sends CLUSTER SLOTS on a separate connection.
+  node.duplicate = (options) => {
+    const copy = duplicate(options)
+    const command = copy.cluster.bind(copy) as unknown as ClusterCommand
+    const named: ClusterCommand = (subcommand, callback) =>
+      command(subcommand, (error, ranges) => callback(error, ranges && nameHosts(ranges, node.options.host)))
+    copy.cluster = named as unknown as typeof copy.cluster
+    return copy
+  }
+}
+
+function nameHosts(ranges: SlotRange[], host = ''): SlotRange[] {
+  for (const [, , ...nodes] of ranges) for (const node of nodes) node[0] ||= host
+  return ranges
 }

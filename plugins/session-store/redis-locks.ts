@@ -1,9 +1,8 @@
 import type { RedisClient } from './redis-client.ts'
 import type { RedisCommands } from './redis-commands.ts'
 import type { RedisConnection } from './redis-connection.ts'
+import type { RecentWrites, RedisMasters } from './redis-failover.ts'
 import { lockKeys, randomToken, recordKey, wholeMs } from './redis-keys.ts'
-import type { RedisMasters } from './redis-masters.ts'
-import type { RecentWrites } from './redis-put-back.ts'
 import type { Reachability } from './redis-reachability.ts'
 import type { Lock, SessionStore } from './store.ts'
 

@@ -1,9 +1,8 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { RedisCommands } from './redis-commands.ts'
+import { PUT_BACK_WITHIN_MS, type RecentWrites, type RedisMasters } from './redis-failover.ts'
 import { createRedisIndexes } from './redis-indexes.ts'
 import { claimKey, indexKey, randomToken, recordKey, sessionKeys, wholeMs } from './redis-keys.ts'
-import type { RedisMasters } from './redis-masters.ts'
-import { PUT_BACK_WITHIN_MS, type RecentWrites } from './redis-put-back.ts'
 import type { SealedRecord, SessionStore, StoredRecord } from './store.ts'
 
 export interface RedisRecordsOptions {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ReplyError } from 'ioredis'
 import type { RedisClient } from '../../plugins/session-store/redis-client.ts'
-import { createRecentWrites } from '../../plugins/session-store/redis-put-back.ts'
+import { createRecentWrites } from '../../plugins/session-store/redis-failover.ts'
 
 const redis = {} as RedisClient
 

@@ -1,4 +1,4 @@
-import { HEAD_START_MS } from '../../plugins/session-store/redis-masters.ts'
+import { HEAD_START_MS } from '../../plugins/session-store/redis-failover.ts'
 import { issuerTimeoutMs, refreshBeforeExpirationMs } from './gateway.ts'
 import type { Attempt, Ending, RequestOutcome } from './history.ts'
 import { resourceOf, sessionOf } from './model-issuer.ts'

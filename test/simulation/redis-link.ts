@@ -1,7 +1,6 @@
 import type { RedisClient } from '../../plugins/session-store/redis-client.ts'
+import { createRecentWrites, HEAD_START_MS } from '../../plugins/session-store/redis-failover.ts'
 import { createRedisLocks } from '../../plugins/session-store/redis-locks.ts'
-import { HEAD_START_MS } from '../../plugins/session-store/redis-masters.ts'
-import { createRecentWrites } from '../../plugins/session-store/redis-put-back.ts'
 import { BEFORE_READY_MS } from '../../plugins/session-store/redis-reachability.ts'
 import { createRedisRecords } from '../../plugins/session-store/redis-records.ts'
 import { type SessionStore, StoreUnavailableError } from '../../plugins/session-store/store.ts'
