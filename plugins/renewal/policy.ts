@@ -13,7 +13,7 @@ const maxMarginMs = 5000
 
 /** An access token's times in milliseconds since the epoch. */
 export interface Renewable {
-  expiresAt?: number
+  expiresAt?: number | undefined
   obtainedAt: number
   /** Whether there is what its grant needs, such as a refresh token. */
   canRenew: boolean

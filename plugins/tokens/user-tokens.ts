@@ -87,7 +87,9 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
       log,
       times({ record }) {
         const held = heldToken(record, target)
-        return held && { ...held, canRenew: grantCredential(record, target) !== undefined }
+        if (!held) return undefined
+        const { expiresAt, obtainedAt, renewedAt } = held
+        return { expiresAt, obtainedAt, renewedAt, canRenew: grantCredential(record, target) !== undefined }
       },
       isNewer: (current, seen) => isRenewedSince(seen.record, current.record, target),
       read: () => sessions.reload(session),
