@@ -1,4 +1,4 @@
-/** Ends what a benchmark started, last first, also when it fails. */
+/** Runs a benchmark's clean-up in reverse order, also when it fails. */
 export async function withEnding<T>(
   run: (ending: { after(end: () => Promise<unknown>): void }) => Promise<T>,
 ): Promise<T> {

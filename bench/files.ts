@@ -13,7 +13,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const accessTokenLifetime = 4
 
 /**
- * How many of the gateway's files run code for one request, by V8's coverage: what a reader has to open to follow it.
+ * The gateway's files that run code for one request, by V8's coverage: those that a reader has to open to follow it.
  * Prints them for a warm GET, for a GET that starts a renewal, and for a back-channel logout.
  */
 export async function files(): Promise<void> {
@@ -47,7 +47,7 @@ export async function files(): Promise<void> {
     await until(() => renewals > 0)
     report('A GET and the renewal it starts', await coverage.executed())
 
-    // As a user who signs out at the issuer's own page: the issuer sends its notice to the gateway.
+    // A user signs out at the issuer's own page: the issuer sends its logout token to the gateway.
     await browser.open(`${demo.issuer.issuer}/session/end`)
     report('A back-channel logout', await coverage.executed())
   })
@@ -59,7 +59,7 @@ async function startCoverage() {
   await session.post('Profiler.enable')
   await session.post('Profiler.startPreciseCoverage', { callCount: true, detailed: false })
   return {
-    /** The gateway's files in which a function was called since the last call of this one. */
+    /** The gateway's files in which a function was called since the last call of this function. */
     async executed(): Promise<string[]> {
       const { result } = await session.post('Profiler.takePreciseCoverage')
       return result

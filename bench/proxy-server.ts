@@ -12,7 +12,7 @@ export interface ProxyServer {
   gateway?: Record<string, string>
 }
 
-// In a process of its own, so that its processor time is known: whoever sends a message is told it.
+// In a separate process, to measure its CPU time: it answers messages with it.
 const settings: ProxyServer = JSON.parse(process.argv[2] ?? '')
 const server = settings.gateway ? gateway(settings, settings.gateway) : bare(settings)
 await server.listen({ host: 'localhost', port: settings.port })

@@ -21,7 +21,7 @@ type Kind = 'bare @fastify/http-proxy' | 'fastify-bff' | 'fastify-bff, Redis'
 
 interface Variant {
   kind: Kind
-  /** At `warn` neither has anything to log. `info` is the gateway's default; the bare one logs two lines, we one. */
+  /** At `warn` neither logs anything. At `info`, the gateway's default, the bare proxy logs two lines, the gateway one. */
   logLevel: 'warn' | 'info'
 }
 
@@ -39,9 +39,9 @@ interface Subject extends Variant {
   samples: Sample[]
 }
 
-/** What one round came to. */
+/** The result of one round. */
 interface Sample {
-  /** Microseconds of processor time for a request, in the server alone. */
+  /** Microseconds of the server's CPU time for a request. */
   cpu: number
   requestsPerSecond: number
   /** Median. */
@@ -50,7 +50,7 @@ interface Sample {
 
 /**
  * A warm session's request through the gateway, against the same request through a bare @fastify/http-proxy that
- * knows neither sessions nor tokens. Each is a process of its own; they take turns, since a machine has its moods.
+ * has neither sessions nor tokens. Each is a separate process; they alternate, as a machine's speed varies.
  */
 export async function proxy(): Promise<void> {
   await withEnding(async (ending) => {
@@ -105,11 +105,11 @@ async function start(
   const isBare = kind === 'bare @fastify/http-proxy'
   const settings: ProxyServer = { port, apiUrl, logLevel, ...(!isBare && { gateway }) }
   const server = fork(join(import.meta.dirname, 'proxy-server.ts'), [JSON.stringify(settings)], {
-    // What is logged goes nowhere, as cheaply as can be.
+    // Logs are discarded, as cheaply as possible.
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   })
   await once(server, 'message')
-  // The bare one passes it on.
+  // The bare proxy passes it on.
   const cookie = isBare ? `bff=${'x'.repeat(250)}` : await signIn(url)
   const pool = new Pool(url, { connections: parallel })
   const headers = { cookie, 'x-csrf': '1', accept: '*/*', 'sec-fetch-site': 'same-origin' }

@@ -4,11 +4,11 @@ import { storm } from './storm.ts'
 import { stream } from './stream.ts'
 
 /**
- * `npm run bench`: all benchmarks, or those that are named.
+ * `npm run bench`: all benchmarks, or the named ones.
  *
  *   npm run bench -- storm
  *
- * What counts is each benchmark's ratio between variants measured side by side, never a figure by itself.
+ * Only the ratios between variants measured side by side are meaningful, not absolute figures.
  */
 const benchmarks = { files, proxy, storm, stream }
 

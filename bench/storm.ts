@@ -12,7 +12,7 @@ import { type Latencies, latencies } from './latencies.ts'
 const processes = 4
 const sessions = 200
 const requestsPerSession = 20
-/** Seconds. Long enough for all to sign in and be asked while their tokens are fresh. */
+/** Seconds. Long enough for all to sign in and send requests while their tokens are fresh. */
 const accessTokenLifetime = 60
 const windowSeconds = accessTokenLifetime / 2
 
@@ -25,7 +25,7 @@ interface User {
 
 /**
  * Every session sends its requests at the same moment, over four processes: with fresh tokens, inside the renewal
- * window, and when all tokens have run out. How many grants does that cost, and what do the requests notice?
+ * window, and when all tokens have expired. Counts the grants, and measures the requests' latencies.
  */
 export async function storm(): Promise<void> {
   await withEnding(async (ending) => {
@@ -119,14 +119,14 @@ async function ask(gateways: Gateway[], users: User[]): Promise<{ samples: numbe
   return { samples, failures }
 }
 
-/** Resolves when the session has been read, and with it whatever was being stored. */
+/** Resolves when the session has been read, after all pending writes. */
 async function renewals(gateway: Gateway, { cookie }: User): Promise<number> {
   const response = await fetch(`${gateway.url}/bff/session`, { headers: { cookie, 'x-csrf': '1' } })
   const view = (await response.json()) as { accessToken: { renewals: number } }
   return view.accessToken.renewals
 }
 
-/** When every session's token has been alive for so long. */
+/** Resolves when every session's token is this old. */
 async function untilSecond(users: User[], seconds: number): Promise<void> {
   const latest = Math.max(...users.map(({ signedInAt }) => signedInAt))
   await wait(Math.max(0, latest + seconds * 1000 - Date.now()))

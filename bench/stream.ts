@@ -14,12 +14,12 @@ const megabyte = 1024 * 1024
 const bytes = 2048 * megabyte
 const chunk = Buffer.alloc(64 * 1024)
 
-/** How often its memory is looked at, in milliseconds. */
+/** Sampling interval of the memory, in milliseconds. */
 const sampleEveryMs = 50
 
 /**
- * Two gigabytes up and two down, each through a gateway in a process of its own. What counts is the memory that
- * it takes meanwhile, which is to be that of a gateway with nothing to do and some buffers.
+ * Two gigabytes up and two down, each through a gateway in a separate process. The result is the memory that
+ * it uses meanwhile, which should be that of an idle gateway and some buffers.
  */
 export async function stream(): Promise<void> {
   await withEnding(async (ending) => {
@@ -96,7 +96,7 @@ async function sizeOf(body: IncomingMessage): Promise<number> {
   return size
 }
 
-/** The most that was seen until the signal, in bytes. */
+/** The maximum until the signal, in bytes. */
 async function peakMemory(gateway: Gateway, signal: AbortSignal): Promise<number> {
   let peak = 0
   while (!signal.aborted) {
@@ -106,7 +106,7 @@ async function peakMemory(gateway: Gateway, signal: AbortSignal): Promise<number
   return peak
 }
 
-/** What the process holds in memory now, in bytes, as its metrics say. */
+/** The process's resident memory in bytes, from its metrics. */
 async function memory(gateway: Gateway): Promise<number> {
   const { msg = '' } = await gateway.logged(({ event }) => event === 'metrics.listening')
   const text = await (await fetch(/http:\S+/.exec(msg)?.[0] ?? '')).text()

@@ -5,7 +5,7 @@ import { findTokens } from './http-browser/find-tokens.ts'
 import { type Answer, createHttpBrowser, type HttpBrowser } from './http-browser.ts'
 
 export interface CheckOptions {
-  /** Gets a line for each step. */
+  /** Called with a line for each step. */
   print: (line: string) => void
   /** How long all of it may take, in milliseconds. Default two minutes. */
   deadlineMs?: number
@@ -28,7 +28,7 @@ type Step = (round: Round) => Promise<string>
 
 const steps: [name: string, step: Step][] = [
   ['the gateway serves the sample page', servesPage],
-  ['without a session the API is closed', isClosed],
+  ['without a session the API is refused', isClosed],
   ['alice signs in', signsIn],
   ['the API answers while the token is renewed', keepsCalling],
   ['each refresh token was spent once', spendsOnce],
@@ -37,7 +37,7 @@ const steps: [name: string, step: Step][] = [
   ['the session is gone', isGone],
 ]
 
-/** Does by itself, over HTTP, what a person would do with the demo. @returns whether every step went well */
+/** Performs the demo's steps over HTTP. @returns whether every step succeeded */
 export async function check(demo: Demo, options: CheckOptions): Promise<boolean> {
   const { print, deadlineMs = 120_000, callEveryMs = 1000, renewals = 2 } = options
   const deadline = AbortSignal.timeout(deadlineMs)
@@ -78,7 +78,7 @@ async function isClosed(round: Round): Promise<string> {
 async function signsIn(round: Round): Promise<string> {
   const page = await round.browser.signIn(round.demo.url, 'alice')
   expectStatus(page, 200)
-  assert.equal(new URL(page.url).origin, round.demo.url, 'The sign-in did not come back')
+  assert.equal(new URL(page.url).origin, round.demo.url, 'The sign-in did not return to the gateway')
   const session = await fetchSession(round)
   assert.equal(session.isAuthenticated, true, 'There is no session')
   return `as ${session.identity.name}`
@@ -127,16 +127,16 @@ async function signsOut(round: Round): Promise<string> {
   const stolenCookie = browser.cookies.headerFor(new URL(demo.url)) ?? ''
   const page = await browser.signOut(demo.url)
   expectStatus(page, 200)
-  assert.equal(new URL(page.url).origin, demo.url, 'The sign-out did not come back')
+  assert.equal(new URL(page.url).origin, demo.url, 'The sign-out did not return to the gateway')
   expectStatus(await call(round, '/api/gettime', { cookie: stolenCookie }), 401)
-  return 'also for a copy of the cookie'
+  return 'for a copy of the cookie too'
 }
 
 async function isGone(round: Round): Promise<string> {
   assert.equal((await fetchSession(round)).isAuthenticated, false, 'There is still a session')
   expectStatus(await call(round, '/api/gettime'), 401)
   const page = await round.browser.open(`${round.demo.url}/bff/login`)
-  assert.match(page.body, /type="password"/, 'The issuer still knows alice')
+  assert.match(page.body, /type="password"/, 'alice is still signed in at the issuer')
   return 'at the gateway and at the issuer'
 }
 

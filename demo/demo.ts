@@ -11,7 +11,7 @@ import { localApi } from './local-api.ts'
 import { startTimeApi, type TimeApi } from './time-api.ts'
 
 export interface DemoOptions {
-  /** 0 takes a free one. */
+  /** 0 takes a free port. */
   ports: { issuer: number; timeApi: number; gateway: number }
   /** Seconds. Default 30. */
   accessTokenLifetime?: number
@@ -22,16 +22,16 @@ export interface DemoOptions {
 }
 
 export interface Demo {
-  /** Where a browser goes. */
+  /** URL for the browser. */
   url: string
   issuer: DemoIssuer
   timeApi: TimeApi
-  /** What the gateway had to say about its configuration. */
+  /** Warnings about the gateway's configuration. */
   warnings: string[]
   close(): Promise<void>
 }
 
-/** A port of the demo is taken: says whose it is, and how to choose another. */
+/** A port of the demo is in use. The message names the service, and how to choose another port. */
 export class DemoPortError extends Error {
   constructor(service: string, variable: string, cause: PortInUseError) {
     const another = `${variable}=${cause.port + 1} npm run demo`
@@ -91,7 +91,7 @@ interface Closable {
   close(): Promise<void>
 }
 
-/** Browsers keep connections open for more than a minute; nobody who stops a demo waits for that. */
+/** Closes connections at once: browsers keep them open for more than a minute. */
 async function closeGateway(app: FastifyInstance): Promise<void> {
   const closed = app.close()
   app.server.closeAllConnections()
@@ -101,14 +101,14 @@ async function closeGateway(app: FastifyInstance): Promise<void> {
 function gatewayEnvironment(url: string, issuer: DemoIssuer, timeApi: TimeApi, logLevel: string) {
   return {
     PUBLIC_URL: url,
-    // Both of its addresses, where a machine has two.
+    // Both loopback addresses, if the machine has two.
     HOST: 'localhost',
     PORT: new URL(url).port,
     LOG_LEVEL: logLevel,
     OIDC_ISSUER: issuer.issuer,
     OIDC_CLIENT_ID: issuer.clientId,
     OIDC_CLIENT_SECRET: issuer.clientSecret,
-    // The access token is for the time API, and the issuer refuses it at UserInfo.
+    // The access token is for the time API, so the issuer refuses it at UserInfo.
     OIDC_USERINFO: 'false',
     OIDC_SCOPE: 'openid profile email offline_access time:read',
     SESSION_KEYS: randomBytes(32).toString('base64'),

@@ -22,15 +22,15 @@ export interface HttpBrowser {
   cookies: CookieJar
   /** Every answer so far, redirects included. */
   answers: Answer[]
-  /** As a script of a page of that same origin would: cookies, and redirects not followed. */
+  /** Like a script of the same origin: with cookies, without following redirects. */
   fetch(url: string | URL, request?: BrowserRequest): Promise<Answer>
-  /** As an address typed in: follows redirects (up to 20) and pages that submit themselves. */
+  /** Like a typed address: follows redirects (up to 20) and self-submitting forms. */
   open(url: string | URL, request?: BrowserRequest): Promise<Answer>
-  /** Fills in and submits the first form of a page; what is hidden in it goes along. */
+  /** Fills in and submits the first form of a page, with its hidden fields. */
   submit(page: Answer, fields: Record<string, string>): Promise<Answer>
   /** Logs in at a gateway whose issuer has a login form with `username` and `password`. @returns the last page */
   signIn(gatewayUrl: string, user: string, password?: string): Promise<Answer>
-  /** Asks the gateway where to log out, and goes there. @returns the last page */
+  /** Gets the logout URL from the gateway, and opens it. @returns the last page */
   signOut(gatewayUrl: string): Promise<Answer>
 }
 
@@ -42,8 +42,8 @@ export interface HttpBrowserOptions {
 }
 
 /**
- * As much of a browser as signing in takes: a cookie jar, redirects, forms. No scripts, and no SameSite, since
- * all that it opens are pages of one site.
+ * A minimal browser for signing in: a cookie jar, redirects, forms. No scripts, and no SameSite, as
+ * it only opens pages of one site.
  */
 export function createHttpBrowser(options: HttpBrowserOptions = {}): HttpBrowser {
   const { timeoutMs = 30_000, csrfHeader = 'x-csrf' } = options
@@ -83,7 +83,7 @@ export function createHttpBrowser(options: HttpBrowserOptions = {}): HttpBrowser
     for (let redirects = 0; redirects < 20; redirects++) {
       const next = nextUrl(answer)
       if (!next) return submitsItself(answer) ? submit(answer, {}) : answer
-      // Once it has left the origin it counts as begun elsewhere, though still on this site: ports don't matter.
+      // After leaving the origin a navigation is same-site instead of same-origin: ports don't matter.
       if (currentSite === 'same-origin' && next.origin !== from.origin) currentSite = 'same-site'
       answer = await send(next, { headers: { accept: headers.accept } }, currentSite)
     }
@@ -107,7 +107,7 @@ export function createHttpBrowser(options: HttpBrowserOptions = {}): HttpBrowser
 
     async signIn(gatewayUrl, user, password = user) {
       const page = await navigate(new URL(`${gatewayUrl}/bff/login?returnUrl=/`), {}, 'same-origin')
-      // No form: the issuer still knows the user.
+      // No form: the user is still signed in at the issuer.
       return formOf(page.body)?.asksPassword ? submit(page, { username: user, password }) : page
     },
 

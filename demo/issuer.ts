@@ -7,11 +7,11 @@ import { answerLoginRoutes } from './issuer/login-routes.ts'
 import { listen, stop } from './listen.ts'
 
 export interface IssuerOptions {
-  /** 0, the default, takes a free one. */
+  /** 0, the default, takes a free port. */
   port?: number
-  /** Origins (with base path, if any) of the gateways that sign in here. More can come by `allowGateway`. */
+  /** Origins (with base path, if any) of the gateways that sign in here. `allowGateway` adds more. */
   publicUrls?: string[]
-  /** Audience of the JWT access tokens, an absolute URI. Undefined: opaque access tokens, good for UserInfo alone. */
+  /** Audience of the JWT access tokens, an absolute URI. Undefined: opaque access tokens, for UserInfo only. */
   apiAudience?: string
   /** Scopes that the API knows. Default `time:read`. */
   apiScope?: string
@@ -37,13 +37,13 @@ export interface DemoIssuer {
   port: number
   clientId: string
   clientSecret: string
-  /** For what this small surface doesn't say: its events, and middleware (`provider.use`) that makes it misbehave. */
+  /** For all else: its events, and middleware (`provider.use`) that makes it misbehave. */
   provider: Provider
   events: IssuerEvents
-  /** Lets a gateway sign in whose port was not known before. */
+  /** Registers a gateway whose port was not known before. */
   allowGateway(publicUrl: string): void
   close(): Promise<void>
-  /** Listens again after `close`, on the same port and with all that it knew. */
+  /** Listens again after `close`, on the same port and with all its data. */
   reopen(): Promise<void>
 }
 
@@ -93,7 +93,7 @@ export async function startIssuer(options: IssuerOptions = {}): Promise<DemoIssu
   server.on('request', async (request: IncomingMessage, response: ServerResponse) => {
     try {
       if (await answerLoginRoutes(provider, securityHeaders, request, response)) return
-      // Composed anew each time, so that middleware can come (`provider.use`) while the issuer runs.
+      // Composed again each time, so that middleware can be added (`provider.use`) while the issuer runs.
       await provider.callback()(request, response)
     } catch {
       response.destroy()
@@ -128,7 +128,7 @@ function gatewayClient(publicUrls: string[], clientId: string, clientSecret: str
     response_types: ['code'],
     redirect_uris: bases.map((base) => `${base}/bff/callback`),
     post_logout_redirect_uris: bases.map((base) => `${base}/bff/logout-callback`),
-    // One client has one such address, so only the first of several gateways hears of a logout elsewhere.
+    // A client has one such URI, so only the first of several gateways gets logout tokens.
     ...(bases[0] !== undefined && {
       backchannel_logout_uri: `${bases[0]}/bff/backchannel-logout`,
       backchannel_logout_session_required: true,
@@ -136,7 +136,7 @@ function gatewayClient(publicUrls: string[], clientId: string, clientSecret: str
   }
 }
 
-/** Browsers apply `form-action` to the redirects after a form too, so those that sign in here must be named. */
+/** Browsers apply `form-action` to redirects after a form too, so the gateways must be listed. */
 function pageHeaders(clients: Iterable<ClientMetadata>): Record<string, string> {
   const redirectUris = [...clients].flatMap(({ redirect_uris: uris = [] }) => uris)
   const origins = new Set(redirectUris.map((uri) => new URL(uri).origin))

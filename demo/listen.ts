@@ -28,7 +28,7 @@ export async function listen(server: Server, port: number): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-/** Ends at once, also for browsers that keep their connections open. */
+/** Closes at once, even if browsers keep connections open. */
 export async function stop(server: Server): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
   server.close(() => resolve())
@@ -36,7 +36,7 @@ export async function stop(server: Server): Promise<void> {
   await promise
 }
 
-/** The error as it is, unless it says that the port is taken. */
+/** Converts the error if it says that the port is in use. */
 export function asPortInUse(error: unknown, port: number): unknown {
   const inUse = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'
   return inUse ? new PortInUseError(port, error) : error

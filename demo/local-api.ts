@@ -1,6 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify'
 
-/** A route of the application's own in the gateway: it knows who is signed in, and calls nobody. */
+/** A route of the application in the gateway: it uses the session, without calling an API. */
 export const localApi: FastifyPluginAsync = async (app) => {
   app.addHook('onRequest', app.bff.requireSession)
 

@@ -57,7 +57,7 @@ function port(variable: string, usual: number): number {
 
 async function checkOnce({ url, close, ...rest }: Demo): Promise<void> {
   const passed = await check({ url, close, ...rest }, { print: console.log })
-  console.log(passed ? '\nAll is well.' : '\nThe check failed.')
+  console.log(passed ? '\nThe check passed.' : '\nThe check failed.')
   await close()
   process.exit(passed ? 0 : 1)
 }

@@ -4,11 +4,11 @@ import { fingerprint } from './issuer/events.ts'
 import { listen, stop } from './listen.ts'
 
 export interface TimeApiOptions {
-  /** 0, the default, takes a free one. */
+  /** 0, the default, takes a free port. */
   port?: number
-  /** Whose access tokens are good. */
+  /** The issuer of accepted access tokens. */
   issuer: string
-  /** For whom they must be meant. */
+  /** Their required audience. */
   audience: string
 }
 
@@ -27,7 +27,7 @@ export interface TimeApiRequest {
   url: string
   /** Without `authorization`. */
   headers: IncomingHttpHeaders
-  /** Fingerprint of the access token, good or not. */
+  /** Fingerprint of the access token, valid or not. */
   accessTokenHash?: string
   subject?: string
   status: number
@@ -41,8 +41,8 @@ interface Answer {
 }
 
 /**
- * A resource server as a team elsewhere would run it: it knows nothing of the gateway, and trusts what the
- * issuer signed for it.
+ * A resource server as another team would run it: it knows nothing of the gateway, and trusts the
+ * tokens that the issuer signed for it.
  *
  * @throws PortInUseError
  * @see https://www.rfc-editor.org/rfc/rfc9068
@@ -131,7 +131,7 @@ function timeFor({ sub, iat = 0, exp = 0 }: JWTPayload): Record<string, unknown>
 /** @see https://www.rfc-editor.org/rfc/rfc6750#section-3 */
 function refusal(error: unknown): Answer {
   if (error instanceof errors.JWTExpired) return invalidToken('The access token expired')
-  // Any other error of jose is about the token, but for those of fetching the keys.
+  // Other errors of jose concern the token, except those of fetching the keys.
   const isAboutToken = error instanceof errors.JOSEError && !(error instanceof errors.JWKSTimeout)
   if (isAboutToken && error.code !== 'ERR_JOSE_GENERIC') return invalidToken('The access token is not valid')
   return { status: 503, body: { error: 'issuer_unavailable' } }

@@ -1,6 +1,6 @@
 import { Cookie as ToughCookie, CookieJar as ToughCookieJar } from 'tough-cookie'
 
-/** A cookie as it is kept now. */
+/** A stored cookie. */
 export interface Cookie {
   name: string
   value: string
@@ -12,12 +12,12 @@ export interface Cookie {
   sameSite: string | undefined
 }
 
-/** Cookies as browsers keep them, without what tests don't look at: by host, whatever the port. */
+/** A cookie jar like a browser's: by host, for all ports. */
 export class CookieJar {
   // Hosts such as localhost are not on the list of public suffixes.
   readonly #jar = new ToughCookieJar(undefined, { rejectPublicSuffixes: false, prefixSecurity: 'strict' })
 
-  /** Takes those that a browser takes. @param setCookies the values of an answer's `Set-Cookie` headers */
+  /** Stores cookies that a browser would accept. @param setCookies the values of an answer's `Set-Cookie` headers */
   store(url: URL, setCookies: string[]): void {
     for (const header of setCookies) this.#jar.setCookieSync(header, url.href, { ignoreError: true })
   }
@@ -41,7 +41,7 @@ export class CookieJar {
   }
 }
 
-/** @returns nothing for one that has expired, which the jar forgets when it is asked for next */
+/** @returns undefined for an expired one, which the jar removes on the next read */
 function snapshot(cookie: ToughCookie | undefined): Cookie | undefined {
   if (!cookie || (cookie.expiryTime() ?? Number.POSITIVE_INFINITY) <= Date.now()) return undefined
   const { key, value, domain, path, secure, httpOnly, sameSite } = cookie

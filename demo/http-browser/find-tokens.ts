@@ -7,8 +7,8 @@ export interface SeenAnswer {
 }
 
 /**
- * Looks for what a browser must never see.
- * @param known fingerprints of tokens that are known to exist
+ * Searches for tokens that must not reach a browser.
+ * @param known fingerprints of issued tokens
  * @returns where they were, without the tokens themselves
  */
 export function findTokens({ url, headers, body }: SeenAnswer, known: ReadonlySet<string>): string[] {

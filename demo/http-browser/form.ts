@@ -5,7 +5,7 @@ export interface Form {
   asksPassword: boolean
 }
 
-/** The first form of a page. Reads the plain HTML of this demo's issuer, not the web's. */
+/** The first form of a page. Parses only the simple HTML of this demo's issuer. */
 export function formOf(html: string): Form | undefined {
   const [form, attributes = ''] = /<form\b([^>]*)>.*?<\/form>/s.exec(html) ?? []
   if (form === undefined) return undefined

@@ -7,7 +7,7 @@ import { userClaims } from './users.ts'
 
 export interface ConfigurationOptions {
   clients: ReadonlyMap<string, ClientMetadata>
-  /** Undefined: opaque access tokens, good for UserInfo alone. */
+  /** Undefined: opaque access tokens, for UserInfo only. */
   apiAudience: string | undefined
   /** Scopes of that API. */
   apiScope: string
@@ -20,7 +20,7 @@ export interface ConfigurationOptions {
 
 const day = 24 * 60 * 60
 
-/** An issuer that is strict where a gateway can go wrong, and asks a person nothing but name and password. */
+/** An issuer that is strict where a gateway can go wrong, and asks users only for name and password. */
 export async function providerConfiguration(options: ConfigurationOptions): Promise<Configuration> {
   const { clients, apiAudience, apiScope, accessTokenLifetime, requirePushedAuthorizationRequests, show } =
     options
@@ -36,7 +36,7 @@ export async function providerConfiguration(options: ConfigurationOptions): Prom
       profile: ['name', 'given_name', 'family_name', 'preferred_username'],
       email: ['email', 'email_verified'],
     },
-    // The access token is for the API, so UserInfo would refuse it: what is known of the user comes in the ID token.
+    // The access token is for the API, so UserInfo would refuse it: the claims are in the ID token.
     conformIdTokenClaims: false,
     findAccount: (_ctx, sub) => {
       const claims = userClaims(sub)
@@ -86,18 +86,18 @@ export async function providerConfiguration(options: ConfigurationOptions): Prom
         }),
       },
     },
-    // The provider's own guard against internal addresses would stop logout notices to a gateway on loopback.
+    // The provider's guard against internal addresses would block logout tokens to a gateway on loopback.
     fetch: (url, { dispatcher: _guard, ...init } = {}) => fetch(url, init),
   }
 }
 
-/** One of its own for every login, so that a misuse of one session's refresh token leaves the others alone. */
+/** A separate grant for every login, so that reuse of one session's refresh token does not affect the others. */
 async function newGrant(ctx: KoaContextWithOIDC, apiAudience: string | undefined, apiScope: string) {
   const { client, session, provider, params } = ctx.oidc
   if (!client || !session?.accountId) return undefined
   const grant = new provider.Grant({ clientId: client.clientId, accountId: session.accountId })
   grant.addOIDCScope('openid profile email offline_access')
-  // The API by default, and whichever the gateway names: every user may use them all.
+  // The API by default, and any other that the gateway names: every user may use all of them.
   const wanted = [params?.['resource'] ?? apiAudience ?? []].flat()
   for (const resource of wanted) grant.addResourceScope(String(resource), apiScope)
   await grant.save()

@@ -28,7 +28,7 @@ export interface RevocationEvent {
 
 export type IssuerEvent = GrantEvent | RevocationEvent
 
-/** What relying parties asked of the issuer, in order. Emits `recorded` with each. */
+/** Requests of relying parties, in order. Emits `recorded` for each. */
 export class IssuerEvents extends EventEmitter<{ recorded: [IssuerEvent] }> {
   readonly all: IssuerEvent[] = []
 
@@ -50,7 +50,7 @@ export class IssuerEvents extends EventEmitter<{ recorded: [IssuerEvent] }> {
   }
 }
 
-/** Names a token without giving it away: the first 16 bytes of its SHA-256, as in the gateway's log. */
+/** Identifies a token without revealing it: the first 16 bytes of its SHA-256, as in the gateway's log. */
 export function fingerprint(token: string): string {
   return createHash('sha256').update(token).digest().subarray(0, 16).toString('base64url')
 }
@@ -59,7 +59,7 @@ export function fingerprint(token: string): string {
 export function recordTo(events: IssuerEvents) {
   return async (ctx: KoaContextWithOIDC, next: () => Promise<void>): Promise<void> => {
     await next()
-    // What no route matches has no OpenID context, whatever the types say.
+    // Unlike in the types, requests without a matching route have no OpenID context.
     const route = (ctx.oidc as KoaContextWithOIDC['oidc'] | undefined)?.route
     if (route === 'token') events.record(grantEvent(ctx))
     if (route === 'revocation') events.record(revocationEvent(ctx))

@@ -10,7 +10,7 @@ const assets = new Map([
   ['/assets/submit.js', 'text/javascript; charset=utf-8'],
 ])
 
-/** Answers what a person sees of the issuer. @returns false when the request is the provider's own business */
+/** Answers the issuer's pages. @returns false for requests that the provider handles itself */
 export async function answerLoginRoutes(
   provider: Provider,
   securityHeaders: () => Record<string, string>,
@@ -47,7 +47,7 @@ async function interact(
   }
   const { prompt, params } = interaction
   if (prompt.name !== 'login') {
-    // prompt=consent: what there is to consent to has been granted already.
+    // prompt=consent: everything has been granted already.
     await provider.interactionFinished(request, response, { consent: {} }, { mergeWithLastSubmission: true })
     return undefined
   }

@@ -7,10 +7,10 @@ import {
   errors,
 } from 'oidc-provider'
 
-/** What ends together with the grant it came from. */
+/** Models whose entries end with their grant. */
 const grantable = new Set(['AccessToken', 'AuthorizationCode', 'RefreshToken'])
 
-/** What one issuer remembers. Nothing is shared between issuers in a process. */
+/** The data of one issuer. Nothing is shared between issuers in a process. */
 export function createMemoryAdapter(clients: ReadonlyMap<string, ClientMetadata>): AdapterFactory {
   const records = new LRUCache<string, AdapterPayload>({ max: 20_000 })
   const grantMembers = new LRUCache<string, Set<string>>({ max: 5_000 })
@@ -40,14 +40,14 @@ export function createMemoryAdapter(clients: ReadonlyMap<string, ClientMetadata>
         grantMembers.set(grantId, members.add(keyOf(id)))
       },
 
-      // Read anew each time, so that a client can be told of another gateway while the issuer runs.
+      // Read each time, so that gateways can be added to a client while the issuer runs.
       find: async (id) => (model === 'Client' ? clients.get(id) : records.get(keyOf(id))),
       findByUid: async (uid) => findWhere('uid', uid),
       findByUserCode: async (userCode) => findWhere('userCode', userCode),
 
       async consume(id) {
         const payload = records.get(keyOf(id))
-        // The provider looks at `consumed` some turns earlier: of two requests in a dead heat both would pass.
+        // The provider checks `consumed` some turns earlier: two simultaneous requests would both pass.
         if (!payload || payload.consumed) {
           if (payload?.grantId) {
             records.delete(`Grant:${payload.grantId}`)

@@ -4,7 +4,7 @@ export interface Page {
 }
 
 export interface LoginPage {
-  /** Where the form goes. */
+  /** Target of the form. */
   action: string
   username: string
   /** The name or password was wrong. */
@@ -56,8 +56,8 @@ export function signedOutPage(): Page {
 export function errorPage(code: string, description = ''): Page {
   return page(
     400,
-    'This did not work',
-    `<h1>This did not work</h1>
+    'Sign-in failed',
+    `<h1>Sign-in failed</h1>
     <p class="lead">${escapeHtml(description)}</p>
     <p class="hint">Go back to the application and start again. <code>${escapeHtml(code)}</code></p>`,
   )

@@ -1,4 +1,4 @@
-/** The claims of everybody who can sign in, under the name that is also their password. */
+/** The claims of all users, by name, which is also their password. */
 const users = new Map(
   ['alice', 'bob'].map((name) => {
     const display = `${name.charAt(0).toUpperCase()}${name.slice(1)} Example`

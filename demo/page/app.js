@@ -8,7 +8,7 @@ import { showToken } from './token-card.js'
 const keepCalling = find('#keep-calling')
 const notice = find('#notice')
 const counts = { calls: 0, failed: 0 }
-/** As last seen; undefined until the gateway has told. */
+/** The last known session; undefined before the first answer. */
 let session
 let hasEnded = false
 
@@ -18,15 +18,15 @@ find('#call-remote').addEventListener('click', async () => showAnswer(await call
 find('#logout').addEventListener('click', logOut)
 keepCalling.addEventListener('change', () => keepCalling.checked && callAgain())
 
-document.addEventListener('visibilitychange', () => document.hidden || lookAtSession())
-setInterval(() => document.hidden || lookAtSession(), 2000)
+document.addEventListener('visibilitychange', () => document.hidden || refreshSession())
+setInterval(() => document.hidden || refreshSession(), 2000)
 animate()
-await lookAtSession()
+await refreshSession()
 
 async function logOut() {
   const url = await fetchLogoutUrl()
   if (url) location.assign(url)
-  else await lookAtSession()
+  else await refreshSession()
 }
 
 async function callAgain() {
@@ -47,20 +47,20 @@ async function callApi(path) {
   addCall({ at, remote, failed: !ok })
   const detail = `${status || 'no answer'} · ${Math.max(1, Math.round(durationMs))} ms`
   listEvent({ kind: 'call', at, text: `GET ${path}`, detail, failed: !ok })
-  // A renewal in the background is done a moment after the call that began it.
-  setTimeout(lookAtSession, 200)
-  if (status === 401) await lookAtSession()
+  // A background renewal finishes just after the call that started it.
+  setTimeout(refreshSession, 200)
+  if (status === 401) await refreshSession()
   return answer
 }
 
-async function lookAtSession() {
+async function refreshSession() {
   const seen = await fetchSession()
-  if (!seen) return tell('The gateway does not answer just now. Is the demo still running?')
+  if (!seen) return showNotice('The gateway does not answer. Is the demo still running?')
   const before = session
   session = seen
   hasEnded = !seen.signedIn && (hasEnded || before?.signedIn === true)
   document.body.dataset.session = seen.signedIn ? 'signed-in' : 'anonymous'
-  tell(hasEnded ? 'Your session has ended. Log in again to go on.' : '')
+  showNotice(hasEnded ? 'Your session has ended. Log in again to continue.' : '')
   if (seen.signedIn) noteToken(seen, before)
   else if (before?.signedIn) noteEnd()
 }
@@ -85,7 +85,7 @@ function noteEnd() {
   listEvent({ kind: 'session', at: Date.now(), text: 'Session ended', failed: true })
 }
 
-function tell(text) {
+function showNotice(text) {
   setText(notice, text)
   notice.hidden = text === ''
 }
@@ -94,7 +94,7 @@ function animate() {
   const now = Date.now()
   showToken(session?.token, now)
   drawTimeline(now)
-  const isCalm = matchMedia('(prefers-reduced-motion: reduce)').matches
-  // Nothing here moves by more than a pixel in that time.
-  setTimeout(() => requestAnimationFrame(animate), isCalm ? 1000 : 66)
+  const prefersReducedMotion = matchMedia('(prefers-reduced-motion: reduce)').matches
+  // In that time nothing moves by more than a pixel.
+  setTimeout(() => requestAnimationFrame(animate), prefersReducedMotion ? 1000 : 66)
 }

@@ -1,11 +1,11 @@
-/** The one element that a selector means; its absence is a fault of the page. */
+/** The element for a selector. Throws if the page has none. */
 export function find(selector) {
   const element = document.querySelector(selector)
   if (!element) throw new Error(`The page has no ${selector}`)
   return element
 }
 
-/** Changes nothing that is so already: untouched text stays selected, and is not read out again. */
+/** Changes only text that differs: unchanged text stays selected, and is not read out again. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text
 }

@@ -3,7 +3,7 @@ import { element, find, timeOfDay } from './dom.js'
 const list = find('#events')
 const kept = 80
 
-/** Puts an event on top. @param kind `call`, `renewal` or `session` */
+/** Adds an event at the top. @param kind `call`, `renewal` or `session` */
 export function listEvent({ kind, at, text, detail = '', failed = false }) {
   const item = element(
     'li',

@@ -2,7 +2,7 @@
  * Calls the gateway. The header shows that the call comes from a script of this origin: a form or an image on
  * another site can't send it.
  *
- * @returns what came back, with `status: 0` when nothing did
+ * @returns the answer, with `status: 0` if there was none
  */
 export async function call(path) {
   const startedAt = Date.now()
@@ -17,13 +17,13 @@ export async function call(path) {
   }
 }
 
-/** The session as the gateway sees it. Looking at it doesn't prolong it: a forgotten tab would never be signed out. */
+/** The session view. Reading it doesn't prolong the session: a forgotten tab would never be signed out. */
 export async function fetchSession() {
   const answer = await call('/bff/session?slide=false')
   return answer.ok ? sessionFrom(answer.body) : undefined
 }
 
-/** Where to log out; undefined when nobody is signed in any more. */
+/** The logout URL; undefined when the session has ended. */
 export async function fetchLogoutUrl() {
   const { ok, body } = await call('/bff/user')
   return ok ? body.find(({ type }) => type === 'bff:logout_url')?.value : undefined

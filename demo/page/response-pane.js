@@ -5,7 +5,7 @@ const status = find('[data-response-status]')
 const response = find('#response')
 const announcement = find('#announcement')
 
-/** Shows an answer in the pane, and says in short to a screen reader what it was. */
+/** Shows an answer in the pane, and a summary to screen readers. */
 export function showAnswer(answer) {
   const word = answer.status === 0 ? 'no answer' : String(answer.status)
   const ms = `${Math.max(1, Math.round(answer.durationMs))} ms`
@@ -19,7 +19,7 @@ export function showAnswer(answer) {
 
 const jsonToken = /("(?:\\.|[^"\\])*")(\s*:)?|\b(true|false|null)\b|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?/gi
 
-/** Coloured JSON, as nodes: what came over the network never becomes markup. */
+/** Coloured JSON, as nodes: text from the network is never parsed as markup. */
 function highlighted(json) {
   const nodes = []
   let end = 0

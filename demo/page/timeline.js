@@ -11,7 +11,7 @@ const tokens = []
 const calls = []
 let width = 0
 
-/** A token from its start until it expires, or until the next one takes over. */
+/** Adds a token, shown from its start until it expires or the next one replaces it. */
 export function addToken(token) {
   const current = tokens.at(-1)
   if (current && token.number > current.number) current.replacedAt = token.startsAt
@@ -19,7 +19,7 @@ export function addToken(token) {
   else tokens.push({ ...token })
 }
 
-/** The last token is of no use any more. */
+/** Ends the last token. */
 export function endToken(now) {
   const current = tokens.at(-1)
   if (current) current.replacedAt ??= now
@@ -34,7 +34,7 @@ export function clearTimeline() {
   calls.length = 0
 }
 
-/** Draws what can be seen of the last minute and of the half minute to come. */
+/** Draws the last minute and the next half minute. */
 export function drawTimeline(now) {
   if (width === 0) return
   const scale = scaleFor(now)
@@ -69,7 +69,7 @@ function axis({ from, to, x }) {
   for (let at = Math.ceil(from / step) * step; at < to; at += step) times.push(at)
   return [
     ...times.map((at) => line('tick', x(at), row.axis + 8, height)),
-    // None that would be cut off at the edge, or stand on top of a lane's name.
+    // Without labels that would be cut off at the edge, or cover a lane's name.
     ...times
       .filter((at) => x(at) > 48 && x(at) < width - 12)
       .map((at) =>
@@ -79,7 +79,7 @@ function axis({ from, to, x }) {
   ]
 }
 
-/** Tokens take turns on two rows, so that one sees the next begin before the last has run out. */
+/** Tokens alternate between two rows, to show that the next one begins before the last has expired. */
 function tokenShapes({ number, startsAt, expiresAt, replacedAt }, { from, to, x }, now) {
   const y = row.tokens[number % 2]
   const end = expiresAt ?? to
@@ -100,7 +100,7 @@ function tokenShapes({ number, startsAt, expiresAt, replacedAt }, { from, to, x 
   ]
   if (startsAt > from && number > 1)
     shapes.push(line('renewal-line', x(startsAt), row.axis + 8, row.calls + 22))
-  // A name that would stick out of its bar is left out.
+  // A label that does not fit into its bar is left out.
   if (x(usedUntil) - x(start) > 34) {
     shapes.push(label('token-label', Math.max(x(start), 0) + 9, y + row.tokenHeight / 2, `#${number}`))
   }

@@ -14,12 +14,12 @@ const renewBeforeMs = Number(card.life.dataset.renewBefore) * 1000
 const hints = {
   none: 'Log in with the button above. The demo’s users are alice and bob.',
   fresh: 'Calls use this token as it is. Keep calling, and watch it being renewed.',
-  due: 'The next call has it renewed.',
-  expired: 'Nobody has called in time. The next call gets a new one first.',
+  due: 'The next call renews it.',
+  expired: 'There was no call in time. The next call waits for a new token.',
 }
 const labels = { none: 'None', fresh: 'Fresh', due: 'Renewal due', expired: 'Expired' }
 
-/** Shows how much life the token has left. @param token undefined when nobody is signed in */
+/** Shows the token's remaining lifetime. @param token undefined without a session */
 export function showToken(token, now) {
   const lifeMs = token?.expiresAt ? token.expiresAt - token.startsAt : 0
   const leftMs = Math.max(0, (token?.expiresAt ?? 0) - now)

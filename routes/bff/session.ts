@@ -20,7 +20,7 @@ export async function session(app: FastifyInstance, { clock }: RouteOptions): Pr
     async handler(request: SessionRequest, reply) {
       reply.header('cache-control', 'no-store')
       const session = await app.openSession(request, { slide: request.query.slide !== 'false' })
-      if (!session) return { isAuthenticated: false, message: 'Nobody is signed in' }
+      if (!session) return { isAuthenticated: false, message: 'Not signed in' }
       return sessionView(session, clock.now())
     },
   })

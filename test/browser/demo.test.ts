@@ -17,7 +17,7 @@ const openPage = useChromium()
 test('a user logs in, calls APIs while the token is renewed, and logs out', async (t) => {
   const { page, faults } = await openPage(t)
   await page.goto(demo.url)
-  await page.getByText('Nobody is signed in').waitFor()
+  await page.getByText('Not signed in').waitFor()
 
   await page.getByRole('link', { name: 'Login' }).click()
   await page.getByLabel('Name').fill('alice')
@@ -111,7 +111,7 @@ test("the page's policies forbid everything that it does not need", async (t) =>
 test('the page can be used with the keyboard only', async (t) => {
   const { page } = await openPage(t)
   await page.goto(demo.url)
-  await page.getByText('Nobody is signed in').waitFor()
+  await page.getByText('Not signed in').waitFor()
 
   await tabTo(page, 'Login')
   await page.keyboard.press('Enter')
@@ -132,7 +132,7 @@ test('the page can be used with the keyboard only', async (t) => {
   await page.keyboard.press('Space')
   await page.getByRole('button', { name: 'Logout' }).focus()
   await page.keyboard.press('Enter')
-  await page.getByText('Nobody is signed in').waitFor()
+  await page.getByText('Not signed in').waitFor()
 })
 
 for (const width of [320, 390, 768]) {
@@ -140,7 +140,7 @@ for (const width of [320, 390, 768]) {
     const { page } = await openPage(t, { viewport: { width, height: 700 } })
     const overflows = 'document.documentElement.scrollWidth > document.documentElement.clientWidth'
     await page.goto(demo.url)
-    await page.getByText('Nobody is signed in').waitFor()
+    await page.getByText('Not signed in').waitFor()
     assert.equal(await page.evaluate(overflows), false)
 
     await page.getByRole('link', { name: 'Login' }).click()
@@ -158,7 +158,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
   test(`text has enough contrast in ${colorScheme} colours`, async (t) => {
     const { page } = await openPage(t, { colorScheme })
     await page.goto(demo.url)
-    await page.getByText('Nobody is signed in').waitFor()
+    await page.getByText('Not signed in').waitFor()
     assert.deepEqual(await page.evaluate(poorContrasts), [])
 
     await page.getByRole('button', { name: 'Call Remote API' }).click()

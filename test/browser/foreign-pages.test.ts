@@ -85,7 +85,7 @@ for (const [where, host, sendsCookie] of elsewhere) {
     await embed('iframe', '/')
     const [frame] = page.mainFrame().childFrames()
     assert.ok(frame)
-    assert.doesNotMatch(await frame.content(), /A token that never runs out/)
+    assert.doesNotMatch(await frame.content(), /An access token that never expires in use/)
     assert.equal(calls(), 0)
   })
 

@@ -7,19 +7,19 @@ export interface LoadAnswer {
   session: SignedIn
   /** Undefined: lost. */
   status: number | undefined
-  /** Of the answer, or why it was lost. */
+  /** Code of the answer, or the reason why it was lost. */
   body: string
   tookMs: number
 }
 
-/** Clients that keep their connections, behind a balancer that knows gateways by their `/readyz`. */
+/** Clients that keep their connections, behind a load balancer that checks `/readyz`. */
 export interface Load {
-  /** From now on these share the load, as soon as they say that they are ready. */
+  /** From now on these gateways share the load, once they are ready. */
   spreadOver(gateways: Gateway[]): void
   answers: LoadAnswer[]
   /** Resolves when that many more requests have been answered. */
   more(count: number): Promise<void>
-  /** Lets every request that is under way end. */
+  /** Stops, after every request under way has ended. */
   stop(): Promise<void>
 }
 
@@ -32,7 +32,7 @@ export interface Pace {
 const probeEveryMs = 50
 const lookEveryMs = 15
 
-/** Nothing is tried again: a request that meets a closed door is lost. */
+/** Without retries: a request to a closed port is lost. */
 export function startLoad(sessions: SignedIn[], first: Gateway[], pace: Pace = {}): Load {
   const { clientsPerSession = 3, requestEveryMs = 15 } = pace
   const answers: LoadAnswer[] = []
@@ -67,7 +67,7 @@ export function startLoad(sessions: SignedIn[], first: Gateway[], pace: Pace = {
     while (!stopped) {
       await Promise.all(
         gateways.map(async (gateway) => {
-          // Each counts at once: another that is slow to answer delays no news.
+          // Each result is used at once, so that a slow gateway does not delay the others.
           if (await isReady(gateway)) ready.add(gateway)
           else ready.delete(gateway)
         }),

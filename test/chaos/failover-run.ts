@@ -3,7 +3,7 @@ import { type Pace, startLoad } from './balanced-load.ts'
 import type { SignedIn, startWorldOf, World } from './process-world.ts'
 import { type TroubledRedis, topologies } from './redis-troubles.ts'
 
-/** Four gateways on a Redis that gets into trouble; access tokens live for twelve seconds. */
+/** Four gateways with a failing Redis; access tokens live for twelve seconds. */
 export interface FailoverWorld {
   world: World
   troubles: TroubledRedis['troubles']
@@ -14,14 +14,14 @@ export type Topology = keyof typeof topologies
 
 export interface FailoverResult {
   answers: number
-  /** Other than 200, by status and code. */
+  /** Answers other than 200, by status and code. */
   failed: Record<string, number>
   p99Ms: number
   slowestMs: number
   grants: number
   /** Refresh tokens that the issuer refused, or that were sent twice. */
   spentAgain: number
-  /** Sessions that were answered 401. */
+  /** Sessions that got 401. */
   signedOut: number
 }
 
@@ -45,7 +45,7 @@ export async function startFailoverWorld(
   }
 }
 
-/** Lets a trouble befall Redis under load, and judges what came of it when all sessions have renewed since. */
+/** Causes a Redis failure under load, and collects the results after all sessions have renewed since. */
 export async function runFailover(
   { world, troubles }: FailoverWorld,
   sessions: SignedIn[],
@@ -89,6 +89,6 @@ async function renewedSince(sessions: SignedIn[], times: number): Promise<void> 
   await until(() =>
     sessions.every(({ lineage }, i) => lineage.tokens.length >= (before[i] ?? 0) + times),
   ).catch(() => {
-    // Told by the result.
+    // The result reports it.
   })
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { runFailover, startFailoverWorld } from './failover-run.ts'
 import { startWorld } from './world.ts'
 
-test('a planned failover under load signs nobody out, spends no refresh token twice and shows no error', async (t) => {
+test('a planned failover under load ends no session, spends no refresh token twice and causes no error', async (t) => {
   const failover = await startFailoverWorld(startWorld)
   t.after(failover.close)
   const sessions = await Promise.all(Array.from({ length: 8 }, () => failover.world.signIn()))

@@ -8,13 +8,13 @@ import { type SignedIn, startWorldOf } from './process-world.ts'
 const renewedEveryMs = 6_000
 
 /**
- * `npm run chaos -- --runs 10`: troubles of Redis under load, one after the other.
+ * `npm run chaos -- --runs 10`: failures of Redis under load, one after the other.
  *
  *   --topology sentinel|cluster|single  default sentinel
  *   --trouble planned|killed|frozen     default: all of the topology, in turn. A Cluster can also be `resharded`;
  *                                       a single Redis `restarted`, `killed` or `paused`
  *   --sessions N                        default 50
- *   --clients N, --pause MS             of each session, default 3; between its requests, default 15
+ *   --clients N, --pause MS             clients per session, default 3; pause between their requests, default 15
  */
 const { values } = parseArgs({
   options: {
@@ -27,7 +27,7 @@ const { values } = parseArgs({
   },
 })
 
-// Each Redis has one, so that it ends with this process.
+// Each Redis adds one, so that it ends with this process.
 process.setMaxListeners(20)
 
 const failover = await startFailoverWorld(
@@ -37,7 +37,7 @@ const failover = await startFailoverWorld(
 const count = Number(values.sessions)
 const pace = { clientsPerSession: Number(values.clients), requestEveryMs: Number(values.pause) }
 const sessions: SignedIn[] = []
-// Spread over the time between two renewals, so that some renew just when the trouble begins.
+// Spread over the time between two renewals, so that some renew just when the failure starts.
 for (let user = 0; user < count; user++) {
   sessions.push(await failover.world.signIn())
   await wait(renewedEveryMs / count)

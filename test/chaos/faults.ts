@@ -4,11 +4,11 @@ export interface TokenAnswer {
   status: number
   headers: Record<string, string>
   body: string
-  /** Called when it is on its way. */
+  /** Called when it has been sent. */
   sent?: () => void
 }
 
-/** What becomes of a refresh token grant. Nothing: the connection breaks without an answer. */
+/** Handles a refresh token grant. Undefined: the connection breaks without an answer. */
 export type Fault = (exchange: Exchange) => Promise<TokenAnswer | undefined>
 
 export interface Exchange {
@@ -17,13 +17,13 @@ export interface Exchange {
   forward(refreshToken?: string): Promise<TokenAnswer>
 }
 
-/** Accepts the request, and that is the last that is heard of it. */
+/** Accepts the request, and never answers. */
 export const hang: Fault = () => new Promise(() => {})
 
 /** Breaks the connection before the issuer has seen the request. */
 export const breakConnection: Fault = async () => undefined
 
-/** Spends the refresh token, and the answer gets lost. */
+/** Spends the refresh token, and loses the answer. */
 export const loseAnswer: Fault = async ({ forward }) => {
   await forward()
   return undefined
@@ -44,15 +44,16 @@ export function answerWith(
   return async () => answer
 }
 
-/** An issuer that forgives reuse: whatever token of the lineage comes counts as its newest. */
-export const forgive = ({ forward, lineage }: Exchange): Promise<TokenAnswer> => forward(lineage.newest())
+/** An issuer without reuse detection: any token of the lineage counts as its newest. */
+export const allowReuse = ({ forward, lineage }: Exchange): Promise<TokenAnswer> => forward(lineage.newest())
 
-/** An issuer that does not rotate, as many do, and so has no new refresh token to send. */
-export const omitRefreshToken: Fault = async (exchange) => without(await forgive(exchange), 'refresh_token')
+/** An issuer without rotation, which sends no new refresh token. */
+export const omitRefreshToken: Fault = async (exchange) =>
+  without(await allowReuse(exchange), 'refresh_token')
 
 export const omitIdToken: Fault = async ({ forward }) => without(await forward(), 'id_token')
 
-/** The ID token speaks of somebody else. */
+/** The ID token has another user. */
 export function foreignIdentity(claims: { sub?: string; iss?: string }): Fault {
   return async ({ forward }) =>
     changed(await forward(), (answer) => {
@@ -67,15 +68,15 @@ export interface Held {
   fault: Fault
   /** Resolves when the first request is held. */
   reached: Promise<void>
-  /** Lets it go on, and all that come later. Resolves when the answer is on its way, if there is one. */
+  /** Lets it and all later ones go on. Resolves when the answer has been sent, if there is one. */
   release(): Promise<void>
   /** Breaks its connection. */
   lose(): void
 }
 
 /**
- * Holds back the request, before the issuer has seen it, or the answer, when it has spent the refresh token.
- * @param then what becomes of the request when it is let go. Default: the issuer answers it
+ * Holds the request before the issuer gets it, or the answer after the refresh token is spent.
+ * @param then handles the request after its release. Default: the issuer answers it
  */
 export function hold(what: 'request' | 'answer', then: Fault = ({ forward }) => forward()): Held {
   const reached = Promise.withResolvers<void>()

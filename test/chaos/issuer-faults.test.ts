@@ -17,10 +17,10 @@ import {
 import {
   assertEnded,
   assertGrants,
-  assertLivesOn,
   assertNoSession,
-  assertNotNow,
   assertServed,
+  assertSurvives,
+  assertUnavailableNow,
   longestWait,
   said,
   sendAgain,
@@ -36,7 +36,7 @@ after(() => world.close())
 
 interface PassingFault {
   fault: Fault
-  /** How long all stay away from the issuer after each failure, in milliseconds, the jitter taken off. */
+  /** The back-off of all gateways after each failure, in milliseconds, without jitter. */
   backOffMs?: number[]
 }
 
@@ -45,7 +45,7 @@ const passing: Record<string, PassingFault> = {
   'does not answer': { fault: hang, backOffMs: [750] },
   'answers 500 with a page': { fault: answerWith(500, '<h1>Oops</h1>') },
   'answers 503 in JSON': { fault: answerWith(503, { error: 'temporarily_unavailable' }) },
-  'answers 429 and says when to come again': {
+  'answers 429 with Retry-After': {
     fault: answerWith(429, { error: 'slow_down' }, { 'retry-after': '3' }),
     backOffMs: [3000],
   },
@@ -54,23 +54,23 @@ const passing: Record<string, PassingFault> = {
     fault: answerWith(200, '{"access_token":"ab', { 'content-type': 'application/json' }),
   },
   'answers 200 without a token': { fault: answerWith(200, {}) },
-  'does not know the client any more': {
+  'no longer knows the client': {
     fault: answerWith(401, { error: 'invalid_client' }, { 'www-authenticate': 'Basic realm="issuer"' }),
   },
-  'does not allow the grant any more': { fault: answerWith(400, { error: 'unauthorized_client' }) },
+  'no longer allows the grant': { fault: answerWith(400, { error: 'unauthorized_client' }) },
 }
 
-// Each session has a fault of its own, so that they can be waited for together.
+// Each session has its own fault, so that they run in parallel.
 describe('an issuer that', { concurrency: true }, () => {
   for (const [what, { fault, backOffMs = [750, 1500] }] of Object.entries(passing)) {
-    test(`${what}: the session stays, all processes back off together, and it heals`, async (t) => {
+    test(`${what}: the session stays, all processes back off together, and a later renewal succeeds`, async (t) => {
       const alice = await world.signIn()
       await alice.stored.leaveTokens(inWindowMs)
       const held = hold('request', fault)
       alice.lineage.fault = held.fault
 
       const served = await alice.storm(world.gateways, 3)
-      // The issuer has said nothing yet: a usable token is not held back by its renewal.
+      // The issuer has not answered yet: a usable token does not wait for its renewal.
       assertServed(served, alice)
       await held.reached
       assert.equal(alice.lineage.requestedAt.length, 1)
@@ -82,9 +82,9 @@ describe('an issuer that', { concurrency: true }, () => {
       await assertBackedOff(alice, backOffMs)
 
       alice.lineage.fault = undefined
-      await until(async () => (await alice.call(aGateway())).status === 200)
+      await until(async () => (await alice.call(nextGateway())).status === 200)
       assertGrants(alice, 1)
-      await assertLivesOn(alice, world.gateways)
+      await assertSurvives(alice, world.gateways)
       tell(t, { refused: refused.length, longestWaitMs: longestWait([...served, ...refused]) })
     })
   }
@@ -105,7 +105,7 @@ describe('an issuer that', { concurrency: true }, () => {
     tell(t, { longestWaitMs: longestWait(answers) })
   })
 
-  test('answers too late for those that wait: they get 503, the next get its tokens', async (t) => {
+  test('answers too late: waiting requests get 503, later ones get its tokens', async (t) => {
     const alice = await world.signIn()
     await alice.stored.leaveTokens(expiredMs)
     const held = hold('answer')
@@ -115,26 +115,26 @@ describe('an issuer that', { concurrency: true }, () => {
     held.release()
 
     for (const answer of answers) {
-      assertNotNow(answer)
+      assertUnavailableNow(answer)
       assert.ok(answer.tookMs >= issuerTimeoutMs - 10, `Given up after ${answer.tookMs} ms`)
     }
     await until(async () => (await alice.stored.read())?.renewals === 1)
     assertServed(await alice.storm(world.gateways, 5), alice)
     assert.equal(alice.lineage.requestedAt.length, 1)
     assertGrants(alice, 1)
-    await assertLivesOn(alice, world.gateways)
+    await assertSurvives(alice, world.gateways)
     tell(t, { refused: answers.length, longestWaitMs: longestWait(answers) })
   })
 
-  test('spends the token and loses the answer: it is tried again after the back-off, then the session ends', async () => {
+  test('spends the token and loses the answer: it is retried after the back-off, then the session ends', async () => {
     const alice = await world.signIn()
     await alice.stored.leaveTokens(expiredMs)
     alice.lineage.fault = loseAnswer
-    assertNotNow(await alice.call(aGateway()))
+    assertUnavailableNow(await alice.call(nextGateway()))
     alice.lineage.fault = undefined
 
     const ended = await until(async () => {
-      const answer = await alice.call(aGateway())
+      const answer = await alice.call(nextGateway())
       return answer.status !== 503 && answer
     })
 
@@ -146,29 +146,29 @@ describe('an issuer that', { concurrency: true }, () => {
     )
   })
 
-  test('refuses the refresh token: the session ends, which is said once', async () => {
+  test('refuses the refresh token: the session ends, which is logged once', async () => {
     const alice = await world.signIn()
     const cookie = alice.browser.cookies.get('bff')?.value ?? ''
     await alice.stored.leaveTokens(expiredMs)
     alice.lineage.fault = answerWith(400, { error: 'invalid_grant' })
 
-    assertEnded(await alice.call(aGateway()))
+    assertEnded(await alice.call(nextGateway()))
 
-    // An endpoint of the gateway's own clears the cookie.
-    await alice.call(aGateway(), { path: '/bff/session' })
+    // A gateway endpoint clears the cookie.
+    await alice.call(nextGateway(), { path: '/bff/session' })
     assert.equal(alice.browser.cookies.get('bff'), undefined)
     assert.equal(await alice.stored.read(), undefined)
     for (const gateway of world.gateways) assertNoSession(await sendAgain(cookie, gateway))
     assert.equal(alice.lineage.requestedAt.length, 1)
   })
 
-  test('refuses the refresh token in the background: who comes next needs a session', async () => {
+  test('refuses the refresh token in the background: the next request gets 401', async () => {
     const alice = await world.signIn()
     const cookie = alice.browser.cookies.get('bff')?.value ?? ''
     await alice.stored.leaveTokens(inWindowMs)
     alice.lineage.fault = answerWith(400, { error: 'invalid_grant' })
 
-    assertServed([await alice.call(aGateway())], alice)
+    assertServed([await alice.call(nextGateway())], alice)
 
     await until(async () => (await alice.stored.read()) === undefined)
     for (const gateway of world.gateways) assertNoSession(await sendAgain(cookie, gateway))
@@ -186,7 +186,7 @@ describe('an issuer that', { concurrency: true }, () => {
     held.release()
 
     assertServed(await waiting, alice)
-    await assertLivesOn(alice, world.gateways)
+    await assertSurvives(alice, world.gateways)
   })
 
   test('sends no new refresh token: the old one is kept', async () => {
@@ -202,7 +202,7 @@ describe('an issuer that', { concurrency: true }, () => {
     assertGrants(alice, 2)
   })
 
-  test('sends no new ID token: the old one is kept, and hinted at when logging out', async () => {
+  test('sends no new ID token: the old one is kept, and sent as id_token_hint at logout', async () => {
     const alice = await world.signIn()
     const before = await alice.stored.read()
     await alice.stored.leaveTokens(expiredMs)
@@ -212,7 +212,7 @@ describe('an issuer that', { concurrency: true }, () => {
     const record = await alice.stored.read()
     assert.ok(record?.tokenSet.idToken)
     assert.equal(record.tokenSet.idToken, before?.tokenSet.idToken)
-    const answer = await alice.call(aGateway(), { path: `/bff/logout?sid=${record.sid}` })
+    const answer = await alice.call(nextGateway(), { path: `/bff/logout?sid=${record.sid}` })
     const location = new URL(answer.headers.get('location') ?? '')
     assert.equal(location.searchParams.get('id_token_hint'), record.tokenSet.idToken)
   })
@@ -221,12 +221,12 @@ describe('an issuer that', { concurrency: true }, () => {
     'another user': { sub: 'bob' },
     'another issuer': { iss: 'https://elsewhere.example' },
   })) {
-    test(`sends an ID token of ${what}: its tokens serve nobody and are revoked, the session ends`, async () => {
+    test(`sends an ID token of ${what}: its tokens are not used and revoked, and the session ends`, async () => {
       const alice = await world.signIn()
       await alice.stored.leaveTokens(expiredMs)
       alice.lineage.fault = foreignIdentity(claims)
 
-      assertEnded(await alice.call(aGateway()), 'Token error: foreign identity')
+      assertEnded(await alice.call(nextGateway()), 'Token error: foreign identity')
 
       assert.equal(await alice.stored.read(), undefined)
       const fresh = fingerprint(alice.lineage.newest())
@@ -236,7 +236,7 @@ describe('an issuer that', { concurrency: true }, () => {
   }
 })
 
-test('an issuer that is down altogether: the session stays, and heals when it is back', async (t) => {
+test('an issuer that is down: the session stays, and is renewed when it is back', async (t) => {
   const [fresh, old] = await Promise.all([world.signIn(), world.signIn('bob')])
   await Promise.all([fresh.stored.leaveTokens(inWindowMs), old.stored.leaveTokens(expiredMs)])
   await world.issuer.goDown()
@@ -246,40 +246,40 @@ test('an issuer that is down altogether: the session stays, and heals when it is
   await world.issuer.comeBack()
 
   assertServed(served, fresh)
-  for (const answer of refused) assertNotNow(answer)
+  for (const answer of refused) assertUnavailableNow(answer)
   for (const session of [fresh, old]) {
     await until(async () => {
-      assert.equal((await session.call(aGateway())).status, 200)
+      assert.equal((await session.call(nextGateway())).status, 200)
       return (await session.stored.read())?.renewals === 1
     })
     assertGrants(session, 1)
-    await assertLivesOn(session, world.gateways)
+    await assertSurvives(session, world.gateways)
   }
   tell(t, { refused: refused.length, longestWaitMs: longestWait([...served, ...refused]) })
 })
 
 let turn = 0
 
-/** Another each time. */
-function aGateway() {
+/** A different gateway each time. */
+function nextGateway() {
   const gateway = world.gateways[turn++ % world.gateways.length]
   assert.ok(gateway)
   return gateway
 }
 
-/** Calls all gateways again and again, to be told each time that it can't be now, until `enough`. */
+/** Calls all gateways repeatedly, with 503 each time, until `enough`. */
 async function refusedUntil(session: SignedIn, enough: () => boolean) {
   const answers = []
   while (!enough()) {
     answers.push(...(await session.storm(world.gateways, 1)))
-    for (const answer of answers.slice(-world.gateways.length)) assertNotNow(answer)
+    for (const answer of answers.slice(-world.gateways.length)) assertUnavailableNow(answer)
     assert.ok(answers.length < 1000, 'The issuer is not asked again')
     await wait(100)
   }
   return answers
 }
 
-/** What views of one clock may differ by. */
+/** How much readings of one clock may differ. */
 const clockMs = 10
 
 /** The failed renewals of all processes, once there are that many. */
@@ -291,7 +291,7 @@ function failures(session: SignedIn, count: number) {
   })
 }
 
-/** After each failure no process asks the issuer before the back-off is over. */
+/** Asserts that after each failure no process calls the issuer before the back-off is over. */
 async function assertBackedOff(session: SignedIn, atLeastMs: number[]): Promise<void> {
   const failed = await failures(session, atLeastMs.length)
   for (const [i, least] of atLeastMs.entries()) {

@@ -19,7 +19,7 @@ export function longestWait(answers: TimedAnswer[]): number {
   return Math.max(...answers.map(({ tookMs }) => tookMs))
 }
 
-/** All were answered by the API, and for this user. */
+/** Asserts that all were answered by the API, for this user. */
 export function assertServed(answers: TimedAnswer[], { user }: SignedIn): void {
   for (const answer of answers) {
     assert.equal(answer.status, 200, answer.body)
@@ -27,17 +27,17 @@ export function assertServed(answers: TimedAnswer[], { user }: SignedIn): void {
   }
 }
 
-/** The session stays, and the browser is told when to come again. */
-export function assertNotNow(answer: TimedAnswer, code = 'BFF_ISSUER_UNAVAILABLE'): void {
+/** Asserts 503 with Retry-After; the session stays. */
+export function assertUnavailableNow(answer: TimedAnswer, code = 'BFF_ISSUER_UNAVAILABLE'): void {
   assert.equal(answer.status, 503, answer.body)
   assert.equal(bodyOf(answer).code, code)
   assert.match(answer.headers.get('retry-after') ?? '', /^[1-9]\d*$/)
-  assert.deepEqual(answer.headers.getSetCookie(), [], 'Nobody may be signed out')
+  assert.deepEqual(answer.headers.getSetCookie(), [], 'No cookie may be cleared')
   assert.equal(bodyOf(answer).tokenManagementUsed ?? false, code === 'BFF_ISSUER_UNAVAILABLE')
   assert.ok(answer.tookMs <= issuerTimeoutMs + marginMs, `Waited for ${answer.tookMs} ms`)
 }
 
-/** The issuer has refused, and this answer is the one that says so. */
+/** Asserts the 401 for a session that the issuer has refused to renew. */
 export function assertEnded(answer: TimedAnswer, details = 'Token error: invalid_grant'): void {
   assert.equal(answer.status, 401, answer.body)
   const { code, tokenManagementUsed, details: said } = bodyOf(answer)
@@ -52,19 +52,19 @@ export function assertEnded(answer: TimedAnswer, details = 'Token error: invalid
   assertTouchesNoCookie(answer)
 }
 
-/** There is no session for the cookie that still came. */
+/** Asserts the 401 for a cookie without a session. */
 export function assertNoSession(answer: TimedAnswer): void {
   assert.equal(answer.status, 401, answer.body)
   assert.equal(bodyOf(answer).code, 'BFF_SESSION_REQUIRED')
   assertTouchesNoCookie(answer)
 }
 
-/** An API's answer leaves cookies alone: one that came late would touch the next session's. */
+/** Asserts that an API's answer changes no cookie: a late one would affect the next session's. */
 function assertTouchesNoCookie(answer: Answer): void {
   assert.deepEqual(answer.headers.getSetCookie(), [])
 }
 
-/** Every refresh token was sent once, and taken. */
+/** Asserts that every refresh token was sent once, and accepted. */
 export function assertGrants({ lineage }: Pick<SignedIn, 'lineage'>, count: number): void {
   const grants = lineage.grants()
   assert.deepEqual(
@@ -74,8 +74,8 @@ export function assertGrants({ lineage }: Pick<SignedIn, 'lineage'>, count: numb
   assert.equal(new Set(grants.map(({ refreshTokenHash }) => refreshTokenHash)).size, count)
 }
 
-/** The store has the newest refresh token, and it works: at once, or within a time when things have to settle first. */
-export async function assertLivesOn(session: SignedIn, gateways: Gateway[], withinMs = 0): Promise<void> {
+/** Asserts that the store has the newest refresh token, and that it works, at once or within `withinMs`. */
+export async function assertSurvives(session: SignedIn, gateways: Gateway[], withinMs = 0): Promise<void> {
   const { lineage, stored } = session
   const record = await stored.read()
   assert.ok(record, 'The session has ended')
@@ -90,13 +90,13 @@ export async function assertLivesOn(session: SignedIn, gateways: Gateway[], with
   assert.equal(lineage.tokens.length, before + 1)
 }
 
-/** A log line of this session. */
+/** Matches a log line of this session. */
 export function said({ stored }: SignedIn, event: string): (line: LogLine) => boolean {
   const sessionHash = Buffer.from(stored.id, 'base64url').subarray(0, 16).toString('base64url')
   return (line) => line.event === event && line['sessionHash'] === sessionHash
 }
 
-/** A cookie that was cleared comes once more, from another tab say. */
+/** Sends a cleared cookie again, as from another tab. */
 export async function sendAgain(cookie: string, { url }: Gateway): Promise<TimedAnswer> {
   const browser = createHttpBrowser({ timeoutMs: giveUpMs })
   const answer = await browser.fetch(`${url}/api/gettime`, {

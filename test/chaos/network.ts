@@ -1,21 +1,21 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
-/** The way to a server, on which everything can get lost without anybody being told. */
+/** A network path to a server, which can drop data silently. */
 export interface Network {
   port: number
-  /** From now on nothing arrives any more. Connections stay open, and new ones are accepted. */
+  /** From now on all data is lost. Connections stay open, and new ones are accepted. */
   cut(): void
-  /** From now on requests arrive, but no answer comes back. */
+  /** From now on requests arrive, but answers are lost. */
   cutAnswers(): void
-  /** Connections that were cut are gone, new ones go through. */
-  mend(): void
-  /** Connections are gone, and new ones lead to another server. */
+  /** Closes the cut connections; new ones work. */
+  restore(): void
+  /** Closes all connections; new ones go to another server. */
   redirect(port: number): void
   close(): Promise<void>
 }
 
-/** @param delayMs how much later everything arrives, each way */
+/** @param delayMs delay in each direction */
 export async function startNetwork(firstPort: number, delayMs = 0): Promise<Network> {
   const sockets = new Set<Socket>()
   let port = firstPort
@@ -50,7 +50,7 @@ export async function startNetwork(firstPort: number, delayMs = 0): Promise<Netw
       port = otherPort
       for (const socket of sockets) socket.destroy()
     },
-    mend() {
+    restore() {
       isCut = false
       for (const socket of sockets) if (answersAreCut || socket.isPaused()) socket.destroy()
       answersAreCut = false

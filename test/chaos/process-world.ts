@@ -7,32 +7,32 @@ import { giveUpMs } from '../support/until.ts'
 import { type OpenStore, openStore, type StoredSession } from './stored-session.ts'
 import { type Lineage, startUnrulyIssuer, type UnrulyIssuer } from './unruly-issuer.ts'
 
-/** As long as by default, so that a busy machine does not look like an issuer that is down. */
+/** The default, so that a busy machine does not look like an issuer that is down. */
 export const issuerTimeoutMs = 5000
 export const lockMs = 3 * issuerTimeoutMs
 export const longestGrantMs = 2.5 * issuerTimeoutMs
 
-/** What a busy machine may add to a time that is promised. */
+/** How much a busy machine may add to a promised time. */
 export const marginMs = 30_000
 
-/** How long a request waits for Redis: as by default. */
+/** How long a request waits for Redis: the default. */
 export const storeTimeoutMs = 5000
 
-/** Times that an access token has left: the renewal window is a minute, and a token with less than 5 s is not sent. */
+/** Remaining lifetimes of an access token: the renewal window is a minute, and a token with less than 5 s is not sent. */
 export const inWindowMs = 50_000
 export const expiredMs = 0
 
-/** Several gateways, each a process of its own, on one Redis. */
+/** Several gateways in separate processes, with one Redis. */
 export interface World {
   issuer: UnrulyIssuer
   timeApi: TimeApi
   redis: RedisServer
-  /** The gateways' store, by a way of its own. */
+  /** The gateways' store, over a separate connection. */
   store: OpenStore
   gateways: Gateway[]
-  /** One more, in the place of one that ended say. */
+  /** Starts one more, for example as a replacement. */
   startGateway(): Promise<Gateway>
-  /** A new session in a browser of its own. */
+  /** A new session in a separate browser. */
   signIn(user?: string, at?: Gateway): Promise<SignedIn>
   close(): Promise<void>
 }
@@ -43,9 +43,9 @@ export interface SignedIn {
   /** Its refresh tokens at the issuer. */
   lineage: Lineage
   stored: StoredSession
-  /** As the frontend's script does. */
+  /** Calls like the frontend's script. */
   call(gateway: Gateway, options?: { path?: string; signal?: AbortSignal }): Promise<TimedAnswer>
-  /** So many calls to each of the gateways, all at once. */
+  /** This many parallel calls to each of the gateways. */
   storm(gateways: Gateway[], each: number): Promise<TimedAnswer[]>
 }
 
@@ -55,16 +55,16 @@ export interface TimedAnswer extends Answer {
 
 export interface WorldOptions {
   gateways?: number
-  /** Seconds. Default ten minutes, so that the API takes tokens that a test has made look old. */
+  /** Seconds. Default ten minutes, so that the API accepts tokens that a test has aged. */
   accessTokenLifetime?: number
   env?: Environment
-  /** Where the gateways find Redis, given where it really is. */
+  /** The `REDIS_URL` of the gateways, given the server. */
   redisUrlFor?: (redis: RedisServer) => string | Promise<string>
 }
 
 export type StartGateway = (t: Ending, options: GatewayOptions) => Promise<Gateway>
 
-/** For tests `startWorld` of world.ts, which also watches what is logged. */
+/** Tests use `startWorld` of world.ts, which also checks the logs for leaks. */
 export async function startWorldOf(startGateway: StartGateway, options: WorldOptions = {}): Promise<World> {
   const endings: (() => Promise<unknown>)[] = []
   const t: Ending = { after: (end) => void endings.push(end) }
@@ -76,7 +76,7 @@ export async function startWorldOf(startGateway: StartGateway, options: WorldOpt
   try {
     return await start(startGateway, options, { t, services, close })
   } catch (error) {
-    // What is left running would keep the test file from ending.
+    // Anything still running would keep the test file from ending.
     await close()
     throw error
   }
@@ -85,7 +85,7 @@ export async function startWorldOf(startGateway: StartGateway, options: WorldOpt
 interface Started {
   /** Ends the gateways. */
   t: Ending
-  /** What they use, in the order in which it was started. */
+  /** Ends what they use, listed in the order of the start. */
   services: { close(): Promise<void> }[]
   close(): Promise<void>
 }
@@ -149,7 +149,7 @@ async function start(
     gateways,
     startGateway: startOne,
     signIn(user = 'alice', at = gateways[0]) {
-      // One after the other, or it could not be told whose refresh tokens are whose.
+      // One after the other, to know which refresh tokens belong to which session.
       const signedIn = signingIn.then(() => signIn(user, at))
       signingIn = signedIn.catch(() => {})
       return signedIn

@@ -4,11 +4,11 @@ import { type RedisServer, startRedis } from '../support/redis.ts'
 import { startCluster } from '../support/redis-topologies.ts'
 import { until } from '../support/until.ts'
 
-/** A Redis of several servers, and what can befall it under load. */
+/** A Redis of several servers, and its possible failures under load. */
 export interface TroubledRedis {
-  /** As `REDIS_URL` takes it. */
+  /** A value for `REDIS_URL`. */
   url: string
-  /** Each resolves when Redis takes writes again or soon will, and gives what brings back the rest. */
+  /** Each resolves when Redis accepts writes again or soon will, with a function that restores the rest. */
   troubles: Record<string, () => Promise<() => Promise<void>>>
   close(): Promise<void>
 }
@@ -25,7 +25,7 @@ async function sentinelSet(): Promise<TroubledRedis> {
   const master = await startRedis({ config: [quick] })
   const replica = { config: [quick, `replicaof 127.0.0.1 ${master.port}`] }
   const servers = [master, ...(await Promise.all([startRedis(replica), startRedis(replica)]))]
-  // The answer to INFO may come in parts.
+  // The answer to INFO may arrive in parts.
   await until(async () => (await master.send('WAIT 2 100')).startsWith(':2'))
   const monitor = [
     `sentinel monitor sessions 127.0.0.1 ${master.port} 2`,
@@ -64,7 +64,7 @@ async function sentinelSet(): Promise<TroubledRedis> {
   }
 }
 
-/** Three masters with a replica each. A trouble befalls one shard, the next time the next one. */
+/** Three masters with a replica each. Each failure affects one shard, in turn. */
 async function cluster(): Promise<TroubledRedis> {
   const { url, servers, close } = await startCluster({ replicas: 1, config: ['repl-diskless-sync-delay 0'] })
   const shards = [0, 1, 2].map((i) => [servers[i], servers[i + 3]] as [RedisServer, RedisServer])
@@ -122,7 +122,7 @@ async function reshard(from: RedisServer, to: RedisServer, all: RedisServer[]): 
       }
       for (const { send } of [to, from, ...all]) {
         await send(`CLUSTER SETSLOT ${slot} NODE ${toId}`).catch((error: Error) => {
-          // Replicas hear of it from their masters.
+          // Replicas get it from their masters.
           if (!/only with masters/.test(error.message)) throw error
         })
       }
@@ -130,7 +130,7 @@ async function reshard(from: RedisServer, to: RedisServer, all: RedisServer[]): 
   }
 }
 
-/** One server, which keeps on disk what it is told. */
+/** One server with persistence. */
 async function single(): Promise<TroubledRedis> {
   const server = await startRedis({ config: ['appendonly yes'] })
   return {

@@ -3,13 +3,13 @@ import { after, before, test } from 'node:test'
 import { until } from '../support/until.ts'
 import { startLoad } from './balanced-load.ts'
 import { hold } from './faults.ts'
-import { assertGrants, assertLivesOn, assertServed } from './judge.ts'
+import { assertGrants, assertServed, assertSurvives } from './judge.ts'
 import { expiredMs, startWorld, type World } from './world.ts'
 
 let world: World
 
 before(async () => {
-  // The default delay: time for a balancer on a busy machine to notice that a gateway is about to go.
+  // The default delay: time for a load balancer on a busy machine to notice the shutdown.
   world = await startWorld({ accessTokenLifetime: 12, env: { SHUTDOWN_DELAY: '5s' } })
 })
 after(() => world.close())
@@ -22,7 +22,7 @@ test('all gateways are replaced in turn under load: no request and no session is
 
   const exits = []
   for (const leaving of world.gateways) {
-    // The new one comes before the old one goes, as orchestrators do it.
+    // The new one starts before the old one stops, as with orchestrators.
     const coming = await world.startGateway()
     serving = [...serving, coming]
     load.spreadOver(serving)
@@ -56,7 +56,7 @@ test('all gateways are replaced in turn under load: no request and no session is
   t.diagnostic(`requests: ${load.answers.length}, lost: 0, grants: ${grants}, longest wait: ${longest} ms`)
 })
 
-test('a gateway that is asked to end in mid-renewal stores the tokens first', async () => {
+test('a gateway that gets SIGTERM during a renewal stores the tokens first', async () => {
   const [survivor, leaving] = await Promise.all([world.startGateway(), world.startGateway()])
   const alice = await world.signIn('alice', survivor)
   await alice.stored.leaveTokens(expiredMs)
@@ -72,10 +72,10 @@ test('a gateway that is asked to end in mid-renewal stores the tokens first', as
   assertServed(await waiting, alice)
   assert.deepEqual(await leaving.exited, { code: 0, signal: null })
   assertGrants(alice, 1)
-  await assertLivesOn(alice, [survivor])
+  await assertSurvives(alice, [survivor])
 })
 
-test('a gateway whose browsers have gone stores the tokens of their renewal before it ends', async () => {
+test('a gateway whose browsers have disconnected stores the tokens of their renewal before it exits', async () => {
   const [survivor, leaving] = await Promise.all([world.startGateway(), world.startGateway()])
   const alice = await world.signIn('alice', survivor)
   await alice.stored.leaveTokens(expiredMs)
@@ -99,5 +99,5 @@ test('a gateway whose browsers have gone stores the tokens of their renewal befo
 
   assert.deepEqual(await leaving.exited, { code: 0, signal: null })
   assertGrants(alice, 1)
-  await assertLivesOn(alice, [survivor])
+  await assertSurvives(alice, [survivor])
 })

@@ -6,10 +6,10 @@ import { giveUpMs, until } from '../support/until.ts'
 import { hold } from './faults.ts'
 import {
   assertGrants,
-  assertLivesOn,
   assertNoSession,
-  assertNotNow,
   assertServed,
+  assertSurvives,
+  assertUnavailableNow,
   bodyOf,
   longestWait,
 } from './judge.ts'
@@ -26,7 +26,7 @@ import {
   type World,
 } from './world.ts'
 
-/** For so long a gateway may answer from memory. */
+/** How long a gateway may answer from memory. */
 const memoryMs = 2000
 
 let world: World
@@ -45,14 +45,14 @@ after(async () => {
   await network.close()
 })
 
-/** Ways for Redis to go away, and to come back with all that it had. */
+/** Outages of Redis after which it has all its data again. */
 const outages = {
   'is frozen': { begin: () => world.redis.pause(), end: () => world.redis.resume() },
-  'is cut off': { begin: () => network.cut(), end: () => network.mend() },
+  'is cut off': { begin: () => network.cut(), end: () => network.restore() },
 }
 
 for (const [what, { begin, end }] of Object.entries(outages)) {
-  test(`a Redis that ${what}: all are told in time, nobody is signed out, and tokens that come meanwhile are stored`, async (t) => {
+  test(`a Redis that ${what}: all requests get 503 in time, no session ends, and tokens granted meanwhile are stored`, async (t) => {
     const [idle, fresh, ...old] = await Promise.all(
       ['alice', 'bob', 'alice', 'bob', 'alice'].map((user) => world.signIn(user)),
     )
@@ -69,10 +69,10 @@ for (const [what, { begin, end }] of Object.entries(outages)) {
     for (const { release } of [background, ...waiting]) release()
     const refused = await outage(idle)
     for (const answer of (await Promise.all(waiting.map(({ answers }) => answers))).flat()) {
-      assertNotNow(answer, bodyOf(answer).code)
+      assertUnavailableNow(answer, bodyOf(answer).code)
       refused.push(answer)
     }
-    // Their locks have lapsed by then: anybody could spend the old refresh tokens again.
+    // Their locks have expired by then: any gateway could spend the old refresh tokens again.
     await wait(beganAt + lockMs - performance.now())
     end()
 
@@ -82,7 +82,7 @@ for (const [what, { begin, end }] of Object.entries(outages)) {
         const renewals = session === idle ? 0 : 1
         await until(async () => (await session.stored.read())?.renewals === renewals)
         assertGrants(session, renewals)
-        await assertLivesOn(session, world.gateways, giveUpMs)
+        await assertSurvives(session, world.gateways, giveUpMs)
       }),
     )
     t.diagnostic(`grants: 4, refused: ${refused.length}, longest wait: ${longestWait(refused)} ms`)
@@ -90,7 +90,7 @@ for (const [what, { begin, end }] of Object.entries(outages)) {
 }
 
 describe('a Redis that is killed', () => {
-  test('and comes back empty: everybody is told in time, and can sign in again', async (t) => {
+  test('and comes back empty: all requests are answered in time, and users can sign in again', async (t) => {
     const alice = await world.signIn()
     const gone = await world.signIn('bob')
 
@@ -106,11 +106,11 @@ describe('a Redis that is killed', () => {
     await untilReady()
     const again = await world.signIn()
     assertServed(await again.storm(world.gateways, 1), again)
-    await assertLivesOn(again, world.gateways, giveUpMs)
+    await assertSurvives(again, world.gateways, giveUpMs)
     t.diagnostic(`refused: ${refused.length}, longest wait: ${longestWait(refused)} ms`)
   })
 
-  test('in mid-renewal and comes back empty: the session is over, and the tokens that come late are revoked', async () => {
+  test('during a renewal and comes back empty: the session has ended, and late tokens are revoked', async () => {
     const alice = await world.signIn()
     await alice.stored.leaveTokens(expiredMs)
     const waiting = await renewing(alice)
@@ -147,7 +147,7 @@ describe('a Redis that is killed', () => {
   })
 })
 
-/** What all gateways answer until it is clear that they know of the outage, and once more then. */
+/** The answers of all gateways until they have noticed the outage, and once more after that. */
 async function outage(session: SignedIn): Promise<TimedAnswer[]> {
   const beganAt = performance.now()
   const answers: TimedAnswer[] = []
@@ -156,13 +156,13 @@ async function outage(session: SignedIn): Promise<TimedAnswer[]> {
     await wait(100)
   }
   const late = await session.storm(world.gateways, 5)
-  for (const answer of late) assertNotNow(answer, 'BFF_STORE_UNAVAILABLE')
+  for (const answer of late) assertUnavailableNow(answer, 'BFF_STORE_UNAVAILABLE')
   for (const answer of answers) {
     assert.ok([200, 503].includes(answer.status), answer.body)
     assert.deepEqual(answer.headers.getSetCookie(), [])
   }
   const all = [...answers, ...late]
-  // Opening the session and renewing it, should it have come to that.
+  // Opening the session and, if necessary, renewing it.
   assert.ok(longestWait(all) <= 2 * storeTimeoutMs + marginMs, `Waited for ${longestWait(all)} ms`)
   for (const { url } of world.gateways) {
     assert.equal((await fetch(`${url}/healthz`)).status, 200)
@@ -174,7 +174,7 @@ async function outage(session: SignedIn): Promise<TimedAnswer[]> {
 async function untilServed(session: SignedIn): Promise<void> {
   await until(async () => {
     const answers = await session.storm(world.gateways, 1)
-    for (const answer of answers) if (answer.status !== 200) assertNotNow(answer, bodyOf(answer).code)
+    for (const answer of answers) if (answer.status !== 200) assertUnavailableNow(answer, bodyOf(answer).code)
     return answers.every(({ status }) => status === 200)
   })
 }
@@ -186,7 +186,7 @@ async function untilReady(): Promise<void> {
   })
 }
 
-/** Requests to all gateways, begun, while the issuer holds back the answer to their one grant. */
+/** Pending requests to all gateways, while the issuer holds the answer to their one grant. */
 async function renewing(session: SignedIn) {
   const held = hold('answer')
   session.lineage.fault = held.fault

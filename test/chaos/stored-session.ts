@@ -10,23 +10,23 @@ import { createRedisStore } from '../../plugins/session-store/redis.ts'
 import { connectRedis } from '../../plugins/session-store/redis-connection.ts'
 import { sessionKey } from '../support/gateway-process.ts'
 
-/** A session as Redis has it, opened with its browser's cookie. */
+/** A session in Redis, unsealed with its browser's cookie. */
 export interface StoredSession {
-  /** The hash under which it is stored. */
+  /** The hash in its store key. */
   id: string
   read(): Promise<SessionRecord | undefined>
   /**
-   * Winds the session's clock: its access token counts as one of ten minutes, of which `ms` are left. The clocks of
-   * other processes can't be wound; so nobody has to sleep until a token has grown old.
-   * @param asRenewed as if another gateway had just brought them
+   * Ages the session's access token: it becomes one of ten minutes, of which `ms` are left. The clocks of
+   * other processes can't be moved, so this saves waiting until a token is old.
+   * @param asRenewed as if another gateway had just renewed it
    */
   leaveTokens(ms: number, asRenewed?: 'as renewed'): Promise<void>
 }
 
-/** How long tokens that were wound count as having lived. */
+/** The lifetime of aged tokens. */
 const lifetimeMs = 600_000
 
-/** A way to the store that no fault of a test is on. */
+/** A connection to the store that is not affected by a test's faults. */
 export async function openStore(redisUrl: string) {
   const connection = connectRedis(parseRedisUrl(redisUrl))
   const store = createRedisStore({ connection, storeTimeoutMs: 5000 })
@@ -59,20 +59,20 @@ export async function openStore(redisUrl: string) {
       }
     },
 
-    /** Whether Redis can be reached: after an outage each connection comes back in its own time. */
+    /** Whether Redis can be reached: after an outage each connection is restored separately. */
     isBack: () =>
       store.read('any').then(
         () => true,
         () => false,
       ),
 
-    /** Whether somebody renews it, or all have been told to stay away from the issuer. */
+    /** Whether a gateway renews it, or all are backing off. */
     async isLocked({ id }: StoredSession): Promise<boolean> {
       await connection.ready()
       return (await connection.client.exists(`bff:{${id}}:lock`)) === 1
     },
 
-    /** In milliseconds, of every key that there is; -1 for one that lives for ever. */
+    /** Milliseconds of every key; -1 for one without a time to live. */
     async timesToLive(): Promise<[key: string, ttlMs: number][]> {
       await connection.ready()
       const keys = await connection.client.keys('*')

@@ -5,9 +5,9 @@ import { until } from '../support/until.ts'
 import { hold } from './faults.ts'
 import {
   assertGrants,
-  assertLivesOn,
   assertNoSession,
   assertServed,
+  assertSurvives,
   longestWait,
   said,
   sendAgain,
@@ -38,10 +38,10 @@ test('fifty requests on each of four processes at the moment of expiry: one gran
   assert.equal(new Set(sent).size, 1)
   assert.notEqual(sent[0], fingerprint(old?.tokenSet.accessToken ?? ''))
   t.diagnostic(`grants: 1, failures: 0, longest wait: ${longestWait(answers)} ms`)
-  await assertLivesOn(alice, world.gateways)
+  await assertSurvives(alice, world.gateways)
 })
 
-test('fifty requests on each of four processes inside the window: one grant, and nobody waits for it', async (t) => {
+test('fifty requests on each of four processes inside the window: one grant, and no request waits for it', async (t) => {
   const alice = await world.signIn()
   await alice.stored.leaveTokens(inWindowMs)
   const held = hold('answer')
@@ -57,10 +57,10 @@ test('fifty requests on each of four processes inside the window: one grant, and
   assertGrants(alice, 1)
   assert.equal(alice.lineage.requestedAt.length, 1)
   t.diagnostic(`grants: 1, failures: 0, longest wait: ${longestWait(answers)} ms`)
-  await assertLivesOn(alice, world.gateways)
+  await assertSurvives(alice, world.gateways)
 })
 
-test('two users who storm at the same time never get what belongs to the other', async (t) => {
+test("two users with parallel storms of requests never get each other's answers", async (t) => {
   const [alice, bob] = await Promise.all([world.signIn('alice'), world.signIn('bob')])
   await Promise.all([alice.stored.leaveTokens(expiredMs), bob.stored.leaveTokens(inWindowMs)])
 
@@ -75,10 +75,10 @@ test('two users who storm at the same time never get what belongs to the other',
   assertGrants(alice, 1)
   assertGrants(bob, 1)
   t.diagnostic(`grants: 2, failures: 0, longest wait: ${longestWait([...forAlice, ...forBob])} ms`)
-  await Promise.all([assertLivesOn(alice, world.gateways), assertLivesOn(bob, world.gateways)])
+  await Promise.all([assertSurvives(alice, world.gateways), assertSurvives(bob, world.gateways)])
 })
 
-test('browsers that go away while they wait for a renewal do not cancel it', async () => {
+test('browsers that disconnect while they wait for a renewal do not cancel it', async () => {
   const alice = await world.signIn()
   await alice.stored.leaveTokens(expiredMs)
   const held = hold('answer')
@@ -100,10 +100,10 @@ test('browsers that go away while they wait for a renewal do not cancel it', asy
   assertGrants(alice, 1)
   assertServed(await alice.storm(world.gateways, 1), alice)
   assertGrants(alice, 1)
-  await assertLivesOn(alice, world.gateways)
+  await assertSurvives(alice, world.gateways)
 })
 
-test('a logout elsewhere in mid-renewal: the session stays dead, and the tokens that come late are revoked', async () => {
+test('a logout at another gateway during a renewal: the session stays ended, and the late tokens are revoked', async () => {
   const alice = await world.signIn()
   const [holder, elsewhere] = world.gateways
   assert.ok(holder && elsewhere)
@@ -125,9 +125,9 @@ test('a logout elsewhere in mid-renewal: the session stays dead, and the tokens 
   assert.equal(await world.issuer.takes(alice.lineage.newest()), false, 'The fresh refresh token still works')
 })
 
-test('all that is left in Redis runs out of time by itself', async () => {
+test('all remaining keys in Redis expire', async () => {
   await world.signIn()
   const ttls = await world.store.timesToLive()
   assert.ok(ttls.length > 0)
-  for (const [key, ttlMs] of ttls) assert.ok(ttlMs > 0, `${key} lives for ever`)
+  for (const [key, ttlMs] of ttls) assert.ok(ttlMs > 0, `${key} has no time to live`)
 })

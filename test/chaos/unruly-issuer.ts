@@ -7,8 +7,8 @@ import { freePort } from '../support/free-port.ts'
 import type { Fault, TokenAnswer } from './faults.ts'
 
 /**
- * The demo's issuer, strict about rotation and reuse, whose token endpoint stands behind a layer that can misbehave,
- * towards each login in another way.
+ * The demo's issuer, strict about rotation and reuse, with a layer in front of its token endpoint that can misbehave,
+ * for each login in a different way.
  */
 export interface UnrulyIssuer extends DemoIssuer {
   /** Oldest first. */
@@ -16,20 +16,20 @@ export interface UnrulyIssuer extends DemoIssuer {
   /** From now on connections to the token endpoint are refused, and open ones are broken. */
   goDown(): Promise<void>
   comeBack(): Promise<void>
-  /** Tries it, and thereby spends it. */
+  /** Tries a refresh token, which spends it. */
   takes(refreshToken: string): Promise<boolean>
 }
 
-/** All refresh tokens that descend from one login, and what was asked with them. */
+/** All refresh tokens that descend from one login, and the requests with them. */
 export interface Lineage {
-  /** What the issuer has given out, newest last. */
+  /** Issued refresh tokens, newest last. */
   tokens: string[]
   newest(): string
-  /** Undefined: it behaves. */
+  /** Undefined: no fault. */
   fault: Fault | undefined
-  /** When somebody asked for a refresh, in milliseconds since the epoch, whether or not it came to a grant. */
+  /** Times of refresh requests, in milliseconds since the epoch, whether or not they led to a grant. */
   requestedAt: number[]
-  /** What the issuer itself made of those requests that reached it. */
+  /** The issuer's outcomes of the requests that reached it. */
   grants(): GrantEvent[]
 }
 

@@ -3,5 +3,5 @@ import { startWorldOf, type WorldOptions } from './process-world.ts'
 
 export * from './process-world.ts'
 
-/** As in process-world.ts, in a test. What the gateways log is watched. */
+/** As in process-world.ts, with the gateways' logs checked for leaks. */
 export const startWorld = (options?: WorldOptions) => startWorldOf(startGateway, options)

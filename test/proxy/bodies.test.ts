@@ -11,18 +11,18 @@ import {
   type Answer,
   errorCode,
   exchange,
-  nobody,
   open,
   signIn,
   startGateway,
   startTcpUpstream,
   startUpstream,
+  unreachableUrl,
 } from './support.ts'
 import { cert, startTlsApi } from './tls-support.ts'
 
 const megabyte = 1024 * 1024
 
-/** Answers with what it got. */
+/** Echoes the request. */
 const echo: Answer = async ({ request, response }) => {
   const body = await buffer(request)
   response.writeHead(200, { 'content-type': request.headers['content-type'] ?? 'none' }).end(body)
@@ -55,7 +55,7 @@ for (const method of methodsWithBody) {
 
       assert.deepEqual([status, text], [200, 'body'])
       const [{ headers } = assert.fail()] = upstream.arrivals
-      // One that has come whole by then has a length.
+      // A body that has arrived completely by then has a length.
       const framings = chunked ? ['4', 'chunked'] : ['4']
       assert.ok(framings.includes(headers['content-length'] ?? headers['transfer-encoding'] ?? ''))
     })
@@ -75,7 +75,7 @@ const types = [
 ]
 
 for (const type of types) {
-  test(`a body of type ${type} is passed on as it is`, async (t) => {
+  test(`a body of type ${type} is passed on unchanged`, async (t) => {
     const upstream = await startUpstream(t, echo)
     const gateway = await startGateway(t, [{ target: upstream.url }])
     const sent = Buffer.from([0x7b, 0xff, 0x00, 0xe9, 0x0d, 0x0a])
@@ -91,7 +91,7 @@ for (const type of types) {
   })
 }
 
-test('a type that is none is a fault of the client', async (t) => {
+test('an invalid Content-Type is a client error', async (t) => {
   const upstream = await startUpstream(t)
   const gateway = await startGateway(t, [{ target: upstream.url }])
   const reply = await gateway.call('/api/x', { method: 'POST', body: 'x', headers: { 'content-type': 'x' } })
@@ -99,7 +99,7 @@ test('a type that is none is a fault of the client', async (t) => {
   assert.ok(errorCode(reply))
 })
 
-test('an empty body that has a type stays empty', async (t) => {
+test('an empty body with a Content-Type stays empty', async (t) => {
   const upstream = await startUpstream(t, echo)
   const gateway = await startGateway(t, [{ target: upstream.url }])
   const headers = { 'content-type': 'application/json' }
@@ -109,7 +109,7 @@ test('an empty body that has a type stays empty', async (t) => {
   }
 })
 
-test('methods that browsers have no use for are refused', async (t) => {
+test('methods that browsers do not use are refused', async (t) => {
   const upstream = await startUpstream(t)
   const gateway = await startGateway(t, [{ target: upstream.url }])
   for (const method of ['TRACE', 'PROPFIND', 'M-SEARCH']) {
@@ -121,7 +121,7 @@ test('methods that browsers have no use for are refused', async (t) => {
 })
 
 for (const framing of ['Content-Length: 33', 'Transfer-Encoding: chunked']) {
-  test(`a GET passes with its body, and smuggles nothing: ${framing}`, async (t) => {
+  test(`a GET passes with its body, without request smuggling: ${framing}`, async (t) => {
     const bodies: string[] = []
     const upstream = await startUpstream(t, async ({ request, response }) => {
       bodies.push(await text(request))
@@ -148,7 +148,7 @@ for (const framing of ['Content-Length: 33', 'Transfer-Encoding: chunked']) {
   })
 }
 
-test('what two readers could frame differently is refused', async (t) => {
+test('ambiguous framing is refused', async (t) => {
   const upstream = await startUpstream(t)
   const gateway = await startGateway(t, [{ target: upstream.url }])
   const faulty = [
@@ -168,7 +168,7 @@ test('what two readers could frame differently is refused', async (t) => {
 })
 
 for (const chunked of [false, true]) {
-  test(`20 MB go up and down whole, ${chunked ? 'in chunks' : 'of known length'}`, async (t) => {
+  test(`20 MB are sent up and down completely, ${chunked ? 'in chunks' : 'of known length'}`, async (t) => {
     const upstream = await startUpstream(t, ({ request, response }) => {
       const length = request.headers['content-length']
       response.writeHead(200, length === undefined ? {} : { 'content-length': length })
@@ -185,7 +185,7 @@ for (const chunked of [false, true]) {
   })
 }
 
-test('an upstream that does not read holds the browser back', async (t) => {
+test('an upstream that does not read applies back-pressure to the browser', async (t) => {
   const upstream = await startUpstream(t, ({ request }) => request.pause())
   const gateway = await startGateway(t, [{ target: upstream.url }])
   const outgoing = open(gateway.port, '/api/x', { method: 'POST' })
@@ -197,7 +197,7 @@ test('an upstream that does not read holds the browser back', async (t) => {
   assert.ok(written < heldBytes, `${written} bytes`)
 })
 
-test('a browser that does not read holds the upstream back', async (t) => {
+test('a browser that does not read applies back-pressure to the upstream', async (t) => {
   const upstream = await startUpstream(t, () => {})
   const gateway = await startGateway(t, [{ target: upstream.url }])
   const outgoing = open(gateway.port, '/api/x')
@@ -214,7 +214,7 @@ test('a browser that does not read holds the upstream back', async (t) => {
   assert.ok(written < heldBytes, `${written} bytes`)
 })
 
-test('a browser that waits for 100 Continue gets it, and the upstream hears nothing of it', async (t) => {
+test('a browser that waits for 100 Continue gets it, and the upstream gets no Expect header', async (t) => {
   const upstream = await startUpstream(t, echo)
   const gateway = await startGateway(t, [{ target: upstream.url }])
   const outgoing = open(gateway.port, '/api/x', {
@@ -227,7 +227,7 @@ test('a browser that waits for 100 Continue gets it, and the upstream hears noth
   assert.equal(upstream.arrivals[0]?.headers.expect, undefined)
 })
 
-test('an expectation that nobody knows is not passed on', async (t) => {
+test('an unknown expectation is not passed on', async (t) => {
   const upstream = await startUpstream(t)
   const gateway = await startGateway(t, [{ target: upstream.url }])
   const { status } = await gateway.call('/api/x', { headers: { expect: 'the-unexpected' } })
@@ -246,7 +246,7 @@ for (const framing of [`Content-Length: ${size}`, 'Transfer-Encoding: chunked'])
   const head = 'HTTP/1.1\r\nHost: GATEWAY\r\nx-csrf: 1'
   const bytes = `POST /api/x ${head}\r\n${framing}\r\n\r\n${framed}GET /good/x ${head}\r\nConnection: close\r\n\r\n`
 
-  test(`an upstream that answers before it has read an upload is heard: ${framing}`, async (t) => {
+  test(`an answer before the end of an upload reaches the browser: ${framing}`, async (t) => {
     const upstream = await startUpstream(t, ({ response }) => response.writeHead(413).end('too much'))
     const good = await startUpstream(t)
     const gateway = await startGateway(t, [{ target: upstream.url }, { prefix: '/good', target: good.url }])
@@ -255,15 +255,18 @@ for (const framing of [`Content-Length: ${size}`, 'Transfer-Encoding: chunked'])
     assert.equal(upstream.arrivals.length, 1)
   })
 
-  test(`an upload that no upstream takes is answered, and so is the next request: ${framing}`, async (t) => {
+  test(`an upload that is refused unread is answered, and so is the next request: ${framing}`, async (t) => {
     const good = await startUpstream(t)
-    const gateway = await startGateway(t, [{ target: await nobody() }, { prefix: '/good', target: good.url }])
+    const gateway = await startGateway(t, [
+      { target: await unreachableUrl() },
+      { prefix: '/good', target: good.url },
+    ])
     const answers = await exchange(gateway.port, bytes)
     assert.match(answers, /^HTTP\/1.1 502 .*BFF_UPSTREAM_UNREACHABLE.*HTTP\/1.1 200 OK/s)
   })
 }
 
-test('HEAD is answered with the length of what GET would bring', async (t) => {
+test('HEAD is answered with the Content-Length of GET', async (t) => {
   const upstream = await startUpstream(t, ({ response }) => {
     response.writeHead(200, { 'content-length': 12345, etag: '"a"' }).end()
   })
@@ -281,7 +284,7 @@ test('204 has neither body nor length', async (t) => {
   assert.equal(headers['transfer-encoding'], undefined)
 })
 
-test('304 answers a condition, without a body', async (t) => {
+test('a conditional request gets 304, without a body', async (t) => {
   const upstream = await startUpstream(t, ({ request, response }) => {
     response.writeHead(request.headers['if-none-match'] === '"a"' ? 304 : 200, { etag: '"a"' }).end()
   })
@@ -290,7 +293,7 @@ test('304 answers a condition, without a body', async (t) => {
   assert.deepEqual([status, headers.etag, text], [304, '"a"', ''])
 })
 
-test('what the upstream has compressed stays as it is', async (t) => {
+test('a compressed answer stays unchanged', async (t) => {
   const compressed = gzipSync('hello'.repeat(100))
   const upstream = await startUpstream(t, ({ response }) => {
     response
@@ -304,7 +307,7 @@ test('what the upstream has compressed stays as it is', async (t) => {
   assert.deepEqual(body, compressed)
 })
 
-test('a body that ends with the connection, from an upstream of another age, is whole', async (t) => {
+test('a body of an HTTP/1.0 upstream that ends with the connection is complete', async (t) => {
   const upstream = await startTcpUpstream(t, (socket) => {
     socket.end('HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nold')
   })
@@ -325,7 +328,7 @@ function digest(bytes: Buffer): string {
 
 for (const http2 of [false, true]) {
   for (const chunked of [false, true]) {
-    test(`a GET passes with its body to an API ${http2 ? 'that offers HTTP/2' : 'by HTTP/1.1'}, ${chunked ? 'in chunks' : 'of known length'}`, async (t) => {
+    test(`a GET passes with its body to an API ${http2 ? 'that offers HTTP/2' : 'over HTTP/1.1'}, ${chunked ? 'in chunks' : 'of known length'}`, async (t) => {
       const api = await startTlsApi(t, {}, async (request, response) => response.end(await text(request)))
       const gateway = await startGateway(t, [{ target: api.url, ca: cert, http2 }])
       const { status, text: echoed } = await gateway.call('/api/search', { body: '{"q":1}', chunked })
@@ -334,7 +337,7 @@ for (const http2 of [false, true]) {
   }
 }
 
-test('a GET with a body is sent once more whole when its token is refused', async (t) => {
+test('a GET with a body is repeated completely when its token is refused', async (t) => {
   const issuer = await startIssuer()
   t.after(() => issuer.close())
   const bodies: string[] = []

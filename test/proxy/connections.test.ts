@@ -16,7 +16,7 @@ import {
   startUpstream,
 } from './support.ts'
 
-test('an upstream gets as many connections as it may have, and every request its answer', async (t) => {
+test('an upstream gets at most its limit of connections, and every request is answered', async (t) => {
   let underWay = 0
   let most = 0
   const upstream = await startUpstream(t, (arrival) => {
@@ -36,7 +36,7 @@ test('an upstream gets as many connections as it may have, and every request its
   assert.ok(upstream.connections() <= 3, `${upstream.connections()} connections`)
 })
 
-test('a request for which no connection comes free in time: 504, and nothing was sent', async (t) => {
+test('a request that gets no free connection in time: 504, and nothing is sent', async (t) => {
   const upstream = await startUpstream(t, ({ response }) => response.writeHead(200).write('begun'))
   const gateway = await startGateway(t, [{ target: upstream.url, connections: 1, timeoutMs: 2000 }])
   const outgoing = open(gateway.port, '/api/stream')
@@ -50,7 +50,7 @@ test('a request for which no connection comes free in time: 504, and nothing was
   outgoing.destroy()
 })
 
-test('a stream that its browser closes gives its connection to who waits', async (t) => {
+test('a stream closed by its browser frees its connection for a waiting request', async (t) => {
   const upstream = await startUpstream(t, (arrival) => {
     if (arrival.url === '/stream') arrival.response.writeHead(200).write('begun')
     else ok(arrival)
@@ -70,7 +70,7 @@ test('a stream that its browser closes gives its connection to who waits', async
   outgoing.destroy()
 
   assert.equal((await reply).status, 200)
-  // Who went while it waited was never asked for.
+  // A request whose browser left while it waited was never sent.
   assert.deepEqual(
     upstream.arrivals.map(({ url }) => url),
     ['/stream', '/x'],
@@ -81,7 +81,7 @@ for (const [what, answer] of [
   ['an error', 500],
   ['nothing', 204],
 ] as const) {
-  test(`a connection that brought ${what} serves the next`, async (t) => {
+  test(`after ${what} the connection serves the next request`, async (t) => {
     const upstream = await startUpstream(t, ({ response }) => response.writeHead(answer).end())
     const gateway = await startGateway(t, [{ target: upstream.url, connections: 1 }])
     for (const method of ['GET', 'POST', 'GET']) {
@@ -91,7 +91,7 @@ for (const [what, answer] of [
   })
 }
 
-test('a replay after 401 does not wait for the connection of the first try', async (t) => {
+test('a replay after 401 does not wait for the connection of the first attempt', async (t) => {
   const issuer = await startIssuer()
   t.after(() => issuer.close())
   const tokens = new Set<string | undefined>()

@@ -6,7 +6,7 @@ import { WebSocket } from 'ws'
 import { startIssuer } from '../../demo/issuer.ts'
 import { type Answer, errorCode, ok, signIn, startGateway, startUpstream } from './support.ts'
 
-/** An upstream of images at `/files`, for which no header is demanded, beside `/api`, for which it is. */
+/** An upstream of images at `/files` that needs no CSRF header, beside `/api`, which needs it. */
 async function start(t: TestContext, answer?: Answer) {
   const issuer = await startIssuer()
   t.after(() => issuer.close())
@@ -14,13 +14,13 @@ async function start(t: TestContext, answer?: Answer) {
   const wanted = { target: upstream.url, token: 'user' as const }
   const gateway = await startGateway(t, [{ ...wanted, prefix: '/files', csrf: false }, wanted], { issuer })
   const cookie = await signIn(gateway)
-  /** As a browser by itself: without the CSRF header. */
+  /** Like a request of an element: without the CSRF header. */
   const load = (path: string, headers: Record<string, string> = {}, method = 'GET') =>
     gateway.call(path, { method, headers: { cookie, 'x-csrf': [], ...headers } })
   return { upstream, gateway, load }
 }
 
-test('what a browser loads by itself needs no header where none is demanded, but still the session', async (t) => {
+test('with csrf: false, images and links need no header, but still the session', async (t) => {
   const { upstream, gateway, load } = await start(t)
   for (const site of ['same-origin', 'none']) {
     assert.equal((await load('/files/a.png', { 'sec-fetch-site': site })).status, 200)
@@ -33,12 +33,12 @@ test('what a browser loads by itself needs no header where none is demanded, but
   assert.equal(upstream.arrivals.length, 3)
 })
 
-test('a form of the own origin may be sent there too', async (t) => {
+test('with csrf: false, a form of our own origin may be sent', async (t) => {
   const { gateway, load } = await start(t)
   assert.equal((await load('/files/a', { origin: gateway.url }, 'POST')).status, 200)
 })
 
-test('the header is demanded everywhere else', async (t) => {
+test('all other upstreams demand the header', async (t) => {
   const { upstream, load } = await start(t)
   for (const path of ['/api/x', '/bff/user', '/bff/session', '/api/files/x', '/files2', '/api/..%2ffiles']) {
     assert.notEqual((await load(path)).status, 200, path)
@@ -47,7 +47,7 @@ test('the header is demanded everywhere else', async (t) => {
   assert.equal(upstream.arrivals.length, 0)
 })
 
-test('a foreign page is refused there as everywhere, whatever the method', async (t) => {
+test('with csrf: false, foreign pages are still refused, with any method', async (t) => {
   const { upstream, load } = await start(t)
   const foreign: Record<string, string>[] = [
     { 'sec-fetch-site': 'cross-site' },
@@ -65,7 +65,7 @@ test('a foreign page is refused there as everywhere, whatever the method', async
   assert.equal(upstream.arrivals.length, 0)
 })
 
-test('a WebSocket there still has to name the own origin', async (t) => {
+test('with csrf: false, a WebSocket still has to have our own Origin', async (t) => {
   const { upstream, gateway } = await start(t)
   for (const headers of [{}, { origin: 'https://evil.example' }]) {
     const socket = new WebSocket(`ws://localhost:${gateway.port}/files/x`, { headers })
@@ -77,7 +77,7 @@ test('a WebSocket there still has to name the own origin', async (t) => {
   assert.equal(upstream.arrivals.length, 0)
 })
 
-test('pages of the same site can not show what comes from there, unless the upstream lets them', async (t) => {
+test("with csrf: false, same-site pages can't embed answers, unless the upstream allows it", async (t) => {
   const { load, gateway } = await start(t, (arrival) => {
     if (arrival.url === '/shared') arrival.response.setHeader('cross-origin-resource-policy', 'same-site')
     ok(arrival)

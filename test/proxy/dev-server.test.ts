@@ -5,7 +5,7 @@ import { type TestContext, test } from 'node:test'
 import { WebSocket, WebSocketServer } from 'ws'
 import { startIssuer } from '../../demo/issuer.ts'
 import { listen, stop } from '../../demo/listen.ts'
-import { type Answer, errorCode, nobody, ok, signIn, startGateway, startUpstream } from './support.ts'
+import { type Answer, errorCode, ok, signIn, startGateway, startUpstream, unreachableUrl } from './support.ts'
 
 const page = { accept: 'text/html', 'sec-fetch-mode': 'navigate', 'sec-fetch-site': 'none' }
 
@@ -21,7 +21,7 @@ async function start(t: TestContext, answer: Answer = ok, env: Record<string, st
   return { frontend, api, gateway }
 }
 
-test('what is not the gateway’s own comes from the development server, path and query as they were', async (t) => {
+test('other paths than the gateway’s own go to the development server, with path and query unchanged', async (t) => {
   const { frontend, gateway } = await start(t)
   const urls = [
     '/',
@@ -42,10 +42,10 @@ test('what is not the gateway’s own comes from the development server, path an
   )
 })
 
-test('what is the gateway’s own does not reach it', async (t) => {
+test('the gateway’s own paths do not reach the development server', async (t) => {
   const { frontend, api, gateway } = await start(t, ok, { CORS_ORIGINS: 'https://other.example' })
   const cookie = await signIn(gateway)
-  // That led to its page.
+  // The redirect led to its page.
   frontend.arrivals.length = 0
   const statuses: [path: string, status: number][] = [
     ['/healthz', 200],
@@ -69,7 +69,7 @@ test('what is the gateway’s own does not reach it', async (t) => {
   assert.equal(frontend.arrivals.length, 0)
 })
 
-test('it gets neither the cookie nor a token nor the CSRF header, also when it asks for one', async (t) => {
+test('the development server gets neither cookie, token nor CSRF header, even if it answers 401', async (t) => {
   const refuse: Answer = ({ response }) => response.writeHead(401).end('Unauthorized')
   for (const REQUIRE_LOGIN of ['false', 'true']) {
     const { frontend, gateway } = await start(t, refuse, { REQUIRE_LOGIN })
@@ -88,7 +88,7 @@ test('it gets neither the cookie nor a token nor the CSRF header, also when it a
   }
 })
 
-test('its pages carry its own security headers and no others, and it sets no cookie', async (t) => {
+test("pages of the development server keep its own security headers only, and it can't set cookies", async (t) => {
   const { gateway } = await start(t, ({ response }) => {
     response.setHeader('x-own', '1')
     response.setHeader('cache-control', 'no-cache')
@@ -103,7 +103,7 @@ test('its pages carry its own security headers and no others, and it sets no coo
   for (const name of ours) assert.equal(headers[name], undefined, name)
 })
 
-test('below a base path it is asked for its own, and its redirects lead there', async (t) => {
+test('with a base path the development server gets paths and redirects below it', async (t) => {
   const redirect: Answer = ({ url, response }) =>
     response.writeHead(302, { location: url === '/app/' ? '/app/home' : '/app/' }).end()
   const { frontend, gateway } = await start(t, redirect, {}, '/app')
@@ -115,15 +115,15 @@ test('below a base path it is asked for its own, and its redirects lead there', 
   )
 })
 
-test('a name that is made to point here gets nothing of it', async (t) => {
+test('requests with another host name do not reach the development server', async (t) => {
   const { frontend, gateway } = await start(t)
   const refused = await gateway.call('/src/secret.ts', { headers: { host: `evil.example:${gateway.port}` } })
   assert.deepEqual([refused.status, errorCode(refused)], [403, 'BFF_CSRF_REJECTED'])
   assert.equal(frontend.arrivals.length, 0)
 })
 
-test('one that is not there is told of, in a page to whoever navigates', async (t) => {
-  const target = await nobody()
+test('an unreachable development server is reported, as a page to navigations', async (t) => {
+  const target = await unreachableUrl()
   const gateway = await startGateway(t, [], { env: { FRONTEND_URL: target } })
   const shown = await gateway.call('/', { headers: page })
   assert.equal(shown.status, 502)
@@ -134,7 +134,7 @@ test('one that is not there is told of, in a page to whoever navigates', async (
   assert.deepEqual([script.status, errorCode(script)], [502, 'BFF_UPSTREAM_UNREACHABLE'])
 })
 
-test('its WebSocket is for pages of our own origin, and for the signed in where a login is required', async (t) => {
+test('its WebSocket is for pages of our own origin, and for signed-in users where a login is required', async (t) => {
   const server = createServer((_request, response) => response.end('ok'))
   const handshakes: IncomingMessage[] = []
   const sockets = new WebSocketServer({ server })

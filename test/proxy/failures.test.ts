@@ -8,12 +8,12 @@ import { closed } from '../support/closed.ts'
 import {
   call,
   errorCode,
-  nobody,
   ok,
   type Reply,
   startGateway,
   startTcpUpstream,
   startUpstream,
+  unreachableUrl,
   type WantedUpstream,
 } from './support.ts'
 
@@ -34,15 +34,15 @@ function assertUnreachable(reply: Reply): void {
   )
 }
 
-test('refused: 502, and the log knows why', async (t) => {
-  const { reply, gateway } = await fail(t, { target: await nobody() })
+test('connection refused: 502, and the log has the reason', async (t) => {
+  const { reply, gateway } = await fail(t, { target: await unreachableUrl() })
   assertUnreachable(reply)
   const [line = assert.fail()] = gateway.logs.filter(({ level }) => Number(level) >= 50)
   assert.match(JSON.stringify(line), /ECONNREFUSED/)
   assert.doesNotMatch(JSON.stringify(line), /secret/)
 })
 
-test('no such host: 502', async (t) => {
+test('an unknown host: 502', async (t) => {
   const { reply } = await fail(t, { target: 'https://upstream.invalid' })
   assertUnreachable(reply)
 })
@@ -50,22 +50,22 @@ test('no such host: 502', async (t) => {
 const misbehaving: Record<string, (socket: Socket) => unknown> = {
   'hangs up': (socket) => socket.end(),
   'resets the connection': (socket) => socket.resetAndDestroy(),
-  'breaks off in its headers': (socket) => socket.end('HTTP/1.1 200 OK\r\nContent-Type: te'),
-  'speaks no HTTP': (socket) => socket.end('SSH-2.0-OpenSSH_9.2p1\r\n'),
+  'aborts within its headers': (socket) => socket.end('HTTP/1.1 200 OK\r\nContent-Type: te'),
+  'does not speak HTTP': (socket) => socket.end('SSH-2.0-OpenSSH_9.2p1\r\n'),
   'answers with status 999': (socket) => socket.end('HTTP/1.1 999 Odd\r\nContent-Length: 3\r\n\r\nodd'),
   'answers with status 600': (socket) => socket.end('HTTP/1.1 600 Odd\r\nContent-Length: 0\r\n\r\n'),
   'answers with status 600 and never ends': (socket) => socket.write('HTTP/1.1 600 Odd\r\n\r\nodd'),
   'answers with status 99': (socket) => socket.end('HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n'),
-  'switches protocols unasked': (socket) =>
+  'switches protocols without an upgrade': (socket) =>
     socket.end('HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n'),
   'sends headers without end': (socket) =>
     socket.end(`HTTP/1.1 200 OK\r\nX-Long: ${'x'.repeat(100_000)}\r\n\r\n`),
-  'frames its answer in two ways': (socket) =>
+  'sends two kinds of framing': (socket) =>
     socket.end('HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'),
 }
 
 for (const [what, talk] of Object.entries(misbehaving)) {
-  test(`an upstream that ${what}: 502, asked once, and the gateway goes on`, async (t) => {
+  test(`an upstream that ${what}: 502 after one request, and the gateway goes on`, async (t) => {
     const upstream = await startTcpUpstream(t, talk)
     const good = await startUpstream(t)
     const gateway = await startGateway(t, [{ target: upstream.url }, { prefix: '/good', target: good.url }])
@@ -78,10 +78,10 @@ for (const [what, talk] of Object.entries(misbehaving)) {
 }
 
 for (const method of ['PUT', 'DELETE', 'POST']) {
-  test(`a connection that is reset under ${method} is no reason to send it again`, async (t) => {
+  test(`a ${method} whose connection is reset is not sent again`, async (t) => {
     let talks = 0
     const upstream = await startTcpUpstream(t, (socket) => {
-      // The first keeps its connection, so that the second goes out on one that was used before.
+      // The first connection stays open, so that the second request uses it.
       if (++talks === 1) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n')
       else socket.resetAndDestroy()
     })
@@ -96,7 +96,7 @@ for (const method of ['PUT', 'DELETE', 'POST']) {
 }
 
 for (const status of [429, 500, 502, 503, 504]) {
-  test(`${status} of the upstream is passed on as it is, once`, async (t) => {
+  test(`${status} of the upstream is passed on unchanged, after one request`, async (t) => {
     const upstream = await startUpstream(t, ({ response }) => {
       response.writeHead(status, { 'retry-after': '1', 'content-type': 'text/plain' }).end('not now')
     })
@@ -106,7 +106,7 @@ for (const status of [429, 500, 502, 503, 504]) {
   })
 }
 
-test('a certificate that nobody vouches for: 502, and no request was sent', async (t) => {
+test('an untrusted certificate: 502, and no request is sent', async (t) => {
   const upstream = await startTlsUpstream(t)
   const { reply, gateway } = await fail(t, { target: upstream.url })
   assertUnreachable(reply)
@@ -114,7 +114,7 @@ test('a certificate that nobody vouches for: 502, and no request was sent', asyn
   assert.equal(upstream.requests(), 0)
 })
 
-test('a certificate that nobody vouches for is refused even if Node is told to take all', async (t) => {
+test('an untrusted certificate is refused even with NODE_TLS_REJECT_UNAUTHORIZED=0', async (t) => {
   process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0'
   t.after(() => delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'])
   const upstream = await startTlsUpstream(t)
@@ -123,7 +123,7 @@ test('a certificate that nobody vouches for is refused even if Node is told to t
   assert.equal(upstream.requests(), 0)
 })
 
-test('a certificate that `ca` vouches for: 200', async (t) => {
+test('a certificate trusted by `ca`: 200', async (t) => {
   const upstream = await startTlsUpstream(t)
   for (const host of ['localhost', '127.0.0.1']) {
     const { reply } = await fail(t, { target: upstream.url.replace('localhost', host), ca: upstream.ca })
@@ -155,7 +155,7 @@ function assertTimeout(reply: Reply): void {
   assert.doesNotMatch(reply.text, /127\.0\.0\.1|UND_ERR/)
 }
 
-test('an upstream that does not answer in time: 504, and its request is ended', async (t) => {
+test('an upstream that does not answer in time: 504, and its request is aborted', async (t) => {
   const upstream = await startUpstream(t, () => {})
   const gateway = await startGateway(t, [{ target: upstream.url, timeoutMs: 1000 }])
   const reply = gateway.call('/api/x')
@@ -175,22 +175,22 @@ test('an upstream that reads an upload and then does not answer in time: 504', a
 })
 
 test('an upstream that does not finish connecting in time: 504', async (t) => {
-  // It takes the connection, and never says a word of TLS.
+  // It accepts the connection, and never starts TLS.
   const upstream = await startTcpUpstream(t, () => {})
   const target = upstream.url.replace('http:', 'https:')
   const { reply } = await fail(t, { target, connectTimeoutMs: 1000 })
   assertTimeout(reply)
 })
 
-test('an upstream that comes back is found again', async (t) => {
-  const port = Number(new URL(await nobody()).port)
+test('an upstream that is up again is reached again', async (t) => {
+  const port = Number(new URL(await unreachableUrl()).port)
   const gateway = await startGateway(t, [{ target: `http://127.0.0.1:${port}` }])
   assertUnreachable(await gateway.call('/api/x'))
   await startUpstream(t, ok, port)
   assert.equal((await gateway.call('/api/x')).status, 200)
 })
 
-test('a gateway that closes ends what is under way at the upstream', async (t) => {
+test('a closing gateway aborts requests under way at the upstream', async (t) => {
   const upstream = await startUpstream(t, () => {})
   const gateway = await startGateway(t, [{ target: upstream.url }])
   const reply = call(gateway.port, '/api/x').catch((error) => error)

@@ -6,7 +6,7 @@ import { closed } from '../support/closed.ts'
 import { errorCode, open, startGateway } from './support.ts'
 import { cert, startTlsApi } from './tls-support.ts'
 
-/** An API that takes leave at `/leave` as told, and answers everything else. */
+/** An API that sends GOAWAY at `/leave`, and answers everything else. */
 async function start(
   t: TestContext,
   leave: (request: Http2ServerRequest, response: Http2ServerResponse, count: number) => unknown,
@@ -22,17 +22,17 @@ async function start(
   return { api, urls, gateway: await startGateway(t, [target]) }
 }
 
-/** Says that this request is the last that will be answered. */
+/** Sends GOAWAY with this request as the last one to be answered. */
 function sayLast({ stream }: Http2ServerRequest): void {
   stream.session?.goaway(constants.NGHTTP2_NO_ERROR, stream.id)
 }
 
 for (const when of ['before its answer', 'in mid-answer']) {
-  test(`a request under way is answered though the upstream takes leave ${when}`, async (t) => {
+  test(`a request under way is answered although the upstream sends GOAWAY ${when}`, async (t) => {
     const { urls, gateway } = await start(t, async (request, response) => {
       if (when === 'in mid-answer') response.write('wh')
       sayLast(request)
-      // Whoever answers it has been told.
+      // The answering handler has sent GOAWAY before.
       await new Promise((resolve) => request.stream.session?.ping(resolve))
       response.end(when === 'in mid-answer' ? 'ole' : 'whole')
     })
@@ -42,13 +42,13 @@ for (const when of ['before its answer', 'in mid-answer']) {
   })
 }
 
-/** Says that of what came on this connection only the requests before were looked at. */
+/** Sends GOAWAY that excludes this request from those that were processed. */
 function sayUnprocessed({ stream }: Http2ServerRequest, code: number): void {
   stream.session?.goaway(code, Number(stream.id) - 2)
 }
 
 for (const code of [constants.NGHTTP2_NO_ERROR, constants.NGHTTP2_ENHANCE_YOUR_CALM]) {
-  test(`a request that the upstream says it never looked at is sent once more: GOAWAY with ${code}`, async (t) => {
+  test(`a request that GOAWAY excludes from the processed ones is repeated: ${code}`, async (t) => {
     const { urls, gateway } = await start(t, (request, response, count) => {
       if (count === 2) sayUnprocessed(request, code)
       else response.end('done')
@@ -59,7 +59,7 @@ for (const code of [constants.NGHTTP2_NO_ERROR, constants.NGHTTP2_ENHANCE_YOUR_C
   })
 }
 
-test('a body that was not kept is not sent once more', async (t) => {
+test('a body that was not buffered is not sent again', async (t) => {
   const { urls, gateway } = await start(t, (request) => sayUnprocessed(request, constants.NGHTTP2_NO_ERROR))
   await gateway.call('/api/x')
   const reply = await gateway.call('/api/leave', { method: 'POST', body: 'x' })
@@ -67,7 +67,7 @@ test('a body that was not kept is not sent once more', async (t) => {
   assert.deepEqual(urls, ['/x', '/leave'])
 })
 
-test('an answer that breaks off after a farewell is never taken for whole, and the next request is answered', async (t) => {
+test('an answer aborted after GOAWAY is never treated as complete, and the next request is answered', async (t) => {
   const { gateway } = await start(t, async (request, response) => {
     response.write('half')
     sayLast(request)
@@ -79,7 +79,7 @@ test('an answer that breaks off after a farewell is never taken for whole, and t
   assert.equal((await gateway.call('/api/x')).text, 'ok')
 })
 
-test('a browser that goes after a farewell leaves no connection behind that cannot be used', async (t) => {
+test('a browser that disconnects after GOAWAY leaves no unusable connection behind', async (t) => {
   const { api, gateway } = await start(t, (request, response) => {
     response.write('half')
     sayLast(request)

@@ -10,7 +10,7 @@ import { heldBytes, writtenUntilHeld } from './back-pressure.ts'
 import { errorCode, open, readUntil, startGateway } from './support.ts'
 import { cert, key, startTlsApi, tellBySocket } from './tls-support.ts'
 
-test('HTTP/2 is spoken where it is wanted, with the same headers as HTTP/1.1', async (t) => {
+test('HTTP/2 is used where it is configured, with the same headers as HTTP/1.1', async (t) => {
   const api = await startTlsApi(t)
   const target = { target: `${api.url}/v1`, ca: cert, requestCookies: ['theme'] }
   const gateway = await startGateway(t, [
@@ -39,7 +39,7 @@ test('HTTP/2 is spoken where it is wanted, with the same headers as HTTP/1.1', a
   assert.deepEqual(rest, { ...others, te: 'trailers', 'x-forwarded-prefix': '/api' })
 })
 
-test('headers go by HTTP/2 with their bytes, both ways', async (t) => {
+test('headers pass over HTTP/2 byte for byte, both ways', async (t) => {
   const bytes = 'caf\xc3\xa9 \xe9'
   const api = await startTlsApi(t, {}, ({ headers }, response) => {
     response.setHeader('set-cookie', [`a=${bytes}`, 'b=2'])
@@ -59,7 +59,7 @@ test('headers go by HTTP/2 with their bytes, both ways', async (t) => {
   assert.deepEqual(headers['set-cookie'], [`a=${bytes}`, 'b=2'])
 })
 
-test('bodies go both ways by HTTP/2, of known length and not, small and large', async (t) => {
+test('bodies pass both ways over HTTP/2, of known and unknown length, small and large', async (t) => {
   const api = await startTlsApi(t, {}, (request, response) => request.pipe(response))
   const gateway = await startGateway(t, [{ target: api.url, ca: cert, http2: true }])
   for (const size of [0, 10, 5_000_000]) {
@@ -72,7 +72,7 @@ test('bodies go both ways by HTTP/2, of known length and not, small and large', 
   }
 })
 
-test('parallel requests by HTTP/2 each get their own answer', async (t) => {
+test('parallel requests over HTTP/2 each get their own answer', async (t) => {
   const api = await startTlsApi(t, {}, ({ url }, response) => setImmediate(() => response.end(url)))
   const gateway = await startGateway(t, [{ target: api.url, ca: cert, http2: true }])
   const paths = Array.from({ length: 200 }, (_, i) => `/${i}`)
@@ -80,7 +80,7 @@ test('parallel requests by HTTP/2 each get their own answer', async (t) => {
   assert.deepEqual(texts, paths)
 })
 
-test('a HEAD, an answer without body and an error of the upstream pass by HTTP/2', async (t) => {
+test('a HEAD, an answer without body and an error of the upstream pass over HTTP/2', async (t) => {
   const api = await startTlsApi(t, {}, ({ url }, response) => {
     response.writeHead(Number(url?.slice(1)), { 'x-request-id': '1' }).end()
   })
@@ -91,7 +91,7 @@ test('a HEAD, an answer without body and an error of the upstream pass by HTTP/2
   }
 })
 
-test('a stream by HTTP/2 arrives event by event, and ends with its browser', async (t) => {
+test('an event stream over HTTP/2 arrives event by event, and ends with its browser', async (t) => {
   const api = await startTlsApi(t, {}, (_request, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n')
   })
@@ -115,7 +115,7 @@ test('a stream by HTTP/2 arrives event by event, and ends with its browser', asy
 })
 
 for (const code of [constants.NGHTTP2_NO_ERROR, constants.NGHTTP2_CANCEL, constants.NGHTTP2_INTERNAL_ERROR]) {
-  test(`an answer by HTTP/2 that is reset with code ${code} is never taken for whole`, async (t) => {
+  test(`an answer over HTTP/2 that is reset with code ${code} is never treated as complete`, async (t) => {
     const api = await startTlsApi(t, {}, ({ stream, url }, response) => {
       if (url === '/half') {
         response.write('half')
@@ -128,14 +128,14 @@ for (const code of [constants.NGHTTP2_NO_ERROR, constants.NGHTTP2_CANCEL, consta
   })
 }
 
-test('an upstream that does not answer by HTTP/2 in time: 504', async (t) => {
+test('an upstream that does not answer over HTTP/2 in time: 504', async (t) => {
   const api = await startTlsApi(t, {}, () => {})
   const gateway = await startGateway(t, [{ target: api.url, ca: cert, http2: true, timeoutMs: 1000 }])
   const reply = await gateway.call('/api/x')
   assert.deepEqual([reply.status, errorCode(reply)], [504, 'BFF_UPSTREAM_TIMEOUT'])
 })
 
-test('a session of HTTP/2 that the upstream ends is followed by a new one, and only what is safe is sent twice', async (t) => {
+test('an HTTP/2 session that the upstream ends is replaced, and only safe requests are sent twice', async (t) => {
   const requests: string[] = []
   const api = await startTlsApi(t, {}, ({ method, url, stream }, response) => {
     requests.push(`${method} ${url}`)
@@ -154,7 +154,7 @@ test('a session of HTTP/2 that the upstream ends is followed by a new one, and o
   }
   assert.deepEqual(
     requests.filter((line) => line !== 'GET /x'),
-    // It said that it did not look at what it refused.
+    // REFUSED_STREAM says that the request was not processed.
     [
       'GET /break',
       'GET /break',
@@ -165,7 +165,7 @@ test('a session of HTTP/2 that the upstream ends is followed by a new one, and o
   )
 })
 
-test('an upstream that speaks HTTP/1.1 only is spoken to in it', async (t) => {
+test('an upstream that supports only HTTP/1.1 gets HTTP/1.1', async (t) => {
   const server = createServer({ cert, key }, ({ httpVersion }, response) => response.end(httpVersion))
   const port = await listen(server, 0)
   t.after(() => stop(server))
@@ -174,14 +174,14 @@ test('an upstream that speaks HTTP/1.1 only is spoken to in it', async (t) => {
   assert.equal((await gateway.call('/api/x')).text, '1.1')
 })
 
-test('WebSockets of an upstream with HTTP/2 go by HTTP/1.1', async (t) => {
+test('WebSockets of an upstream with HTTP/2 use HTTP/1.1', async (t) => {
   const api = await startTlsApi(t)
   const gateway = await startGateway(t, [{ target: api.url, ca: cert, http2: true }])
   assert.equal(JSON.parse((await gateway.call('/api/x')).text).httpVersion, '2.0')
   assert.equal(await tellBySocket(api, gateway), '1.1')
 })
 
-test('a browser that does not read holds an upstream with HTTP/2 back', async (t) => {
+test('a browser that does not read applies back-pressure to an upstream with HTTP/2', async (t) => {
   const api = await startTlsApi(t, {}, () => {})
   const gateway = await startGateway(t, [{ target: api.url, ca: cert, http2: true }])
   const outgoing = open(gateway.port, '/api/x')
@@ -198,7 +198,7 @@ test('a browser that does not read holds an upstream with HTTP/2 back', async (t
   assert.ok(written < heldBytes, `${written} bytes`)
 })
 
-test('an upstream with HTTP/2 that does not read holds the browser back', async (t) => {
+test('an upstream with HTTP/2 that does not read applies back-pressure to the browser', async (t) => {
   const api = await startTlsApi(t, {}, ({ stream }) => stream.on('error', () => {}))
   const gateway = await startGateway(t, [{ target: api.url, ca: cert, http2: true }])
   const outgoing = open(gateway.port, '/api/x', { method: 'POST' })

@@ -17,7 +17,7 @@ import {
   type Upstream,
 } from './support.ts'
 
-/** Every limit there is, as short as it can be: an hour of silence is to them what these seconds are. */
+/** Every time limit at its minimum, so that these seconds stand for an hour of silence. */
 const short = { timeoutMs: 2000, connectTimeoutMs: 2000, keepAliveTimeoutMs: 1000, connections: 10 }
 const limits = { headersTimeoutMs: 1000, bodyIdleTimeoutMs: 1000 }
 
@@ -29,7 +29,7 @@ const streams: Answer = (arrival) => {
   if (url === '/events') response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n')
 }
 
-/** Resolves when each limit has cut off somebody who began later than now. */
+/** Resolves when each limit has ended a request that began later than now. */
 async function everyLimitHasStruck({ port, call }: Gateway, upstream: Upstream): Promise<void> {
   const idle = call('/api/ok')
   const { request } = await upstream.nextArrival()

@@ -9,7 +9,7 @@ import { cert, startTlsApi } from './tls-support.ts'
 const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
 
 for (const status of ['100 Continue', '102 Processing', '103 Early Hints', '199 Odd']) {
-  test(`an interim answer that was not asked for is skipped, and its connection goes on: ${status}`, async (t) => {
+  test(`an unexpected interim answer is skipped, and its connection stays usable: ${status}`, async (t) => {
     const upstream = await startTcpUpstream(t, (socket) => {
       socket.write(`HTTP/1.1 ${status}\r\nLink: </x>\r\n\r\n`.repeat(2) + ok)
     })
@@ -36,7 +36,7 @@ for (const status of ['100 Continue', '102 Processing', '103 Early Hints']) {
   })
 }
 
-test("by HTTP/2 interim answers don't extend it either, and the next request is answered", async (t) => {
+test("over HTTP/2 interim answers don't extend the time either, and the next request is answered", async (t) => {
   const timers: NodeJS.Timeout[] = []
   t.after(() => timers.forEach(clearInterval))
   const api = await startTlsApi(t, {}, ({ url, stream }, response) => {
@@ -52,7 +52,7 @@ test("by HTTP/2 interim answers don't extend it either, and the next request is 
 })
 
 for (const status of ['304 Not Modified', '204 No Content']) {
-  test(`a ${status} that says how long another answer would be costs no connection`, async (t) => {
+  test(`a ${status} with the Content-Length of another answer keeps its connection`, async (t) => {
     const upstream = await startTcpUpstream(t, (socket) => {
       socket.write(`HTTP/1.1 ${status}\r\nETag: "a"\r\nContent-Length: 1000\r\n\r\n`)
     })
@@ -68,7 +68,7 @@ for (const status of ['304 Not Modified', '204 No Content']) {
   })
 }
 
-test('a HEAD costs no connection', async (t) => {
+test('a HEAD keeps its connection', async (t) => {
   const upstream = await startTcpUpstream(t, (socket) => {
     socket.write('HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1000\r\n\r\n')
   })
@@ -80,7 +80,7 @@ test('a HEAD costs no connection', async (t) => {
   assert.equal(upstream.sockets.length, 1)
 })
 
-/** Serves one request on each connection and closes it when the next comes, unread or half answered. */
+/** Serves one request on each connection and closes it at the next one, unread or half answered. */
 function closesOnSecond(close: (socket: Socket) => unknown) {
   const served = new WeakSet<Socket>()
   return (socket: Socket) => {
@@ -94,7 +94,7 @@ for (const [how, close] of Object.entries({
   FIN: (socket: Socket) => socket.end(),
   RST: (socket: Socket) => socket.resetAndDestroy(),
 })) {
-  test(`a GET or HEAD is sent once more when a connection that was used before closes without a word: ${how}`, async (t) => {
+  test(`a GET or HEAD is repeated when a reused connection closes without an answer: ${how}`, async (t) => {
     const upstream = await startTcpUpstream(t, closesOnSecond(close))
     const gateway = await startGateway(t, [{ target: upstream.url, connections: 1 }])
     await gateway.call('/api/x')
@@ -121,7 +121,7 @@ for (const [how, close] of Object.entries({
   })
 }
 
-test('a new connection that closes without a word is a failure, and so is one that closes twice', async (t) => {
+test('a new connection that closes without an answer is a failure, and so is a second one', async (t) => {
   const upstream = await startTcpUpstream(t, (socket) => socket.end())
   const gateway = await startGateway(t, [{ target: upstream.url, connections: 1 }])
   assert.equal((await gateway.call('/api/x')).status, 502)
@@ -150,7 +150,7 @@ test('a GET that a used connection does not answer in time is not sent again', a
   assert.equal(upstream.requests(), 2)
 })
 
-test('an upstream by HTTP/2 that allowed no streams for a while is used again', async (t) => {
+test('an HTTP/2 upstream that allowed no streams for a while is used again', async (t) => {
   const sessions: import('node:http2').ServerHttp2Session[] = []
   const api = await startTlsApi(t, {}, ({ stream }, response) => {
     if (stream.session && !sessions.includes(stream.session as never)) sessions.push(stream.session as never)
@@ -166,7 +166,7 @@ test('an upstream by HTTP/2 that allowed no streams for a while is used again', 
   await until(() => sessions.length === 2)
 })
 
-test('a request that an upstream by HTTP/2 refuses to look at is sent once more', async (t) => {
+test('a request with REFUSED_STREAM from an HTTP/2 upstream is repeated', async (t) => {
   let refused = 0
   const api = await startTlsApi(t, {}, ({ method, stream }, response) => {
     stream.on('error', () => {})

@@ -8,7 +8,7 @@ import { type Answer, startUpstream } from './support.ts'
 
 const home = new URL('http://localhost:3000/')
 
-/** Two gateways of one store, the second with its keys rotated, in front of an API that answers when it is told to. */
+/** Two gateways with one store, the second with rotated keys, in front of an API whose answers the test releases. */
 async function start(t: TestContext) {
   const issuer = await startIssuer()
   t.after(() => issuer.close())
@@ -49,7 +49,7 @@ async function start(t: TestContext) {
   return { before, after, issuer, upstream, answers }
 }
 
-/** The same browser, which has nothing but its cookies in common with the other. */
+/** Another browser with copies of the cookies. */
 function sameBrowser(browser: InjectBrowser, other: InjectBrowser): InjectBrowser {
   const value = other.cookies.get('bff')?.value ?? assert.fail('no session')
   browser.cookies.store(home, [`bff=${value}; Path=/`])
@@ -65,7 +65,7 @@ for (const path of ['/api/slow', '/api/refused', '/local']) {
     const { before, after, answers } = await start(t)
     const alice = before.newBrowser()
     await alice.signIn('alice')
-    // Its cookie is due to be sealed anew here.
+    // Its cookie is due to be sealed with the new key here.
     const browser = sameBrowser(after.newBrowser(), alice)
     const late = browser.call(path)
     while (answers.length === 0) await new Promise(setImmediate)
@@ -80,7 +80,7 @@ for (const path of ['/api/slow', '/api/refused', '/local']) {
 }
 
 for (const path of ['/bff/user', '/bff/session']) {
-  test(`nor does one of ${path}, which may otherwise clear a dead cookie and seal an outdated one anew`, async (t) => {
+  test(`a late answer of ${path} does not touch it either, although it may clear or re-seal cookies`, async (t) => {
     for (const dead of [false, true]) {
       const { before, after } = await start(t)
       const alice = before.newBrowser()
@@ -110,7 +110,7 @@ for (const path of ['/bff/user', '/bff/session']) {
   })
 }
 
-test('upstreams and routes of the application leave a dead or outdated cookie as it is', async (t) => {
+test('upstreams and application routes do not change a dead or outdated cookie', async (t) => {
   const { before, after, answers } = await start(t)
   const alice = before.newBrowser()
   await alice.signIn('alice')
@@ -128,7 +128,7 @@ test('upstreams and routes of the application leave a dead or outdated cookie as
   }
 })
 
-test('a logout whose issuer is slow does not clear the cookie of a login that was quicker', async (t) => {
+test('a logout delayed by the issuer does not clear the cookie of a faster login', async (t) => {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   const { newBrowser } = await startInjectGateway(t, { issuer })
@@ -152,7 +152,7 @@ test('a logout whose issuer is slow does not clear the cookie of a login that wa
   assert.equal(await nameOf(browser), 'Alice Example')
 })
 
-test('ten tabs that call, look and log in at the same time end with a session, whose cookie the browser has', async (t) => {
+test('after ten tabs call and log in in parallel, the browser has the cookie of a live session', async (t) => {
   const issuer = await startIssuer()
   t.after(() => issuer.close())
   const { newBrowser, app } = await startInjectGateway(t, { issuer })
@@ -161,7 +161,7 @@ test('ten tabs that call, look and log in at the same time end with a session, w
   const created = t.mock.method(app.sessions, 'begin')
   const tab = async (number: number) => {
     await browser.call(number % 2 === 0 ? '/bff/user' : '/bff/session')
-    // As many as may be open.
+    // The maximum number of open logins.
     if (number < 5) await browser.open(await browser.authorize(await browser.beginLogin()))
     await browser.call('/bff/user')
   }

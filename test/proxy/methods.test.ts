@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { errorCode, startGateway, startUpstream } from './support.ts'
 
-test('a method that an upstream does not take is refused, and Allow names the others', async (t) => {
+test('a method that an upstream does not allow is refused, and Allow names the others', async (t) => {
   const upstream = await startUpstream(t)
   const gateway = await startGateway(t, [{ target: upstream.url, methods: ['GET', 'HEAD', 'POST'] }])
   for (const method of ['PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'PROPFIND']) {
@@ -19,7 +19,7 @@ test('a method that an upstream does not take is refused, and Allow names the ot
   }
 })
 
-test('a method is refused before a session is asked for, and after the request guard', async (t) => {
+test('a method is refused before the session check, and after the request guard', async (t) => {
   const upstream = await startUpstream(t)
   const gateway = await startGateway(t, [{ target: upstream.url, token: 'user', methods: ['GET'] }])
   assert.equal((await gateway.call('/api/x', { method: 'POST' })).status, 405)
@@ -28,7 +28,7 @@ test('a method is refused before a session is asked for, and after the request g
   }
 })
 
-test('a preflight is answered here, also where OPTIONS is not for the upstream', async (t) => {
+test('a preflight is answered by the gateway, even if the upstream does not allow OPTIONS', async (t) => {
   const upstream = await startUpstream(t)
   const origin = 'https://spa.example.com'
   const env = { CORS_ORIGINS: origin }
@@ -41,7 +41,7 @@ test('a preflight is answered here, also where OPTIONS is not for the upstream',
   assert.equal(upstream.arrivals.length, 0)
 })
 
-test('the longest prefix that fits wins, with its own methods', async (t) => {
+test('the longest matching prefix is used, with its own methods', async (t) => {
   const [short, long, other] = [await startUpstream(t), await startUpstream(t), await startUpstream(t)]
   const gateway = await startGateway(t, [
     { prefix: '/api', target: short.url },

@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test'
 import { pathTraversals } from '../support/corpus.ts'
 import { errorCode, exchange, rawGet, startGateway, startUpstream } from './support.ts'
 
-/** One API below `/api`, and below `/based` the part of it at `/v1`. */
+/** One API at `/api`, and its part `/v1` at `/based`. */
 async function start(t: TestContext, env: Record<string, string> = {}) {
   const upstream = await startUpstream(t)
   const gateway = await startGateway(
@@ -47,7 +47,7 @@ const kept = [
   '/@evil.example',
   "/~!$&'()*,=:@|^`{}[]",
   '/%7e%7E',
-  // Of older encodings.
+  // From older encodings.
   '/caf%E9',
   '/F%FC%DFe/a%2Fb/%ff',
   '/%80/%c3%28',
@@ -57,7 +57,7 @@ const kept = [
   `/${'long'.repeat(1500)}`,
 ]
 
-test('a path goes below the target byte for byte', async (t) => {
+test('a path is appended to the target byte for byte', async (t) => {
   const { upstream, gateway } = await start(t)
   for (const path of kept) {
     assert.equal((await rawGet(gateway.port, `/api${path}`)).status, 200, path)
@@ -69,7 +69,7 @@ test('a path goes below the target byte for byte', async (t) => {
   )
 })
 
-test('empty segments at its beginning are kept where the target has a base path', async (t) => {
+test('leading empty segments are kept if the target has a base path', async (t) => {
   const { upstream, gateway } = await start(t)
   for (const path of ['//x', '///', '//evil.example/x']) {
     assert.equal((await rawGet(gateway.port, `/based${path}`)).status, 200, path)
@@ -77,7 +77,7 @@ test('empty segments at its beginning are kept where the target has a base path'
   }
 })
 
-test('empty segments that could be taken for a host are refused where it has none', async (t) => {
+test('leading empty segments, which could be read as a host, are refused if the target has no base path', async (t) => {
   const { upstream, gateway } = await start(t)
   for (const path of ['//evil.example/x', '//', '/\\evil.example', '/\\/x']) {
     const { status, body } = await rawGet(gateway.port, `/api${path}`)
@@ -86,7 +86,7 @@ test('empty segments that could be taken for a host are refused where it has non
   assert.equal(upstream.arrivals.length, 0)
 })
 
-test('a query goes to the target byte for byte', async (t) => {
+test('a query is passed on byte for byte', async (t) => {
   const queries = [
     '',
     '?',
@@ -119,7 +119,7 @@ test('a query goes to the target byte for byte', async (t) => {
   )
 })
 
-test('the prefix alone, with and without a slash, is the target itself', async (t) => {
+test('the prefix only, with and without a slash, is the target itself', async (t) => {
   const { upstream, gateway } = await start(t)
   for (const path of ['/api', '/api/', '/api?a', '/api/?a', '/based', '/based/', '/based?a', '/based/?a']) {
     assert.equal((await rawGet(gateway.port, path)).status, 200, path)
@@ -140,7 +140,7 @@ test('a slash at the end of the target changes nothing', async (t) => {
   )
 })
 
-test('no traversal leaves the target, and none reaches it', async (t) => {
+test('no path traversal leaves the target, and none reaches it', async (t) => {
   const { upstream, gateway } = await start(t)
   for (const path of pathTraversals()) {
     for (const prefix of ['/api', '/based', '/%61pi', '/based/a/b/c']) {
@@ -151,7 +151,7 @@ test('no traversal leaves the target, and none reaches it', async (t) => {
   assert.equal(upstream.arrivals.length, 0)
 })
 
-test('no URL of another origin is a way to the target', async (t) => {
+test('a request with an absolute URL does not reach the target', async (t) => {
   const { upstream, gateway } = await start(t)
   for (const url of ['http://evil.example/api/x', 'http://localhost/based/x', 'https:/api/x', 'api/x', '*']) {
     const { status, body } = await rawGet(gateway.port, url)
@@ -160,7 +160,7 @@ test('no URL of another origin is a way to the target', async (t) => {
   assert.equal(upstream.arrivals.length, 0)
 })
 
-test('bytes that no URL has are refused before anybody looks at the path', async (t) => {
+test('bytes that are invalid in a URL are refused before the path is examined', async (t) => {
   const { upstream, gateway } = await start(t)
   for (const path of ['/api/a b', '/api/caf\xe9', '/api/\x01', '/api/\x7f']) {
     const answer = await exchange(gateway.port, `GET ${path} HTTP/1.1\r\nHost: GATEWAY\r\nx-csrf: 1\r\n\r\n`)
@@ -169,7 +169,7 @@ test('bytes that no URL has are refused before anybody looks at the path', async
   assert.equal(upstream.arrivals.length, 0)
 })
 
-test('the longest prefix wins, whatever the order', async (t) => {
+test('the longest prefix is used, in any order of configuration', async (t) => {
   const [outer, inner] = [await startUpstream(t), await startUpstream(t)]
   const upstreams = [
     { prefix: '/api', target: outer.url },
@@ -194,7 +194,7 @@ test('the longest prefix wins, whatever the order', async (t) => {
   }
 })
 
-test('what only looks like the prefix is not proxied', async (t) => {
+test('a path that only resembles the prefix is not proxied', async (t) => {
   const { upstream, gateway } = await start(t)
   for (const path of ['/apix', '/api%2Fx', '/api;x', '//api/x', '/API/x', '/x/../api/y', '/']) {
     assert.equal((await rawGet(gateway.port, path)).status, 404, path)
@@ -202,7 +202,7 @@ test('what only looks like the prefix is not proxied', async (t) => {
   assert.equal(upstream.arrivals.length, 0)
 })
 
-test('below a public URL with a path, the prefix is found with it and without', async (t) => {
+test('with a path in the public URL, the prefix matches with and without it', async (t) => {
   const { upstream, gateway } = await start(t, { PUBLIC_URL: 'http://localhost:3000/app' })
   for (const path of ['/app/api/x?y', '/api/x?y', '/app/api/app/api/x']) await rawGet(gateway.port, path)
   assert.deepEqual(
@@ -212,7 +212,7 @@ test('below a public URL with a path, the prefix is found with it and without', 
   assert.equal((await rawGet(gateway.port, '/app/api/%2e%2e/x')).status, 400)
 })
 
-test('a path that is no UTF-8 is a path of upstreams only, and no way around a traversal', async (t) => {
+test("a path that is not UTF-8 reaches upstreams only, and can't hide a traversal", async (t) => {
   const { upstream, gateway } = await start(t, { PUBLIC_URL: 'http://localhost:3000/app' })
   for (const path of ['/app/api/%E9', '/api/%E9']) {
     assert.equal((await rawGet(gateway.port, path)).status, 200)

@@ -14,7 +14,7 @@ async function start(t: TestContext, answer: Answer = ok) {
   return { gateway, upstream, cookie: await signIn(gateway) }
 }
 
-/** As a set, in lower case. */
+/** The fields of Vary as a set, in lower case. */
 function varying(value: string | undefined): string[] {
   const names = value?.toLowerCase().split(', ') ?? []
   return names.toSorted()
@@ -22,7 +22,7 @@ function varying(value: string | undefined): string[] {
 
 const perUser = ['user', 'user-or-client', 'user-or-none']
 
-test("an answer with a user's token is for that cookie only, whatever its status", async (t) => {
+test("an answer for a user's token varies on the cookie, with any status", async (t) => {
   const { gateway, cookie } = await start(t, ({ request, response, url }) => {
     request.resume()
     response
@@ -37,7 +37,7 @@ test("an answer with a user's token is for that cookie only, whatever its status
   }
 })
 
-test("an upstream's own Vary: Cookie is not said twice", async (t) => {
+test("an upstream's own Vary: Cookie is not repeated", async (t) => {
   const { gateway, cookie } = await start(t, ({ response }) =>
     response.writeHead(200, { vary: 'COOKIE' }).end(),
   )
@@ -45,7 +45,7 @@ test("an upstream's own Vary: Cookie is not said twice", async (t) => {
   assert.deepEqual(varying(headers.vary), ['cookie', 'origin'])
 })
 
-test('an error of the gateway in the place of such an answer is for that cookie only, and not kept', async (t) => {
+test('an error of the gateway instead of such an answer varies on the cookie, and is not stored', async (t) => {
   const { gateway, cookie } = await start(t, ({ response }) => response.destroy())
   const requests: [path: string, headers: Record<string, string>, status: number][] = [
     ['/user/x', {}, 401],
@@ -65,7 +65,7 @@ test('an error of the gateway in the place of such an answer is for that cookie 
   }
 })
 
-test("an answer that no user's token brought does not differ between cookies", async (t) => {
+test("an answer without a user's token does not vary on the cookie", async (t) => {
   const { gateway, cookie } = await start(t)
   for (const kind of ['client', 'none']) {
     const { headers } = await gateway.call(`/${kind}/x`, { headers: { cookie } })

@@ -5,7 +5,7 @@ import { type Answer, startGateway, startUpstream, type WantedUpstream } from '.
 const file = 'abcdefghij'
 const etag = '"v1"'
 
-/** A file of ten bytes that can be had in parts. */
+/** A file of ten bytes that supports ranges. */
 const serve: Answer = ({ method, headers, response }): unknown => {
   const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(headers.range ?? '') ?? []
   const isStale = headers['if-range'] !== undefined && headers['if-range'] !== etag
@@ -33,7 +33,7 @@ async function start(t: TestContext, options: Partial<WantedUpstream> = {}) {
   }
 }
 
-test('a part is asked for and answered as by the upstream itself', async (t) => {
+test('range requests pass as to the upstream itself', async (t) => {
   const get = await start(t)
   assert.deepEqual(await get({ range: 'bytes=2-4' }), [206, 'bytes 2-4/10', '3', 'cde'])
   assert.deepEqual(await get({ range: 'bytes=2-4' }, 'HEAD'), [206, 'bytes 2-4/10', '3', ''])
@@ -41,13 +41,13 @@ test('a part is asked for and answered as by the upstream itself', async (t) => 
   assert.deepEqual(await get({}), [200, undefined, '10', file])
 })
 
-test('a download goes on only where the file is the same still', async (t) => {
+test('a download is resumed only if the file is unchanged', async (t) => {
   const get = await start(t)
   assert.deepEqual(await get({ range: 'bytes=5-9', 'if-range': etag }), [206, 'bytes 5-9/10', '5', 'fghij'])
   assert.deepEqual(await get({ range: 'bytes=5-9', 'if-range': '"v0"' }), [200, undefined, '10', file])
 })
 
-test('where Range is listed, If-Range comes along, or parts of two versions would be put together', async (t) => {
+test('with Range listed If-Range passes too, or parts of two versions could be combined', async (t) => {
   const get = await start(t, { requestHeaders: ['range'], responseHeaders: [] })
   assert.deepEqual(await get({ range: 'bytes=5-9', 'if-range': '"v0"' }), [200, undefined, '10', file])
   assert.deepEqual(await get({ range: 'bytes=5-9', 'if-range': etag }), [206, 'bytes 5-9/10', '5', 'fghij'])

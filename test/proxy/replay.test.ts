@@ -43,13 +43,13 @@ async function start(t: TestContext, answer: Answer) {
     gateway,
     cookie,
     grants: () => issuer.events.refreshGrants().length,
-    /** As the signed-in user. */
+    /** Calls as the signed-in user. */
     call: (path: string, options: Parameters<typeof gateway.call>[1] = {}) =>
       gateway.call(path, { ...options, headers: { cookie, ...options.headers } }),
   }
 }
 
-/** Refuses the first token that it ever got, as an API does whose keys have changed. */
+/** Refuses the first token that it got, like an API whose keys have changed. */
 function refusingTheFirst(): Answer {
   let first: string | undefined
   return async ({ request, response, headers }) => {
@@ -65,7 +65,7 @@ function refuse(response: Arrival['response'], body = 'refused'): void {
 }
 
 for (const method of ['GET', 'HEAD', 'DELETE', 'POST']) {
-  test(`${method} whose token is refused is sent once more with a renewed one`, async (t) => {
+  test(`${method} whose token is refused is repeated with a renewed one`, async (t) => {
     const { upstream, call, grants } = await start(t, refusingTheFirst())
 
     const { status, headers } = await call('/api/x?y=1', { method })
@@ -87,7 +87,7 @@ for (const method of ['GET', 'HEAD', 'DELETE', 'POST']) {
 
 for (const type of ['application/json', 'text/plain', 'application/octet-stream', undefined]) {
   for (const bytes of [0, 1, 64 * 1024]) {
-    test(`a body of ${bytes} bytes (${type}) is sent once more whole`, async (t) => {
+    test(`a body of ${bytes} bytes (${type}) is repeated completely`, async (t) => {
       const { upstream, call, grants } = await start(t, refusingTheFirst())
       const body = Buffer.alloc(bytes, 0xe9)
       const headers = type === undefined ? {} : { 'content-type': type }
@@ -129,7 +129,7 @@ test('a large upload that is refused unread is answered', async (t) => {
   assert.deepEqual([status, text], [401, 'refused'])
 })
 
-test('20 requests that are refused at once are worth one grant', async (t) => {
+test('20 parallel refused requests cause one grant', async (t) => {
   const parallel = 20
   const held: Arrival[] = []
   const { upstream, call, grants } = await start(t, (arrival) => {
@@ -146,7 +146,7 @@ test('20 requests that are refused at once are worth one grant', async (t) => {
   assert.equal(tokens.size, 1)
 })
 
-test('a token that was replaced meanwhile is no reason for a grant', async (t) => {
+test('a refused token that was replaced meanwhile causes no grant', async (t) => {
   let slow: Arrival | undefined
   const refuseFirst = refusingTheFirst()
   const { upstream, call, grants } = await start(t, (arrival) => {
@@ -191,19 +191,19 @@ test('an API that refuses every token costs one grant per session, upstream and 
   assert.deepEqual([upstream.arrivals.length, grants()], [14 + 3, 4])
 })
 
-test('a refusal by an upstream that takes no token is passed on', async (t) => {
+test('a 401 of an upstream without tokens is passed on', async (t) => {
   const { upstream, call, grants } = await start(t, ({ response }) => refuse(response))
   const { status, text } = await call('/open/x')
   assert.deepEqual([status, text, upstream.arrivals.length, grants()], [401, 'refused', 1, 0])
 })
 
-test('403 is no reason to renew', async (t) => {
+test('403 causes no renewal', async (t) => {
   const { upstream, call, grants } = await start(t, ({ response }) => response.writeHead(403).end('no'))
   const { status, text } = await call('/api/x')
   assert.deepEqual([status, text, upstream.arrivals.length, grants()], [403, 'no', 1, 0])
 })
 
-test('with the issuer down the refusal is passed on, and the session stays', async (t) => {
+test('while the issuer is down the 401 is passed on, and the session stays', async (t) => {
   const { upstream, issuer, call } = await start(t, ({ response, url }) => {
     if (url === '/refused') refuse(response)
     else response.end('ok')
@@ -217,7 +217,7 @@ test('with the issuer down the refusal is passed on, and the session stays', asy
   assert.equal((await call('/api/x')).status, 200)
 })
 
-test('a refusal that ends the session says so, and leaves no answer hanging at the upstream', async (t) => {
+test("if the forced renewal ends the session the error says so, and the upstream's answer is closed", async (t) => {
   const endless: Answer = ({ response }) => response.writeHead(401).write('refused')
   const { upstream, issuer, call } = await start(t, endless)
   answerTokenRequests(issuer, 400, { error: 'invalid_grant' })
@@ -233,7 +233,7 @@ test('a refusal that ends the session says so, and leaves no answer hanging at t
   assert.equal(errorCode(await call('/api/x')), 'BFF_SESSION_REQUIRED')
 })
 
-test('a refusal is read to its end, so that its connection serves the replay', async (t) => {
+test('the body of a 401 is drained, so that its connection serves the replay', async (t) => {
   const { upstream, call } = await start(t, async ({ request, response }) => {
     await buffer(request)
     if (upstream.arrivals.length === 1) refuse(response, 'x'.repeat(100_000))
@@ -243,7 +243,7 @@ test('a refusal is read to its end, so that its connection serves the replay', a
   assert.deepEqual([upstream.arrivals.length, upstream.connections()], [2, 1])
 })
 
-test('a refusal without end does not hold the replay up', async (t) => {
+test('an endless body of a 401 does not delay the replay', async (t) => {
   const { upstream, call } = await start(t, ({ response }) => {
     if (upstream.arrivals.length === 1) response.writeHead(401).write('refused')
     else response.end('ok')
@@ -253,7 +253,7 @@ test('a refusal without end does not hold the replay up', async (t) => {
   await closed(first.response)
 })
 
-test('a browser that goes while its refused token is renewed gets no replay, and the next one the new token', async (t) => {
+test('if a browser disconnects during the forced renewal there is no replay, and the next request has the new token', async (t) => {
   const { upstream, gateway, issuer, cookie, call, grants } = await start(t, refusingTheFirst())
   const { arrived, release } = holdTokenRequests(issuer)
   const outgoing = open(gateway.port, '/api/x', { method: 'POST', body: 'body', headers: { cookie } })
@@ -273,7 +273,7 @@ test('a browser that goes while its refused token is renewed gets no replay, and
   assert.deepEqual(faults(gateway.logs), [])
 })
 
-test('a refused request whose browser goes before the renewal has failed leaves nothing open at the upstream', async (t) => {
+test('if a browser disconnects before the forced renewal fails nothing stays open at the upstream', async (t) => {
   const endless: Answer = ({ url, response }) =>
     url === '/y' ? response.end('ok') : response.writeHead(401).write('refused')
   const { upstream, gateway, issuer, cookie, call } = await start(t, endless)
@@ -291,7 +291,7 @@ test('a refused request whose browser goes before the renewal has failed leaves 
   assert.deepEqual(faults(gateway.logs), [])
 })
 
-test('a browser that goes while its outdated token is renewed is not heard of at the upstream', async (t) => {
+test('if a browser disconnects while its expired token is renewed the upstream gets no request', async (t) => {
   const { upstream, gateway, issuer, cookie, call, clock } = await start(t, ({ response }) =>
     response.end('ok'),
   )
@@ -313,7 +313,7 @@ test('a browser that goes while its outdated token is renewed is not heard of at
   assert.deepEqual(faults(gateway.logs), [])
 })
 
-test('a browser that goes in the middle of a short body is not heard of at the upstream', async (t) => {
+test('if a browser disconnects during a short body the upstream gets no request', async (t) => {
   const { upstream, gateway, cookie, call } = await start(t, ({ response }) => response.end('ok'))
   const outgoing = open(gateway.port, '/api/x', {
     method: 'POST',
@@ -338,7 +338,7 @@ function faults(logs: Record<string, unknown>[]) {
   return logs.filter(({ level }) => Number(level) >= 50)
 }
 
-/** Makes the issuer answer every request to its token endpoint so. */
+/** Makes the issuer answer every token request like this. */
 function answerTokenRequests({ provider }: DemoIssuer, status: number, body: object): void {
   provider.use(async (ctx, next) => {
     if (ctx.path !== '/token') return next()

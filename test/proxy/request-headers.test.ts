@@ -5,7 +5,7 @@ import { exchange, rawGet, startGateway, startUpstream } from './support.ts'
 async function start(t: TestContext, env: Record<string, string> = {}) {
   const upstream = await startUpstream(t)
   const gateway = await startGateway(t, [{ target: `${upstream.url}/v1` }], { env })
-  /** What of these headers reaches the upstream. */
+  /** Which of these headers reach the upstream. */
   const sent = async (headers: string[]) => {
     const { status, answer } = await rawGet(gateway.port, '/api/x', headers)
     assert.equal(status, 200, answer)
@@ -14,7 +14,7 @@ async function start(t: TestContext, env: Record<string, string> = {}) {
   return { upstream, gateway, sent }
 }
 
-test('the upstream gets these headers, and no other', async (t) => {
+test('the upstream gets exactly these headers', async (t) => {
   const { upstream, gateway, sent } = await start(t)
   const hostile = [
     'Accept: text/html',
@@ -61,7 +61,7 @@ test('the upstream gets these headers, and no other', async (t) => {
   })
 })
 
-test('what Connection names ends at the gateway', async (t) => {
+test('headers named in Connection do not pass', async (t) => {
   const { upstream, gateway } = await start(t)
   const answer = await exchange(
     gateway.port,
@@ -92,7 +92,7 @@ const aboutTheConnection = [
 ]
 
 for (const header of aboutTheConnection) {
-  test(`no fault of ours comes of ${header.replaceAll('\r\n', ', ')}`, async (t) => {
+  test(`no server error is caused by ${header.replaceAll('\r\n', ', ')}`, async (t) => {
     const { upstream, gateway } = await start(t)
     for (const start of [
       `GET /api/x HTTP/1.1\r\n`,
@@ -112,7 +112,7 @@ for (const header of aboutTheConnection) {
   })
 }
 
-test('the upstream is called by the name in its URL', async (t) => {
+test("Host is the host of the upstream's URL", async (t) => {
   const { upstream, gateway } = await start(t)
   await rawGet(gateway.port, '/api/x', ['X-Host: evil'])
   assert.deepEqual(
@@ -126,7 +126,7 @@ const claims = ['X-Forwarded-For: 192.0.2.7, unknown, 198.51.100.7:4711', 'X-For
 const trust: [setting: string, clients: string][] = [
   ['false', '127.0.0.1'],
   ['true', '192.0.2.7, 198.51.100.7, 127.0.0.1'],
-  // Whoever the nearest proxy names can have claimed anything of those before.
+  // The client that the nearest proxy names can have invented the addresses before.
   ['1', '198.51.100.7, 127.0.0.1'],
   ['3', '192.0.2.7, 198.51.100.7, 127.0.0.1'],
   ['127.0.0.0/8', '198.51.100.7, 127.0.0.1'],
@@ -134,7 +134,7 @@ const trust: [setting: string, clients: string][] = [
 ]
 
 for (const [setting, clients] of trust) {
-  test(`what a proxy in front says of the client counts as TRUST_PROXY=${setting} has it`, async (t) => {
+  test(`forwarding headers of a proxy in front count with TRUST_PROXY=${setting}`, async (t) => {
     const { gateway, sent } = await start(t, { TRUST_PROXY: setting })
     const claimed = [
       ...claims,
@@ -145,7 +145,7 @@ for (const [setting, clients] of trust) {
     const headers = Object.entries(await sent(claimed)).filter(([name]) => name.includes('forwarded'))
     assert.deepEqual(Object.fromEntries(headers), {
       'x-forwarded-for': clients,
-      // What the public URL says, whatever a proxy has made of it.
+      // From the public URL, whatever a proxy has sent.
       'x-forwarded-host': `localhost:${gateway.port}`,
       'x-forwarded-proto': 'http',
       'x-forwarded-prefix': '/api',
@@ -153,7 +153,7 @@ for (const [setting, clients] of trust) {
   })
 }
 
-test('host, scheme and path that the upstream is told of are those of the public URL', async (t) => {
+test('X-Forwarded-Host, -Proto and -Prefix are those of the public URL', async (t) => {
   const env = { PUBLIC_URL: 'https://app.example.com/shop', TRUST_PROXY: 'true' }
   const { sent } = await start(t, env)
   const headers = await sent(['X-Forwarded-Host: app.example.com:443', 'X-Forwarded-Proto: http'])
@@ -163,7 +163,7 @@ test('host, scheme and path that the upstream is told of are those of the public
   )
 })
 
-test('where methods are limited, no header makes another method of a request', async (t) => {
+test('with a list of methods, method-override headers do not pass', async (t) => {
   const upstream = await startUpstream(t)
   const free = { prefix: '/free', target: upstream.url }
   const gateway = await startGateway(t, [{ target: upstream.url, methods: ['GET', 'POST'] }, free])
@@ -179,7 +179,7 @@ test('where methods are limited, no header makes another method of a request', a
   )
 })
 
-test('a CSRF header of another name stays here, and only that', async (t) => {
+test('a CSRF header with a configured name does not pass, others do', async (t) => {
   const { upstream, gateway } = await start(t, { CSRF_HEADER: 'X-App' })
   await gateway.call('/api/x', { headers: { 'X-App': '1', 'x-csrf': '7' } })
   assert.equal(upstream.arrivals[0]?.headers['x-app'], undefined)

@@ -7,7 +7,7 @@ interface Wanted extends Partial<WantedUpstream> {
   status?: string
 }
 
-/** What of these header lines of an upstream the browser gets, in its words. */
+/** Which of these header lines of an upstream the browser gets, byte for byte. */
 async function shown(t: TestContext, lines: string[], { env = {}, status = '200 OK', ...rest }: Wanted = {}) {
   const upstream = await startTcpUpstream(t, (socket) => {
     const head = [`HTTP/1.1 ${status}`, 'Content-Length: 0', ...lines].join('\r\n')
@@ -26,7 +26,7 @@ async function shown(t: TestContext, lines: string[], { env = {}, status = '200 
   }
 }
 
-test('headers pass with their bytes, and several values of one stay apart', async (t) => {
+test('headers pass byte for byte, and several values of one stay separate', async (t) => {
   const { lines } = await shown(
     t,
     [
@@ -55,7 +55,7 @@ test('headers pass with their bytes, and several values of one stay apart', asyn
   ])
 })
 
-test('what is about the connection, another origin or a proxy in front stays behind', async (t) => {
+test('headers about the connection, another origin or a proxy in front do not pass', async (t) => {
   const { lines } = await shown(t, [
     'Connection: keep-alive, X-Internal',
     'X-Internal: secret',
@@ -78,7 +78,7 @@ test('no cookie of the upstream passes', async (t) => {
   assert.deepEqual(lines, [])
 })
 
-test("cookies that are allowed pass one by one, the gateway's own never", async (t) => {
+test("allowed cookies pass, each in its own header, the gateway's own never", async (t) => {
   const names = ['theme', 'lang', 'app', 'app-tx', 'app-tx-0123456789abcdef']
   const { lines } = await shown(
     t,
@@ -97,7 +97,7 @@ const caching: [lines: string[], cacheControl: string][] = [
 ]
 
 for (const [lines, cacheControl] of caching) {
-  test(`no cache that users share keeps an answer with ${lines.join(', ') || 'no word on caching'}`, async (t) => {
+  test(`no shared cache may store an answer with ${lines.join(', ') || 'no caching headers'}`, async (t) => {
     assert.deepEqual((await shown(t, lines)).cacheControl, [cacheControl])
   })
 }
@@ -118,7 +118,7 @@ for (const [from, to] of redirects) {
   })
 }
 
-test('below a public URL with a path, a redirect leads the browser to that path too', async (t) => {
+test('with a path in the public URL, redirects lead below it', async (t) => {
   const env = { PUBLIC_URL: 'http://localhost:3000/app' }
   const { lines } = await shown(t, ['Location: /v1/y'], { status: '303 See Other', env })
   assert.deepEqual(lines, ['location: /app/api/y'])
@@ -144,12 +144,12 @@ for (const status of [
 }
 
 for (const line of ['X-Bad: a\x01b', 'X-Bad: a\x7fb', 'X-Bad: a\x00b', 'X Bad: a', 'X-Bad']) {
-  test(`a header that is none is the upstream's fault, not ours: ${JSON.stringify(line)}`, async (t) => {
+  test(`an invalid header is a 502, not an internal error: ${JSON.stringify(line)}`, async (t) => {
     assert.match((await shown(t, [line])).statusLine, /^HTTP\/1.1 502 /)
   })
 }
 
-test('early hints are left out, the answer after them is passed on', async (t) => {
+test('early hints are dropped, the answer after them is passed on', async (t) => {
   const status = '103 Early Hints\r\nLink: <a>\r\n\r\nHTTP/1.1 200 OK'
   const { statusLine, lines } = await shown(t, ['X-Request-Id: kept'], { status })
   assert.equal(statusLine, 'HTTP/1.1 200 OK')
@@ -185,7 +185,7 @@ for (const type of ['text/event-stream', 'Text/Event-Stream;charset=utf-8', 'tex
   })
 }
 
-test('links lead below the prefix, wherever the API says that it is', async (t) => {
+test('links lead below the prefix, for each base path that the API uses', async (t) => {
   const { lines } = await shown(t, [
     'Link: </v1/x?page=2>; rel="next"',
     'Link: <UPSTREAM/v1/x>; rel="first", <https://other.example/>; rel="author"',

@@ -6,11 +6,11 @@ import { decodeJwt } from 'jose'
 import { startIssuer } from '../../demo/issuer.ts'
 import { type Answer, errorCode, exchange, ok, signIn, startGateway, startUpstream } from './support.ts'
 
-/** Says whose token it got. */
+/** Answers the user of the token. */
 const whoAmI: Answer = ({ headers, request, response }) => {
   const token = headers.authorization?.replace('Bearer ', '')
   request.resume()
-  response.end(`<${token === undefined ? 'nobody' : decodeJwt(token).sub}>`)
+  response.end(`<${token === undefined ? 'anonymous' : decodeJwt(token).sub}>`)
 }
 
 async function start(t: TestContext, answer: Answer = ok) {
@@ -28,7 +28,7 @@ async function start(t: TestContext, answer: Answer = ok) {
   return { issuer, upstream, gateway }
 }
 
-test('without a session the upstream is not asked', async (t) => {
+test('without a session the upstream is not called', async (t) => {
   const { upstream, gateway } = await start(t)
   for (const cookie of [undefined, 'bff=rubbish', 'other=1', 'bff=']) {
     for (const method of ['GET', 'POST']) {
@@ -42,7 +42,7 @@ test('without a session the upstream is not asked', async (t) => {
   assert.equal(upstream.arrivals.length, 0)
 })
 
-test('without the CSRF header, or from a foreign site, the upstream is not asked', async (t) => {
+test('without the CSRF header, or from a foreign site, the upstream is not called', async (t) => {
   const { upstream, gateway } = await start(t)
   const cookie = await signIn(gateway)
   const foreign = [
@@ -73,7 +73,7 @@ test("the upstream gets the user's token, neither cookie nor token of the browse
   assert.equal(sent.cookie, undefined)
 })
 
-test('an upstream that takes no token gets none, whoever is signed in', async (t) => {
+test('an upstream without tokens gets none, with and without a session', async (t) => {
   const { upstream, gateway } = await start(t)
   const cookie = await signIn(gateway)
   const { status } = await gateway.call('/open/x', { headers: { cookie, authorization: 'Bearer mine' } })
@@ -82,7 +82,7 @@ test('an upstream that takes no token gets none, whoever is signed in', async (t
   assert.equal(upstream.arrivals[0]?.headers.cookie, undefined)
 })
 
-test('an answer of the upstream leaves the session cookie as it is', async (t) => {
+test('an answer of the upstream does not change the session cookie', async (t) => {
   const { gateway } = await start(t, ({ response }) => {
     response.writeHead(401, { 'set-cookie': 'bff=; Max-Age=0; Path=/' }).end('no')
   })
@@ -92,9 +92,9 @@ test('an answer of the upstream leaves the session cookie as it is', async (t) =
   assert.equal(headers['set-cookie'], undefined)
 })
 
-test('requests pipelined on one connection get answers for their own user, in their order', async (t) => {
+test('pipelined requests on one connection get the answers of their own users, in order', async (t) => {
   const { gateway, upstream } = await start(t, async (arrival) => {
-    // The later, the faster.
+    // Later requests are answered faster.
     if (upstream.arrivals.length < 6) await upstream.nextArrival()
     whoAmI(arrival)
   })
@@ -124,7 +124,7 @@ test('requests pipelined on one connection get answers for their own user, in th
   ])
 })
 
-test('users that share the connections of a proxy in front never get each others answers', async (t) => {
+test('users who share connections of a proxy in front never get each other’s answers', async (t) => {
   const { gateway, upstream } = await start(t, whoAmI)
   const cookies = { alice: await signIn(gateway, 'alice'), bob: await signIn(gateway, 'bob') }
   const agent = new Agent({ keepAlive: true, maxSockets: 3 })

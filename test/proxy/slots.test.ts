@@ -4,7 +4,7 @@ import { startIssuer } from '../../demo/issuer.ts'
 import { closed } from '../support/closed.ts'
 import { goes, open, signIn, startGateway, startTcpUpstream } from './support.ts'
 
-/** What an upstream does with a request, by its path. */
+/** The upstream's behaviour, by path. */
 const answers: Record<string, string> = {
   '/ok': 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok',
   '/empty': 'HTTP/1.1 204 No Content\r\nContent-Length: 7\r\n\r\n',
@@ -22,7 +22,7 @@ const answers: Record<string, string> = {
   '/nothing': '',
 }
 
-test('whatever becomes of a request, its connection is there for the next', async (t) => {
+test('after any outcome of a request its connection slot is free for the next', async (t) => {
   const issuer = await startIssuer()
   t.after(() => issuer.close())
   const paths: string[] = []

@@ -27,7 +27,7 @@ const wantsMore: Answer = ({ request, response }) => {
   response.writeHead(401, { 'www-authenticate': challenge, ...forged }).end('log in again')
 }
 
-test('a 401 that wants a stronger login passes as it is, says where to log in, and costs no renewal', async (t) => {
+test('a 401 that asks for a stronger login passes unchanged, names the login URL, and causes no renewal', async (t) => {
   const { upstream, gateway } = await start(t, wantsMore)
   const cookie = await signIn(gateway)
   const { status, headers, text } = await gateway.call('/api/x', { headers: { cookie } })
@@ -41,7 +41,7 @@ test('a 401 that wants a stronger login passes as it is, says where to log in, a
   )
 })
 
-test('the login that it names is one that the gateway takes, and passes on to the issuer', async (t) => {
+test('the login URL of a step-up is accepted by the gateway, and its parameters reach the issuer', async (t) => {
   const { gateway } = await start(t, wantsMore)
   const { headers } = await gateway.call('/api/x', { headers: { cookie: await signIn(gateway) } })
   const login = await gateway.call(String(headers['bff-login-url']))
@@ -50,7 +50,7 @@ test('the login that it names is one that the gateway takes, and passes on to th
   assert.deepEqual([searchParams.get('acr_values'), searchParams.get('max_age')], ['gold silver', '60'])
 })
 
-test('an upstream that no user is known to can send nobody to a login, and never names one itself', async (t) => {
+test("an upstream without users can't ask for a login, nor name a login URL", async (t) => {
   const { gateway } = await start(t, wantsMore)
   const { status, headers } = await gateway.call('/public/x')
   assert.deepEqual([status, headers['bff-login-url']], [401, undefined])

@@ -20,7 +20,7 @@ import {
 
 const eventStream = { 'content-type': 'text/event-stream' }
 
-test('headers of a stream arrive before it says anything, and each event before the next', async (t) => {
+test('headers of an event stream arrive before its first event, and each event before the next', async (t) => {
   const upstream = await startUpstream(t, ({ response }) => {
     response.writeHead(200, eventStream).flushHeaders()
   })
@@ -59,7 +59,7 @@ test('a browser that closes a stream ends it at the upstream', async (t) => {
   assert.equal(response.writableFinished, false)
 })
 
-test('a browser that goes before it was answered aborts the request of the upstream', async (t) => {
+test('a browser that disconnects before the answer aborts the upstream request', async (t) => {
   const upstream = await startUpstream(t, () => {})
   const gateway = await startGateway(t, [{ target: upstream.url }])
   const outgoing = open(gateway.port, '/api/x')
@@ -75,7 +75,7 @@ test('a browser that goes before it was answered aborts the request of the upstr
 })
 
 for (const chunked of [false, true]) {
-  test(`a browser that goes in mid-upload aborts it, ${chunked ? 'in chunks' : 'of known length'}`, async (t) => {
+  test(`a browser that disconnects during an upload aborts it, ${chunked ? 'in chunks' : 'of known length'}`, async (t) => {
     const upstream = await startUpstream(t, ({ request }) => request.on('error', () => {}))
     const gateway = await startGateway(t, [{ target: upstream.url }])
     const framing = chunked ? { 'transfer-encoding': 'chunked' } : { 'content-length': 1000 }
@@ -93,7 +93,7 @@ for (const chunked of [false, true]) {
   })
 }
 
-test('a client that pipelines and goes leaves none of its requests behind', async (t) => {
+test('a client that pipelines requests and disconnects leaves none of them running', async (t) => {
   const upstream = await startUpstream(t, ({ response, url }) => {
     // More than all buffers on the way hold.
     if (url === '/2') response.write(Buffer.alloc(64 * 1024 * 1024))
@@ -110,7 +110,7 @@ test('a client that pipelines and goes leaves none of its requests behind', asyn
   await allGone
 })
 
-test('a stream may go on for longer than the timeout, with pauses as long', async (t) => {
+test('a stream may last longer than the timeout, with pauses as long', async (t) => {
   const upstream = await startUpstream(t, ({ response }) => {
     response.writeHead(200, eventStream).write('data: 1\n\n')
     setTimeout(() => response.end('data: 2\n\n'), 5000)
@@ -125,18 +125,18 @@ const truncated = {
   'of known length, before its first byte': 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n',
   'in chunks': 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n',
   'in chunks, before its first byte': 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n',
-  'in a chunk that is none': 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnot a number\r\n',
+  'in an invalid chunk': 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnot a number\r\n',
   compressed: 'HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 100\r\n\r\n',
 }
 
 for (const [how, answer] of Object.entries(truncated)) {
   for (const end of ['end', 'resetAndDestroy'] as const) {
-    test(`an answer that breaks off is never taken for whole: ${how}, by ${end}`, async (t) => {
+    test(`an aborted answer is never treated as complete: ${how}, by ${end}`, async (t) => {
       const upstream = await startTcpUpstream(t, (socket) => socket.write(answer, () => socket[end]()))
       const gateway = await startGateway(t, [{ target: upstream.url }])
       const reply = call(gateway.port, '/api/x')
       await reply.then(
-        // The reset may have been faster than the headers.
+        // The reset may arrive before the headers.
         ({ status }) => assert.equal(status, 502),
         (error) => assert.match(error.code, /ECONNRESET|HPE_/),
       )
@@ -156,7 +156,7 @@ test('connections to the upstream are kept for the next request', async (t) => {
   assert.equal(upstream.connections(), 1)
 })
 
-test('a browser of the last century is answered too', async (t) => {
+test('an HTTP/1.0 client is answered too', async (t) => {
   const upstream = await startUpstream(t, ({ response }) => {
     response.write('a')
     response.end('b')
@@ -178,7 +178,7 @@ function codeOf(err: unknown): string {
 for (const [title, type] of [
   ['a logout ends the event streams of the session', 'text/event-stream'],
   ['a logout ends event streams in any spelling', 'Text/Event-Stream;charset=UTF-8'],
-  ['a logout ends what goes on for longer than the timeout of the upstream', 'application/octet-stream'],
+  ['a logout ends answers that last longer than the timeout of the upstream', 'application/octet-stream'],
 ] as const) {
   test(title, async (t) => {
     const issuer = await startIssuer()

@@ -20,14 +20,14 @@ import { closed } from '../support/closed.ts'
 import { freePort } from '../support/free-port.ts'
 import { leakWatch } from '../support/leak-watch.ts'
 
-/** One request as it reached an upstream. */
+/** A request as the upstream got it. */
 export interface Arrival {
   method: string
-  /** As it stood in the request line. */
+  /** From the request line. */
   url: string
   headers: IncomingHttpHeaders
   rawHeaders: string[]
-  /** Which of the upstream's connections it came on, from 0. */
+  /** Number of the upstream's connection, from 0. */
   connection: number
   request: IncomingMessage
   response: ServerResponse
@@ -38,20 +38,20 @@ export interface Upstream {
   url: string
   /** In the order in which their headers came. */
   arrivals: Arrival[]
-  /** The next one to come. */
+  /** The next request to arrive. */
   nextArrival(): Promise<Arrival>
-  /** How many connections there were. */
+  /** Number of connections so far. */
   connections(): number
 }
 
 export type Answer = (arrival: Arrival) => unknown
 
-/** Reads all and says `ok`. */
+/** Reads the body and answers `ok`. */
 export const ok: Answer = ({ request, response }) => {
   request.resume().once('end', () => response.end('ok'))
 }
 
-/** A remote API that records what reaches it, and answers as told. */
+/** A remote API that records its requests, and answers by `handler`. */
 export async function startUpstream(t: TestContext, answer: Answer = ok, wantedPort = 0): Promise<Upstream> {
   const arrivals: Arrival[] = []
   const events = new EventEmitter<{ arrival: [Arrival] }>()
@@ -109,10 +109,10 @@ export interface Gateway {
   port: number
   /** Parsed log lines. */
   logs: Record<string, unknown>[]
-  /** Of its clients, as it has accepted them. */
+  /** The accepted client sockets. */
   sockets: Socket[]
   call(path: string, options?: CallOptions): Promise<Reply>
-  /** Stops now. */
+  /** Closes it before the end of the test. */
   close(): Promise<void>
 }
 
@@ -122,18 +122,18 @@ export interface GatewayOptions {
   issuer?: DemoIssuer
   env?: Record<string, string>
   extras?: AppExtras
-  /** A free one. Unset: any. */
+  /** A free port. Default: any. */
   port?: number
 }
 
-/** What browsers call gateways, by port: some upstreams are for no other host. */
+/** The gateways' public hosts by port, as some upstreams accept no other host. */
 const publicHosts = new Map<number, string>()
 
 export function publicHost(port: number): string {
   return publicHosts.get(port) ?? `localhost:${port}`
 }
 
-/** The whole gateway on a port of its own. Upstreams are at `/api` and take no token unless they say otherwise. */
+/** The whole gateway on a free port. By default upstreams are at `/api` and get no token. */
 export async function startGateway(
   t: TestContext,
   upstreams: WantedUpstream[],
@@ -145,7 +145,7 @@ export async function startGateway(
   const { options } = loadConfig({
     PUBLIC_URL: url,
     OIDC_ISSUER: issuer?.issuer ?? 'http://localhost:9',
-    OIDC_CLIENT_ID: issuer?.clientId ?? 'nobody',
+    OIDC_CLIENT_ID: issuer?.clientId ?? 'anonymous',
     ...(issuer && { OIDC_CLIENT_SECRET: issuer.clientSecret }),
     SESSION_KEYS: Buffer.alloc(32, 'proxy').toString('base64'),
     LOG_LEVEL: 'trace',
@@ -165,7 +165,7 @@ export async function startGateway(
         ...rest,
       })),
     },
-    // No test may depend on how fast the machine is.
+    // So that no test depends on the machine's speed.
     { logStream, isOverloaded: () => false, ...extras },
   )
   leakWatch.watchCookies(app)
@@ -187,7 +187,7 @@ export interface CallOptions {
   method?: string
   headers?: OutgoingHttpHeaders
   body?: Buffer | string
-  /** Sent in pieces of unknown number, without a length. */
+  /** A body in chunks, without a length. */
   chunked?: boolean
 }
 
@@ -199,7 +199,7 @@ export interface Reply {
   text: string
 }
 
-/** One request on a connection of its own, with the CSRF header. Rejects when the answer breaks off. */
+/** One request on a separate connection, with the CSRF header. Rejects when the answer is aborted. */
 export async function call(port: number, path: string, options: CallOptions = {}): Promise<Reply> {
   const outgoing = open(port, path, options)
   const { body, chunked } = options
@@ -213,7 +213,7 @@ export async function call(port: number, path: string, options: CallOptions = {}
   return { status, headers, rawHeaders, body: all, text: all.toString() }
 }
 
-/** A request that is not yet ended. */
+/** A request whose body has not ended. */
 export function open(port: number, path: string, { method, headers, body, chunked }: CallOptions = {}) {
   const length = body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }
   const framing = chunked ? { 'transfer-encoding': 'chunked' } : length
@@ -228,7 +228,7 @@ export function open(port: number, path: string, { method, headers, body, chunke
 }
 
 /**
- * Sends these bytes as they are, and gives what comes back until the gateway closes the connection.
+ * Sends these bytes unchanged, and returns everything until the gateway closes the connection.
  * @param bytes with the gateway's own host for `Host: GATEWAY`
  */
 export async function exchange(port: number, bytes: string): Promise<string> {
@@ -240,7 +240,7 @@ export async function exchange(port: number, bytes: string): Promise<string> {
   return Buffer.concat(chunks).toString('latin1')
 }
 
-/** A GET whose request line nobody has tidied up. */
+/** A GET with exactly this request target, without normalisation. */
 export async function rawGet(port: number, target: string, headers: string[] = []) {
   const lines = [`Host: ${publicHost(port)}`, 'x-csrf: 1', 'Connection: close', ...headers]
   const answer = await exchange(port, `GET ${target} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`)
@@ -256,7 +256,7 @@ export async function signIn(gateway: Gateway, user = 'alice'): Promise<string> 
   return cookie
 }
 
-/** Reads a stream until what has come contains `text`. */
+/** Reads a stream until the received text contains `text`. */
 export async function readUntil(stream: IncomingMessage, text: string): Promise<string> {
   let all = ''
   for await (const [chunk] of on(stream, 'data')) {
@@ -266,7 +266,7 @@ export async function readUntil(stream: IncomingMessage, text: string): Promise<
   throw new Error('unreachable')
 }
 
-/** The code of an error body, after a look at its shape. */
+/** The code of an error body, after a check of its format. */
 export function errorCode(reply: Pick<Reply, 'text'>): string {
   const body = JSON.parse(reply.text)
   for (const key of ['statusCode', 'code', 'error', 'details', 'requestId']) {
@@ -275,8 +275,8 @@ export function errorCode(reply: Pick<Reply, 'text'>): string {
   return body.code
 }
 
-/** The URL of an upstream that is not there. */
-export async function nobody(): Promise<string> {
+/** The URL of an upstream that refuses connections. */
+export async function unreachableUrl(): Promise<string> {
   return `http://127.0.0.1:${await freePort()}`
 }
 
@@ -290,8 +290,8 @@ export async function goes({ sockets }: Gateway, outgoing: ClientRequest): Promi
 }
 
 /**
- * Lets requests to the token endpoint wait until they are released. `arrived` resolves with the first.
- * @param status what they are answered with, instead of tokens
+ * Holds requests to the token endpoint until they are released. `arrived` resolves with the first.
+ * @param status to answer with, instead of tokens
  */
 export function holdTokenRequests({ provider }: DemoIssuer, status?: number) {
   const arrived = Promise.withResolvers<void>()

@@ -14,10 +14,10 @@ import type { Gateway } from './support.ts'
 
 export type Handler = (request: Http2ServerRequest, response: Http2ServerResponse) => unknown
 
-/** Of every API here. */
+/** The certificate of every API here. */
 export const { cert, key } = selfSignedCertificate()
 
-/** What was asked, by which version of HTTP and with which certificate. */
+/** A request's path, HTTP version and client certificate. */
 const tell: Handler = ({ httpVersion, method, url, headers, socket }, response) => {
   const peer = (socket as TLSSocket).getPeerCertificate().fingerprint256
   response.setHeader('content-type', 'application/json')
@@ -49,7 +49,7 @@ export async function startTlsApi(t: TestContext, options: SecureServerOptions =
   return { server, port, url: `https://localhost:${port}`, events, names }
 }
 
-/** What the API's end of a WebSocket through the gateway says of its handshake. */
+/** What the API reports about the handshake of a WebSocket through the gateway. */
 export async function tellBySocket({ server }: { server: unknown }, { port, url }: Gateway): Promise<string> {
   const sockets = new WebSocketServer({ server: server as never })
   sockets.once('connection', (socket, { httpVersion }) => socket.send(httpVersion))

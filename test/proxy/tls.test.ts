@@ -4,7 +4,7 @@ import { selfSignedCertificate } from '../support/certificate.ts'
 import { errorCode, startGateway } from './support.ts'
 import { cert, key, startTlsApi, tellBySocket } from './tls-support.ts'
 
-test('an upstream that asks for a certificate is shown it, by requests and WebSockets', async (t) => {
+test('an upstream that demands a client certificate gets it, from requests and WebSockets', async (t) => {
   const mine = selfSignedCertificate()
   const api = await startTlsApi(t, { requestCert: true, rejectUnauthorized: true, ca: mine.cert })
   const target = { target: api.url, ca: cert }
@@ -25,9 +25,9 @@ test('an upstream that asks for a certificate is shown it, by requests and WebSo
   }
 })
 
-test('serverName is the name that is asked for, and that the certificate must be for', async (t) => {
+test('serverName is sent as SNI, and the certificate must be for it', async (t) => {
   const api = await startTlsApi(t)
-  // Not an address of the certificate's.
+  // An address that is not in the certificate.
   const target = { target: `https://127.0.0.2:${api.port}`, ca: cert }
   const gateway = await startGateway(t, [
     { ...target, serverName: 'localhost' },

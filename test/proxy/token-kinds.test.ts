@@ -16,10 +16,10 @@ import {
 const api = 'urn:test:api'
 const orders = 'urn:test:orders'
 
-/** Says whose token it got, and for which API. */
+/** Answers the user and the API of the token. */
 const whoAmI: Answer = ({ headers, request, response }) => {
   const token = headers.authorization?.replace('Bearer ', '')
-  const { sub, aud } = token === undefined ? { sub: 'nobody', aud: 'nothing' } : decodeJwt(token)
+  const { sub, aud } = token === undefined ? { sub: 'anonymous', aud: 'nothing' } : decodeJwt(token)
   request.resume()
   response.end(`${sub} for ${aud}`)
 }
@@ -28,7 +28,7 @@ interface Wanted extends Partial<WantedUpstream> {
   answer?: Answer
 }
 
-/** The time API at `/api` as always, and another at `/other` as wanted, at an issuer with access tokens of 30 s. */
+/** The usual time API at `/api`, and another at `/other`, with an issuer whose access tokens live 30 s. */
 async function start(t: TestContext, { answer = whoAmI, ...wanted }: Wanted) {
   const issuer = await startFaultyIssuer({
     apiAudience: api,
@@ -55,20 +55,20 @@ async function start(t: TestContext, { answer = whoAmI, ...wanted }: Wanted) {
   return { issuer, clock, upstream, gateway }
 }
 
-test('an API that takes the token of the gateway itself needs no session, and 50 requests at once cost one grant', async (t) => {
+test("an API with the gateway's own token needs no session, and 50 parallel requests cause one grant", async (t) => {
   const { issuer, gateway } = await start(t, { token: 'client', resource: orders })
   const replies = await Promise.all(Array.from({ length: 50 }, () => gateway.call('/other/x')))
   for (const { status, text } of replies) assert.deepEqual([status, text], [200, `demo for ${orders}`])
   assert.equal(issuer.events.grants('client_credentials').length, 1)
 })
 
-test("signed in or not, an API that takes the gateway's token never sees the user's", async (t) => {
+test("an API with the gateway's own token never gets the user's", async (t) => {
   const { gateway } = await start(t, { token: 'client' })
   const cookie = await signIn(gateway)
   assert.equal((await gateway.call('/other/x', { headers: { cookie } })).text, `demo for ${api}`)
 })
 
-test('the token of the gateway is renewed early, while requests go on with the one that is there', async (t) => {
+test("the gateway's own token is renewed early, while requests use the current one", async (t) => {
   const { issuer, gateway, clock, upstream } = await start(t, { token: 'client' })
   await gateway.call('/other/x')
   await clock.advance(20_000)
@@ -84,7 +84,7 @@ test('the token of the gateway is renewed early, while requests go on with the o
   assert.equal(issuer.events.grants('client_credentials').length, 2)
 })
 
-test('a token of the gateway that an API refuses is renewed once, and the request sent again', async (t) => {
+test('a token of the gateway that an API refuses is renewed once, and the request repeated', async (t) => {
   let refused: string | undefined
   const { issuer, gateway, upstream } = await start(t, {
     token: 'client',
@@ -98,7 +98,7 @@ test('a token of the gateway that an API refuses is renewed once, and the reques
   assert.equal(issuer.events.grants('client_credentials').length, 2)
 })
 
-test('an API that refuses every token of the gateway costs one forced renewal', async (t) => {
+test('an API that refuses every token of the gateway causes one forced renewal', async (t) => {
   const { issuer, gateway } = await start(t, {
     token: 'client',
     answer: ({ response }) => response.writeHead(401).end('no'),
@@ -107,7 +107,7 @@ test('an API that refuses every token of the gateway costs one forced renewal', 
   assert.equal(issuer.events.grants('client_credentials').length, 2)
 })
 
-test('while the issuer gives the gateway no token, its APIs are answered 503 and not asked, and it is left alone', async (t) => {
+test('while the issuer gives the gateway no token, requests get 503, its APIs are not called, and the issuer not again', async (t) => {
   const { issuer, gateway, upstream } = await start(t, { token: 'client' })
   issuer.rewrite('/token', (_answer, ctx) => {
     ctx.status = 500
@@ -124,7 +124,7 @@ test('while the issuer gives the gateway no token, its APIs are answered 503 and
 
 for (const [token, anonymous] of [
   ['user-or-client', `demo for ${api}`],
-  ['user-or-none', 'nobody for nothing'],
+  ['user-or-none', 'anonymous for nothing'],
 ] as const) {
   test(`${token}: with a session the user's token, without one ${anonymous}`, async (t) => {
     const { gateway } = await start(t, { token })
@@ -135,7 +135,7 @@ for (const [token, anonymous] of [
     }
   })
 
-  test(`${token}: a user whose token can't be had is never served as somebody else`, async (t) => {
+  test(`${token}: a user whose token can't be had is never served with another token`, async (t) => {
     const { gateway, issuer, clock, upstream } = await start(t, { token })
     const cookie = await signIn(gateway)
     await clock.advance(31_000)
@@ -159,7 +159,7 @@ for (const [token, anonymous] of [
   })
 }
 
-test('an API may have tokens of the user of its own, beside those of the others', async (t) => {
+test('an API may have its own tokens of the user, separate from those of other APIs', async (t) => {
   const { gateway, issuer } = await start(t, { token: 'user', resource: orders })
   const cookie = await signIn(gateway)
   const call = async (path: string) => (await gateway.call(path, { headers: { cookie } })).text
@@ -169,7 +169,7 @@ test('an API may have tokens of the user of its own, beside those of the others'
   assert.equal(issuer.events.refreshGrants().length, 1)
 })
 
-test('tokens for several APIs that run out together spend the one refresh token in turn', async (t) => {
+test('tokens for several APIs that expire together spend the refresh tokens one after the other', async (t) => {
   const { gateway, issuer, clock } = await start(t, { token: 'user', resource: orders })
   const cookie = await signIn(gateway)
   const storm = async () => {
@@ -189,7 +189,7 @@ test('tokens for several APIs that run out together spend the one refresh token 
   assert.equal(new Set(grants.map(({ refreshTokenHash }) => refreshTokenHash)).size, 3)
 })
 
-test("an API whose token the issuer declines is answered 503; the session's other tokens are not touched by that", async (t) => {
+test("if the issuer declines an API's token requests get 503, and the session's other tokens are unaffected", async (t) => {
   const { gateway, issuer, upstream } = await start(t, { token: 'user', resource: 'urn:test:unknown' })
   const cookie = await signIn(gateway)
   for (let i = 0; i < 3; i++) {
@@ -204,7 +204,7 @@ test("an API whose token the issuer declines is answered 503; the session's othe
   assert.equal((await gateway.call('/api/x', { headers: { cookie } })).text, `alice for ${api}`)
 })
 
-test("an API may take a token that is given in exchange for the user's, and it is kept as long as it is good", async (t) => {
+test("an API may get a token exchanged for the user's, which is reused while it is valid", async (t) => {
   const { gateway, issuer, clock } = await start(t, { token: 'user', exchange: true, audience: orders })
   const cookie = await signIn(gateway)
   const call = async () => (await gateway.call('/other/x', { headers: { cookie } })).text

@@ -19,7 +19,7 @@ import {
 } from './support.ts'
 import { cert, type Handler, startTlsApi } from './tls-support.ts'
 
-/** What a client gets, byte for byte, of an answer in chunks with this head and these trailers. */
+/** The bytes that a client gets of a chunked answer with this head and these trailers. */
 async function received(t: TestContext, answer: string, wanted: Partial<WantedUpstream> = {}, request = get) {
   const upstream = await startTcpUpstream(t, (socket) => socket.write(answer))
   const gateway = await startGateway(t, [
@@ -49,7 +49,7 @@ test('trailers of an answer without a body arrive too', async (t) => {
   assert.match(await received(t, chunked('', ['X-Checksum: 1'])), /\r\n\r\n0\r\nx-checksum: 1\r\n\r\n$/)
 })
 
-test('what must not come behind a body, or not at all, is neither passed on nor announced', async (t) => {
+test('fields that are forbidden as trailers are neither passed on nor announced', async (t) => {
   const bad = ['Set-Cookie: bff=evil', 'Content-Type: text/html', 'Cache-Control: public', 'X-Internal: 1']
   const names = bad.map((line) => line.split(':')[0]).join(', ')
   const answer = chunked('body', bad, [`Trailer: ${names}`, 'Connection: keep-alive, X-Internal'])
@@ -80,7 +80,7 @@ for (const [what, { request, end }] of Object.entries(withoutRoom)) {
   })
 }
 
-test('an answer of known length keeps it, and has no trailers by HTTP/1.1', async (t) => {
+test('an answer with Content-Length keeps it, and has no trailers over HTTP/1.1', async (t) => {
   const api = await startTlsApi(t, {}, (_request, response) => {
     response.writeHead(200, { 'content-length': 4, trailer: 'x-checksum' })
     response.addTrailers({ 'x-checksum': '1' })
@@ -98,7 +98,7 @@ test('an answer of known length keeps it, and has no trailers by HTTP/1.1', asyn
 })
 
 for (const lastWords of ['0\r\nX-Checksum: 1\r\n', '0\r\nX-Checksum: \x01\r\n\r\n']) {
-  test(`an answer that breaks off in its trailers is never taken for whole: ${JSON.stringify(lastWords)}`, async (t) => {
+  test(`an answer aborted in its trailers is never treated as complete: ${JSON.stringify(lastWords)}`, async (t) => {
     const upstream = await startTcpUpstream(t, (socket) => {
       socket.end(`HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n${lastWords}`)
     })
@@ -109,14 +109,14 @@ for (const lastWords of ['0\r\nX-Checksum: 1\r\n', '0\r\nX-Checksum: \x01\r\n\r\
   })
 }
 
-/** Answers with a call of gRPC: messages, and how it went. */
+/** Answers a gRPC call: messages and status. */
 const call: Handler = (request, response) => {
   response.writeHead(200, { 'content-type': 'application/grpc', trailer: 'grpc-status' })
   response.addTrailers({ 'grpc-status': '0', 'grpc-message': 'fine', etag: '"a"', 'set-cookie': 'bff=evil' })
   request.pipe(response)
 }
 
-test('a gRPC call goes through by HTTP/2, messages both ways and its status in the end', async (t) => {
+test('a gRPC call passes over HTTP/2, with messages both ways and its status at the end', async (t) => {
   const api = await startTlsApi(t, {}, call)
   const gateway = await startTlsGateway(t, [{ target: api.url, ca: cert, http2: true }])
   const head = { ':method': 'POST', 'content-type': 'application/grpc', te: 'trailers' }
@@ -135,7 +135,7 @@ test('a gRPC call goes through by HTTP/2, messages both ways and its status in t
   assert.equal(stream.rstCode, 0)
 })
 
-test('a gRPC call that fails at once says so', async (t) => {
+test('a gRPC call that fails at once passes with its status', async (t) => {
   const api = await startTlsApi(t, {}, (_request, response) => {
     response.writeHead(200, { 'content-type': 'application/grpc', 'grpc-status': '12' }).end()
   })
@@ -144,7 +144,7 @@ test('a gRPC call that fails at once says so', async (t) => {
   assert.equal(headers['grpc-status'], '12')
 })
 
-test('trailers go from HTTP/2 to HTTP/1.1', async (t) => {
+test('trailers pass from HTTP/2 to HTTP/1.1', async (t) => {
   const api = await startTlsApi(t, {}, call)
   const gateway = await startGateway(t, [{ target: api.url, ca: cert, http2: true }])
   const outgoing = open(gateway.port, '/api/x', { method: 'POST', chunked: true })
@@ -155,7 +155,7 @@ test('trailers go from HTTP/2 to HTTP/1.1', async (t) => {
   assert.deepEqual(incoming.trailers, { 'grpc-status': '0', 'grpc-message': 'fine', etag: '"a"' })
 })
 
-test('trailers go from HTTP/1.1 to HTTP/2, without what can only be sent by HTTP/1.1', async (t) => {
+test('trailers pass from HTTP/1.1 to HTTP/2, without fields that only HTTP/1.1 allows', async (t) => {
   const trailers = ['ETag: "a"', 'ETag: "b"', 'HTTP2-Settings: x', 'TE: x', 'X-Checksum: 1 \t']
   const upstream = await startTcpUpstream(t, (socket) => socket.write(chunked('body', trailers)))
   const gateway = await startTlsGateway(t, [{ target: upstream.url, responseHeaders: ['x-checksum'] }])
@@ -165,7 +165,7 @@ test('trailers go from HTTP/1.1 to HTTP/2, without what can only be sent by HTTP
   assert.deepEqual(received, { etag: '"a", "b"', 'x-checksum': '1' })
 })
 
-test('an answer by HTTP/2 whose trailers are there is still read to its end', async (t) => {
+test('an answer over HTTP/2 is read to its end after its trailers have arrived', async (t) => {
   const size = 100_000
   const api = await startTlsApi(t, {}, (_request, response) => {
     response.write(Buffer.alloc(size))
@@ -181,7 +181,7 @@ test('an answer by HTTP/2 whose trailers are there is still read to its end', as
   const { session } = stream
   await closed(stream)
   const answer = await asked
-  // Whoever answers it has the trailers, which were sent before.
+  // The trailers were sent before this answer.
   await promisify(session.ping).call(session)
   await turn()
 
@@ -189,7 +189,7 @@ test('an answer by HTTP/2 whose trailers are there is still read to its end', as
   assert.deepEqual(answer.trailers, { 'x-checksum': '1' })
 })
 
-test('trailers are asked for where the browser wants them and HTTP/2 is spoken', async (t) => {
+test('TE: trailers is sent if the browser sends it and the upstream uses HTTP/2', async (t) => {
   const upstream = await startUpstream(t)
   const api = await startTlsApi(t)
   const gateway = await startGateway(t, [
@@ -206,7 +206,7 @@ test('trailers are asked for where the browser wants them and HTTP/2 is spoken',
   assert.equal(upstream.arrivals[0]?.headers['te'], undefined)
 })
 
-test("a browser's trailers are dropped by HTTP/2 too, and its body is whole", async (t) => {
+test("a browser's trailers are dropped over HTTP/2 too, and its body is complete", async (t) => {
   const api = await startTlsApi(t, {}, (request, response) => {
     request.resume().once('end', () => response.end(JSON.stringify(request.trailers)))
   })
@@ -219,7 +219,7 @@ test("a browser's trailers are dropped by HTTP/2 too, and its body is whole", as
   assert.equal((await replyOf(stream)).text, '{}')
 })
 
-test("a browser's trailers are dropped: no header of theirs gets past the rules", async (t) => {
+test("a browser's trailers are dropped, so they can't carry forbidden headers", async (t) => {
   const upstream = await startUpstream(t)
   const gateway = await startGateway(t, [{ target: upstream.url }])
   const outgoing = open(gateway.port, '/api/x', {
@@ -237,7 +237,7 @@ test("a browser's trailers are dropped: no header of theirs gets past the rules"
   assert.equal(arrival?.headers.trailer, undefined)
 })
 
-/** Once the stream is read to its end. */
+/** The trailers, after the stream was read to its end. */
 async function trailersOf(stream: ClientHttp2Stream) {
   let trailers: IncomingHttpHeaders = {}
   stream.once('trailers', (fields) => {

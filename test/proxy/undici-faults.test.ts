@@ -8,7 +8,7 @@ import { Pool } from 'undici'
 import { startTcpUpstream } from './support.ts'
 import { cert, startTlsApi } from './tls-support.ts'
 
-// What undici lacks without the gateway. A test that fails after an upgrade says that the gateway's fix can go.
+// Faults of undici itself. A test that fails after an upgrade shows that the gateway's fix can be removed.
 
 const get = { method: 'GET', path: '/' } as const
 
@@ -19,7 +19,7 @@ function startPool(t: TestContext, url: string, options: Pool.Options = {}): Poo
 }
 
 for (const code of [constants.NGHTTP2_NO_ERROR, constants.NGHTTP2_CANCEL]) {
-  test(`undici by itself takes an answer that was reset with code ${code} for complete (http2.ts)`, async (t) => {
+  test(`undici treats an answer that was reset with code ${code} as complete (http2.ts)`, async (t) => {
     const api = await startTlsApi(t, {}, ({ stream }, response) => {
       response.write('half')
       setImmediate(() => stream.close(code))
@@ -29,7 +29,7 @@ for (const code of [constants.NGHTTP2_NO_ERROR, constants.NGHTTP2_CANCEL]) {
   })
 }
 
-test('undici by itself drops what is unread of an answer when its trailers come (http2.ts)', async (t) => {
+test('undici drops unread data of an answer when its trailers arrive (http2.ts)', async (t) => {
   const size = 100_000
   const api = await startTlsApi(t, {}, (_request, response) => {
     response.write(Buffer.alloc(size))
@@ -47,7 +47,7 @@ test('undici by itself drops what is unread of an answer when its trailers come 
   assert.ok((await body.bytes()).length < size)
 })
 
-test('undici by itself rejects a 100 that was not asked for (answer.ts)', async (t) => {
+test('undici rejects an unexpected 100 (answer.ts)', async (t) => {
   const upstream = await startTcpUpstream(t, (socket) => {
     socket.write('HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')
   })
@@ -55,7 +55,7 @@ test('undici by itself rejects a 100 that was not asked for (answer.ts)', async 
 })
 
 for (const status of ['304 Not Modified', '204 No Content']) {
-  test(`undici by itself closes the connection after a ${status} with a length (answer.ts)`, async (t) => {
+  test(`undici closes the connection after a ${status} with a length (answer.ts)`, async (t) => {
     const upstream = await startTcpUpstream(t, (socket) => {
       socket.write(`HTTP/1.1 ${status}\r\nContent-Length: 1000\r\n\r\n`)
     })
@@ -65,7 +65,7 @@ for (const status of ['304 Not Modified', '204 No Content']) {
   })
 }
 
-test('undici by itself counts its time limit anew with each interim answer (watched-connection.ts)', async (t) => {
+test('undici restarts its time limit with each interim answer (watched-connection.ts)', async (t) => {
   const upstream = await startTcpUpstream(t, (socket) => {
     let sent = 0
     const timer = setInterval(() => {
@@ -80,7 +80,7 @@ test('undici by itself counts its time limit anew with each interim answer (watc
   assert.equal(statusCode, 200)
 })
 
-test('undici by itself closes the connection after a HEAD (forwarder.ts)', async (t) => {
+test('undici closes the connection after a HEAD (forwarder.ts)', async (t) => {
   const upstream = await startTcpUpstream(t, (socket) => {
     socket.write('HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1000\r\n\r\n')
   })

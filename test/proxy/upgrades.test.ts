@@ -35,12 +35,12 @@ async function talkTls(port: number, bytes: string): Promise<string> {
   return Buffer.concat(await socket.toArray()).toString()
 }
 
-test('an upgrade behind a request that is not answered yet is answered as if it were none', async (t) => {
+test('an upgrade pipelined behind an unanswered request is answered like a request without upgrade', async (t) => {
   const upstream = await startUpstream(t)
   const plain = await startGateway(t, [{ target: upstream.url }])
   const tls = await startTlsGateway(t, [{ target: upstream.url }])
   for (const path of ['/healthz', '/api/x', '/nothing']) {
-    // Node loses what comes in the same packet behind it, so that answer is the last.
+    // Node loses later bytes of the same packet, so that answer is the last.
     const bytesFor = (gateway: { url: string }) => {
       const get = requestsTo(gateway)
       return get(path) + get('/api/x', ...upgrade) + get('/healthz')
@@ -53,7 +53,7 @@ test('an upgrade behind a request that is not answered yet is answered as if it 
   }
 })
 
-test('so is one with a body, by HTTP/1.0, or for another protocol', async (t) => {
+test('an upgrade with a body, over HTTP/1.0, or for another protocol is answered like a request without upgrade', async (t) => {
   const upstream = await startUpstream(t)
   const gateway = await startGateway(t, [{ target: upstream.url }])
   const { port } = gateway
@@ -78,7 +78,7 @@ test('a connection is kept after a request that offered h2c', async (t) => {
   assert.deepEqual(statuses(Buffer.concat(await socket.toArray()).toString()), [200])
 })
 
-test('an upgrade to a path that takes none is answered, with what came behind it unread', async (t) => {
+test('an upgrade to a path without WebSockets is answered, and later bytes are not read', async (t) => {
   const { port } = await startGateway(t, [{ target: 'http://127.0.0.1:9' }])
   for (const path of ['/healthz', '/nothing', '/bff/user']) {
     const answer = await exchange(port, get(path, ...upgrade) + get('/healthz').repeat(100))
@@ -87,7 +87,7 @@ test('an upgrade to a path that takes none is answered, with what came behind it
   }
 })
 
-test('CONNECT is answered in JSON: no method that anything here takes', async (t) => {
+test('CONNECT is answered 405 in JSON', async (t) => {
   const plain = await startGateway(t, [])
   const tls = await startTlsGateway(t, [])
   const bytes = 'CONNECT localhost:80 HTTP/1.1\r\nHost: localhost:80\r\n\r\n'
@@ -107,8 +107,8 @@ const refused = {
 } as const
 
 for (const [what, [bytes, status]] of Object.entries(refused)) {
-  test(`${what} behind requests that are not answered yet takes no answer away from them`, async (t) => {
-    // More than fits into a socket, so that the answer has to wait for its client.
+  test(`${what} behind unanswered requests does not lose their answers`, async (t) => {
+    // More than fits into a socket, so that the answer waits for its client.
     const body = 'x'.repeat(8_000_000)
     const upstream = await startUpstream(t, () => {})
     const gateways = [
@@ -126,7 +126,7 @@ for (const [what, [bytes, status]] of Object.entries(refused)) {
     }
   })
 
-  test(`${what} behind a request whose client has gone keeps no connection open`, async (t) => {
+  test(`${what} behind a request whose client has disconnected keeps no connection open`, async (t) => {
     const upstream = await startUpstream(t, () => {})
     const gateway = await startGateway(t, [{ target: upstream.url }])
     const client = connect({ port: gateway.port, host: '127.0.0.1', allowHalfOpen: true })
@@ -138,7 +138,7 @@ for (const [what, [bytes, status]] of Object.entries(refused)) {
   })
 }
 
-/** Resets the connections of upgrades while a hook holds them. Whatever is uncaught fails the test. */
+/** Resets the connections of upgrades while a hook holds them. Uncaught errors fail the test. */
 async function resetWhileHeld(
   app: FastifyInstance,
   port: number,
@@ -155,7 +155,7 @@ async function resetWhileHeld(
   }
 }
 
-test('in an application an upgrade that is reset while a hook holds it ends nothing but itself', async (t) => {
+test('in an application an upgrade that is reset while a hook holds it affects nothing else', async (t) => {
   const { promise: held, resolve: release } = Promise.withResolvers<void>()
   t.after(() => release())
   const { app } = await startApplication(t, {
@@ -172,13 +172,13 @@ test('in an application an upgrade that is reset while a hook holds it ends noth
   })
 })
 
-test('in an application an upgrade behind an unanswered request leaves its answer alone, on every address', async (t) => {
+test('in an application an upgrade behind an unanswered request does not disturb its answer, on every address', async (t) => {
   const { promise: held, resolve: release } = Promise.withResolvers<void>()
   const { app } = await startApplication(t, {
     bff: { upstreams: [{ prefix: '/api', target: 'http://127.0.0.1:9', token: 'none' }] },
     routes: (app) => void app.get('/slow', () => held.then(() => 'at last')),
   })
-  // Fastify makes a server of its own for each address of it.
+  // Fastify creates a separate server for each address.
   await app.listen({ port: 0, host: 'localhost' })
   const answers = addressesOf(app).map(async ({ port, address }) => {
     const socket = connect(port, address)
@@ -191,7 +191,7 @@ test('in an application an upgrade behind an unanswered request leaves its answe
     await closed(socket)
     return all
   })
-  // Behind what has been sent: by then it has been read.
+  // Sent after the other bytes, so those have been read by then.
   for (const { port, address } of addressesOf(app)) await exchangeAt(port, address)
   release()
 
@@ -208,7 +208,7 @@ async function exchangeAt(port: number, address: string): Promise<void> {
   await socket.toArray()
 }
 
-test('an application that closes waits for no event stream, nor for one that begins only then', async (t) => {
+test('a closing application does not wait for event streams, even for ones that start during closing', async (t) => {
   const upstream = await startUpstream(t, ({ url, response }) => {
     if (url === '/late') return
     response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n')
@@ -240,7 +240,7 @@ test('an application that closes waits for no event stream, nor for one that beg
   assert.match(answer, /^HTTP\/1\.1 200 .*\r\n0\r\n\r\n$/s)
 })
 
-test('an application keeps the upgrades of its own', async (t) => {
+test('an application keeps its own upgrade handlers', async (t) => {
   const { app } = await startApplication(t, {
     bff: { upstreams: [{ prefix: '/api', target: 'http://127.0.0.1:9', token: 'none' }] },
     before: (app) =>
@@ -257,7 +257,7 @@ test('an application keeps the upgrades of its own', async (t) => {
   }
 })
 
-test('an upgrade that another listener routes is left to it', async (t) => {
+test('an upgrade that another listener handles is not touched', async (t) => {
   const upstream = await startUpstream(t)
   const { app } = await startApplication(t, {
     bff: { upstreams: [{ prefix: '/api', target: upstream.url, token: 'none' }] },
@@ -277,7 +277,7 @@ test('an upgrade that another listener routes is left to it', async (t) => {
   assert.deepEqual(statuses(answer), [404])
 })
 
-test('a WebSocket that is not open yet when closing begins is refused with 503, not without a word', async (t) => {
+test('a WebSocket that is not open yet when closing starts is refused with 503', async (t) => {
   const upstream = await startTcpUpstream(t, () => {})
   const { app } = await startApplication(t, {
     bff: { upstreams: [{ prefix: '/api', target: upstream.url, token: 'none' }] },

@@ -30,7 +30,7 @@ async function connect(t: TestContext) {
 for (const from of ['browser', 'upstream'] as const) {
   const to = from === 'browser' ? 'upstream' : 'browser'
 
-  test(`a WebSocket's ${to} that does not read holds its ${from} back, and misses nothing`, async (t) => {
+  test(`a WebSocket's ${to} that does not read applies back-pressure to its ${from}, and loses nothing`, async (t) => {
     const ends = await connect(t)
     ends[to].pause()
     const stream = createWebSocketStream(ends[from]).on('error', () => {})
@@ -47,11 +47,11 @@ for (const from of ['browser', 'upstream'] as const) {
   })
 }
 
-test('what is said before the upstream has opened arrives in its order', async (t) => {
+test('messages sent before the upstream has opened arrive in order', async (t) => {
   const api = createServer()
   const sockets = new WebSocketServer({ server: api })
-  const heard: string[] = []
-  sockets.on('connection', (socket) => socket.on('message', (data) => heard.push(String(data))))
+  const received: string[] = []
+  sockets.on('connection', (socket) => socket.on('message', (data) => received.push(String(data))))
   const target = `http://127.0.0.1:${await listen(api, 0)}`
   t.after(() => stop(api))
   const gateway = await startGateway(t, [{ target }])
@@ -61,5 +61,5 @@ test('what is said before the upstream has opened arrives in its order', async (
   for (const message of messages) socket.send(message)
   socket.close()
   await closed(socket)
-  assert.deepEqual(heard, messages)
+  assert.deepEqual(received, messages)
 })

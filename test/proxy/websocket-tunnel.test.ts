@@ -33,7 +33,7 @@ function lines(...all: string[]): string {
   return `${all.join('\r\n')}\r\n\r\n`
 }
 
-/** The opening handshake of a page of the gateway's own. */
+/** The opening handshake of a page of our own origin. */
 function handshake({ url }: Gateway, ...further: string[]): string {
   return lines(
     ...['GET /api/socket HTTP/1.1', `Host: ${new URL(url).host}`, `Origin: ${url}`, 'Connection: Upgrade'],
@@ -41,7 +41,7 @@ function handshake({ url }: Gateway, ...further: string[]): string {
   )
 }
 
-/** A browser's end, and what it has got so far. */
+/** The browser's end, and the bytes that it has received. */
 function connectTo(t: TestContext, { port }: Gateway) {
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true }).setEncoding('latin1')
   t.after(() => socket.destroy())
@@ -106,7 +106,7 @@ async function refusalOf(socket: WebSocket) {
   return { status: response.statusCode, headers: response.headers, text }
 }
 
-test('a refusal of the upstream is what the browser gets: status, body, and headers by the rules', async (t) => {
+test("the browser gets the upstream's refusal: status, body, and permitted headers", async (t) => {
   const refusal = lines(
     ...['HTTP/1.1 403 Forbidden', 'Content-Type: text/plain', 'Set-Cookie: a=b', 'Content-Length: 4'],
   )
@@ -122,7 +122,7 @@ test('a refusal of the upstream is what the browser gets: status, body, and head
   assert.match(browser.received, /\r\n\r\nnope$/)
 })
 
-test('a 401 of the upstream leads to one renewal and one more try', async (t) => {
+test('a 401 of the upstream leads to one renewal and one retry', async (t) => {
   const { issuer, gateway, handshakes, cookie } = await startJudging(t, () =>
     handshakes.length === 1 ? lines('HTTP/1.1 401 Unauthorized', 'Content-Length: 0') : undefined,
   )
@@ -135,10 +135,10 @@ test('a 401 of the upstream leads to one renewal and one more try', async (t) =>
   assert.equal(handshakes[0]?.headers['sec-websocket-key'], handshakes[1]?.headers['sec-websocket-key'])
 })
 
-test('a refused handshake whose browser goes before the renewal has failed leaves nothing open at the upstream', async (t) => {
+test('if a browser disconnects before the renewal for a refused handshake fails nothing stays open at the upstream', async (t) => {
   const connected = Promise.withResolvers<Socket>()
   const { url: target } = await startTcpUpstream(t, (socket) => {
-    // Its body never ends.
+    // The body never ends.
     socket.write(lines('HTTP/1.1 401 Unauthorized', 'Transfer-Encoding: chunked'))
     connected.resolve(socket)
   })
@@ -160,7 +160,7 @@ test('a refused handshake whose browser goes before the renewal has failed leave
   assert.deepEqual(faults, [])
 })
 
-test('an upstream that answers every token with 401 says so to the browser, after one more try', async (t) => {
+test('if an upstream answers every token with 401 the browser gets it, after one retry', async (t) => {
   const { issuer, gateway, handshakes, cookie } = await startJudging(t, () =>
     lines('HTTP/1.1 401 Unauthorized', 'Content-Length: 0'),
   )
@@ -177,7 +177,7 @@ for (const [what, answer] of [
   ['no Connection: Upgrade', lines(...agreed.filter((line) => !line.startsWith('Connection')))],
   ['no Sec-WebSocket-Accept', lines(...agreed.slice(0, 3))],
   ['another Sec-WebSocket-Accept', lines(...agreed.slice(0, 3), `Sec-WebSocket-Accept: ${key}`)],
-  ['what is no HTTP', 'hello\r\n\r\n'],
+  ['bytes that are not HTTP', 'hello\r\n\r\n'],
 ] as const) {
   test(`a 101 with ${what} is a fault of the upstream: 502`, async (t) => {
     const { gateway } = await startRaw(t, answer)
@@ -190,7 +190,7 @@ for (const [what, answer] of [
   })
 }
 
-test('an upstream that accepts and says nothing, or only that it is at work: 504', async (t) => {
+test('an upstream that accepts and sends nothing, or only interim answers: 504', async (t) => {
   for (const answer of ['', 'HTTP/1.1 102 Processing\r\n\r\n']) {
     const { gateway } = await startRaw(t, answer, { timeoutMs: 100 })
     const browser = connectTo(t, gateway)
@@ -200,7 +200,7 @@ test('an upstream that accepts and says nothing, or only that it is at work: 504
   }
 })
 
-test('what either end sends along with its handshake arrives, byte for byte', async (t) => {
+test('bytes that either end sends with its handshake arrive unchanged', async (t) => {
   const { gateway, connected } = await startRaw(t, `${lines(...agreed)}\x00from the upstream\xff`)
   const browser = connectTo(t, gateway)
   browser.socket.write(Buffer.from(`${handshake(gateway)}\x00from the browser\xff`, 'latin1'))
@@ -213,7 +213,7 @@ test('what either end sends along with its handshake arrives, byte for byte', as
   assert.ok(browser.received.includes(`\r\nsec-websocket-accept: ${accept}\r\n`))
 })
 
-test('extensions and subprotocols are between browser and upstream', async (t) => {
+test('extensions and subprotocols are negotiated between browser and upstream', async (t) => {
   const chosen = ['Sec-WebSocket-Protocol: b', 'Sec-WebSocket-Extensions: x-own; level=1']
   const { gateway, connected } = await startRaw(t, lines(...agreed, ...chosen, 'Set-Cookie: a=b'))
   const browser = connectTo(t, gateway)
@@ -228,7 +228,7 @@ test('extensions and subprotocols are between browser and upstream', async (t) =
 })
 
 for (const first of ['browser', 'upstream'] as const) {
-  test(`when the ${first} has said its last, the other may still speak`, async (t) => {
+  test(`after the ${first} has half-closed, the other end may still send`, async (t) => {
     const { gateway, connected } = await startRaw(t, lines(...agreed))
     const browser = connectTo(t, gateway)
     browser.socket.write(handshake(gateway))
@@ -260,7 +260,7 @@ for (const first of ['browser', 'upstream'] as const) {
   })
 }
 
-test('a session has a limit of event streams and WebSockets together, and what closes makes room', async (t) => {
+test('a session has a limit of event streams and WebSockets together, and closed ones free their place', async (t) => {
   const extras = { limits: { streamsPerSession: 2 } }
   const { gateway, cookie } = await startJudging(t, () => undefined, extras)
   const other = await signIn(gateway, 'bob')
@@ -290,7 +290,7 @@ test('a session has a limit of event streams and WebSockets together, and what c
   }
 })
 
-test('handshakes that fail use up none of the limit', async (t) => {
+test('failed handshakes do not count towards the limit', async (t) => {
   const extras = { limits: { streamsPerSession: 1 } }
   const { gateway, cookie } = await startJudging(
     t,
@@ -302,7 +302,7 @@ test('handshakes that fail use up none of the limit', async (t) => {
   }
 })
 
-test('a handshake that needs a stronger login is refused as it is, says where to log in, and costs no renewal', async (t) => {
+test('a handshake that needs a stronger login is refused with the login URL, and causes no renewal', async (t) => {
   const challenge = 'Bearer error="insufficient_user_authentication", acr_values="gold", max_age="60"'
   const refusal = lines(
     ...[

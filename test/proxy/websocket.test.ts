@@ -9,16 +9,23 @@ import { startIssuer } from '../../demo/issuer.ts'
 import { listen, stop } from '../../demo/listen.ts'
 import { closed } from '../support/closed.ts'
 import { createFakeClock } from '../support/fake-clock.ts'
-import { errorCode, type Gateway, nobody, signIn, startGateway, type WantedUpstream } from './support.ts'
+import {
+  errorCode,
+  type Gateway,
+  signIn,
+  startGateway,
+  unreachableUrl,
+  type WantedUpstream,
+} from './support.ts'
 
 interface SocketApi {
   url: string
   handshakes: IncomingMessage[]
-  /** Of each message, with what it was. */
+  /** The messages, each with its type. */
   received: EventEmitter<{ message: [text: string, binary: boolean] }>
 }
 
-/** A remote API that says everything back. */
+/** A remote API that echoes everything. */
 async function startSocketApi(t: TestContext): Promise<SocketApi> {
   const server = createServer()
   const sockets = new WebSocketServer({ server, path: '/v1/echo' })
@@ -47,7 +54,7 @@ function open({ port, url }: Gateway, headers: Record<string, string> = {}, prot
   return socket
 }
 
-/** The answer to an opening handshake, where it is another one than 101. */
+/** The answer to an opening handshake other than 101. */
 function handshake(
   { call, url }: Gateway,
   headers: Record<string, string> = {},
@@ -76,7 +83,7 @@ async function start(t: TestContext, upstream: Partial<WantedUpstream> = {}, ext
   return { issuer, api, gateway, cookie: await signIn(gateway) }
 }
 
-test('messages go both ways, with a token and none of what the browser claims', async (t) => {
+test("messages pass both ways, with the user's token and no forged headers", async (t) => {
   const { api, gateway, cookie } = await start(t)
   const socket = open(gateway, { cookie, authorization: 'Bearer forged', 'x-custom': '1' }, ['chat', 'other'])
   await once(socket, 'open')
@@ -101,7 +108,7 @@ test('messages go both ways, with a token and none of what the browser claims', 
   assert.deepEqual((await once(socket, 'close')).map(String), ['4000', 'done'])
 })
 
-test('a page of another origin gets no WebSocket, and neither does who names no origin', async (t) => {
+test('a handshake with another Origin, or without one, is refused', async (t) => {
   const { api, gateway, cookie } = await start(t)
 
   for (const origin of ['https://evil.example', 'null', `${gateway.url}.evil.example`]) {
@@ -115,7 +122,7 @@ test('a page of another origin gets no WebSocket, and neither does who names no 
   assert.equal(api.handshakes.length, 0)
 })
 
-test('a request that only says Upgrade is none, and needs the CSRF header like any other', async (t) => {
+test('a request with only Upgrade is no handshake, and needs the CSRF header', async (t) => {
   const { gateway, cookie } = await start(t)
   const headers = { cookie, origin: gateway.url, upgrade: 'websocket', 'x-csrf': '0' }
 
@@ -126,7 +133,7 @@ test('a request that only says Upgrade is none, and needs the CSRF header like a
   }
 })
 
-test('an opening handshake that is not valid is answered in JSON, with the version that would be', async (t) => {
+test('an invalid opening handshake is answered in JSON, with the supported version', async (t) => {
   const { api, gateway, cookie } = await start(t)
   const faults = [
     { headers: { 'sec-websocket-key': 'too short' } },
@@ -162,8 +169,8 @@ test('a path that would leave the upstream is refused', async (t) => {
   assert.equal(api.handshakes.length, 0)
 })
 
-test('an upstream that is not there: 502 in JSON, and its address stays unknown', async (t) => {
-  const target = await nobody()
+test('an unreachable upstream: 502 in JSON, without its address', async (t) => {
+  const target = await unreachableUrl()
   const { gateway, cookie } = await start(t, { target })
 
   const answer = await handshake(gateway, { cookie })
@@ -212,7 +219,7 @@ test('a logout closes the WebSockets of its session, and no others', async (t) =
   theirs.terminate()
 })
 
-/** The lines and the metric of what upstreams answered. */
+/** The log lines and the metric of upstream answers. */
 function reported({ logs }: Gateway) {
   return logs
     .filter(({ event }) => event === 'upstream.response')
@@ -223,7 +230,7 @@ function reported({ logs }: Gateway) {
     })
 }
 
-test('each handshake with the upstream leaves a line, and counts, with its own request', async (t) => {
+test('each handshake with the upstream is logged with its own request, and counted', async (t) => {
   const { api, gateway, cookie } = await start(t)
   const other = await signIn(gateway, 'bob')
   const sockets = [open(gateway, { cookie }), open(gateway, { cookie: other })]
@@ -239,7 +246,7 @@ test('each handshake with the upstream leaves a line, and counts, with its own r
   for (const socket of sockets) socket.terminate()
 })
 
-test('a handshake that the upstream refuses is told with its status', async (t) => {
+test('a handshake that the upstream refuses is logged with its status', async (t) => {
   const server = createServer()
   server.on('upgrade', (_request, socket) =>
     socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n'),
@@ -251,8 +258,8 @@ test('a handshake that the upstream refuses is told with its status', async (t) 
   assert.deepEqual(reported(gateway), [['GET', `${target}/echo`, 403, 'Alice Example']])
 })
 
-test('a handshake that gets no answer counts as unreachable, and the log knows why', async (t) => {
-  const { gateway, cookie } = await start(t, { target: await nobody() })
+test('a handshake without an answer counts as unreachable, and the log has the reason', async (t) => {
+  const { gateway, cookie } = await start(t, { target: await unreachableUrl() })
   assert.equal((await handshake(gateway, { cookie })).status, 502)
   assert.deepEqual(reported(gateway), [])
   const [line = assert.fail()] = gateway.logs.filter(({ level }) => Number(level) >= 50)
@@ -260,7 +267,7 @@ test('a handshake that gets no answer counts as unreachable, and the log knows w
   assert.match(JSON.stringify(line), /ECONNREFUSED/)
 })
 
-test('a browser that goes while its upstream still opens the WebSocket leaves none behind', async (t) => {
+test('a browser that disconnects while its upstream opens the WebSocket leaves none open', async (t) => {
   const server = createServer()
   const target = `http://127.0.0.1:${await listen(server, 0)}`
   const { gateway, cookie } = await start(t, { target, connectTimeoutMs: 60_000 })

@@ -22,7 +22,7 @@ async function start(t: TestContext, env: Record<string, string> = {}) {
   return { upstream, gateway, at }
 }
 
-test('an upstream that may be called without a session is for the host of the public URL only', async (t) => {
+test('an upstream that needs no session accepts only the host of the public URL', async (t) => {
   const { upstream, gateway, at } = await start(t)
   const cookie = await signIn(gateway)
   const own = `localhost:${gateway.port}`
@@ -51,14 +51,14 @@ test('an upstream that may be called without a session is for the host of the pu
   assert.equal((await at('/none/x', own.toUpperCase())).status, 200)
 })
 
-test('where a session is needed, it is what guards the upstream', async (t) => {
+test('an upstream that needs a session accepts any host', async (t) => {
   const { gateway, at } = await start(t)
   const cookie = await signIn(gateway)
   assert.equal((await at('/api/x', 'internal.example', { cookie })).status, 200)
   assert.equal((await at('/api/x', 'internal.example')).status, 401)
 })
 
-test('the default port may be named or not', async (t) => {
+test('the default port may be omitted', async (t) => {
   const { at } = await start(t, { PUBLIC_URL: 'https://app.example.com/base' })
   const status = async (host: string) => (await at('/none/x', host)).status
   assert.deepEqual(
@@ -67,7 +67,7 @@ test('the default port may be named or not', async (t) => {
   )
 })
 
-test('a trusted proxy says which host the browser named, and no other client does', async (t) => {
+test('X-Forwarded-Host counts from a trusted proxy only', async (t) => {
   const env = { PUBLIC_URL: 'https://app.example.com' }
   const trusting = await start(t, { ...env, TRUST_PROXY: '127.0.0.0/8' })
   const distrusting = await start(t, { ...env, TRUST_PROXY: '10.0.0.0/8' })
@@ -87,12 +87,12 @@ test('a WebSocket that names another host is refused in the same way', async (t)
   assert.equal(upstream.arrivals.length, 0)
 })
 
-test('a client of HTTP/1.0 that names no host names no other', async (t) => {
+test('an HTTP/1.0 client without Host is accepted', async (t) => {
   const { gateway } = await start(t)
   assert.match(await exchange(gateway.port, 'GET /none/x HTTP/1.0\r\nx-csrf: 1\r\n\r\n'), /^HTTP\/1.1 200 /)
 })
 
-test('in an application the rule is the same, over its own trustProxy, and is no rule for its own routes', async (t) => {
+test('in an application the rule is the same, with its own trustProxy, and does not apply to its own routes', async (t) => {
   const upstream = await startUpstream(t)
   const { app } = await startApplication(t, {
     server: { trustProxy: '127.0.0.1' },

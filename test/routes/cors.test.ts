@@ -6,10 +6,10 @@ import {
   type Answer,
   type CallOptions,
   errorCode,
-  nobody,
   signIn as signInAt,
   startGateway,
   startUpstream,
+  unreachableUrl,
 } from '../proxy/support.ts'
 
 const spa = 'https://spa.example.com'
@@ -23,7 +23,7 @@ async function start(t: TestContext, answer?: Answer, env: Record<string, string
   const upstreams = [
     { target: upstream.url },
     { prefix: '/mine', target: upstream.url, token: 'user' as const },
-    { prefix: '/down', target: await nobody() },
+    { prefix: '/down', target: await unreachableUrl() },
   ]
   const gateway = await startGateway(t, upstreams, { issuer, env })
   return { gateway, upstream, signIn: () => signInAt(gateway) }

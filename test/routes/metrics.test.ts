@@ -8,12 +8,12 @@ import { noMetrics } from '../../plugins/observability/metrics.ts'
 import { StoreUnavailableError } from '../../plugins/session-store/store.ts'
 import {
   type Gateway,
-  nobody,
   ok,
   signIn,
   startGateway,
   startTcpUpstream,
   startUpstream,
+  unreachableUrl,
 } from '../proxy/support.ts'
 import { closed } from '../support/closed.ts'
 import { startFaultyIssuer } from '../support/faulty-issuer.ts'
@@ -154,7 +154,7 @@ test('upstream requests are measured by prefix and status, also without an answe
     t,
     [
       { target: upstream.url },
-      { prefix: '/down', target: await nobody() },
+      { prefix: '/down', target: await unreachableUrl() },
       { prefix: '/silent', target: silent.url, timeoutMs: 1000 },
     ],
     { env },
@@ -181,7 +181,7 @@ test('WebSockets are measured by the status of their handshake', async (t) => {
   new WebSocketServer({ server: api, path: '/echo' })
   const target = `http://127.0.0.1:${await listen(api, 0)}`
   t.after(() => stop(api))
-  const upstreams = [{ target }, { prefix: '/down', target: await nobody() }]
+  const upstreams = [{ target }, { prefix: '/down', target: await unreachableUrl() }]
   const gateway = await startGateway(t, upstreams, { env })
   for (const path of ['/api/echo', '/api/unknown', '/down/echo']) {
     const socket = new WebSocket(`ws://localhost:${gateway.port}${path}`, {

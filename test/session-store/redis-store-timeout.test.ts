@@ -86,7 +86,7 @@ test('retried writes whose answer was lost recognise what they have written', as
       (await other.read('new')) &&
       (await other.claimLastsMs('name')) > 0,
   )
-  network.mend()
+  network.restore()
 
   const [replaced, claimed, destroyed] = await answers
   assert.deepEqual(replaced, { outcome: 'replaced', version: 2 })
@@ -147,7 +147,7 @@ test('a lock that could not be released is released over the next connection', a
   network.cut()
   await assert.rejects(lock.release(), StoreUnavailableError)
 
-  network.mend()
+  network.restore()
 
   await answersAgain(store)
   await acquire(other, 'a')
@@ -164,7 +164,7 @@ test("a lock granted after its caller's timeout is released over the next connec
   redis.resume()
   await until(async () => (await other.lock('a', HOUR)).outcome === 'held')
 
-  network.mend()
+  network.restore()
 
   await answersAgain(store)
   await acquire(other, 'a')
