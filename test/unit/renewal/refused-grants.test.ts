@@ -209,3 +209,43 @@ test('a session without a refresh token ends with a log line when its access tok
   assert.equal(await sessions.reload(session), undefined)
   assert.deepEqual(log.at(-1), { level: 'info', fields: { event: 'session.ended', reason: 'expired' } })
 })
+
+test('a session that another request has just ended is not reported as ended by the refusal', async () => {
+  const { startGateway, signIn, issuer, logger, memory, interceptStore } = createWorld()
+  const session = await signIn(unusable)
+  issuer.answers.push(refusedBy('invalid_grant'))
+  interceptStore('destroy', async (run) => {
+    await memory.destroy(session.id)
+    return run()
+  })
+  const ended: string[] = []
+  const metrics: Metrics = { ...noMetrics, sessionEnded: (reason) => ended.push(reason) }
+
+  await rejectsWith(startGateway(metrics).withUsableToken(session, logger), 'BFF_SESSION_ENDED')
+
+  assert.deepEqual(ended, [])
+})
+
+test('a failure that changes no count of refusals writes nothing', async () => {
+  const { startGateway, signIn, issuer, logger, sessions, clock } = createWorld()
+  const session = await signIn(unusable)
+  const versions: unknown[] = []
+  // With the access token still valid, refusals don't end the session, however many there are.
+  for (const answer of [
+    failed('timeout'),
+    ...Array(5).fill(invalidRequest),
+    failed('timeout'),
+    failed('timeout'),
+  ]) {
+    issuer.answers.push(answer)
+    const read = (await sessions.reload(session)) ?? assert.fail()
+    const tokenSet = { ...read.record.tokenSet, expiresAt: clock.now() + unusable }
+    await sessions.renewal(read, { ...read.record, tokenSet })()
+    const before = (await sessions.reload(session)) ?? assert.fail()
+    await rejectsWith(startGateway().withUsableToken(before, logger), 'BFF_ISSUER_UNAVAILABLE')
+    const after = (await sessions.reload(session)) ?? assert.fail()
+    versions.push(after.version - before.version)
+    await clock.advance(laterMs)
+  }
+  assert.deepEqual(versions, [0, 1, 1, 1, 0, 0, 1, 0])
+})

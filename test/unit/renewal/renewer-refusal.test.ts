@@ -171,3 +171,17 @@ test('after a refusal a session that was logged out meanwhile is not renewed', a
   await rejectsWith(startGateway().afterRefusal(session, 'api', logger), 'BFF_SESSION_REQUIRED')
   assert.deepEqual(issuer.spent, [])
 })
+
+test('a refused renewal is repeated if only the refresh token was replaced meanwhile, for another API', async () => {
+  const { startGateway, signIn, issuer, logger, sessions } = createWorld()
+  const session = await signIn(fresh)
+  const refuse = issuer.hold()
+  const renewed = startGateway().afterRefusal(session, 'api', logger)
+  await settle()
+  const tokenSet = { ...session.record.tokenSet, refreshToken: 'refresh-newer' }
+  await sessions.renewal(session, { ...session.record, tokenSet })()
+  refuse(refused)
+
+  assert.equal(accessToken(await renewed), 'access-1')
+  assert.deepEqual(issuer.spent, ['refresh-0', 'refresh-newer'])
+})
