@@ -89,7 +89,7 @@ async function gateway(app: FastifyInstance, options: GatewayOptions, extras: Ap
     sessionCookie: cookie.name,
     sameSite: cookie.sameSite,
   })
-  app.register(localRoutes, { ...guard, loginUrl: loginUrlOf(options), upstreams })
+  app.register(localRoutes, { ...guard, ...errorsOptions(options), upstreams })
 
   app.register(bffRoutes, routeOptions)
   app.register(async (scope) => guarded(scope, routeOptions, extras))
@@ -196,8 +196,9 @@ function sessionCookieOptions({ cookie: { name, sameSite }, session, publicUrl }
 }
 
 export function errorsOptions(options: GatewayOptions): ErrorsOptions {
-  const { publicUrl, corsOrigins } = options
-  return { loginUrl: loginUrlOf(options), publicUrl, corsOrigins }
+  const { publicUrl, corsOrigins, frontendName: name, frontendColor: color } = options
+  const homeUrl = `${basePath(publicUrl)}/`
+  return { loginUrl: loginUrlOf(options), homeUrl, name, color, publicUrl, corsOrigins }
 }
 
 function loginUrlOf({ publicUrl }: GatewayOptions): string {

@@ -168,6 +168,10 @@ export interface BffConfiguration {
    * the gateway's own comes from there, hot reload included. Plain http on loopback hosts only.
    */
   frontendUrl?: Input['frontendUrl']
+  /** Name of the application, shown on the gateway's error pages. */
+  frontendName?: Input['frontendName']
+  /** Colour of these pages, as `#rrggbb`. */
+  frontendColor?: Input['frontendColor']
   /**
    * `true`: the frontend is for signed-in users only. Without a session, a page redirects to the login
    * and back, and assets return 401. Default `false`.

@@ -75,3 +75,8 @@ export function queryOf(url = ''): string {
   const start = url.indexOf('?')
   return start < 0 ? '' : url.slice(start)
 }
+
+/** A URL as a query value. Of a long one only what must be is encoded, or it would grow beyond what a request may have. */
+export function asQueryValue(url: string): string {
+  return url.length > 2000 ? url.replaceAll(/[%&+#]/g, encodeURIComponent) : encodeURIComponent(url)
+}

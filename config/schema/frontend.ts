@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { cspDirective } from './csp.ts'
 import { facts, list, parsed } from './option.ts'
-import { customHeader, exposedHeader, path } from './parsers.ts'
+import { color, customHeader, displayName, exposedHeader, path } from './parsers.ts'
 import { baseUrl, origin, url } from './urls.ts'
 
 /** The frontend, and what its pages and those of other origins may do. */
@@ -15,6 +15,14 @@ export const frontendShape = {
     env: 'FRONTEND_URL',
     meaning:
       "The frontend's development server, such as Vite's, instead of `{staticDir}`: every path that is not the gateway's own comes from there, hot reload included. Plain http on loopback hosts only",
+  }),
+  frontendName: parsed(displayName).optional().register(facts, {
+    env: 'FRONTEND_NAME',
+    meaning: "Name of the application, shown on the gateway's error pages",
+  }),
+  frontendColor: parsed(color).optional().register(facts, {
+    env: 'FRONTEND_COLOR',
+    meaning: 'Colour of these pages, as `#rrggbb`',
   }),
   requireLogin: z.boolean('must be one of true, false').prefault(false).register(facts, {
     env: 'REQUIRE_LOGIN',

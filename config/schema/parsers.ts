@@ -75,6 +75,16 @@ export function headerName(text: string): string {
   throw new TypeError('must be the name of a header, such as accept-language')
 }
 
+export function displayName(text: string): string {
+  if (/^[^\p{Cc}]{1,60}$/u.test(text)) return text
+  throw new TypeError('must be a text of at most 60 characters in one line')
+}
+
+export function color(text: string): string {
+  if (/^#([\da-f]{3}|[\da-f]{6})$/i.test(text)) return text.toLowerCase()
+  throw new TypeError('must be a colour as #rrggbb, such as #2457a6')
+}
+
 /** A response header, lower case. With credentials `*` stands for itself, and no script can read `Set-Cookie`. */
 export function exposedHeader(text: string): string {
   const name = headerName(text)

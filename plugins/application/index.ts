@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest, onSendHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import type { UpstreamOptions } from '../../config/index.ts'
+import type { ErrorPageOptions } from '../errors/error-page.ts'
 import { asGatewayError } from '../errors/gateway-error.ts'
 import { answerError } from '../errors/index.ts'
 import { type RequestCheckOptions, requestChecks } from '../guard/checks.ts'
@@ -79,8 +80,7 @@ export interface Bff {
   missing(): Promise<string[]>
 }
 
-export interface LocalRoutesOptions extends RequestCheckOptions {
-  loginUrl: string
+export interface LocalRoutesOptions extends RequestCheckOptions, ErrorPageOptions {
   upstreams: UpstreamOptions[]
 }
 

@@ -131,6 +131,10 @@ const resolvedByLogin: ReadonlySet<ErrorCode> = new Set([
   'BFF_LOGIN_LOOP',
 ])
 
+export function isResolvedByLogin(code: ErrorCode): boolean {
+  return resolvedByLogin.has(code)
+}
+
 export interface ErrorContext {
   /** Replaces the catalogue's text. Shown to clients, so without host names, tokens or stacks. */
   details?: string
@@ -171,7 +175,7 @@ export function errorBody(error: GatewayError, requestId: string, loginUrl: stri
     details: error.details,
     requestId,
     ...(tokenFailures.has(error.code) && { tokenManagementUsed: true }),
-    ...(resolvedByLogin.has(error.code) && { loginUrl }),
+    ...(isResolvedByLogin(error.code) && { loginUrl }),
   }
 }
 

@@ -12,7 +12,7 @@ import fp from 'fastify-plugin'
 import { namesOneHost } from '../../http/fields.ts'
 import { errorBody, GatewayError, retryAfterSeconds } from './catalogue.ts'
 import { type ErrorHeaderOptions, errorHeaders } from './error-headers.ts'
-import { errorPage, prefersPage } from './error-page.ts'
+import { type ErrorPageOptions, errorPage, prefersPage } from './error-page.ts'
 import { asGatewayError, logError } from './gateway-error.ts'
 import {
   afterOwedAnswers,
@@ -32,10 +32,7 @@ declare module 'fastify' {
   }
 }
 
-export interface ErrorsOptions extends ErrorHeaderOptions {
-  /** The login endpoint, as the browser sees it. */
-  loginUrl: string
-}
+export type ErrorsOptions = ErrorHeaderOptions & ErrorPageOptions
 
 export default fp<ErrorsOptions>(
   async (app, options) => {
@@ -113,6 +110,17 @@ function isHandshake(socket: Socket & { secureConnecting?: boolean }): boolean {
 
 const codes = new WeakMap<FastifyRequest, string>()
 
+const wantedUrls = new WeakMap<FastifyRequest, string>()
+
+/** Lets an error page offer the page that a login was to end at. */
+export function offerOnErrorPage(request: FastifyRequest, wantedUrl: string): void {
+  wantedUrls.set(request, wantedUrl)
+}
+
+export function offeredUrl(request: FastifyRequest): string | undefined {
+  return wantedUrls.get(request)
+}
+
 /** The code of the error that answered a request, if any. */
 export function errorCodeOf(request: FastifyRequest): string | undefined {
   return codes.get(request)
@@ -133,7 +141,9 @@ function answer(thrown: unknown, request: FastifyRequest, reply: FastifyReply, o
   const seconds = retryAfterSeconds(error)
   if (seconds !== undefined) reply.header('retry-after', seconds)
   if (isNavigation(request)) {
-    return reply.type('text/html; charset=utf-8').send(errorPage(error, request.id, loginUrl))
+    const context = { requestId: request.id, wantedUrl: offeredUrl(request) }
+    const { html, headers } = errorPage(error, context, options)
+    return reply.headers(headers).send(html)
   }
   return reply.send(errorBody(error, request.id, loginUrl))
 }

@@ -9,6 +9,7 @@ export interface LoginTransaction {
   nonce: string
   /** @see https://www.rfc-editor.org/rfc/rfc7636#section-4.1 */
   codeVerifier: string
+  /** As `keepReturnUrl` makes it of the URL. */
   returnUrl: string
   /** Milliseconds since the epoch. */
   startedAt: number

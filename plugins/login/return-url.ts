@@ -1,5 +1,5 @@
-/** Keeps the transaction cookie below the browsers' limit of 4096 bytes. */
-const maxLength = 2000
+/** URL and headers of a request are limited to 16 KiB together. */
+const maxLength = 8192
 
 export interface ReturnUrlOptions {
   publicUrl: URL

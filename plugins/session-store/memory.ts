@@ -29,6 +29,8 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
   const bounds = { clock, maxEntries: maxSessions }
   const indexes = new Map<string, Set<string>>()
   const records = createExpiringMap<MemoryRecord>({ ...bounds, onGone: leaveIndexes })
+  /** Apart from the sessions, of which anonymous requests must not evict any. */
+  const shared = createExpiringMap<MemoryRecord>({ clock, maxEntries: 2000 })
   const endings = createExpiringMap<{ reason?: string | undefined }>(bounds)
   const locks = createExpiringMap<{ owner: symbol }>(bounds)
   const failures = createExpiringMap<number>(bounds)
@@ -43,12 +45,13 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
     },
 
     async put(id, sealed, ttlMs) {
-      records.set(id, { sealed, version: 1, indexes: [] }, ttlMs)
+      shared.set(id, { sealed, version: 1, indexes: [] }, ttlMs)
     },
 
     async read(id) {
-      const record = records.get(id)
-      return record && { sealed: record.sealed, version: record.version, ttlMs: records.remainingMs(id) }
+      const map = records.get(id) ? records : shared
+      const record = map.get(id)
+      return record && { sealed: record.sealed, version: record.version, ttlMs: map.remainingMs(id) }
     },
 
     async replace(id, sealed, derivedFrom) {

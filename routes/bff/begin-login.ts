@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { LoginError } from '../../plugins/issuer/login-error.ts'
 import { authorizationParameters } from '../../plugins/login/authorization-parameters.ts'
+import { keepReturnUrl } from '../../plugins/login/kept-return-url.ts'
 import { beginTransaction } from '../../plugins/login/login-transaction.ts'
 import { rememberLoginBegun } from '../../plugins/session/superseded-session.ts'
 import { callbackUrl, type RouteOptions, silentLoginCallbackPath } from './options.ts'
@@ -35,7 +36,7 @@ export async function beginLogin(
   const transaction = beginTransaction(
     {
       issuer: oidc.issuer.href,
-      returnUrl,
+      returnUrl: await keepReturnUrl(app.sessionStore, returnUrl),
       silent,
       ...(inFrame && { inFrame, parentOrigins: parentOrigins(request, { publicUrl, corsOrigins }) }),
       ...(maxAge !== null && { maxAgeSeconds: Number(maxAge) }),
@@ -61,11 +62,16 @@ export async function beginLogin(
 /** Logs why a login was rejected. @returns the error for the client, without that reason */
 export function rejectedLogin({ log }: FastifyRequest, error: LoginError): GatewayError {
   const { reason, errorDescription } = error
-  log.warn({
+  const fields = {
     event: 'login.rejected',
     reason,
     ...(errorDescription !== undefined && { errorDescription }),
-    err: error,
-  })
+  }
+  if (error.oauthError === 'access_denied') {
+    log.warn(fields, 'The user cancelled the login, or the issuer refused it')
+    const details = 'The login was cancelled or refused'
+    return new GatewayError('BFF_LOGIN_REJECTED', { details, cause: error })
+  }
+  log.warn({ ...fields, err: error })
   return new GatewayError('BFF_LOGIN_REJECTED', { cause: error })
 }

@@ -1,28 +1,25 @@
-import { randomBytes } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { basePath } from '../../config/index.ts'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { asGatewayError } from '../../plugins/errors/gateway-error.ts'
+import { offeredUrl, offerOnErrorPage } from '../../plugins/errors/index.ts'
 import type { Login } from '../../plugins/issuer/issuer.ts'
 import { LoginError } from '../../plugins/issuer/login-error.ts'
-import { tokenSetFrom } from '../../plugins/issuer/token-set.ts'
 import { hasEndedWithin } from '../../plugins/login/ended-sid.ts'
+import { keptReturnUrl } from '../../plugins/login/kept-return-url.ts'
 import type { LoginTransaction } from '../../plugins/login/login-transaction.ts'
 import { firstOfParallelLogins } from '../../plugins/login/parallel-logins.ts'
 import { userClaims } from '../../plugins/session/claims.ts'
 import { logName } from '../../plugins/session/session-record.ts'
-import {
-  type NewSession,
-  type Session,
-  type SessionReference,
-  sessionHash,
-} from '../../plugins/session/sessions.ts'
+import { type Session, type SessionReference, sessionHash } from '../../plugins/session/sessions.ts'
 import { transactionLifetimeMs } from '../../plugins/session/superseded-session.ts'
 import { rejectedLogin } from './begin-login.ts'
 import { callbackFormOptions, postAgain, readForms } from './callback-form.ts'
 import { type AuthorizationResponse, type CallbackRequest, createResponseReader } from './callback-request.ts'
 import { type Begun, joinLogin, limitSessions, replaceSession, revokeRefreshToken } from './end-session.ts'
-import { callbackUrl, type RouteOptions } from './options.ts'
+import { isPersonsNavigation } from './navigation.ts'
+import { newSession } from './new-session.ts'
+import { callbackUrl, homePath, type RouteOptions } from './options.ts'
 import { own } from './parent-origins.ts'
 import { createRedemptionLimit, redeemingClient } from './redemption-limit.ts'
 import { answerErrorInFrame, isInFrame, postFailureToParent, postOutcomeToParent } from './silent-login.ts'
@@ -59,15 +56,32 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
 
   async function answer(request: CallbackRequest, reply: FastifyReply): Promise<FastifyReply> {
     reply.header('cache-control', 'no-store')
-    const { parameters, ...response } = await responses.read(request)
-    const transaction = openTransaction(response)
-    const { returnUrl, inFrame, parentOrigins = [own] } = transaction
     try {
+      const { parameters, ...response } = await responses.read(request)
+      return await finishIn(request, reply, openTransaction(response), parameters)
+    } catch (error) {
+      // Reloaded, or opened again from the history: the login has succeeded before.
+      if (!(error instanceof UnknownLoginError && (await isSignedIn(request)))) throw error
+      return reply.redirect(offeredUrl(request) ?? homePath(publicUrl))
+    }
+  }
+
+  async function finishIn(
+    request: CallbackRequest,
+    reply: FastifyReply,
+    transaction: LoginTransaction,
+    parameters: URLSearchParams,
+  ): Promise<FastifyReply> {
+    const { inFrame, parentOrigins = [own] } = transaction
+    try {
+      const kept = await keptReturnUrl(app.sessionStore, transaction.returnUrl)
+      const returnUrl = kept ?? homePath(publicUrl)
+      offerOnErrorPage(request, returnUrl)
       const outcome = await finish(request, reply, transaction, parameters)
       const isLoggedIn = outcome === 'succeeded'
       app.metrics.loginDone(outcome === 'revoked' ? 'failed' : outcome)
       app.browserCookies.clearTransaction(reply, transaction)
-      if (outcome === 'revoked') return reply.redirect(loginUrl(transaction))
+      if (outcome === 'revoked') return reply.redirect(loginUrl({ ...transaction, returnUrl }))
       // A login in a frame can't loop.
       if (requireLogin && !inFrame) app.loginGate.loginFinished(request, reply)
       if (inFrame) return postOutcomeToParent(reply, isLoggedIn, parentOrigins, options)
@@ -81,6 +95,12 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
       if (inFrame) return postFailureToParent(request, reply, error, parentOrigins, options)
       throw error
     }
+  }
+
+  /** Only browsers send Fetch Metadata: other clients get the error. */
+  async function isSignedIn(request: CallbackRequest): Promise<boolean> {
+    if (request.headers['sec-fetch-mode'] === undefined || !isPersonsNavigation(request.headers)) return false
+    return (await app.openSession(request, { slide: false }).catch(() => null)) !== null
   }
 
   /**
@@ -194,9 +214,7 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
   }: Omit<AuthorizationResponse, 'parameters'>): LoginTransaction {
     // Mix-up attack: not every issuer sends `iss`, and a code must never go to another issuer than its own.
     if (transaction?.state !== state || transaction?.issuer !== oidc.issuer.href) {
-      throw new GatewayError('BFF_LOGIN_REJECTED', {
-        details: 'This login was not begun in this browser, or too long ago',
-      })
+      throw new UnknownLoginError('This login was not begun in this browser, or too long ago')
     }
     return transaction
   }
@@ -204,7 +222,7 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
   /** A transaction can be used only once, even if its cookie was kept. */
   async function claim({ state }: LoginTransaction): Promise<void> {
     if (await app.sessionStore.claim(`login:${state}`, transactionLifetimeMs)) return
-    throw new GatewayError('BFF_LOGIN_REJECTED', { details: 'This login has been used' })
+    throw new UnknownLoginError('This login has been used')
   }
 
   /** @returns undefined if a silent login was refused, because the user is not signed in at the issuer */
@@ -224,15 +242,9 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
   }
 }
 
-function newSession(login: Login, requestedAt: number): NewSession {
-  const { issuer, subject, claims, tokens, sessionState } = login
-  const sid = typeof claims['sid'] === 'string' ? claims['sid'] : randomBytes(16).toString('base64url')
-  return {
-    issuer,
-    subject,
-    sid,
-    claims: { ...claims, sid },
-    tokenSet: tokenSetFrom(tokens, requestedAt),
-    ...(sessionState !== undefined && { sessionState }),
+/** The callback is not of a login under way in this browser. */
+class UnknownLoginError extends GatewayError {
+  constructor(details: string) {
+    super('BFF_LOGIN_REJECTED', { details })
   }
 }

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
+import { offerOnErrorPage } from '../../plugins/errors/index.ts'
 import { allowedReturnUrl } from '../../plugins/login/return-url.ts'
 import { beginLogin } from './begin-login.ts'
 import { rejectUnlessNavigation } from './navigation.ts'
@@ -20,6 +21,7 @@ export async function login(app: FastifyInstance, options: RouteOptions): Promis
       const { returnUrl: wanted = homePath(options.publicUrl), ...query } = request.query
       const returnUrl = allowedReturnUrl(wanted, options)
       if (returnUrl === undefined) throw new GatewayError('BFF_INVALID_RETURN_URL')
+      offerOnErrorPage(request, returnUrl)
       return beginLogin(app, options, request, reply, { returnUrl, query })
     },
   )

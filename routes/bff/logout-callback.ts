@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { keptReturnUrl } from '../../plugins/login/kept-return-url.ts'
 import { homePath, type RouteOptions } from './options.ts'
 
 type CallbackRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
@@ -19,7 +20,8 @@ export async function logoutCallback(app: FastifyInstance, { publicUrl }: RouteO
       if (!logout || (state !== undefined && state !== logout.state))
         return reply.redirect(homePath(publicUrl))
       app.browserCookies.clearLogout(reply)
-      return reply.redirect(logout.returnUrl)
+      const returnUrl = await keptReturnUrl(app.sessionStore, logout.returnUrl)
+      return reply.redirect(returnUrl ?? homePath(publicUrl))
     },
   )
 }

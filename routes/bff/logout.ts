@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
+import { keepReturnUrl } from '../../plugins/login/kept-return-url.ts'
 import { allowedReturnUrl } from '../../plugins/login/return-url.ts'
 import type { Session } from '../../plugins/session/sessions.ts'
 import { isReplaced } from '../../plugins/session/superseded-session.ts'
@@ -45,11 +46,16 @@ export async function logout(app: FastifyInstance, options: RouteOptions): Promi
         ...(idToken !== undefined && { idToken }),
       })
       if (!url) return reply.redirect(returnUrl)
-      app.browserCookies.setLogout(reply, { state, returnUrl })
+      app.browserCookies.setLogout(reply, { state, returnUrl: await keepForLogout(returnUrl) })
       if (url.href.length <= maxUrlLength) return reply.redirect(url.href)
       return reply.headers(logoutFormHeaders).send(logoutForm(url))
     },
   )
+
+  /** The session has ended already, so the logout goes on without the store. */
+  async function keepForLogout(returnUrl: string): Promise<string> {
+    return keepReturnUrl(app.sessionStore, returnUrl).catch(() => homePath(publicUrl))
+  }
 
   /** Whether the user has logged in again in another tab while the token was being revoked. */
   async function hasNewerSession(request: LogoutRequest): Promise<boolean> {

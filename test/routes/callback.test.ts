@@ -192,6 +192,56 @@ test('a user who cancels gets a page that offers to log in again', async (t) => 
   await assertRejected(browser, callback)
 })
 
+test('the page after a cancelled login leads back to where the user was, and the log has no stack', async (t) => {
+  const { newBrowser, log } = await startInjectGateway(t)
+  const browser = newBrowser()
+  const wanted = await browser.beginLogin({ returnUrl: '/orders?a=1&b=2' })
+
+  const page = await browser.open(await browser.authorize(wanted, { cancel: '1' }))
+
+  assert.equal(page.statusCode, 400)
+  assert.match(page.body, /<p>The login was cancelled or refused<\/p>/)
+  assert.match(page.body, /<a href="\/bff\/login\?returnUrl=%2Forders%3Fa%3D1%26b%3D2">Log in again<\/a>/)
+  assert.match(page.body, /<a href="\/orders\?a=1&#38;b=2">Go back without logging in<\/a>/)
+  const line = log()
+    .split('\n')
+    .find((text) => text.includes('login.rejected'))
+  assert.match(line ?? '', /"msg":"The user cancelled the login, or the issuer refused it"/)
+  assert.doesNotMatch(line ?? '', /stack/)
+})
+
+test('a login that a fault of the store keeps from finishing can be tried again', async (t) => {
+  const { newBrowser, app } = await startInjectGateway(t)
+  const browser = newBrowser()
+  const callback = await browser.authorize(await browser.beginLogin({ returnUrl: '/orders' }))
+  app.sessionStore.claim = async () => {
+    throw new StoreUnavailableError(new Error('on purpose'))
+  }
+  const page = await browser.open(callback)
+  assert.equal(page.statusCode, 503)
+  assert.match(page.body, /<a href="\/bff\/login\?returnUrl=%2Forders">Try again<\/a>/)
+})
+
+test('a browser that is signed in and opens an old callback again is sent on', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  const callback = await browser.authorize(await browser.beginLogin({ returnUrl: '/orders' }))
+  const kept = browser.cookies.headerFor(new URL('http://localhost:3000/')) ?? ''
+  await browser.open(callback)
+  const navigation = { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document' }
+
+  const reloaded = await browser.open(callback, navigation)
+  assert.deepEqual([reloaded.statusCode, locationOf(reloaded)], [302, '/'])
+  // With the login's own cookie it is known where it was to end.
+  const all = `${kept}; ${browser.cookies.headerFor(new URL('http://localhost:3000/'))}`
+  const again = await browser.open(callback, { ...navigation, cookie: all })
+  assert.deepEqual([again.statusCode, locationOf(again)], [302, '/orders'])
+
+  for (const headers of [{}, { ...navigation, 'sec-purpose': 'prefetch' }])
+    assert.equal((await browser.open(callback, headers)).statusCode, 400)
+  assert.equal((await newBrowser().open(callback, navigation)).statusCode, 400)
+})
+
 test('an error response without prompt=none is rejected', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()

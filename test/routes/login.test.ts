@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
+import { asQueryValue } from '../../http/path.ts'
 import { assertError } from '../support/assert-error.ts'
 import { openRedirects } from '../support/corpus.ts'
 import { locationOf, setCookies } from '../support/inject-browser.ts'
@@ -210,6 +211,49 @@ test('of more than ten logins under way the oldest is dropped', async (t) => {
   assert.deepEqual(outcomes, [400, 400, ...Array(10).fill(302)])
 })
 
+test('ten logins that were begun one after another, with deep links of 8 KB, all finish', async (t) => {
+  const { newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  await browser.signIn()
+  const link = (tab: number) => `/report/${tab}?filter=${'%22a%22%2C'.repeat(810)}`
+  const urls: URL[] = []
+  for (let tab = 0; tab < 10; tab++) {
+    const begun = await browser.open(`/bff/login?returnUrl=${asQueryValue(link(tab))}`)
+    urls.push(new URL(locationOf(begun)))
+  }
+  assert.ok(link(0).length > 8000)
+  for (const [tab, url] of urls.entries()) {
+    const answer = await browser.open(await browser.authorize(url), { 'sec-fetch-site': 'cross-site' })
+    assert.deepEqual([answer.statusCode, locationOf(answer)], [302, link(tab)])
+  }
+  assert.equal((await browser.call('/bff/user')).statusCode, 200)
+})
+
+test('a long return URL is sealed in the store, and without it the login ends at the start page', async (t) => {
+  const { newBrowser, app } = await startInjectGateway(t)
+  const put: Buffer[] = []
+  const { put: original, read } = app.sessionStore
+  app.sessionStore.put = async (id, sealed, ttlMs) => {
+    put.push(sealed)
+    assert.equal(ttlMs, 600_000)
+    return original.call(app.sessionStore, id, sealed, ttlMs)
+  }
+  const browser = newBrowser()
+  const returnUrl = `/report?filter=${'secret'.repeat(100)}`
+  const callback = await browser.authorize(await browser.beginLogin({ returnUrl }))
+  assert.equal(put.length, 1)
+  assert.ok(!put[0]?.includes('secret'))
+
+  app.sessionStore.read = async () => undefined
+  const answer = await browser.open(callback)
+  app.sessionStore.read = read
+  assert.deepEqual([answer.statusCode, locationOf(answer)], [302, '/'])
+
+  const short = await browser.beginLogin({ returnUrl: '/start' })
+  assert.equal(put.length, 1)
+  assert.equal(locationOf(await browser.open(await browser.authorize(short))), '/start')
+})
+
 test('foreign cookies that look like logins are dropped first, and cause no error', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
@@ -238,13 +282,12 @@ test('ten open logins with the longest return URLs fit into the headers of one r
   assert.equal(browser.cookies.all().length, 1 + 10)
 
   for (let i = 0; i < 6; i++) {
-    await browser.beginLogin({ returnUrl: `/${'€'.repeat(222)}` })
+    await browser.beginLogin({ returnUrl: `/${'€'.repeat(900)}` })
     const header = browser.cookies.headerFor(new URL('https://app.example.com/')) ?? ''
     assert.ok(header.length < 12_500, `${header.length} bytes`)
   }
 
-  // The latest login.
-  assert.equal(browser.cookies.all().length, 1 + 3)
+  assert.equal(browser.cookies.all().length, 1 + 10)
   for (const { name, value } of browser.cookies.all()) assert.ok(name.length + value.length < 4096)
 })
 

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import type { LightMyRequestResponse } from 'fastify'
 import { decodeJwt } from 'jose'
 import { formOf } from '../../demo/http-browser/form.ts'
+import { StoreUnavailableError } from '../../plugins/session-store/store.ts'
 import { assertError } from '../support/assert-error.ts'
 import { openRedirects } from '../support/corpus.ts'
 import { metadataPath, startFaultyIssuer } from '../support/faulty-issuer.ts'
@@ -158,6 +159,22 @@ test('a logout comes back to its return URL once, with nothing of the issuer in 
   assert.equal(answer.headers['cache-control'], 'no-store')
   assert.deepEqual(browser.cookies.all(), [])
   assert.equal(locationOf(await browser.open(back, elsewhere)), '/')
+})
+
+test('a logout comes back to a return URL of 8 KB too, and without the store to the start page', async (t) => {
+  const { newBrowser, app } = await startInjectGateway(t)
+  const returnUrl = `/bye?${'x'.repeat(8000)}`
+  const { put } = app.sessionStore
+  for (const [store, end] of [
+    [put, returnUrl],
+    [async () => Promise.reject(new StoreUnavailableError(new Error('on purpose'))), '/'],
+  ] as const) {
+    const browser = newBrowser()
+    await browser.signIn()
+    app.sessionStore.put = store
+    const back = backFrom(await browser.open(`/bff/logout?returnUrl=${returnUrl}`))
+    assert.equal(locationOf(await browser.open(back, elsewhere)), end)
+  }
 })
 
 test('an issuer that returns no state does not strand the user', async (t) => {

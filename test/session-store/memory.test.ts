@@ -64,10 +64,9 @@ test('an evicted session is reported, an expired or ended one is not', async () 
   const store = createMemoryStore({ clock, maxSessions: 2, onEvicted: () => evicted++ })
   const record = { sealed: sealedAs('sealed'), ttlMs: 1_000, indexes: [] }
   await store.create('a', record)
-  await store.create('b', { ...record, ttlMs: 5_000 })
+  await store.create('b', record)
   await store.destroy('a')
   await store.create('c', record)
-  await store.put('b', sealedAs('newer'), 1_000)
   await clock.advance(2_000)
   await store.create('d', { ...record, ttlMs: 5_000 })
   await store.create('e', { ...record, ttlMs: 5_000 })
@@ -75,6 +74,15 @@ test('an evicted session is reported, an expired or ended one is not', async () 
   await store.create('f', record)
   assert.equal(evicted, 1)
   assert.equal(await store.read('d'), undefined)
+})
+
+test('what is not a session evicts none, and is bounded too', async () => {
+  const store = createMemoryStore({ clock: createFakeClock(), maxSessions: 2 })
+  await store.create('a', { sealed: sealedAs('sealed'), ttlMs: 1_000, indexes: [] })
+  for (let i = 0; i < 2001; i++) await store.put(`put-${i}`, sealedAs('put'), 1_000)
+  assert.notEqual(await store.read('a'), undefined)
+  assert.equal(await store.read('put-0'), undefined)
+  assert.equal((await store.read('put-2000'))?.ttlMs, 1_000)
 })
 
 test('expired entries are removed within a minute, without being read', async () => {

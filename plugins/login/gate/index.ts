@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { asQueryValue } from '../../../http/path.ts'
 import { GatewayError } from '../../errors/catalogue.ts'
 import { localPath } from '../return-url.ts'
 import { decideAdmission, isNavigation, type Visit } from './admission.ts'
@@ -94,7 +95,7 @@ export default fp<LoginGateOptions>(
       // A reverse proxy may have removed the base path.
       const path = originalUrl.startsWith(`${basePath}/`) ? originalUrl : basePath + originalUrl
       const returnUrl = localPath(path, publicUrl.origin) ?? `${basePath}/`
-      return `${basePath}/bff/login?returnUrl=${encodeURIComponent(returnUrl)}`
+      return `${basePath}/bff/login?returnUrl=${asQueryValue(returnUrl)}`
     }
   },
   { name: 'login-gate', fastify: '5.x', dependencies: ['session-cookie', 'oidc-session'] },

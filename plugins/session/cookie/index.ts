@@ -61,7 +61,7 @@ export interface BrowserCookies {
 /** A logout under way at the issuer. */
 export interface Logout {
   state: string
-  /** Validated. */
+  /** Validated, as `keepReturnUrl` makes it of the URL. */
   returnUrl: string
 }
 

@@ -61,6 +61,8 @@ const full = {
   TLS_CERT_FILE: '/srv/tls.crt',
   TLS_KEY_FILE: '/srv/tls.key',
   STATIC_DIR: '/srv/app',
+  FRONTEND_NAME: 'The Shop',
+  FRONTEND_COLOR: '#fc0',
   REQUIRE_LOGIN: 'true',
   FRONTEND_CSP: 'img-src https:;worker-src blob:',
   CORS_ORIGINS: 'https://a.example.com,https://b.example.com',

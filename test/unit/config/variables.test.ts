@@ -388,6 +388,19 @@ const cases: Record<string, Cases> = {
     bad: webUrls,
     read: ({ frontendUrl }) => frontendUrl?.href,
   },
+  FRONTEND_NAME: {
+    good: [['The Shop', 'The Shop']],
+    bad: [['x'.repeat(61), /at most 60 characters/]],
+    read: ({ frontendName }) => frontendName,
+  },
+  FRONTEND_COLOR: {
+    good: [
+      ['#2457A6', '#2457a6'],
+      ['#fc0', '#fc0'],
+    ],
+    bad: ['red', '#12', '#12345678', 'rgb(1,2,3)', '#fff;}'].map((text) => [text, /must be a colour/]),
+    read: ({ frontendColor }) => frontendColor,
+  },
   REQUIRE_LOGIN: {
     good: [
       ['true', true],

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { errorBody, GatewayError, retryAfterSeconds } from '../../../plugins/errors/catalogue.ts'
+import { hashSource } from '../../../http/html.ts'
+import {
+  type ErrorCode,
+  errorBody,
+  GatewayError,
+  retryAfterSeconds,
+} from '../../../plugins/errors/catalogue.ts'
 import { errorPage, prefersPage } from '../../../plugins/errors/error-page.ts'
 import { asGatewayError } from '../../../plugins/errors/gateway-error.ts'
 import { StoreUnavailableError } from '../../../plugins/session-store/store.ts'
@@ -87,9 +93,62 @@ test('an error of the catalogue stays the same', () => {
 
 test('an error page offers to log in again, and escapes what it shows', () => {
   const error = new GatewayError('BFF_LOGIN_REJECTED', { details: '<script>alert("1")</script>' })
-  const page = errorPage(error, `<img src=x onerror='x'>`, '/bff/login?a=1&b="')
-  assert.doesNotMatch(page, /<script|<img|style=/)
-  assert.match(page, /<a href="\/bff\/login\?a=1&#38;b=&#34;">Log in again<\/a>/)
+  const hostile = `<img src=x onerror='x'>`
+  const options = { loginUrl: '/bff/login?a=1&b="', homeUrl: '/', name: hostile }
+  const { html } = errorPage(error, { requestId: hostile }, options)
+  assert.doesNotMatch(html, /<script|<img|style=/)
+  assert.match(html, /<a href="\/bff\/login\?a=1&#38;b=&#34;">Log in again<\/a>/)
+})
+
+const urls = { loginUrl: '/bff/login', homeUrl: '/shop/' }
+
+function linksOf(code: ErrorCode, wantedUrl?: string): string[] {
+  const { html } = errorPage(new GatewayError(code), { requestId: 'request-1', wantedUrl }, urls)
+  return [...html.matchAll(/<a href="([^"]*)">([^<]*)<\/a>/g)].map(([, url, text]) => `${text}: ${url}`)
+}
+
+test('an error page offers what helps: a login, another try, or the start page', () => {
+  const wanted = '/orders?a=1&b=%20#top'
+  const again = '/bff/login?returnUrl=%2Forders%3Fa%3D1%26b%3D%2520%23top'
+  const back = 'Go back without logging in: /orders?a=1&#38;b=%20#top'
+  for (const code of ['BFF_LOGIN_REJECTED', 'BFF_SESSION_REQUIRED', 'BFF_LOGIN_LOOP'] as const) {
+    assert.deepEqual(linksOf(code), ['Log in again: /bff/login'])
+    assert.deepEqual(linksOf(code, wanted), [`Log in again: ${again}`, back])
+  }
+  for (const code of [
+    'BFF_STORE_UNAVAILABLE',
+    'BFF_ISSUER_UNAVAILABLE',
+    'BFF_UPSTREAM_UNREACHABLE',
+    'BFF_INTERNAL_ERROR',
+    'BFF_RATE_LIMITED',
+  ] as const) {
+    assert.deepEqual(linksOf(code), ['Try again: '])
+    assert.deepEqual(linksOf(code, wanted), [`Try again: ${again}`, back])
+  }
+  for (const code of ['BFF_NOT_FOUND', 'BFF_INVALID_RETURN_URL', 'BFF_LOGOUT_REJECTED'] as const)
+    assert.deepEqual(linksOf(code), ['Go to the start page: /shop/'])
+})
+
+test('an error page has the name and colour of the frontend, and text on it that can be read', () => {
+  const page = (color?: string) =>
+    errorPage(
+      new GatewayError('BFF_LOGIN_REJECTED'),
+      { requestId: 'request-1' },
+      { ...urls, name: 'A&B', color },
+    )
+  const { html, headers } = page('#fc0')
+  assert.match(html, /<title>Login failed · A&#38;B<\/title>/)
+  assert.match(html, /<p class="name">A&#38;B<\/p>/)
+  const [, style = ''] = /<style>(.*)<\/style>/s.exec(html) ?? []
+  assert.equal(
+    headers['content-security-policy'],
+    `default-src 'none';style-src ${hashSource(style)};frame-ancestors 'self'`,
+  )
+  const textOn = (color: string) => /background:(.*?);color:(.*?);/.exec(page(color).html)?.slice(1)
+  assert.deepEqual(textOn('#fc0'), ['#fc0', '#000'])
+  assert.deepEqual(textOn('#ffcc00'), ['#ffcc00', '#000'])
+  assert.deepEqual(textOn('#2457a6'), ['#2457a6', '#fff'])
+  assert.match(page().html, /background:#2457a6/)
 })
 
 test('a client that accepts text/html gets a page, others get JSON', () => {
