@@ -162,8 +162,11 @@ const COMMON_OPTIONS = {
   disconnectTimeout: 500,
 } satisfies CommonRedisOptions & StandaloneConnectionOptions
 
-function retryDelayMs(attempt: number): number {
-  return Math.min(50 * 2 ** Math.min(attempt - 1, 5), 1_000)
+/** Number of tries in quick succession: some 10 s, as long as a failover takes. Requests wait for its end. */
+const QUICK_RETRIES = 40
+
+export function retryDelayMs(attempt: number): number {
+  return attempt > QUICK_RETRIES ? 1_000 : Math.min(50 * 2 ** (attempt - 1), 250)
 }
 
 function addressesOf(target: RedisTarget): RedisAddress[] {
