@@ -122,6 +122,7 @@ async function start(
     })
   const gateways = await Promise.all(Array.from({ length: options.gateways ?? 4 }, startOne))
   let signingIn: Promise<unknown> = Promise.resolve()
+  let apiHasKeys = false
 
   async function signIn(user: string, at: Gateway | undefined): Promise<SignedIn> {
     assert.ok(at)
@@ -130,6 +131,8 @@ async function start(
     const lineage = issuer.lineages.at(-1)
     assert.ok(lineage, 'The login brought no refresh token')
     const call: SignedIn['call'] = (target, request) => timedCall(browser, target, request)
+    // The API fetches the issuer's keys for its first request. A storm of first requests could be too much for that.
+    if (!apiHasKeys) apiHasKeys = (await call(at)).status === 200
     return {
       user,
       browser,

@@ -5,6 +5,7 @@ import { type TestContext, test } from 'node:test'
 import { type DemoIssuer, startIssuer } from '../../demo/issuer.ts'
 import { closed } from '../support/closed.ts'
 import { createFakeClock } from '../support/fake-clock.ts'
+import { until } from '../support/until.ts'
 import {
   type Answer,
   type Arrival,
@@ -261,7 +262,7 @@ test('if a browser disconnects during the forced renewal there is no replay, and
   await arrived
   await goes(gateway, outgoing)
   release()
-  if (grants() === 0) await once(issuer.events, 'recorded')
+  await until(() => gateway.logs.some(({ event }) => event === 'token.renewal.done'))
 
   assert.equal((await call('/api/y')).status, 200)
 
