@@ -7,8 +7,8 @@ type Input = z.input<typeof pluginSchema>
 type UpstreamInput = z.input<typeof upstreamSchema>
 
 /**
- * What the plugin is told: the same options as in a configuration file, with the same checks and the same defaults,
- * except for those of the server, which is the application's own.
+ * Options of the plugin: the same as in a configuration file, with the same checks and the same defaults,
+ * except those of the server, which belongs to the application.
  */
 export interface BffConfiguration {
   /**
@@ -66,7 +66,7 @@ export interface BffConfiguration {
      */
     clockTolerance?: Input['oidc']['clockTolerance']
     /**
-     * Scopes to ask for, separated by spaces; `openid` must be among them. Default `openid profile email
+     * Scopes to request, separated by spaces; `openid` must be among them. Default `openid profile email
      * offline_access`.
      */
     scope?: Input['oidc']['scope']
@@ -93,13 +93,13 @@ export interface BffConfiguration {
      */
     issParameter?: Input['oidc']['issParameter']
     /**
-     * `false`: the ID token's claims are enough, UserInfo is not asked. For issuers whose access tokens
+     * `false`: the ID token's claims are enough, UserInfo is not called. For issuers whose access tokens
      * are for one API only, and refused at UserInfo. Default `true`.
      */
     userinfo?: Input['oidc']['userinfo']
     /**
-     * How long a request waits for the issuer (a token grant itself is listened to for 2.5 times as long).
-     * Default `5s`.
+     * How long a request waits for the issuer (the answer to a token grant is awaited for 2.5 times as
+     * long). Default `5s`.
      */
     timeout?: Input['oidc']['timeout']
   }
@@ -145,8 +145,8 @@ export interface BffConfiguration {
     sentinelPassword?: NonNullable<Input['redis']>['sentinelPassword']
   } | undefined
   /**
-   * How long a request waits for a Redis that does not answer before it gets 503: a failover that is
-   * over sooner costs a wait and no error. Default `5s`.
+   * How long a request waits for a Redis that does not answer before it gets 503: a shorter failover
+   * causes a delay and no error. Default `5s`.
    */
   storeTimeout?: Input['storeTimeout']
   /**
@@ -179,8 +179,8 @@ export interface BffConfiguration {
   requireLogin?: Input['requireLogin']
   /**
    * Directives that widen the Content-Security-Policy of pages from `staticDir`, separated by
-   * semicolons: `connect-src https://o1.ingest.sentry.io; worker-src blob:`. Scripts and event handlers
-   * that stand in a page itself are allowed by their hashes.
+   * semicolons: `connect-src https://o1.ingest.sentry.io; worker-src blob:`. Inline scripts and event
+   * handlers of a page are allowed by their hashes.
    */
   frontendCsp?: Input['frontendCsp']
   /**
@@ -219,13 +219,13 @@ export interface BffUpstreamConfiguration {
   scope?: UpstreamInput['scope']
   /** Likewise, its resource: an absolute URI (RFC 8707). */
   resource?: UpstreamInput['resource']
-  /** Likewise, its audience, for issuers that know APIs by that. */
+  /** Likewise, its audience, for issuers that identify APIs by it. */
   audience?: UpstreamInput['audience']
-  /** The API's token is given in exchange for the user's (RFC 8693). Default `false`. */
+  /** The API's token is exchanged for the user's (RFC 8693). Default `false`. */
   exchange?: UpstreamInput['exchange']
   /**
    * Methods that may be used, of GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS; any other is 405. GET
-   * brings HEAD along. Where they are limited, `X-HTTP-Method-Override`, `X-HTTP-Method` and
+   * includes HEAD. Where they are limited, `X-HTTP-Method-Override`, `X-HTTP-Method` and
    * `X-Method-Override` are removed. Default all seven.
    */
   methods?: UpstreamInput['methods']
@@ -241,14 +241,11 @@ export interface BffUpstreamConfiguration {
    * verified. Default the system's.
    */
   ca?: UpstreamInput['ca']
-  /**
-   * PEM certificate by which the gateway shows who it is (mutual TLS), or the path of a file that holds
-   * it.
-   */
+  /** PEM client certificate of the gateway (mutual TLS), or the path of a file that holds it. */
   clientCert?: UpstreamInput['clientCert']
   /** Its private key, without a passphrase, or the path of a file that holds it. */
   clientKey?: UpstreamInput['clientKey']
-  /** Name that the API's certificate must be for, and that is asked for (SNI). Default the target's host. */
+  /** Name that the API's certificate must be for, and that is sent as SNI. Default the target's host. */
   serverName?: UpstreamInput['serverName']
   /**
    * Offers HTTP/2 to the API, many requests at a time on each connection. WebSockets stay with HTTP/1.1.

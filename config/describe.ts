@@ -5,7 +5,7 @@ import { upstreamSchema } from './schema/upstream.ts'
 
 /**
  * The configuration in effect as lines `NAME=value`, in the order of the documents, then the upstreams as the file
- * would say them. Secrets are masked; an option that is unset has nothing after the equals sign.
+ * would list them. Secrets are masked; an unset option has an empty value.
  */
 export function describeConfig(given: GatewayOptions): string {
   const lines = options.map((option) => `${option.env}=${shown(option, given) ?? ''}`)
@@ -23,7 +23,7 @@ function describeUpstream(upstream: UpstreamOptions): string {
   )
 }
 
-/** The value as one would write it. */
+/** The value in the form in which it is configured. */
 function shown({ schema, output, secret }: Option, given: object): unknown {
   const value = output.reduce<unknown>(
     (group, name) => (group as Record<string, unknown> | undefined)?.[name],

@@ -14,7 +14,7 @@ interface World {
   now: number
 }
 
-/** What works but is probably not meant. `{redisUrl}` stands for the name of that option. */
+/** Warnings about settings that work but are probably not intended. `{redisUrl}` is replaced by the name of that option. */
 export function doubts(
   {
     publicUrl,
@@ -86,10 +86,10 @@ export function doubts(
 const known = options.flatMap(({ env, secret }) => (secret ? [env, `${env}_FILE`] : [env]))
 const prefixes = new Set(known.flatMap((name) => /^[A-Z]+_/.exec(name)?.[0] ?? []))
 
-/** Beginnings that variables of other programs have, too. */
+/** Prefixes that variables of other programs have, too. */
 const isCommon = /^(API|CONFIG|LOG|PUBLIC|TRUST)_/
 
-/** Variables that begin like one of ours and are nearly spelled like one, or differ from one by a letter or two. */
+/** Variables with a prefix of ours and a similar name, or that differ from one of ours by a letter or two. */
 function likelySlips(environment: Environment): string[] {
   return Object.keys(environment).flatMap((name) => {
     const [prefix = ''] = /^[A-Z]+_/.exec(name) ?? []

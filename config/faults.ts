@@ -9,7 +9,7 @@ import { upstreamSchema } from './schema/upstream.ts'
 /** The configuration can't be used. The message has a line for each fault and holds no secret. */
 export class ConfigurationError extends Error {
   readonly code = 'CONFIGURATION_INVALID'
-  /** One sentence each: which option, what is wrong, how to mend it. */
+  /** One sentence each: which option, what is wrong, how to fix it. */
   readonly faults: readonly string[]
 
   constructor(faults: readonly string[]) {
@@ -20,7 +20,7 @@ export class ConfigurationError extends Error {
   }
 }
 
-/** Puts names into messages: those by which the reader has set an option, or could set it. */
+/** Inserts the names of options into messages: as the reader has set them, or could set them. */
 export type Naming = (message: string) => string
 
 /** @param isPlugin the reader sets options in code, not in the environment */
@@ -31,21 +31,21 @@ export function namingOf(given: Map<string, Given>, isPlugin: boolean): Naming {
 
 const upstreamOptions = optionsOf(upstreamSchema)
 
-/** What the schema found wrong, in sentences that begin with the name of an option. */
+/** The schema's issues as sentences that begin with the name of an option. */
 export function faultsOf(error: z.ZodError, tree: OptionTree | undefined, named: Naming): string[] {
   return error.issues.flatMap((issue) => {
     const { label, option } = subjectOf(issue.path, tree ?? {}, named)
     if (issue.code === 'unrecognized_keys')
       return issue.keys.map((key) => unknownOfUpstream(key, issue.path, tree ?? {}))
     if (isMissing(issue)) {
-      // A file that can't be read might have said it: one fault is enough then.
+      // It may be in the file that can't be read, whose fault is enough.
       return tree?.unusable ? [] : named(`${label} is missing: ${option?.missing}`)
     }
     return `${label}${label && ' '}${named(messageOf(issue))}${option?.secret ? '' : shown(issue.input)}`
   })
 }
 
-/** What an issue is about, and what messages call that. */
+/** The option that an issue concerns, and its name in messages. */
 function subjectOf(
   path: PropertyKey[],
   tree: Pick<OptionTree, 'path'>,
@@ -76,7 +76,7 @@ function unknownOfUpstream(key: string, path: PropertyKey[], tree: Pick<OptionTr
   return `${placeOf(pathOf([...path, key]), tree)} is no option: ${hint}`
 }
 
-/** Issues of rules have no input either, but are of a kind of their own. */
+/** Issues of rules have no input either, but another kind. */
 function isMissing({ code, input }: z.core.$ZodIssue): boolean {
   return input === undefined && code !== 'custom'
 }

@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs'
 
-/** What the configuration needs of the file system. */
+/** The file system as the configuration uses it. */
 export interface Files {
   /** @throws when it can't be read */
   readText(path: string): string
@@ -13,13 +13,13 @@ export const systemFiles: Files = {
     try {
       return statSync(path).isDirectory()
     } catch {
-      // Not there, not to be looked at, or no path at all.
+      // Missing, not accessible, or not a path.
       return false
     }
   },
 }
 
-/** Stands for the text of a file that can't be read; the message says why, in words that follow an option's name. */
+/** Replaces the text of a file that can't be read. The message gives the reason, to be placed after an option's name. */
 export class Unreadable extends Error {}
 
 export function readOr(path: string, files: Files): string | Unreadable {

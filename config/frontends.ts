@@ -4,18 +4,18 @@ import { type GatewayOptions, isShared, optionOf } from './schema/index.ts'
 import { isObject } from './schema/rule-between.ts'
 import { basePath } from './schema/urls.ts'
 
-/** One entry of `frontends`, as if it had a file of its own. */
+/** One entry of `frontends`, as if it were a separate file. */
 export interface FrontendTree {
   /** `frontends[0]` */
   name: string
   tree: OptionTree
-  /** Variables of what it says itself, which is more specific than the environment. */
+  /** Variables of its own options, which take precedence over the environment. */
   ownVariables: string[]
 }
 
 /**
- * Takes `frontends` of a configuration file apart. What stands beside them holds for each that doesn't say otherwise.
- * @returns what is wrong, or an entry for each
+ * Splits `frontends` of a configuration file. Options beside them are defaults for each frontend.
+ * @returns faults, or an entry for each frontend
  */
 export function frontendTrees(file: OptionTree, path: string): FrontendTree[] | string {
   const { frontends } = file
@@ -44,7 +44,7 @@ function frontendTree(entry: unknown, name: string, common: OptionTree, path: st
   return { name, tree: { path, values, upstreams, faults }, ownVariables }
 }
 
-/** Rules between frontends: each must be told from the others, by the gateway and by browsers. */
+/** Rules between frontends: gateway and browsers must be able to distinguish them. */
 export function frontendFaults(all: GatewayOptions[], path: string): string[] {
   return [...faultsOfPairs(all, path), ...foreignCookies(all, path)]
 }

@@ -10,7 +10,7 @@ import { upstreamSchema } from './schema/upstream.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** What is given for each option. The environment wins over the tree; an empty variable counts as unset. */
+/** The given value of each option. The environment wins over the tree; an empty variable counts as unset. */
 export function gather(environment: Environment, tree: OptionTree | undefined) {
   const given = new Map(tree?.values)
   const faults: string[] = []
@@ -24,7 +24,7 @@ export function gather(environment: Environment, tree: OptionTree | undefined) {
   return { given, faults }
 }
 
-/** What the schema is asked: the given values as a tree, each of the type that its option has. */
+/** The input of the schema: the given values as a tree, each in the type of its option. */
 export function asInput(given: Map<string, Given>, tree: OptionTree | undefined, files: Files) {
   const input: Record<string, unknown> = {}
   for (const [name, member] of Object.entries(optionsSchema.shape))
@@ -40,7 +40,7 @@ export function asInput(given: Map<string, Given>, tree: OptionTree | undefined,
   return input
 }
 
-/** Text as the type that the schema asks for. */
+/** Text converted to the type that the schema expects. */
 export function fit({ schema, file }: Option, { value, folder, isFile }: Given, files: Files): unknown {
   if (typeof value !== 'string') return value
   if (isFile) return secretIn(resolve(folder, value), files)
@@ -53,7 +53,7 @@ export function fit({ schema, file }: Option, { value, folder, isFile }: Given, 
 
 const upstreamOptions = new Map(optionsOf(upstreamSchema).map((option) => [option.key, option]))
 
-/** Without blanks around texts, and with what stands in files that an upstream names. */
+/** With texts trimmed, and the contents of files that an upstream names. */
 function upstreams({ upstreams, path = '' }: OptionTree, files: Files): unknown {
   if (!Array.isArray(upstreams)) return upstreams
   return upstreams.map((entry: unknown) => {
@@ -75,13 +75,13 @@ function trimmed(value: unknown): unknown {
   return typeof value === 'string' ? value.trim() : value
 }
 
-/** The message of a fault tells the path. */
+/** The message of a fault contains the path. */
 function contentOf(path: string, files: Files): string | Unreadable {
   const text = readOr(path, files)
   return text instanceof Unreadable ? new Unreadable(`${text.message}: ${path}`) : text
 }
 
-/** As Kubernetes, Docker and editors write it. No message tells the path: it may be the secret, put there by mistake. */
+/** Without the line break that editors add. No message contains the path: it may be the secret, given by mistake. */
 function secretIn(path: string, files: Files): string | Unreadable {
   const text = readOr(path, files)
   if (text instanceof Unreadable) return text

@@ -19,7 +19,7 @@ import { securityWarnings } from './security-warnings.ts'
 
 export interface LoadedOptions {
   options: GatewayOptions
-  /** A sentence each: what works but is probably not meant. */
+  /** Warnings, a sentence each, about settings that are probably not intended. */
   warnings: string[]
 }
 
@@ -58,7 +58,7 @@ export function loadOptions(
   return { options, warnings: warnings.map(named) }
 }
 
-/** What an option that is not given means, where that depends on others or on being in production. */
+/** Defaults that depend on other options or on production. */
 function dependentDefaults(given: Map<string, Given>, files: Files, production: boolean) {
   const values = new Map<string, Given>()
   const warnings: string[] = []
@@ -83,7 +83,7 @@ function dependentDefaults(given: Map<string, Given>, files: Files, production: 
     )
   }
   if (!given.has('metricsHost') && given.has('host')) fill('metricsHost', String(read('host')))
-  // With only a short lifetime given, no session is to outlive it.
+  // With only a short lifetime given, the default idle timeout is limited to it.
   const [idle, lifetime] = [Number(read('session.idleTimeout')), Number(read('session.lifetime'))]
   if (!given.has('session.idleTimeout') && lifetime < idle)
     fill('session.idleTimeout', formatDuration(lifetime))
@@ -94,7 +94,7 @@ function dependentDefaults(given: Map<string, Given>, files: Files, production: 
   return { values, warnings }
 }
 
-/** `apiUrl` stands for an upstream at `/api`. In the environment it wins over one of the file. */
+/** `apiUrl` is short for an upstream at `/api`. In the environment it wins over one of the file. */
 function withApi({ apiUrl, upstreams }: { apiUrl?: URL; upstreams: UpstreamOptions[] }): UpstreamOptions[] {
   if (!apiUrl) return upstreams
   const others = upstreams.filter(({ prefix }) => prefix !== '/api')

@@ -7,13 +7,13 @@ import { type OptionTree, readConfigFile } from './option-tree.ts'
 import type { GatewayOptions } from './schema/index.ts'
 
 export interface LoadedConfig extends LoadedOptions {
-  /** Where there are several frontends, each with what they have in common; `options` are those of the first. */
+  /** With several frontends: the options of each, shared ones included; `options` are those of the first. */
   frontends?: [GatewayOptions, ...GatewayOptions[]]
 }
 
 /**
  * Options from environment variables and the file that `CONFIG_FILE` names; the environment wins.
- * Reads files, and nothing else but randomness for a key that is not given.
+ * Apart from files it only uses random bytes, for a key that is not given.
  *
  * @param now milliseconds since the epoch, to know whether a certificate has expired
  * @throws ConfigurationError that lists every fault at once
@@ -55,7 +55,7 @@ function loadFrontends(environment: Environment, file: OptionTree, files: Files,
   return { options, frontends: [options, ...others], warnings }
 }
 
-/** What an entry says itself is more specific than the environment. */
+/** An entry's own options take precedence over the environment. */
 function without(environment: Environment, { ownVariables }: FrontendTree): Environment {
   const own = new Set(ownVariables.flatMap((name) => [name, `${name}_FILE`]))
   return Object.fromEntries(Object.entries(environment).filter(([name]) => !own.has(name)))
@@ -70,7 +70,7 @@ function attempt(load: () => LoadedOptions): LoadedOptions | ConfigurationError 
   }
 }
 
-/** Says which frontend a sentence is about, except for sentences about all of them. */
+/** Adds the frontend to a sentence, unless it concerns all of them. */
 function named(entries: FrontendTree[], sentences: (readonly string[])[]): string[] {
   const isCommon = (sentence: string) => sentences.every((those) => those.includes(sentence))
   const all = sentences.flatMap((those, index) => {

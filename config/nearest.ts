@@ -1,4 +1,4 @@
-/** The one of `names` that `text` was probably meant to be: a slip of the keyboard, or a word too many or too few. */
+/** The one of `names` that was probably intended by `text`: with a typing error, or a word too many or too few. */
 export function nearest(text: string, names: readonly string[]): string | undefined {
   const wanted = simplify(text)
   const [best] = names
@@ -22,13 +22,13 @@ export function simplify(name: string): string {
   return name.replace(/[_.-]/g, '').toUpperCase()
 }
 
-/** One has all words of the other, of which there are at least two. */
+/** Whether one name has all words of the other, at least two. */
 function sharesWords(a: string, b: string): boolean {
   const [fewer = [], more = []] = [a, b].map((name) => name.split('_')).sort((x, y) => x.length - y.length)
   return fewer.length > 1 && fewer.every((word) => more.includes(word))
 }
 
-/** Levenshtein's: how many letters to insert, drop or replace. */
+/** Levenshtein distance: how many letters to insert, drop or replace. */
 function distance(a: string, b: string): number {
   let previous = Array.from({ length: b.length + 1 }, (_, index) => index)
   for (const [i, letter] of [...a].entries()) {

@@ -5,41 +5,41 @@ import { acceptsArray, options } from './schema/index.ts'
 import { looksLikeContent } from './schema/mask.ts'
 import { isObject } from './schema/rule-between.ts'
 
-/** What a source says of an option. */
+/** An option's value in a source. */
 export interface Given {
   value: string | string[]
-  /** What messages call the option: its variable, or its place in the file. */
+  /** The option's name in messages: its variable, or its place in the file. */
   label: string
-  /** What a relative path is relative to. */
+  /** The folder for relative paths. */
   folder: string
   /** The value is the path of a file that holds the option's value. */
   isFile?: boolean
 }
 
-/** A configuration file, or the plugin's options, which are like one. */
+/** A configuration file, or the plugin's options, which have the same form. */
 export interface OptionTree {
-  /** Unset for the plugin's options: these are called by their names only, without a variable. */
+  /** Unset for the plugin's options: messages then contain names without variables. */
   path?: string
   values: Map<string, Given>
-  /** As they stand there, not yet checked. */
+  /** As given, not yet checked. */
   upstreams: unknown
-  /** Likewise, if there are several. */
+  /** The same, if there are several. */
   frontends?: unknown
   faults: string[]
-  /** The file as a whole could not be used, so that what it would have said is not known. */
+  /** The whole file could not be used, so its options are unknown. */
   unusable?: true
 }
 
 /** Reads the JSON file in which the path to a value, joined, spells a variable: case, `_` and `-` don't matter. */
 export function readConfigFile(path: string, files: Files): OptionTree {
   const unusable = { path, values: new Map(), upstreams: undefined, unusable: true } as const
-  // That it is no path is told by the variable's own schema.
+  // The variable's own schema reports that it is no path.
   if (looksLikeContent(path)) return { ...unusable, faults: [] }
   const tree = parseFile(path, files)
   return typeof tree === 'string' ? { ...unusable, faults: [tree] } : readOptionTree(tree, path)
 }
 
-/** Reads what such a file would hold. @param path names it in messages, and is what relative paths are relative to */
+/** Reads the content of such a file. @param path for messages and for relative paths */
 export function readOptionTree(given: Record<string, unknown>, path?: string): OptionTree {
   const { upstreams, frontends, $schema: _, ...members } = given
   const tree = { ...(path !== undefined && { path }), values: new Map(), upstreams, frontends, faults: [] }
@@ -47,12 +47,12 @@ export function readOptionTree(given: Record<string, unknown>, path?: string): O
   return tree
 }
 
-/** Where something stands, for messages. */
+/** The place of an option, for messages. */
 export function placeOf(name: string, { path }: Pick<OptionTree, 'path'>): string {
   return path === undefined ? name : `${name} in ${path}`
 }
 
-/** The object in the file, or what is wrong with it. */
+/** The object in the file, or a fault. */
 function parseFile(path: string, files: Files): Record<string, unknown> | string {
   const text = readOr(path, files)
   if (text instanceof Unreadable) return `CONFIG_FILE ${text.message}: ${path}`
@@ -120,7 +120,7 @@ function suggestion(path: string[]): string {
   return guess ? `did you mean ${guess}?` : 'remove it, or look at the list of options in the README'
 }
 
-/** As the environment would say it, arrays apart; nothing when it could not. */
+/** The value in the form of a variable, or an array of these; undefined for other types. */
 function asText(value: unknown, isList: boolean): string | string[] | undefined {
   if (Array.isArray(value)) {
     const texts = value.map((entry) => asText(entry, false))

@@ -6,8 +6,8 @@ import { readOptionTree } from './option-tree.ts'
 import { isServers } from './schema/index.ts'
 
 /**
- * Options of the plugin, checked as a configuration file is. Nothing is read from the environment, and nothing is
- * made up that production would have to be told.
+ * Options of the plugin, checked like a configuration file. Nothing is read from the environment, and options that
+ * production requires have no random default.
  *
  * @throws ConfigurationError that lists every fault at once
  */
@@ -20,7 +20,7 @@ export function resolveOptions(given: BffConfiguration, files: Files = systemFil
   return loadOptions({ NODE_ENV: 'production' }, tree, files)
 }
 
-/** As it would stand in a JSON file. */
+/** The value as in a JSON file. */
 function asTree(value: unknown): unknown {
   if (Buffer.isBuffer(value)) return value.toString('base64')
   if (value instanceof URL || value instanceof URLSearchParams) return value.toString()
@@ -30,10 +30,10 @@ function asTree(value: unknown): unknown {
   return Object.fromEntries(members.map(([name, member]) => [name, asTree(member)]))
 }
 
-/** Names of options that Fastify's `register` takes for itself. */
+/** Options of Fastify's `register`. */
 const registerOptions = ['prefix', 'logLevel', 'logSerializers', 'encapsulate'].map(simplify)
 
-/** Without those that are meant for `register`. */
+/** The options without those of `register`. */
 export function withoutRegisterOptions<Options extends object>(options: Options): Options {
   const own = Object.entries(options).filter(([name]) => !registerOptions.includes(simplify(name)))
   return Object.fromEntries(own) as Options

@@ -9,7 +9,7 @@ import { basePath } from './schema/urls.ts'
 
 type Values = z.output<typeof optionsSchema>
 
-/** Rules between options, and those that look at the files that options name. `{cookie.name}` is that option's name. */
+/** Rules between options, and rules about files that options name. `{cookie.name}` is replaced by that option's name. */
 export function rulesOf(files: Files, isApiInTree: boolean): z.core.$ZodCheck<Values>[] {
   return [
     rule(['publicUrl', 'cookie.name'], ({ publicUrl, cookie }) => [
@@ -137,7 +137,7 @@ function rule(
   return ruleBetween<Values>(options, faultsOf)
 }
 
-/** Plain http is for this machine, where the gateway itself has that port. */
+/** Plain http is for this machine, on the gateway's own port. */
 function isOnPort({ protocol, port }: URL, own: number): boolean {
   return protocol === 'http:' && Number(port || 80) === own
 }
@@ -186,7 +186,7 @@ function credentialOf(
   return method?.endsWith('tls_client_auth') ? 'clientCertFile' : undefined
 }
 
-/** Entries that are wrong count too, as long as their prefix is a text. */
+/** Includes invalid entries whose prefix is a string. */
 function repeatedPrefixes(upstreams: unknown): RuleFault[] {
   const prefixes = list(upstreams as Values['upstreams']).map((entry) => entry?.prefix)
   return prefixes.map((prefix, index) => {
@@ -213,7 +213,7 @@ function isBelow(path: string, parent: string): boolean {
   return path === parent || path.startsWith(`${parent}/`)
 }
 
-/** Nothing where it is no list, which is a fault of its own. */
+/** Undefined if it is no list, which is a separate fault. */
 function list<T>(value: T[]): T[] {
   return Array.isArray(value) ? value : []
 }

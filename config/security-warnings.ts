@@ -2,7 +2,7 @@ import type { GatewayOptions } from './schema/index.ts'
 import { makeKey } from './schema/parsers.ts'
 import { isLoopback, isPlainHttp } from './schema/urls.ts'
 
-/** What is permitted and weakens the gateway: a sentence each, which says what to do instead. No value is repeated. `{redisUrl}` stands for the name of that option. */
+/** Warnings about permitted settings that weaken the gateway, each with a remedy. No value is repeated. `{redisUrl}` is replaced by the name of that option. */
 export function securityWarnings(options: GatewayOptions): string[] {
   const { publicUrl, cookie, trustProxy, oidc, redisUrl, session, upstreams, frontendCsp } = options
   const warnings: string[] = []
@@ -78,7 +78,7 @@ function keyWarnings(keys: Buffer[]): string[] {
   return warnings
 }
 
-/** No random key looks like these, but for one in hundreds of millions. */
+/** Only one in hundreds of millions of random keys looks like these. */
 function weaknessOf(key: Buffer): string | undefined {
   if (key.every((byte) => byte >= 0x20 && byte < 0x7f)) return 'is text, not random bytes'
   // Of 32 random bytes some 30 are distinct, and so are the steps from each to the next.

@@ -14,9 +14,9 @@ import { facts, unwrap } from '../config/schema/option.ts'
 import { upstreamSchema } from '../config/schema/upstream.ts'
 
 /**
- * What is written from the schema, as it should be: `npm run docs` writes it, a test compares.
+ * Everything generated from the schema: `npm run docs` writes it, a test compares.
  *
- * @param read gives a file of the repository as it is
+ * @param read returns a file of the repository
  * @returns contents by path
  */
 export function documents(read: (path: string) => string): Map<string, string> {
@@ -72,12 +72,12 @@ function defaultOf({ schema, isRequired, defaultText }: Option): string {
   return text === '' ? '–' : `\`${text}\``
 }
 
-/** With the names by which the reader knows other options. */
+/** With the reader's names of other options. */
 function inWords(meaning: string, nameOf: (key: string) => string | undefined): string {
   return meaning.replaceAll(/\{([\w.]+)\}/g, (all, key) => nameOf(key) ?? all)
 }
 
-/** Of the configuration file, for editors. It knows the usual way to write an option, of those that are understood. */
+/** JSON Schema of the configuration file, for editors. It has only the usual of several accepted forms of an option. */
 function jsonSchema(): z.core.JSONSchema.BaseSchema {
   const file = z.strictObject({
     $schema: z.string().optional(),
@@ -95,7 +95,7 @@ function jsonSchema(): z.core.JSONSchema.BaseSchema {
       if (kinds?.length === 1) Object.assign(jsonSchema, kinds[0], { anyOf: undefined })
       else if (kinds) jsonSchema.anyOf = kinds
       if (!(zodSchema instanceof z.ZodObject) || zodSchema === upstreamSchema) return
-      // The environment may say it.
+      // It may be in the environment.
       delete jsonSchema.required
       for (const [name, member] of Object.entries(zodSchema.shape)) {
         const { secret, env } = facts.get(member) ?? {}
@@ -106,12 +106,12 @@ function jsonSchema(): z.core.JSONSchema.BaseSchema {
   })
 }
 
-/** Without what only works in Markdown documents. */
+/** Without links, which only work in Markdown documents. */
 function plain(meaning: string): string {
   return inWords(meaning, (key) => key).replaceAll(/\[([^\]]+)\]\([^)]*\)/g, '$1')
 }
 
-/** The types of the plugin's options: those of the schema, with its words for the reader of the code. */
+/** The types of the plugin's options, with the schema's meanings as comments. */
 function pluginTypes(): string {
   return `// Written by \`npm run docs\` from the schema.
 import type { z } from 'zod'
@@ -122,8 +122,8 @@ type Input = z.input<typeof pluginSchema>
 type UpstreamInput = z.input<typeof upstreamSchema>
 
 /**
- * What the plugin is told: the same options as in a configuration file, with the same checks and the same defaults,
- * except for those of the server, which is the application's own.
+ * Options of the plugin: the same as in a configuration file, with the same checks and the same defaults,
+ * except those of the server, which belongs to the application.
  */
 export interface BffConfiguration {
 ${members(pluginSchema, 'Input')}

@@ -34,7 +34,7 @@ export const frontendShape = {
     .register(facts, {
       env: 'FRONTEND_CSP',
       meaning:
-        'Directives that widen the Content-Security-Policy of pages from `{staticDir}`, separated by semicolons: `connect-src https://o1.ingest.sentry.io; worker-src blob:`. Scripts and event handlers that stand in a page itself are allowed by their hashes',
+        'Directives that widen the Content-Security-Policy of pages from `{staticDir}`, separated by semicolons: `connect-src https://o1.ingest.sentry.io; worker-src blob:`. Inline scripts and event handlers of a page are allowed by their hashes',
     }),
   corsOrigins: list(z.array(parsed(origin)))
     .prefault('')

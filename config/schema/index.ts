@@ -9,8 +9,8 @@ import { upstreamSchema } from './upstream.ts'
 import { baseUrl, url } from './urls.ts'
 
 /**
- * Every option of a gateway, where the configuration file and the plugin's options have it. All that is known of an
- * option stands in its entry: parsing, messages, documents, the JSON Schema and the types derive from it.
+ * Every option of a gateway, at its place in the configuration file and the plugin's options. Everything about an
+ * option is in its entry: parsing, messages, documents, the JSON Schema and the types derive from it.
  */
 export const optionsSchema = z.strictObject({
   publicUrl: url(baseUrl('https://app.example.com')).register(facts, {
@@ -51,12 +51,12 @@ export const optionsSchema = z.strictObject({
 
 type Mask<Shape> = { readonly [Key in keyof Shape]: true }
 
-/** Members that the process decides which has the server. */
+/** Options of the process that owns the server. */
 const serverMembers = Object.fromEntries(
   ['configFile', ...Object.keys(listenShape), ...Object.keys(processShape)].map((key) => [key, true]),
 ) as Mask<typeof listenShape & typeof processShape & { configFile: unknown }>
 
-/** Members that all frontends of a process have in common. */
+/** Options that all frontends of a process share. */
 const sharedMembers = {
   ...serverMembers,
   redisUrl: true,
@@ -81,18 +81,18 @@ export const pluginSchema = optionsSchema.omit(serverMembers)
 /** One entry of `frontends`. */
 export const frontendSchema = optionsSchema.omit(sharedMembers)
 
-/** An option with what is known of it. */
+/** An option with its facts. */
 export interface Option extends Facts {
-  /** Where it stands, `oidc.clientId`. */
+  /** Its place, such as `oidc.clientId`. */
   key: string
   schema: z.ZodType
-  /** Nothing works without it: it has no default, and its group can't be left out. */
+  /** It is required: it has no default, and its group can't be left out. */
   isRequired: boolean
-  /** Where its value stands once it is read: a duration as `oidc.timeoutMs`. */
+  /** The place of its parsed value: `oidc.timeoutMs` for a duration. */
   output: string[]
 }
 
-/** All options that stand by themselves, in the order of the documents. */
+/** All options except those of upstreams, in the order of the documents. */
 export const options: readonly (Option & { env: string })[] = optionsOf(optionsSchema).filter(
   (option): option is Option & { env: string } => option.env !== undefined,
 )
@@ -121,7 +121,7 @@ export function acceptsArray(schema: z.ZodType): boolean {
 
 type Leaf = string | number | boolean | URL | URLSearchParams | Uint8Array
 
-/** What the schema gives, without members that are undefined; durations have names that end in `Ms`. */
+/** The schema's output, without undefined members; names of durations end in `Ms`. */
 type Settled<T> = {
   [Name in keyof T as NonNullable<T[Name]> extends Milliseconds ? `${Name & string}Ms` : Name]: SettledValue<
     Exclude<T[Name], undefined>
@@ -147,9 +147,9 @@ type KeyOf<T> = {
     : `${Name}.${KeyOf<NonNullable<T[Name]>>}`
 }[keyof T & string]
 
-/** Everything the gateway can be told, after validation. Durations are milliseconds. */
+/** All options of the gateway, after validation. Durations are milliseconds. */
 export type GatewayOptions = Settled<z.output<typeof optionsSchema>> & {
-  /** `/bff/diagnostics`, for developers: outside production. */
+  /** Whether `/bff/diagnostics` exists: outside production. */
   diagnostics: boolean
   /** Names that other frontends of this process have for their session cookies. */
   cookie: { others?: string[] }
@@ -158,7 +158,7 @@ export type GatewayOptions = Settled<z.output<typeof optionsSchema>> & {
 export type TlsOptions = NonNullable<GatewayOptions['tls']>
 export type UpstreamOptions = Settled<z.output<typeof upstreamSchema>>
 
-/** What the schema gave, by the names that it has from then on. */
+/** The schema's output with the final names. */
 export function settled<S extends z.ZodObject>(schema: S, values: z.output<S>): Settled<z.output<S>> {
   const given = Object.entries(values).filter(([, value]) => value !== undefined)
   return Object.fromEntries(
@@ -176,7 +176,7 @@ function settledMember(name: string, member: z.ZodType, value: unknown): [name: 
   return [isDuration(inner) ? `${name}Ms` : name, value]
 }
 
-/** What an upstream is unless it says otherwise. */
+/** The defaults of an upstream. */
 export function upstreamDefaults(): Omit<UpstreamOptions, 'prefix' | 'target'> {
   const least = upstreamSchema.parse({ prefix: '/api', target: 'https://api.example.com' })
   const { prefix, target, ...defaults } = settled(upstreamSchema, least)

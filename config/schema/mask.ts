@@ -1,11 +1,11 @@
 export const mask = '********'
 
-/** A key or a configuration where a path should stand. */
+/** A key or a configuration instead of a path. */
 export function looksLikeContent(value: string): boolean {
   return /-----BEGIN|^\s*[{[]/.test(value) || isBareKey.test(value)
 }
 
-/** The base64 of a PEM file without its frame: whatever ASN.1 says of a key begins with these letters. */
+/** The base64 of a PEM file without its frame: an ASN.1 key begins with these letters. */
 const isBareKey = /^\s*M[A-Za-z\d+/\s]{60,}=*\s*$/
 
 /** A value in a message, in one line, without the credentials that a URL may hold. */

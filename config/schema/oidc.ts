@@ -22,7 +22,7 @@ export type ResponseMode = (typeof responseModes)[number]
 const whenToUse = ['auto', 'always', 'never'] as const
 const whenMessage = `must be one of ${whenToUse.join(', ')}`
 
-/** The issuer, and how the gateway is known to it. */
+/** The issuer, and the gateway's registration there. */
 export const oidc = z.strictObject({
   issuer: url(httpUrl('https://login.example.com')).register(facts, {
     env: 'OIDC_ISSUER',
@@ -93,7 +93,7 @@ export const oidc = z.strictObject({
     .prefault('openid profile email offline_access')
     .register(facts, {
       env: 'OIDC_SCOPE',
-      meaning: 'Scopes to ask for, separated by spaces; `openid` must be among them',
+      meaning: 'Scopes to request, separated by spaces; `openid` must be among them',
     }),
   authorizationParams: parsed(authorizationParameters, {
     written: z.union([z.string(), z.array(z.string()), z.instanceof(URLSearchParams)]),
@@ -133,11 +133,11 @@ export const oidc = z.strictObject({
   userinfo: z.boolean('must be one of true, false').prefault(true).register(facts, {
     env: 'OIDC_USERINFO',
     meaning:
-      "`false`: the ID token's claims are enough, UserInfo is not asked. For issuers whose access tokens are for one API only, and refused at UserInfo",
+      "`false`: the ID token's claims are enough, UserInfo is not called. For issuers whose access tokens are for one API only, and refused at UserInfo",
   }),
   timeout: duration('100ms', '2m').prefault('5s').register(facts, {
     env: 'OIDC_TIMEOUT',
     meaning:
-      'How long a request waits for the issuer (a token grant itself is listened to for 2.5 times as long)',
+      'How long a request waits for the issuer (the answer to a token grant is awaited for 2.5 times as long)',
   }),
 })

@@ -1,16 +1,16 @@
 import { z } from 'zod'
 
-/** What is known of an option besides what its schema says. Messages, documents and descriptions derive from both. */
+/** Facts of an option besides its schema. Messages, documents and descriptions derive from both. */
 export interface Facts {
-  /** Environment variable. Options of an upstream have none: they stand in the file. */
+  /** Environment variable. Options of an upstream have none: they are in the file. */
   env?: string
-  /** Markdown, in one line. `{session.lifetime}` stands for the name by which the reader knows that option. */
+  /** Markdown, in one line. `{session.lifetime}` is replaced by the reader's name of that option. */
   meaning: string
-  /** How to mend that a required option is missing. */
+  /** What to do if a required option is missing. */
   missing?: string
-  /** The default in Markdown, where it depends on something. */
+  /** The default in Markdown, if it is not a constant. */
   defaultText?: string
-  /** No message shows the value. What the description of the configuration shows of it: `true` for a mask. */
+  /** No message shows the value. The description of the configuration shows a mask (`true`), or this function's result. */
   secret?: true | ((text: string) => string)
   /** `path`: in the file relative to it. `content`: either the text itself or the path of a file that holds it. */
   file?: 'path' | 'content'
@@ -21,16 +21,16 @@ export const facts = z.registry<Facts>()
 
 /**
  * From text to typed value.
- * @throws TypeError whose message follows the option's name in a sentence ("must be …"), says how to mend the value
- * and repeats nothing of it, since it may be a secret; an AggregateError of these for several faults
+ * @throws TypeError whose message follows the option's name in a sentence ("must be …"), says how to fix the value
+ * and repeats nothing of it, as it may be a secret; an AggregateError of these for several faults
  */
 export type Parser<T> = (text: string) => T
 
 export const text = z.string('must be a string, in quotes')
 
 /**
- * @param written what stands in a file or in the plugin's options, where it is more than text; the loader makes
- * text of it
+ * @param written the form in a file or in the plugin's options, if it is not only text; the loader converts it
+ * to text
  * @param show the inverse of `parse`
  */
 export function parsed<T, W extends z.ZodType = typeof text>(
@@ -55,13 +55,13 @@ export function parsed<T, W extends z.ZodType = typeof text>(
   })
 }
 
-/** @param kind said of it in messages, `a port, ` */
+/** @param kind prefix in messages, such as `a port, ` */
 export function wholeNumber(least: number, most: number, kind = '') {
   const message = `must be ${kind}a whole number from ${least} to ${most}`
   return z.int(message).min(least, message).max(most, message)
 }
 
-/** In the environment in one line, in the file also an array. Each entry that is wrong is a fault of its own. */
+/** In the environment one line, in the file also an array. Each wrong entry is a separate fault. */
 export function list<Entries extends z.ZodType, W = string>(
   entries: Entries,
   // The default is right only for W = string, which a default can't tell the compiler.
@@ -82,7 +82,7 @@ export function splitList(text: string, separator = ','): string[] {
     .filter((entry) => entry !== '')
 }
 
-/** A number of milliseconds: options of this type end in `Ms` once they are read. */
+/** A number of milliseconds: names of parsed options of this type end in `Ms`. */
 export type Milliseconds = number & z.BRAND<'ms'>
 
 /** `500ms`, `15s`, `10m`, `8h` or `7d`. */
@@ -130,7 +130,7 @@ export function formatDuration(ms: number): Duration {
   return `${ms / size}${unit as 'ms'}`
 }
 
-/** Without what makes an option optional or gives it a default. */
+/** The schema without its default and optionality. */
 export function unwrap(schema: z.ZodType): z.ZodType {
   const isWrapped = schema instanceof z.ZodOptional || schema instanceof z.ZodPrefault
   return isWrapped ? unwrap(schema.unwrap() as z.ZodType) : schema

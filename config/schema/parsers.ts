@@ -26,7 +26,7 @@ export function line(text: string): string {
   return text
 }
 
-/** Refuses what such a file holds, which is easily given by mistake. */
+/** Refuses the content of such a file, which is easily given by mistake. */
 export function path(text: string): string {
   if (looksLikeContent(text)) throw new TypeError('must be the path of a file, not what the file holds')
   return line(text)
@@ -93,8 +93,8 @@ export function exposedHeader(text: string): string {
 }
 
 /**
- * A header that makes the browser ask first, or nothing, when another site's page wants to send it: those that
- * need no preflight would let forged requests in, and those that scripts can't set would lock every client out.
+ * A header for which browsers send a preflight when another site's page sets it. Headers that
+ * need no preflight would allow forged requests, and those that scripts can't set would lock out every client.
  *
  * @returns lower case
  * @see https://fetch.spec.whatwg.org/#cors-safelisted-request-header
@@ -111,7 +111,7 @@ export function customHeader(text: string): string {
   return notInherited(name)
 }
 
-/** A request's cookies and headers stand in objects, where these names mean something even if nothing was sent. */
+/** Cookies and headers of a request are members of objects, where these names exist even if nothing was sent. */
 function notInherited(name: string): string {
   if (name in Object.prototype)
     throw new TypeError('must be another name: this one means something to JavaScript')

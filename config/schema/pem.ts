@@ -7,7 +7,7 @@ export interface KeyPair {
   key: string
 }
 
-/** Which of the two files is at fault, and why, in words that follow its name and hold nothing of the key. */
+/** Which of the two files is at fault, and why. The message is placed after its name and contains nothing of the key. */
 export interface KeyPairFault {
   file: keyof KeyPair
   message: string
@@ -15,9 +15,9 @@ export interface KeyPairFault {
 
 const encrypted = 'names a key that is encrypted: decrypt it, as in openssl pkey -in key.pem -out plain.pem'
 
-/** What would keep a server from using a certificate with a key. */
+/** Reasons why a server can't use a certificate with a key. */
 export function keyPairFaults({ cert, key }: KeyPair): KeyPairFault[] {
-  // X509Certificate takes DER as well, which servers don't.
+  // X509Certificate accepts DER too, which servers don't.
   const certificate = cert.includes('-----BEGIN') ? attempt(() => new X509Certificate(cert)) : undefined
   const privateKey = attempt(() => createPrivateKey(key))
   const faults: KeyPairFault[] = []
@@ -33,7 +33,7 @@ export function keyPairFaults({ cert, key }: KeyPair): KeyPairFault[] {
   if (!certificate || !privateKey) return faults
   if (!certificate.checkPrivateKey(privateKey))
     return [{ file: 'key', message: 'names a key that does not belong to the certificate' }]
-  // OpenSSL has the last word: on the rest of the chain, and on keys that are too short.
+  // OpenSSL checks the rest: the chain, and keys that are too short.
   if (attempt(() => createSecureContext({ cert, key }))) return []
   return [
     { file: 'cert', message: 'names a certificate that TLS can not use: its key or its chain is at fault' },
@@ -53,7 +53,7 @@ export function validityDoubt(cert: string, now: number): string | undefined {
   return undefined
 }
 
-/** What is wrong with a file of certificates. */
+/** The fault of a file of certificates. */
 export function certificatesFault(text: string): string | undefined {
   const found = certificates(text)
   if (found.length > 0 && found.every((one) => attempt(() => new X509Certificate(one)))) return undefined
@@ -139,7 +139,7 @@ function canDecrypt(key: KeyObject): boolean {
   return type === 'x25519' || (type !== 'ed25519' && canSign(key))
 }
 
-/** Messages of OpenSSL say nothing that helps, and those of the JSON parser may quote the key. */
+/** Messages of OpenSSL do not help, and those of the JSON parser may quote the key. */
 function attempt<T>(parse: () => T): T | undefined {
   try {
     return parse()

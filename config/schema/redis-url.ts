@@ -10,7 +10,7 @@ export interface RedisCredentials {
   password?: string
 }
 
-/** Where Redis is, which of its topologies it has, and whether it is reached over TLS. */
+/** Addresses and topology of Redis, and whether to use TLS. */
 export type RedisTarget = { credentials: RedisCredentials; tls: boolean } & (
   | { kind: 'single'; node: RedisAddress; db: number }
   | { kind: 'sentinel'; sentinels: RedisAddress[]; masterName: string; db: number }
@@ -24,7 +24,7 @@ const FORMS =
 /**
  * Parses the address of a single Redis (`redis://`), of one that Sentinels watch (`sentinel://`) or of a Cluster
  * (`cluster://`). `rediss://`, `sentinels://` and `clusters://` are the same over TLS.
- * @throws TypeError that says what is wrong and repeats nothing of the URL, which may hold a password
+ * @throws TypeError with the fault, which repeats nothing of the URL, as it may contain a password
  */
 export function parseRedisUrl(url: string): RedisTarget {
   const [, scheme, s, rest = ''] = /^(redis|sentinel|cluster)(s?):\/\/(.*)$/is.exec(url.trim()) ?? []

@@ -1,14 +1,14 @@
 import { z } from 'zod'
 
-/** What is wrong, if anything: a message, with a path below the object where it is about one option of it. */
+/** A fault, if any: a message, with a path below the object if it concerns one option of it. */
 export type RuleFault = string | [path: (string | number)[], message: string] | false | undefined
 
 /**
- * A rule between some options of an object: asked once these are right by themselves, whatever is wrong with the
- * others. Zod's own checks would wait until nothing is wrong at all, and faults would come to light one by one.
+ * A rule between some options of an object: checked if these are valid by themselves, even if others are
+ * not. Zod's own checks run only if the whole object is valid, so faults would be reported one after the other.
  *
  * @param options paths such as `session.lifetime`
- * @param faultsOf is also told how to ask whether something else is right by itself
+ * @param faultsOf also gets a function that tells whether another option is valid by itself
  */
 export function ruleBetween<T>(
   options: readonly string[],

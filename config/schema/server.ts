@@ -7,7 +7,7 @@ export const port = wholeNumber(0, 65_535, 'a port, ')
 
 const levels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 
-/** Where and how the process listens. With the plugin this is the application's business. */
+/** Where and how the process listens. With the plugin the application decides this. */
 export const listenShape = {
   host: parsed(host).prefault('0.0.0.0').register(facts, { env: 'HOST', meaning: 'Address to listen on' }),
   port: port
@@ -20,7 +20,7 @@ export const listenShape = {
         file: 'path',
         missing: 'TLS needs it beside {tls.keyFile}, and plain HTTP neither',
         meaning:
-          'PEM file with the certificate, and after it its chain, for TLS of its own with HTTP/2; read anew when it changes. Unset: plain HTTP. Set, the default of `{publicUrl}` begins with https',
+          'PEM file with the certificate, and after it its chain, for TLS of its own with HTTP/2; read again when it changes. Unset: plain HTTP. Set, the default of `{publicUrl}` begins with https',
       }),
       keyFile: parsed(path).register(facts, {
         env: 'TLS_KEY_FILE',
@@ -49,7 +49,7 @@ export const listenShape = {
     }),
 }
 
-/** Likewise of the process. */
+/** Also options of the process. */
 export const processShape = {
   keepAliveTimeout: duration('1s', '1h').prefault('75s').register(facts, {
     env: 'KEEP_ALIVE_TIMEOUT',

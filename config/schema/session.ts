@@ -12,7 +12,7 @@ const keys = z.array(sealingKey).min(1, `must hold at least one key: ${makeKey}`
   string[]
 >
 
-/** Sessions: how long they live, what seals them, the cookie that leads to them and the store that keeps them. */
+/** Sessions: lifetimes, keys, cookie and store. */
 export const sessionShape = {
   session: z.strictObject({
     keys: list(keys, {
@@ -89,7 +89,7 @@ export const sessionShape = {
   storeTimeout: duration('100ms', '1m').prefault('5s').register(facts, {
     env: 'STORE_TIMEOUT',
     meaning:
-      'How long a request waits for a Redis that does not answer before it gets 503: a failover that is over sooner costs a wait and no error',
+      'How long a request waits for a Redis that does not answer before it gets 503: a shorter failover causes a delay and no error',
   }),
   refreshBeforeExpiration: duration('100ms', '1d').prefault('60s').register(facts, {
     env: 'REFRESH_BEFORE_EXPIRATION',

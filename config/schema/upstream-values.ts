@@ -44,7 +44,7 @@ export function audience(value: string): string {
   throw new TypeError('is empty: name the API as the issuer knows it, or leave it out')
 }
 
-/** As it stands in a certificate, so no address. @see https://www.rfc-editor.org/rfc/rfc6066#section-3 */
+/** As in a certificate, so no IP address. @see https://www.rfc-editor.org/rfc/rfc6066#section-3 */
 export function serverName(text: string): string {
   if (/^[\d.]+$|:/.test(text)) throw new TypeError('must be a host name, such as api.internal.example')
   return host(text)

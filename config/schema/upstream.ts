@@ -22,7 +22,7 @@ const certificate = parsed(pemCertificates)
 const timeout = duration('100ms', '1h')
 const countCertificates = (pem: string) => `${certificates(pem).length} certificate(s)`
 
-/** Where they stand is JSON: every value has a type of its own, and none is in the environment. */
+/** They are in JSON: values are typed, and none is in the environment. */
 const shape = {
   prefix: parsed(pathPrefix).register(facts, {
     missing: 'name the path below which requests go to this upstream, such as /api',
@@ -51,10 +51,10 @@ const shape = {
     .register(facts, { meaning: 'Likewise, its resource: an absolute URI (RFC 8707)' }),
   audience: parsed(audience)
     .optional()
-    .register(facts, { meaning: 'Likewise, its audience, for issuers that know APIs by that' }),
+    .register(facts, { meaning: 'Likewise, its audience, for issuers that identify APIs by it' }),
   exchange: flag
     .prefault(false)
-    .register(facts, { meaning: "The API's token is given in exchange for the user's (RFC 8693)" }),
+    .register(facts, { meaning: "The API's token is exchanged for the user's (RFC 8693)" }),
   methods: z
     .codec(
       z
@@ -67,7 +67,7 @@ const shape = {
     .register(facts, {
       defaultText: 'all seven',
       meaning:
-        'Methods that may be used, of GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS; any other is 405. GET brings HEAD along. Where they are limited, `X-HTTP-Method-Override`, `X-HTTP-Method` and `X-Method-Override` are removed',
+        'Methods that may be used, of GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS; any other is 405. GET includes HEAD. Where they are limited, `X-HTTP-Method-Override`, `X-HTTP-Method` and `X-Method-Override` are removed',
     }),
   csrf: flag.prefault(true).register(facts, {
     meaning:
@@ -86,8 +86,7 @@ const shape = {
   clientCert: certificate.optional().register(facts, {
     secret: countCertificates,
     file: 'content',
-    meaning:
-      'PEM certificate by which the gateway shows who it is (mutual TLS), or the path of a file that holds it',
+    meaning: 'PEM client certificate of the gateway (mutual TLS), or the path of a file that holds it',
   }),
   clientKey: parsed(pemPrivateKey).optional().register(facts, {
     secret: true,
@@ -96,7 +95,7 @@ const shape = {
   }),
   serverName: parsed(serverName).optional().register(facts, {
     defaultText: "the target's host",
-    meaning: "Name that the API's certificate must be for, and that is asked for (SNI)",
+    meaning: "Name that the API's certificate must be for, and that is sent as SNI",
   }),
   http2: flag.prefault(false).register(facts, {
     meaning:
@@ -156,7 +155,7 @@ export const upstreamSchema = z
 
 type Upstream = z.output<typeof upstreamSchema>
 
-/** A token that is not asked for needs no description, and one that is given in exchange does. */
+/** Without a token of the API's own these options have no effect, and a token exchange needs one of them. */
 function tokenFaults({
   token = 'user',
   exchange,

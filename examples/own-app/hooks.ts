@@ -1,6 +1,6 @@
 import type { BffHooks } from 'fastify-bff'
 
-/** Who may do what here. A real application would ask its database. */
+/** The roles of users. A real application would query its database. */
 const roles: Record<string, string[]> = { alice: ['editor'], bob: [] }
 
 export const hooks: BffHooks = {

@@ -9,7 +9,7 @@ export const routes: FastifyPluginAsync = async (app) => {
   app.register(signedIn)
 }
 
-/** What the frontend's scripts call, for signed-in users alone. */
+/** Routes for the frontend's scripts, for signed-in users only. */
 const signedIn: FastifyPluginAsync = async (app) => {
   app.addHook('onRequest', app.bff.guard)
   app.addHook('onRequest', app.bff.requireSession)
@@ -19,14 +19,14 @@ const signedIn: FastifyPluginAsync = async (app) => {
     roles: session?.claims['roles'],
   }))
 
-  // The API that the frontend would reach at /api/gettime: with the user's token, renewed in time.
+  // The API that the frontend calls at /api/gettime, with the user's token, renewed if needed.
   app.get('/appointment', async (request) => {
     const answer = await app.bff.fetch(request, '/api/gettime')
     const { time } = (await answer.json()) as { time: string }
     return { at: time, where: 'in the library' }
   })
 
-  // For an HTTP client of one's own.
+  // For another HTTP client.
   app.get('/token-age', async (request) => {
     const token = await request.accessToken()
     const [, payload = ''] = token.split('.')

@@ -8,7 +8,7 @@ const opening = ['connection', 'secureConnection', 'session', 'stream']
 const watched = new WeakSet<Server>()
 
 /**
- * Mends what Node's server leaves open: errors of sockets that it does not handle, and destroyed responses. For each
+ * Handles what Node's server does not: errors of sockets, and destroyed responses. For each
  * server once.
  */
 export function prepareSockets(server: Server): void {

@@ -47,7 +47,7 @@ test('a user logs in, calls APIs while the token is renewed, and logs out', asyn
   const returned = page.waitForEvent('framenavigated', (frame) => frame.url() === `${demo.url}/`)
   await page.getByRole('button', { name: 'Logout' }).click()
   await returned
-  await page.getByText('Nobody is signed in').waitFor()
+  await page.getByText('Not signed in').waitFor()
   assert.equal(page.url(), `${demo.url}/`)
   assert.deepEqual(faults, [])
 
