@@ -42,7 +42,7 @@ export function canonicalAddress(text: string | undefined): string | undefined {
 /** `192.0.2.1:4711` and `[2001:db8::1]:4711`, as some load balancers write into `X-Forwarded-For`. */
 function withoutPort(text: string): string {
   if (isIP(text) !== 0) return text
-  return /^\[([^\]]*)\](?::\d+)?$/.exec(text)?.[1] ?? /^([\d.]+):\d+$/.exec(text)?.[1] ?? text
+  return /^\[([^\]]*:[^\]]*)\](?::\d+)?$/.exec(text)?.[1] ?? /^([\d.]+):\d+$/.exec(text)?.[1] ?? text
 }
 
 /** @param address canonical, so `::ffff:192.0.2.1` reads `::ffff:c000:201` */

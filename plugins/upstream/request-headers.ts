@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { isIP } from 'node:net'
+import { canonicalAddress } from '../../http/client-address.ts'
 import { isReservedHeader, namedBy } from '../../http/fields.ts'
 import { type CookieRules, passedCookies } from './cookies.ts'
 
@@ -64,18 +64,10 @@ export function requestHeaders(
   const cookie = passedCookies(incoming.cookie, cookies)
   if (cookie !== undefined) headers['cookie'] = cookie
   headers['host'] = host
-  const addresses = clients.flatMap((client) => addressIn(client) ?? [])
+  const addresses = clients.flatMap((client) => canonicalAddress(client) ?? [])
   if (addresses.length > 0) headers['x-forwarded-for'] = addresses.join(', ')
   headers['x-forwarded-host'] = publicHost
   headers['x-forwarded-proto'] = publicScheme
   if (prefix !== '') headers['x-forwarded-prefix'] = prefix
   return headers
-}
-
-/** Some proxies add a port, with brackets around an IPv6 address. Others write words such as `unknown`. */
-function addressIn(client = ''): string | undefined {
-  if (isIP(client) !== 0) return client
-  const [, v6, v4] = /^(?:\[([^\]]+)\](?::\d+)?|([\d.]+):\d+)$/.exec(client) ?? []
-  const address = v6 ?? v4 ?? ''
-  return isIP(address) === (v6 === undefined ? 4 : 6) ? address : undefined
 }

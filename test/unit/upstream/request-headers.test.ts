@@ -85,6 +85,15 @@ const removed: Record<string, string[]> = {
     'x-real-ip',
     'x-client-ip',
     'true-client-ip',
+    'x-forwarded',
+    'forwarded-for',
+    'x-cluster-client-ip',
+    'appengine-user-ip',
+    'cf-connecting-ip',
+    'cf-connecting-ipv6',
+    'cf-pseudo-ipv4',
+    'do-connecting-ip',
+    'fastly-client-ip',
     'client-cert',
     'client-cert-chain',
   ],
@@ -190,10 +199,11 @@ test('X-Forwarded-For gets only IP addresses, without the port that some proxies
     '2001:db8::3',
     undefined,
   ]
+  clients.push(`::4%${'z'.repeat(20)}`, `::5%${'z'.repeat(2000)}`)
   clients.push('', '192.0.2.256', '[192.0.2.1]', '1.2.3.4, evil', "<script>'", '192.0.2.9')
   assert.equal(
     requestHeaders({}, rules, clients, false)['x-forwarded-for'],
-    '192.0.2.1, 2001:db8::1, 2001:db8::2, 2001:db8::3, 192.0.2.9',
+    '192.0.2.1, 2001:db8::1, 2001:db8::2, 2001:db8::3, ::4, 192.0.2.9',
   )
 })
 
