@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { GrantedTokens } from '../../../plugins/issuer/token-set.ts'
-import { createWorld, granted, idToken, lifetimeMs, rejectsWith, settle } from './support.ts'
+import { createWorld, granted, idToken, isSettled, lifetimeMs, rejectsWith, settle } from './support.ts'
 
 const unusable = 5_000
 const oldIdToken = idToken({ nonce: 'from the login' })
@@ -131,4 +131,12 @@ test('foreign tokens are revoked at once, though the store does not let the sess
   await clock.advance(120_000)
   await failed
   await gateway.idle()
+})
+
+test('only a store that is unavailable is tried again with new tokens, any other error is thrown at once', async () => {
+  const { startGateway, signIn, logger, interceptStore } = createWorld()
+  const session = await signIn(unusable)
+  interceptStore('replace', () => Promise.reject(new TypeError('on purpose')))
+  const failing = assert.rejects(startGateway().withUsableToken(session, logger), /on purpose/)
+  assert.equal(await isSettled(failing), true)
 })
