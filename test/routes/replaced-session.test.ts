@@ -66,6 +66,19 @@ test("a login ends the browser's previous session and revokes its refresh token,
   )
 })
 
+test('a session that the browser got since the login began, and sends to the callback, ends as well', async (t) => {
+  const { browser: elsewhere, old, newBrowser } = await start(t)
+  const browser = newBrowser()
+  const callback = await browser.authorize(await browser.beginLogin())
+  browser.cookies.store(home, [`${old}; Path=/`])
+  assert.ok(await isSignedIn(browser))
+
+  await browser.open(callback)
+
+  assert.ok(await isSignedIn(browser))
+  assert.equal(await isSignedIn(elsewhere), false)
+})
+
 test("when another user signs in in the same browser the previous user's session ends", async (t) => {
   const { browser, old, newBrowser } = await start(t)
   // The next user signs in at the issuer, in a browser that still has its cookies.

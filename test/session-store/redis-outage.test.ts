@@ -5,6 +5,7 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { parseRedisUrl } from '../../config/index.ts'
+import { createRedisStore } from '../../plugins/session-store/redis.ts'
 import { connectRedis } from '../../plugins/session-store/redis-connection.ts'
 import { type SessionStore, StoreUnavailableError } from '../../plugins/session-store/store.ts'
 import { freePort } from '../support/free-port.ts'
@@ -67,6 +68,22 @@ test('a command is not sent again after it has failed for its caller', async (t)
   await redis.restart()
   await untilAnswers(store)
   assert.equal(await store.claim('a', HOUR), true)
+})
+
+test('a lock that is requested during an outage is not taken even for a moment', async (t) => {
+  const { redis } = await setUp(t)
+  const connection = connectRedis(parseRedisUrl(redis.url))
+  const store = createRedisStore({ connection, storeTimeoutMs: 5_000 })
+  t.after(() => store.close())
+  await store.read('a')
+  await redis.kill()
+  await until(() => !connection.reachability.isReady)
+  const requested = store.lock('a', HOUR)
+  await redis.restart()
+
+  assert.equal((await requested).outcome, 'recovering')
+  // Otherwise its earlier holder could not extend it in that moment.
+  assert.doesNotMatch(await redis.send('INFO commandstats'), /cmdstat_set:/)
 })
 
 test('a command that a frozen Redis never answered is not sent to the one that replaces it', async (t) => {
