@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import type { FastifyRequest } from 'fastify'
 import type { AppExtras } from '../../app.ts'
 import { startIssuer } from '../../demo/issuer.ts'
 import { StoreUnavailableError } from '../../plugins/session-store/store.ts'
@@ -176,6 +177,27 @@ test('a renewal under way does not bring the previous session back, and its toke
   assert.ok(
     issuer.events.revocations().some(({ tokenHash }) => tokenHash === renewed?.issuedRefreshTokenHash),
   )
+})
+
+test('a login that was renewed to see whether its tokens were revoked goes on with the renewed ones', async (t) => {
+  const issuer = await startIssuer()
+  t.after(() => issuer.close())
+  const issued: unknown[] = []
+  issuer.provider.use(async (ctx, next) => {
+    await next()
+    if (ctx.path === '/token') issued.push(Object(ctx.body).access_token)
+  })
+  const used: string[] = []
+  const onLogin = async (_session: unknown, request: FastifyRequest) =>
+    void used.push(await request.accessToken())
+  const { newBrowser } = await startInjectGateway(t, { issuer, extras: { hooks: { onLogin } } })
+  const browser = newBrowser()
+  await signIn(browser)
+  await signIn(browser)
+
+  assert.equal(issuer.events.refreshGrants().length, 1)
+  assert.equal(issued.length, 3)
+  assert.deepEqual(used, [issued[0], issued[2]])
 })
 
 test('if the issuer revokes the new tokens with the old ones, the login is repeated and succeeds', async (t) => {
