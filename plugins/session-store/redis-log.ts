@@ -6,6 +6,9 @@ import type { RedisReport } from './redis-state.ts'
 /** How often a lasting fault is logged again. */
 const REMIND_MS = 10 * 60_000
 
+/** How long Redis counts as read-only after it has refused a write, if its user may not ask for its role. */
+const READ_ONLY_MS = 60_000
+
 interface Log {
   info(fields: object, message: string): void
   warn(fields: object, message: string): void
@@ -20,8 +23,10 @@ export function createRedisLog(
 ): RedisReport {
   const redis = placeOf(target)
   const onConnected = metrics.redisConnected
-  /** When it was logged that Redis is read-only, if it is. The connection then closes at every write. */
-  let readOnlyLoggedAt: number | undefined
+  /** When Redis was last seen to be read-only. Each write then closes the connection, which is not logged. */
+  let readOnlyAt = Number.NEGATIVE_INFINITY
+  let readOnlyLoggedAt = Number.NEGATIVE_INFINITY
+  const isReadOnly = () => now() - readOnlyAt < READ_ONLY_MS
   let wasRefused = false
   let infoReported = false
   onConnected(false)
@@ -29,27 +34,29 @@ export function createRedisLog(
   return {
     connected(isMaster) {
       onConnected(true)
-      if (readOnlyLoggedAt !== undefined && !isMaster) return
-      readOnlyLoggedAt = undefined
+      if (isReadOnly() && !isMaster) return
+      readOnlyAt = Number.NEGATIVE_INFINITY
       log.info({ event: 'store.connected', redis }, 'Connected to Redis')
     },
     readOnly() {
       onConnected(false)
-      if (readOnlyLoggedAt !== undefined && now() - readOnlyLoggedAt < REMIND_MS) return
+      const wasReadOnly = isReadOnly()
+      readOnlyAt = now()
+      if (wasReadOnly && now() - readOnlyLoggedAt < REMIND_MS) return
       readOnlyLoggedAt = now()
       log.warn(
         { event: 'store.read_only', redis },
-        'Redis is a replica and refuses writes: sessions can not be stored or renewed. REDIS_URL must lead to the master',
+        'Redis is a replica and refuses writes: no session can be stored or renewed until there is a connection to a master',
       )
     },
     lost(reason) {
       onConnected(false)
-      if (readOnlyLoggedAt !== undefined) return
+      if (isReadOnly()) return
       log.warn({ event: 'store.disconnected', redis, reason }, `The connection to Redis was lost: ${reason}`)
     },
     unreachable(reason) {
       onConnected(false)
-      readOnlyLoggedAt = undefined
+      readOnlyAt = Number.NEGATIVE_INFINITY
       log.warn({ event: 'store.unreachable', redis, reason }, `Redis can not be reached: ${reason}`)
     },
     channelRefused(isRefused) {
