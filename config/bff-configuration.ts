@@ -66,8 +66,8 @@ export interface BffConfiguration {
      */
     clockTolerance?: Input['oidc']['clockTolerance']
     /**
-     * Scopes to request, separated by spaces; `openid` must be among them. Default `openid profile email
-     * offline_access`.
+     * Scopes to request, separated by spaces; `openid` must be among them. Default `openid profile email`,
+     * and `offline_access` where the issuer's metadata list it.
      */
     scope?: Input['oidc']['scope']
     /** Extra authorization parameters as a query string: `prompt=consent&acr_values=…&resource=…`. */
@@ -92,6 +92,11 @@ export interface BffConfiguration {
      * issuers that announce it and don't send it. Default `auto`.
      */
     issParameter?: Input['oidc']['issParameter']
+    /**
+     * Where the browser logs out, instead of the metadata's end session endpoint: a URL in which
+     * `client_id` and `return_url` are filled in. For Cognito and old Auth0 tenants, see Issuers.
+     */
+    logoutUrl?: Input['oidc']['logoutUrl']
     /**
      * `false`: the ID token's claims are enough, UserInfo is not called. For issuers whose access tokens
      * are for one API only, and refused at UserInfo. Default `true`.

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { duration, facts, parsed } from './option.ts'
 import { line, path, scope, signatureAlgorithm } from './parsers.ts'
-import { authorizationParameters, httpUrl, url } from './urls.ts'
+import { authorizationParameters, httpUrl, logoutUrl, url } from './urls.ts'
 
 /** Names of RFC 7591, as in `token_endpoint_auth_methods_supported`. */
 export const clientAuthenticationNames = [
@@ -90,9 +90,10 @@ export const oidc = z.strictObject({
       "Accepted difference between the issuer's clock and the gateway's, for `exp`, `nbf`, `iat` and `auth_time`",
   }),
   scope: parsed(scope, { written: z.union([z.string(), z.array(z.string())]), separator: ' ' })
-    .prefault('openid profile email offline_access')
+    .optional()
     .register(facts, {
       env: 'OIDC_SCOPE',
+      defaultText: "`openid profile email`, and `offline_access` where the issuer's metadata list it",
       meaning: 'Scopes to request, separated by spaces; `openid` must be among them',
     }),
   authorizationParams: parsed(authorizationParameters, {
@@ -130,6 +131,11 @@ export const oidc = z.strictObject({
       meaning:
         "The callback's `iss` (RFC 9207): `auto` demands it where the metadata announce it; `optional` is for issuers that announce it and don't send it",
     }),
+  logoutUrl: parsed(logoutUrl).optional().register(facts, {
+    env: 'OIDC_LOGOUT_URL',
+    meaning:
+      "Where the browser logs out, instead of the metadata's end session endpoint: a URL in which `{client_id}` and `{return_url}` are filled in. For Cognito and old Auth0 tenants, see [Issuers](docs/issuers.md#logout)",
+  }),
   userinfo: z.boolean('must be one of true, false').prefault(true).register(facts, {
     env: 'OIDC_USERINFO',
     meaning:

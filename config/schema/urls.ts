@@ -83,6 +83,19 @@ function parameterFault(name: string, value: string, all: URLSearchParams): stri
   return undefined
 }
 
+/** A URL with placeholders. */
+export function logoutUrl(text: string): string {
+  const unknown = [...text.matchAll(/\{(.*?)\}/g)].find(
+    ([, name = '']) => !['client_id', 'return_url'].includes(name),
+  )
+  if (unknown) throw new TypeError('must have no placeholders but {client_id} and {return_url}')
+  const [beforeQuery = ''] = text.replaceAll(/\{\w+\}/g, 'x').split('?')
+  httpUrl(
+    'https://example.auth.eu-west-1.amazoncognito.com/logout?client_id={client_id}&logout_uri={return_url}',
+  )(beforeQuery)
+  return text
+}
+
 /** The URL itself, if it has one of the known forms. */
 export function redisUrl(text: string): string {
   try {

@@ -6,6 +6,8 @@ import { pushedAuthorizationUrl } from './pushed-authorization.ts'
 
 type RequestOptions = Pick<IssuerOptions, 'par' | 'requestObject' | 'responseMode'>
 
+type ScopedRequest = AuthorizationRequest & { scope: string }
+
 interface Context {
   configuration: oidc.Configuration
   /** Unset: the request is not signed. */
@@ -22,7 +24,7 @@ const backdatedSeconds = 10
  * @throws LoginError, GatewayError as `Issuer.authorizationUrl`
  */
 export async function authorizationUrl(
-  request: AuthorizationRequest,
+  request: ScopedRequest,
   options: RequestOptions,
   { configuration, requestKey, now }: Context,
 ): Promise<URL> {
@@ -38,7 +40,7 @@ export async function authorizationUrl(
 }
 
 async function parametersOf(
-  { redirectUri, scope, state, nonce, codeVerifier, parameters }: AuthorizationRequest,
+  { redirectUri, scope, state, nonce, codeVerifier, parameters }: ScopedRequest,
   { responseMode }: RequestOptions,
 ): Promise<URLSearchParams> {
   const all = new URLSearchParams(parameters)

@@ -5,7 +5,8 @@ import { GatewayError } from '../errors/catalogue.ts'
 import { authorizationUrl } from './authorization-request.ts'
 import { authorizationResponse, sessionStateOf, stateOf } from './authorization-response.ts'
 import { createDecryption } from './decryption.ts'
-import { discover, endpoint, pkceSupport } from './discovery.ts'
+import { discover, pkceSupport } from './discovery.ts'
+import { endSessionUrl, loginPrompt } from './end-session.ts'
 import { createGrants, grantedTokens } from './grants.ts'
 import { checkIdToken } from './id-token.ts'
 import type { Issuer, IssuerEvents, IssuerOptions } from './issuer.ts'
@@ -15,6 +16,7 @@ import { LogoutTokenError, verifyLogoutToken } from './logout-token.ts'
 import { createMetadataSource } from './metadata-source.ts'
 import { openJwt } from './open-jwt.ts'
 import { withCheckedIdToken } from './refreshed-id-token.ts'
+import { defaultScope } from './scope.ts'
 import { createTransport } from './transport.ts'
 import { fetchUserInfo } from './user-info.ts'
 
@@ -49,7 +51,12 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
 
     async authorizationUrl(request) {
       const { interactive, requestKey } = await known()
-      return authorizationUrl(request, options, { configuration: interactive, requestKey, now: clock.now() })
+      const scope = scopeAt(interactive.serverMetadata())
+      return authorizationUrl({ ...request, scope }, options, {
+        configuration: interactive,
+        requestKey,
+        now: clock.now(),
+      })
     },
 
     stateOf: (parameters) => stateOf(parameters, decryption),
@@ -57,7 +64,8 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
     async redeemCode(callbackUrl, { state, nonce, codeVerifier, maxAgeSeconds }) {
       try {
         const { interactive, redeeming } = await metadata.get()
-        const response = await readResponse(callbackUrl, redeeming.serverMetadata())
+        const server = redeeming.serverMetadata()
+        const response = await readResponse(callbackUrl, server)
         const answer = await oidc.authorizationCodeGrant(redeeming, response, {
           expectedState: state,
           expectedNonce: nonce,
@@ -67,7 +75,7 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
         const idToken = answer.claims()
         if (!answer.id_token || !idToken?.sub)
           throw new TypeError('The issuer sent no ID token, or one without a subject')
-        await checkIdToken(answer.id_token, answer.access_token, keysOfAnswers(redeeming.serverMetadata()))
+        await checkIdToken(answer.id_token, answer.access_token, keysOfAnswers(server))
         const userInfo = options.userinfo
           ? await fetchUserInfo(interactive, answer.access_token, idToken.sub, events.userInfoFailed)
           : {}
@@ -76,7 +84,8 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
           subject: idToken.sub,
           // The issuer's session is identified only by the signed token's `sid`, never by UserInfo.
           claims: { ...idToken, ...userInfo, sid: idToken['sid'] },
-          tokens: grantedTokens(answer, answer.id_token),
+          // An omitted scope is the requested one (RFC 6749 section 5.1).
+          tokens: { scope: scopeAt(server), ...grantedTokens(answer, answer.id_token) },
           ...sessionStateOf(response),
         }
       } catch (error) {
@@ -106,17 +115,9 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
 
     offersRevocation: () => metadata.known()?.interactive.serverMetadata().revocation_endpoint !== undefined,
 
-    endSessionUrl({ idToken, postLogoutRedirectUri, state }) {
-      const interactive = metadata.known()?.interactive
-      // An endpoint that is no URL is ignored: the session here has already ended.
-      const named = interactive?.serverMetadata().end_session_endpoint
-      if (!interactive || !endpoint(named, options.issuer)) return undefined
-      return oidc.buildEndSessionUrl(interactive, {
-        post_logout_redirect_uri: postLogoutRedirectUri.href,
-        state,
-        ...(idToken !== undefined && { id_token_hint: idToken }),
-      })
-    },
+    endSessionUrl: (request) => endSessionUrl(request, options, metadata.known()?.interactive),
+
+    loginPrompt: () => loginPrompt(options.issuer, metadata.known()?.interactive),
 
     identifier: async () => (await known()).interactive.serverMetadata().issuer,
 
@@ -130,6 +131,10 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
         clockToleranceMs: options.clockToleranceMs,
       })
     },
+  }
+
+  function scopeAt(server: ServerMetadata): string {
+    return options.scope ?? defaultScope(server)
   }
 
   /** Of a refresh. @returns it decrypted */

@@ -23,6 +23,10 @@ export interface IssuerOptions extends ClientCredentials {
   requestObject: 'auto' | 'always' | 'never'
   /** How the authorization response comes: in the URL or a form, and with `jwt` signed. */
   responseMode: ResponseMode
+  /** Space-separated. Unset: see `defaultScope`. */
+  scope?: string
+  /** Where the browser logs out, instead of the metadata's endpoint: a template with `{client_id}` and `{return_url}`. */
+  logoutUrl?: string
   /** `optional`: the callback's `iss` may be missing although the metadata announce it. */
   issParameter: 'auto' | 'optional'
   /** Whether UserInfo is asked at login. */
@@ -83,6 +87,8 @@ export interface Issuer {
    * @see https://openid.net/specs/openid-connect-rpinitiated-1_0.html
    */
   endSessionUrl(request: EndSessionRequest): URL | undefined
+  /** The `prompt` that makes the issuer ask a user to sign in again. */
+  loginPrompt(): 'login' | 'select_account'
   /** The issuer's `iss`. @throws GatewayError BFF_ISSUER_UNAVAILABLE while its metadata are unknown */
   identifier(): Promise<string>
   /**
@@ -95,7 +101,6 @@ export interface Issuer {
 
 export interface AuthorizationRequest {
   redirectUri: URL
-  scope: string
   state: string
   nonce: string
   codeVerifier: string

@@ -6,6 +6,7 @@ import { sessionInfo } from './claims.ts'
 import { type FollowedEnd, follow } from './follow.ts'
 import { createLatestUnsealer, formatOf, newestFormat, type SealFormat, seal, unseal } from './sealing.ts'
 import { type SessionRecord, sessionRecord } from './session-record.ts'
+import { sidIssuer } from './sid-issuer.ts'
 
 /** Content of the session cookie: identifies the session and decrypts its record. Never changes during the session. */
 export interface SessionReference {
@@ -215,7 +216,7 @@ export function subjectIndex(issuer: string, clientId: string, subject: string):
 
 /** Name of the index of one client's sessions that belong to the same session of the issuer. */
 export function sidIndex(issuer: string, clientId: string, sid: string): string {
-  return hash(JSON.stringify(['sid', issuer, clientId, sid]))
+  return hash(JSON.stringify(['sid', sidIssuer(issuer), clientId, sid]))
 }
 
 function hash(text: string): string {

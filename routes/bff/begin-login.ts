@@ -30,6 +30,11 @@ export async function beginLogin(
   const parameters = new URLSearchParams(oidc.authorizationParams)
   for (const [name, value] of authorizationParameters(query)) parameters.set(name, value)
   const silent = parameters.get('prompt') === 'none'
+  if (app.browserCookies.hasLoggedOutHere(request)) {
+    // The issuer would sign the user in again who has just logged out.
+    if (silent) return reply.header('cache-control', 'no-store').redirect(returnUrl)
+    parameters.set('prompt', withPrompt(parameters.get('prompt'), app.issuer.loginPrompt()))
+  }
   const maxAge = parameters.get('max_age')
   const inFrame = silent && returnUrl === silentLoginCallbackPath(publicUrl)
   const replaces = app.browserCookies.sessionReference(request)
@@ -47,7 +52,6 @@ export async function beginLogin(
   const authorizationRequest = {
     ...transaction,
     redirectUri: callbackUrl(publicUrl),
-    scope: oidc.scope,
     parameters,
   }
   const url = await app.issuer.authorizationUrl(authorizationRequest).catch((error: unknown) => {
@@ -57,6 +61,10 @@ export async function beginLogin(
   if (replaces) rememberLoginBegun(app.sessionStore, replaces).catch(() => {})
   app.browserCookies.setTransaction(request, reply, transaction)
   return reply.header('cache-control', 'no-store').redirect(url.href)
+}
+
+function withPrompt(given: string | null, needed: string): string {
+  return [...new Set([...(given?.split(' ') ?? []), needed])].join(' ')
 }
 
 /** Logs why a login was rejected. @returns the error for the client, without that reason */

@@ -81,6 +81,7 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
       const isLoggedIn = outcome === 'succeeded'
       app.metrics.loginDone(outcome === 'revoked' ? 'failed' : outcome)
       app.browserCookies.clearTransaction(reply, transaction)
+      if (isLoggedIn) app.browserCookies.clearLoggedOutHere(request, reply)
       if (outcome === 'revoked') return reply.redirect(loginUrl({ ...transaction, returnUrl }))
       // A login in a frame can't loop.
       if (requireLogin && !inFrame) app.loginGate.loginFinished(request, reply)
@@ -170,9 +171,7 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     requestedAt: number,
   ) {
     const claims = await claimsOf(request, login)
-    // An omitted scope is the requested one (RFC 6749 section 5.1).
-    const tokens = { scope: oidc.scope, ...login.tokens }
-    const begun = await app.sessions.begin(newSession({ ...login, claims, tokens }, requestedAt))
+    const begun = await app.sessions.begin(newSession({ ...login, claims }, requestedAt))
     await rejectIfEnded(request, begun.session, clock.now() - startedAt)
     return begun
   }

@@ -3,6 +3,7 @@ import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { hashForLog } from '../../plugins/logging/add-to-log.ts'
 import { hasSignedOut } from '../../plugins/login/ended-sid.ts'
 import { sidIndex } from '../../plugins/session/sessions.ts'
+import { sidIssuer } from '../../plugins/session/sid-issuer.ts'
 import { forFramesOf } from './answer-headers.ts'
 import { endSession } from './end-session.ts'
 import type { RouteOptions } from './options.ts'
@@ -23,7 +24,7 @@ export async function frontchannelLogout(app: FastifyInstance, { oidc }: RouteOp
     reply.header('cache-control', 'no-store')
     const issuer = await app.issuer.identifier()
     const { iss = issuer, sid } = request.query
-    if (typeof sid !== 'string' || sid === '' || iss !== issuer) throw mismatch()
+    if (typeof sid !== 'string' || sid === '' || !isSameIssuer(iss, issuer)) throw mismatch()
 
     const hasEnded = await hasSignedOut(app.sessionStore, { issuer, clientId: app.issuer.clientId, sid })
     const own = await endOwn(request, issuer, sid)
@@ -36,7 +37,7 @@ export async function frontchannelLogout(app: FastifyInstance, { oidc }: RouteOp
   /** Ends the session of the request's cookie, if one was sent: its refresh token can be revoked. */
   async function endOwn(request: Notice, issuer: string, sid: string): Promise<number> {
     const session = await app.openSession(request, { slide: false })
-    if (session?.record.issuer !== issuer || session.record.sid !== sid) return 0
+    if (!isSameIssuer(session?.record.issuer, issuer) || session?.record.sid !== sid) return 0
     await endSession(app, request.log.child({ sid: hashForLog(sid) }), session, 'frontchannel_logout')
     return 1
   }
@@ -51,6 +52,10 @@ export async function frontchannelLogout(app: FastifyInstance, { oidc }: RouteOp
     app.reportUnreadEndings({ issuer, sid }, 'frontchannel_logout', request.log, sessions, fields)
     return sessions
   }
+}
+
+function isSameIssuer(named: unknown, issuer: string): boolean {
+  return typeof named === 'string' && sidIssuer(named) === sidIssuer(issuer)
 }
 
 function mismatch(): GatewayError {

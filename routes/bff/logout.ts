@@ -45,7 +45,10 @@ export async function logout(app: FastifyInstance, options: RouteOptions): Promi
         state,
         ...(idToken !== undefined && { idToken }),
       })
-      if (!url) return reply.redirect(returnUrl)
+      if (!url) {
+        app.browserCookies.setLoggedOutHere(reply)
+        return reply.redirect(returnUrl)
+      }
       app.browserCookies.setLogout(reply, { state, returnUrl: await keepForLogout(returnUrl) })
       if (url.href.length <= maxUrlLength) return reply.redirect(url.href)
       return reply.headers(logoutFormHeaders).send(logoutForm(url))

@@ -49,6 +49,10 @@ export interface BrowserCookies {
   logout(request: FastifyRequest): Logout | undefined
   setLogout(reply: FastifyReply, logout: Logout): void
   clearLogout(reply: FastifyReply): void
+  /** Whether the user has logged out here, but is still signed in at an issuer that has no logout. */
+  hasLoggedOutHere(request: FastifyRequest): boolean
+  setLoggedOutHere(reply: FastifyReply): void
+  clearLoggedOutHere(request: FastifyRequest, reply: FastifyReply): void
   /** Updates the other logins under way in this browser: when they succeed, they replace this session. */
   replaceByOthers(
     request: FastifyRequest,
@@ -74,12 +78,16 @@ export interface SessionCookieOptions {
   lifetimeMs: number
 }
 
+/** Longer than sessions at issuers usually last. */
+const loggedOutMemorySeconds = 30 * 24 * 60 * 60
+
 export default fp<SessionCookieOptions>(
   async (app, { name, sameSite, secure, keys, lifetimeMs }) => {
     const base: CookieSerializeOptions = { path: '/', httpOnly: true, secure }
     // Lax: callbacks are navigations from the issuer's site, with which a Strict cookie is not sent.
     const transactionCookie: CookieSerializeOptions = { ...base, sameSite: 'lax' }
     const logoutCookieName = `${name}-logout`
+    const loggedOutCookieName = `${name}-logged-out`
     const sealed: SecureSessionOptions[] = [
       {
         sessionName: 'sealedSession',
@@ -173,6 +181,18 @@ export default fp<SessionCookieOptions>(
       },
 
       clearLogout: (reply) => void reply.clearCookie(logoutCookieName, transactionCookie),
+
+      // Not sealed: someone who sets it only makes the issuer ask for a password.
+      hasLoggedOutHere: (request) => request.cookies[loggedOutCookieName] === '1',
+
+      setLoggedOutHere(reply) {
+        reply.setCookie(loggedOutCookieName, '1', { ...transactionCookie, maxAge: loggedOutMemorySeconds })
+      },
+
+      clearLoggedOutHere(request, reply) {
+        if (request.cookies[loggedOutCookieName] !== undefined)
+          reply.clearCookie(loggedOutCookieName, transactionCookie)
+      },
 
       replaceByOthers(request, reply, { state }, replaces) {
         for (const { transaction } of transactions(request)) {

@@ -24,7 +24,6 @@ test('the minimal configuration gives the documented defaults', () => {
       issuer: new URL('https://login.example.com'),
       clientId: 'gateway',
       clockToleranceMs: 30_000,
-      scope: 'openid profile email offline_access',
       authorizationParams: new URLSearchParams(),
       par: 'auto',
       requestObject: 'auto',

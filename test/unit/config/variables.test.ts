@@ -240,6 +240,19 @@ const cases: Record<string, Cases> = {
     bad: [['never', /must be one of auto, optional/]],
     read: ({ oidc }) => oidc.issParameter,
   },
+  OIDC_LOGOUT_URL: {
+    good: [
+      'https://x.auth.eu-west-1.amazoncognito.com/logout?client_id={client_id}&logout_uri={return_url}',
+      'https://tenant.auth0.com/v2/logout?returnTo={return_url}',
+      'https://login.example.com/logout',
+    ].map((template) => [template, template]),
+    bad: [
+      ['https://x.example/?a={clientId}', /must have no placeholders but \{client_id\} and \{return_url\}/],
+      ['http://x.example/logout?a={client_id}', /must begin with https:/],
+      ['/logout?a={client_id}', /must be a full URL/],
+    ],
+    read: ({ oidc }) => oidc.logoutUrl,
+  },
   OIDC_USERINFO: {
     good: [
       ['true', true],
