@@ -5,7 +5,7 @@ import { basePath, type GatewayOptions } from '../../config/index.ts'
 import { type Limits, maxBodyBytes, maxHeaderBytes } from '../../http/limits.ts'
 import { routableUrl } from '../../http/path.ts'
 import { answerBadUrl, answerMalformed, type ErrorsOptions } from '../errors/index.ts'
-import { loggerOptions } from '../logging/logger-options.ts'
+import { loggerOptions } from '../logging/logger.ts'
 import { createTlsServer, type Http1Options } from './tls-server.ts'
 import { mayUpgrade } from './upgrade.ts'
 

@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Clock } from '../../lib/clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
-import { addToLog } from '../logging/add-to-log.ts'
+import { addToLog } from '../logging/logger.ts'
 import { logName } from './session-record.ts'
 import {
   createSessions,

@@ -1,6 +1,6 @@
 import { decodeJwt } from 'jose'
 import type { GrantedTokens } from '../issuer/token-set.ts'
-import { hashForLog } from '../logging/add-to-log.ts'
+import { hashForLog } from '../logging/logger.ts'
 import type { RenewalOutcome } from '../observability/metrics.ts'
 import type { RenewalResult } from '../renewal/renewal-lock.ts'
 import type { RenewalLog } from '../renewal/renewer.ts'

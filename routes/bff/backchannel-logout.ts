@@ -8,7 +8,7 @@ import {
   LogoutTokenError,
   logoutTokenLifetimeMs,
 } from '../../plugins/issuer/logout-token.ts'
-import { hashForLog } from '../../plugins/logging/add-to-log.ts'
+import { hashForLog } from '../../plugins/logging/logger.ts'
 import { rememberEnd } from '../../plugins/login/ended-sid.ts'
 import type { EndedSession } from '../../plugins/session/events/session-events.ts'
 import { sidIndex, subjectIndex } from '../../plugins/session/sessions.ts'

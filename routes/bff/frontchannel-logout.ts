@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
-import { hashForLog } from '../../plugins/logging/add-to-log.ts'
+import { hashForLog } from '../../plugins/logging/logger.ts'
 import { hasSignedOut } from '../../plugins/login/ended-sid.ts'
 import { sidIndex } from '../../plugins/session/sessions.ts'
 import { sidIssuer } from '../../plugins/session/sid-issuer.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { hashForLog } from '../../plugins/logging/add-to-log.ts'
+import { hashForLog } from '../../plugins/logging/logger.ts'
 import { startFaultyIssuer } from '../support/faulty-issuer.ts'
 import { startInjectGateway } from '../support/inject-gateway.ts'
 import { logoutClaims } from '../support/logout-token.ts'

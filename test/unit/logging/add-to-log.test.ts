@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import Fastify, { type FastifyBaseLogger, type FastifyServerOptions } from 'fastify'
-import { addToLog } from '../../../plugins/logging/add-to-log.ts'
+import { addToLog } from '../../../plugins/logging/logger.ts'
 
 type Line = Record<string, unknown>
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import Fastify from 'fastify'
-import { loggerOptions } from '../../../plugins/logging/logger-options.ts'
+import { loggerOptions } from '../../../plugins/logging/logger.ts'
 
 function logged(fields: object): string {
   const lines: string[] = []

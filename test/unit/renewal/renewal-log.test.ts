@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
-import { hashForLog } from '../../../plugins/logging/add-to-log.ts'
+import { hashForLog } from '../../../plugins/logging/logger.ts'
 import { createWorld, failed, granted, idToken, lifetimeMs, refused, settle } from './support.ts'
 
 const hashOf = (token: string) =>
