@@ -6,7 +6,7 @@ import type { DemoIssuer } from '../../demo/issuer.ts'
 import { freePort } from '../support/free-port.ts'
 
 export interface BrowserGateway {
-  /** On 127.0.0.1, for a browser another site than `localhost`, where the issuer is. */
+  /** By default on 127.0.0.1, which for a browser is another site than `localhost`, where the issuer is. */
   url: string
   app: FastifyInstance
   close(): Promise<void>
@@ -16,14 +16,16 @@ export interface BrowserGateway {
  * The whole gateway in this process, on a free port.
  * @param env in addition to the minimal configuration
  * @param path of its public URL
+ * @param host of its public URL
  */
 export async function startGateway(
   issuer: DemoIssuer,
   env: Record<string, string>,
   path = '',
+  host = '127.0.0.1',
 ): Promise<BrowserGateway> {
   const port = await freePort()
-  const url = `http://127.0.0.1:${port}${path}`
+  const url = `http://${host}:${port}${path}`
   issuer.allowGateway(url)
   const { options } = loadConfig({
     PUBLIC_URL: url,

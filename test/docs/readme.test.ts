@@ -176,37 +176,6 @@ test('the examples of answers have the same members as real ones', async (t) => 
   assert.deepEqual(shape(shown), shape(real))
 })
 
-test("the frontend's example signs in, calls an API, reads the user and signs out", async (t) => {
-  const { app, newBrowser, publicUrl } = await gateway(t)
-  const browser = newBrowser()
-  const visited: string[] = []
-  stub(t, 'location', { pathname: '/orders', search: '?page=2', assign: (url: string) => visited.push(url) })
-  const { fetch } = globalThis
-  stub(t, 'fetch', async (url: string | URL, options: RequestInit) => {
-    // Requests between gateway and issuer.
-    if (typeof url !== 'string' || !url.startsWith('/')) return fetch(url, options)
-    const cookie = browser.cookies.headerFor(new URL(url, publicUrl))
-    const sent = { ...Object.fromEntries(new Headers(options.headers)), ...(cookie && { cookie }) }
-    const { body, statusCode } = await app.inject({ url, headers: sent })
-    return new Response(body, { status: statusCode })
-  })
-  const [code = ''] = codeBlocks(readme, 'js')
-  const frontend = await import(`data:text/javascript,${encodeURIComponent(code)}`)
-
-  assert.equal((await frontend.call('/api/orders')).status, 401)
-  assert.deepEqual(visited, ['/bff/login?returnUrl=%2Forders%3Fpage%3D2'])
-  assert.equal(await frontend.currentUser(), undefined)
-
-  await browser.signIn('bob')
-  assert.equal((await frontend.call('/bff/session')).status, 200)
-  assert.equal((await frontend.currentUser()).sub, 'bob')
-
-  await frontend.logOut()
-  const logout = await browser.open(visited[1] ?? '', { 'sec-fetch-site': 'cross-site' })
-  assert.equal(logout.statusCode, 302)
-  assert.equal(await frontend.currentUser(), undefined)
-})
-
 test('the example of local routes serves signed-in users', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-readme-'))
   t.after(() => rmSync(folder, { recursive: true }))
@@ -259,15 +228,6 @@ function routesOf(app: FastifyInstance): string[] {
 function shape(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return null
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, shape(member)]))
-}
-
-function stub(t: TestContext, name: 'fetch' | 'location', value: unknown): void {
-  const before = Object.getOwnPropertyDescriptor(globalThis, name)
-  Object.defineProperty(globalThis, name, { value, configurable: true, writable: true })
-  t.after(() => {
-    if (before) Object.defineProperty(globalThis, name, before)
-    else Reflect.deleteProperty(globalThis, name)
-  })
 }
 
 function read(path: string): string {

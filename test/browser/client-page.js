@@ -1,0 +1,9 @@
+import { createBffClient } from '../../client/index.ts'
+
+const seen = []
+const required = []
+const client = createBffClient({ onLoginRequired: (url) => required.push(url) })
+const remove = client.onSession(({ isAuthenticated, accessToken, reason }, event) =>
+  seen.push({ event, isAuthenticated, renewals: accessToken?.renewals, reason }),
+)
+Object.assign(window, { client, seen, required, remove })
