@@ -47,8 +47,7 @@ export const oidc = z.strictObject({
     .register(facts, {
       env: 'OIDC_CLIENT_AUTH',
       defaultText: 'by what is set and what the issuer offers',
-      meaning:
-        'Client authentication: `client_secret_basic`, `client_secret_post`, `client_secret_jwt`, `private_key_jwt`, `tls_client_auth`, `self_signed_tls_client_auth` or `none`. See [Issuers](docs/issuers.md#client-authentication)',
+      meaning: `Client authentication: ${choice(clientAuthenticationNames)}. See [Issuers](docs/issuers.md#client-authentication)`,
     }),
   clientPrivateKeyFile: parsed(path).optional().register(facts, {
     env: 'OIDC_CLIENT_PRIVATE_KEY_FILE',
@@ -147,3 +146,9 @@ export const oidc = z.strictObject({
       'How long a request waits for the issuer (the answer to a token grant is awaited for 2.5 times as long)',
   }),
 })
+
+/** In Markdown: `` `a`, `b` or `c` ``. */
+function choice(names: readonly string[]): string {
+  const quoted = names.map((name) => `\`${name}\``)
+  return `${quoted.slice(0, -1).join(', ')} or ${quoted.at(-1)}`
+}
