@@ -180,8 +180,11 @@ test('a session that ended in the last ten minutes is answered 200, one that end
     // The issuer's page, to which this redirects, then opens the frame.
     else await browser.open('/bff/logout')
 
-    assertDone(await newBrowser().open(good, inFrame), iss)
-    await clock.advance(10 * 60_000)
+    for (const ms of [0, 10 * 60_000 - 1]) {
+      await clock.advance(ms)
+      assertDone(await newBrowser().open(good, inFrame), iss)
+    }
+    await clock.advance(1)
     assertError(await newBrowser().open(good, inFrame), 400, 'BFF_LOGOUT_REJECTED')
   }
 })

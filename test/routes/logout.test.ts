@@ -406,3 +406,17 @@ test("a logout clears the browser's cache, a link from another site without a se
   assert.equal(await cacheCleared(), '"cache"')
   assert.equal(await cacheCleared(elsewhere), undefined)
 })
+
+test('a logout clears the cookie even if the store can not tell whether there is a newer session', async (t) => {
+  const { app, newBrowser } = await startInjectGateway(t)
+  const browser = newBrowser()
+  await browser.signIn()
+  t.mock.method(app.sessionStore, 'claimLastsMs', async () => {
+    throw new StoreUnavailableError(new Error('on purpose'))
+  })
+
+  const answer = await browser.open('/bff/logout')
+
+  assert.equal(answer.statusCode, 302)
+  assert.ok(setCookies(answer).some((cookie) => cookie.startsWith('bff=;')))
+})

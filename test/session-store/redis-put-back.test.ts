@@ -25,6 +25,18 @@ test('while connected, remembered writes are dropped after twenty seconds', asyn
   assert.deepEqual(await putBack(), ['new 0'])
 })
 
+test('a repeated write counts from then on, and keeps no older one of another key', async () => {
+  const { writes, putBack, advance } = setUp()
+  writes('a')
+  writes('b')
+  advance(15_000)
+  writes('a')
+  advance(10_000)
+  writes('c')
+
+  assert.deepEqual(await putBack(), ['a 10000', 'c 0'])
+})
+
 test('every write that is put back is reported: done, refused by Redis, or cut off and tried again with the next connection', async () => {
   const reported: [string, unknown][][] = []
   const recent = createRecentWrites({

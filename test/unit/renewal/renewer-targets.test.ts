@@ -185,3 +185,16 @@ function targetOf(wanted: Parameters<typeof tokenTarget>[0]): TokenTarget {
 function apiToken(session: Session | undefined, { key }: TokenTarget): string | undefined {
   return session?.record.apiTokens?.[key]?.accessToken
 }
+
+test('an expired token for one API that can not be renewed ends no session', async () => {
+  const { startGateway, signIn, logger, sessions, clock } = createWorld()
+  const session = await signIn(10 * fresh)
+  const renewed = await startGateway().withUsableToken(session, logger, orders)
+  const { refreshToken: _, ...tokenSet } = renewed.record.tokenSet
+  await sessions.renewal(renewed, { ...renewed.record, tokenSet })()
+  await clock.advance(lifetimeMs)
+  const read = (await sessions.reload(session)) ?? assert.fail()
+
+  await rejectsWith(startGateway().withUsableToken(read, logger, orders), 'BFF_ISSUER_UNAVAILABLE')
+  assert.ok(await sessions.reload(session))
+})

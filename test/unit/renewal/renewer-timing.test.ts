@@ -160,3 +160,13 @@ test('without a refresh token the session ends when its access token has expired
   })
   assert.equal(await sessions.reload(session), undefined)
 })
+
+test('an expired token that can not be renewed is replaced by one that was stored meanwhile', async () => {
+  const { startGateway, signIn, logger, sessions, clock } = createWorld()
+  const session = await signIn(-1)
+  const { refreshToken: _, ...tokenSet } = session.record.tokenSet
+  const seen = { ...session, record: { ...session.record, tokenSet } }
+  const newer = { ...tokenSet, accessToken: 'newer', expiresAt: clock.now() + lifetimeMs }
+  await sessions.renewal(session, { ...session.record, tokenSet: newer, renewals: 1 })()
+  assert.equal(accessToken(await startGateway().withUsableToken(seen, logger)), 'newer')
+})

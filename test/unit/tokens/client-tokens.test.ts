@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { GrantOutcome } from '../../../plugins/issuer/grants.ts'
 import type { TokenParameters } from '../../../plugins/issuer/token-target.ts'
+import { type Metrics, noMetrics } from '../../../plugins/observability/metrics.ts'
 import { createMemoryStore } from '../../../plugins/session-store/memory.ts'
 import { StoreUnavailableError } from '../../../plugins/session-store/store.ts'
 import { createClientTokens } from '../../../plugins/tokens/client-tokens.ts'
@@ -34,6 +35,7 @@ function createWorld() {
     answers,
     startGateway: ({ keys = [first], issuerUrl = 'https://issuer.example', ...parts }: Parts = {}) =>
       createClientTokens({
+        metrics: { ...noMetrics, ...parts.metrics },
         store: { ...store, ...parts.store },
         issuer,
         issuerUrl,
@@ -50,6 +52,7 @@ interface Parts {
   keys?: [Buffer, ...Buffer[]]
   issuerUrl?: string
   store?: Partial<ReturnType<typeof createMemoryStore>>
+  metrics?: Partial<Metrics>
 }
 
 test('gateways that share a store share a token, with any number of parallel requests', async () => {
@@ -197,4 +200,48 @@ test('requests that wait for a token get the error of what delayed them: the sto
       else assert.equal(result.reason.code, 'BFF_ISSUER_UNAVAILABLE')
     }
   }
+})
+
+test('a token that can not be shared is used all the same', async () => {
+  const { startGateway } = createWorld()
+  const put = () => Promise.reject(new StoreUnavailableError(new Error('on purpose')))
+  const token = await startGateway({ store: { put } }).usable({}, log)
+  assert.equal(token.accessToken, 'client-1')
+})
+
+test('a token without a known lifetime is shared for a day', async () => {
+  const { startGateway, answers, asked, clock } = createWorld()
+  answers.push({ outcome: 'granted', tokens: { accessToken: 'unlimited', tokenType: 'Bearer' } })
+  await startGateway().usable({}, log)
+  for (const [ms, expected] of [
+    [24 * 3_600_000 - 1, 'unlimited'],
+    [1, 'client-2'],
+  ] as const) {
+    await clock.advance(ms)
+    assert.equal((await startGateway().usable({}, log)).accessToken, expected)
+  }
+  assert.equal(asked.length, 2)
+})
+
+test('an issuer that grants the refused token again does not get the request repeated', async () => {
+  const { startGateway, answers } = createWorld()
+  const gateway = startGateway()
+  const refused = await gateway.usable({}, log)
+  const tokens = { ...refused, expiresInMs: lifetimeMs }
+  answers.push({ outcome: 'granted', tokens })
+  assert.equal(
+    await gateway.afterRefusal({ accessToken: refused.accessToken, parameters: {} }, 'api', log),
+    undefined,
+  )
+})
+
+test('each grant is counted by its outcome', async () => {
+  const { startGateway, answers, clock } = createWorld()
+  const outcomes: string[] = []
+  const gateway = startGateway({ metrics: { renewalDone: (outcome) => void outcomes.push(outcome) } })
+  answers.push(failed('http_503'))
+  await rejectsWith(gateway.usable({}, log), 'BFF_ISSUER_UNAVAILABLE')
+  await clock.advance(60_000)
+  await gateway.usable({}, log)
+  assert.deepEqual(outcomes, ['failed', 'renewed'])
 })

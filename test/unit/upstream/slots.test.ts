@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { getEventListeners } from 'node:events'
 import { test } from 'node:test'
 import { createSlots } from '../../../plugins/upstream/slots.ts'
 
@@ -48,4 +49,14 @@ test('an aborted waiter gets no slot, and costs the next ones none', async () =>
 
   assert.equal(typeof (await behind), 'function')
   await assert.rejects(slots.acquire(gone.signal), /gone/)
+})
+
+test('a request that has waited for its slot leaves no listener at its signal', async () => {
+  const slots = createSlots(1)
+  const { signal } = new AbortController()
+  const release = await slots.acquire(signal)
+  const waiting = slots.acquire(signal)
+  release()
+  await waiting
+  assert.deepEqual(getEventListeners(signal, 'abort'), [])
 })
