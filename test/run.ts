@@ -30,8 +30,8 @@ const singleTestMs = 4 * 60_000
 
 const events = run({
   globPatterns: positionals.length > 0 ? positionals : ['test/**/*.test.ts'],
-  // Most tests wait for sockets rather than for the processor.
-  concurrency: Math.max(2, availableParallelism()),
+  // One more than processors: some files wait for most of their time, for locks to expire or connections to close.
+  concurrency: availableParallelism() + 1,
   timeout: singleTestMs,
   execArgv: ['--import', import.meta.resolve('./support/file-end-hooks.ts')],
   signal: AbortSignal.any([stopped.signal, AbortSignal.timeout(wholeRunMs)]),
