@@ -26,7 +26,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
 
 // Names a file that does not end, for example because of an open socket, instead of hanging the build.
 const wholeRunMs = 20 * 60_000
-const singleTestMs = 4 * 60_000
+const singleTestMs = 10 * 60_000
 
 const events = run({
   globPatterns: positionals.length > 0 ? positionals : ['test/**/*.test.ts'],

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { getEventListeners } from 'node:events'
 import type { TestContext } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
@@ -63,15 +64,18 @@ export async function assertNotified(
 
 /** Notifications are hints: a gateway that has just connected may not be subscribed yet. */
 export async function untilNotified(from: SessionStore, to: SessionStore, id: string): Promise<void> {
+  const probe = `${id}-${randomUUID()}`
+  const signal = AbortSignal.timeout(giveUpMs)
   let notified = false
-  void to.changed(`${id}-probe`, AbortSignal.timeout(giveUpMs)).then(() => {
+  void to.changed(probe, signal).then(() => {
     notified = true
   })
-  while (!notified) {
-    await create(from, `${id}-probe`)
-    await from.destroy(`${id}-probe`)
+  await create(from, probe)
+  for (let version = 1; !notified; version++) {
+    await from.replace(probe, sealedAs('probe'), version)
     await turn()
   }
+  assert.equal(signal.aborted, false, 'no notification')
 }
 
 /** Approximately, as Redis's clock runs during the test. */
