@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createWorld, granted, rejectsWith, settle } from './support.ts'
+import { createWorld, granted, refused, rejectsWith, settle } from './support.ts'
 
 const usable = 50_000
 const unusable = 5_000
@@ -40,6 +40,19 @@ test('a session that was logged out before its renewal spends no refresh token',
   await sessions.end(session)
   await rejectsWith(startGateway().withUsableToken(session, logger), 'BFF_SESSION_REQUIRED')
   assert.deepEqual(issuer.spent, [])
+})
+
+test('a session that was logged out while its refresh token was refused is not reported as ended again', async () => {
+  const { startGateway, signIn, issuer, logger, log, sessions } = createWorld()
+  const session = await signIn(unusable)
+  const answer = issuer.hold()
+  const waiting = rejectsWith(startGateway().withUsableToken(session, logger), 'BFF_SESSION_ENDED')
+  await settle()
+  await sessions.end(session)
+  answer(refused)
+
+  await waiting
+  assert.ok(!log.some(({ fields }) => fields['event'] === 'session.ended'))
 })
 
 test('a failing revocation does not matter to a session that has ended', async () => {

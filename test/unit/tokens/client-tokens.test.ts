@@ -122,6 +122,60 @@ test('after a failure all gateways back off, and use a token that is still usabl
   assert.equal(asked.length, 3)
 })
 
+test('during a back-off, requests with a usable token do not ask the store for the lock', async () => {
+  const { startGateway, clock, answers, store } = createWorld()
+  let locks = 0
+  const lock: typeof store.lock = (...wanted) => {
+    locks++
+    return store.lock(...wanted)
+  }
+  const gateway = startGateway({ store: { lock } })
+  await gateway.usable({}, log)
+  await clock.advance(lifetimeMs - 30_000)
+  answers.push(failed('http_503', 10_000))
+  for (let i = 0; i < 3; i++) {
+    await gateway.usable({}, log)
+    await gateway.idle()
+  }
+  assert.equal(locks, 2)
+  await clock.advance(10_000)
+  await gateway.usable({}, log)
+  await gateway.idle()
+  assert.equal((await gateway.usable({}, log)).accessToken, 'client-3')
+  assert.equal(locks, 3)
+})
+
+test('an issuer that answers with the refused token again is no reason to repeat the request', async () => {
+  const { startGateway, answers, asked } = createWorld()
+  const gateway = startGateway()
+  const { accessToken } = await gateway.usable({}, log)
+  answers.push({ outcome: 'granted', tokens: { accessToken, tokenType: 'Bearer', expiresInMs: lifetimeMs } })
+  assert.equal(await gateway.afterRefusal({ accessToken, parameters: {} }, '/api', log), undefined)
+  assert.equal(asked.length, 2)
+})
+
+test('a stored token that is about to expire is renewed before it is used', async () => {
+  const { startGateway, clock, asked } = createWorld()
+  const [here, there] = [startGateway(), startGateway()]
+  await here.usable({}, log)
+  await clock.advance(lifetimeMs - 1_000)
+  // Not known to this process yet, and no longer usable.
+  assert.equal((await there.usable({}, log)).accessToken, 'client-2')
+  assert.equal(asked.length, 2)
+})
+
+test('a token whose grant took most of its lifetime is used, and not renewed once more', async () => {
+  const { startGateway, clock, answers, asked } = createWorld()
+  const { promise, resolve } = Promise.withResolvers<GrantOutcome>()
+  answers.push(promise)
+  const waiting = startGateway().usable({}, log)
+  await settle()
+  await clock.advance(3_000)
+  resolve({ outcome: 'granted', tokens: { accessToken: 'short', tokenType: 'Bearer', expiresInMs: 3_500 } })
+  assert.equal((await waiting).accessToken, 'short')
+  assert.equal(asked.length, 1)
+})
+
 test('a request waits for the issuer up to its timeout, and a later answer is kept', async () => {
   const { startGateway, clock, answers, asked } = createWorld()
   const { promise, resolve } = Promise.withResolvers<GrantOutcome>()
