@@ -138,7 +138,7 @@ async function frontendPages(app: FastifyInstance, options: GatewayOptions): Pro
       csrfHeader,
       sessionCookies: sessionCookies(options),
     }
-    app.register(devServer, { frontendUrl, ...own })
+    app.register(devServer, { frontendUrl, caFile: options.frontendCaFile, ...own })
   }
 }
 

@@ -173,6 +173,11 @@ export interface BffConfiguration {
    * the gateway's own comes from there, hot reload included. Plain http on loopback hosts only.
    */
   frontendUrl?: Input['frontendUrl']
+  /**
+   * PEM file with the certificates to trust instead of the system's, for a development server with a
+   * certificate of its own.
+   */
+  frontendCaFile?: Input['frontendCaFile']
   /** Name of the application, shown on the gateway's error pages. */
   frontendName?: Input['frontendName']
   /** Colour of these pages, as `#rrggbb`. */

@@ -89,6 +89,14 @@ export function rulesOf(files: Files, isApiInTree: boolean): z.core.$ZodCheck<Va
     rule(['oidc.clientCertFile', 'oidc.clientKeyFile'], ({ oidc: { clientCertFile, clientKeyFile } }) =>
       pairFaults(['oidc.clientCertFile', clientCertFile], ['oidc.clientKeyFile', clientKeyFile], files),
     ),
+    rule(['frontendCaFile'], ({ frontendCaFile }) => [
+      fileFault('frontendCaFile', frontendCaFile, certificatesFault, files),
+    ]),
+    rule(['frontendUrl', 'frontendCaFile'], ({ frontendUrl, frontendCaFile }) => [
+      frontendCaFile !== undefined &&
+        frontendUrl?.protocol !== 'https:' &&
+        '{frontendCaFile} is set, but {frontendUrl} does not begin with https: remove one of the two, or change it',
+    ]),
     rule(['redis.caFile'], ({ redis: { caFile } = {} }) => [
       fileFault('redis.caFile', caFile, certificatesFault, files),
     ]),

@@ -6,7 +6,7 @@ import { buildApp } from '../app.ts'
 import { loadConfig } from '../config/index.ts'
 import type { LogStream } from '../plugins/edge/index.ts'
 import { type DemoIssuer, startIssuer } from './issuer.ts'
-import { asPortInUse, listen, PortInUseError, stop } from './listen.ts'
+import { asPortInUse, isInUse, listen, PortInUseError, stop } from './listen.ts'
 import { localApi } from './local-api.ts'
 import { startTimeApi, type TimeApi } from './time-api.ts'
 
@@ -31,11 +31,20 @@ export interface Demo {
   close(): Promise<void>
 }
 
-/** A port of the demo is in use. The message names the service, and how to choose another port. */
+interface DemoPort {
+  service: string
+  variable: string
+  port: number
+}
+
+/** Ports of the demo are in use. The message names the services, and how to choose other ports. */
 export class DemoPortError extends Error {
-  constructor(service: string, variable: string, cause: PortInUseError) {
-    const another = `${variable}=${cause.port + 1} npm run demo`
-    super(`Port ${cause.port}, for the ${service}, is in use. Choose another one:  ${another}`, { cause })
+  constructor(taken: DemoPort[], cause?: PortInUseError) {
+    const others = taken.map(({ variable, port }) => `${variable}=${port + 1}`).join(' ')
+    const names = taken.map(({ service, port }) => `Port ${port}, for the ${service}, is in use.`).join('\n')
+    super(`${names}\nChoose ${taken.length > 1 ? 'others' : 'another one'}:  ${others} npm run demo`, {
+      cause,
+    })
   }
 }
 
@@ -56,6 +65,7 @@ export async function startDemo({
   const close = async () => {
     for (const service of started.splice(0).reverse()) await service.close()
   }
+  await checkPorts(ports)
   try {
     const port = ports.gateway || (await freePort())
     const url = `http://localhost:${port}`
@@ -85,6 +95,18 @@ export async function startDemo({
     await close()
     throw error
   }
+}
+
+/** @throws DemoPortError with all that are in use */
+async function checkPorts({ issuer, timeApi, gateway }: DemoOptions['ports']): Promise<void> {
+  const wanted: DemoPort[] = [
+    { service: 'identity provider', variable: 'DEMO_IDP_PORT', port: issuer },
+    { service: 'time API', variable: 'DEMO_API_PORT', port: timeApi },
+    { service: 'gateway', variable: 'PORT', port: gateway },
+  ]
+  const inUse = await Promise.all(wanted.map(async ({ port }) => port !== 0 && isInUse(port)))
+  const taken = wanted.filter((_, index) => inUse[index])
+  if (taken.length > 0) throw new DemoPortError(taken)
 }
 
 interface Closable {
@@ -122,7 +144,9 @@ async function naming<T>(service: string, variable: string, start: () => Promise
   try {
     return await start()
   } catch (error) {
-    throw error instanceof PortInUseError ? new DemoPortError(service, variable, error) : error
+    throw error instanceof PortInUseError
+      ? new DemoPortError([{ service, variable, port: error.port }], error)
+      : error
   }
 }
 

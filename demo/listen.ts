@@ -1,5 +1,5 @@
 import type { Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 
 /** Another program listens on that port already. */
 export class PortInUseError extends Error {
@@ -26,6 +26,19 @@ export async function listen(server: Server, port: number): Promise<number> {
   })
   server.off('error', reject)
   return (server.address() as AddressInfo).port
+}
+
+/** Whether a program listens on a port, at any address of loopback. */
+export async function isInUse(port: number): Promise<boolean> {
+  for (const host of ['127.0.0.1', '::1']) {
+    const { promise, resolve } = Promise.withResolvers<string | undefined>()
+    const server = createServer()
+      .once('error', (error: NodeJS.ErrnoException) => resolve(error.code))
+      .listen(port, host, () => server.close(() => resolve(undefined)))
+    // A machine may have no IPv6.
+    if ((await promise) === 'EADDRINUSE') return true
+  }
+  return false
 }
 
 /** Closes at once, even if browsers keep connections open. */

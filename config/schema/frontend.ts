@@ -16,6 +16,12 @@ export const frontendShape = {
     meaning:
       "The frontend's development server, such as Vite's, instead of `{staticDir}`: every path that is not the gateway's own comes from there, hot reload included. Plain http on loopback hosts only",
   }),
+  frontendCaFile: parsed(path).optional().register(facts, {
+    env: 'FRONTEND_CA_FILE',
+    file: 'path',
+    meaning:
+      "PEM file with the certificates to trust instead of the system's, for a development server with a certificate of its own",
+  }),
   frontendName: parsed(displayName).optional().register(facts, {
     env: 'FRONTEND_NAME',
     meaning: "Name of the application, shown on the gateway's error pages",

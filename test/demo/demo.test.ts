@@ -62,9 +62,25 @@ test('a port in use is named, with the variable that changes it, and nothing is 
       assert.ok(error instanceof DemoPortError)
       assert.match(
         error.message,
-        new RegExp(`Port ${port}, .* in use.* ${variable}=${port + 1} npm run demo`),
+        new RegExp(
+          `^Port ${port}, .* in use\\.\nChoose another one: {2}${variable}=${port + 1} npm run demo$`,
+        ),
       )
       return true
     })
   }
+})
+
+test('all ports in use are named at once', async (t) => {
+  const servers = [createServer(), createServer()]
+  const [issuer = 0, gateway = 0] = await Promise.all(servers.map((server) => listen(server, 0)))
+  for (const server of servers) t.after(() => stop(server))
+
+  await assert.rejects(startDemo({ ports: { issuer, timeApi: 0, gateway } }), {
+    message: [
+      `Port ${issuer}, for the identity provider, is in use.`,
+      `Port ${gateway}, for the gateway, is in use.`,
+      `Choose others:  DEMO_IDP_PORT=${issuer + 1} PORT=${gateway + 1} npm run demo`,
+    ].join('\n'),
+  })
 })

@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { WebSocket, WebSocketServer } from 'ws'
 import { startIssuer } from '../../demo/issuer.ts'
 import { listen, stop } from '../../demo/listen.ts'
 import { type Answer, errorCode, ok, signIn, startGateway, startUpstream, unreachableUrl } from './support.ts'
+import { cert, startTlsApi } from './tls-support.ts'
 
 const page = { accept: 'text/html', 'sec-fetch-mode': 'navigate', 'sec-fetch-site': 'none' }
 
@@ -40,6 +44,23 @@ test('other paths than the gateway’s own go to the development server, with pa
     frontend.arrivals.map(({ method, url }) => `${method} ${url}`),
     [...urls.map((url) => `GET ${url}`), 'POST /form'],
   )
+})
+
+test('a development server with a certificate of its own is trusted by FRONTEND_CA_FILE, and not without it', async (t) => {
+  const { url } = await startTlsApi(t)
+  const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-ca-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const caFile = join(folder, 'ca.pem')
+  writeFileSync(caFile, cert)
+  const issuer = await startIssuer()
+  t.after(() => issuer.close())
+  for (const [ca, status] of [
+    [{ FRONTEND_CA_FILE: caFile }, 200],
+    [{}, 502],
+  ] as const) {
+    const gateway = await startGateway(t, [], { issuer, env: { FRONTEND_URL: url, ...ca } })
+    assert.equal((await gateway.call('/', { headers: page })).status, status)
+  }
 })
 
 test('the gateway’s own paths do not reach the development server', async (t) => {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import type { FastifyPluginAsync } from 'fastify'
 import { upstreamDefaults } from '../../../config/index.ts'
 import { isWebSocketUpgrade } from '../../../http/fields.ts'
@@ -8,6 +9,8 @@ import upstreamProxy from '../../upstream/index.ts'
 export interface DevServerOptions {
   /** The frontend's development server, such as Vite's. */
   frontendUrl: URL
+  /** PEM file with certificates to trust instead of the system's. */
+  caFile: string | undefined
   publicUrl: URL
   /** Path of the public URL, without a slash at its end. */
   basePath: string
@@ -25,7 +28,7 @@ const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']
  * server gets no tokens and no cookies, and sets the security headers of its pages itself.
  */
 const devServer: FastifyPluginAsync<DevServerOptions> = async (app, options) => {
-  const { frontendUrl, publicUrl, ...rest } = options
+  const { frontendUrl, caFile, publicUrl, ...rest } = options
   app.addHook('onRequest', async ({ headers, host, raw }) => {
     if (!isOwnHost(host, publicUrl)) {
       throw new GatewayError('BFF_CSRF_REJECTED', {
@@ -42,7 +45,13 @@ const devServer: FastifyPluginAsync<DevServerOptions> = async (app, options) => 
   })
   await app.register(upstreamProxy, {
     // Empty for all paths: `/` as a prefix would add a second slash.
-    upstream: { ...upstreamDefaults(), prefix: '', target: frontendUrl, token: 'none' },
+    upstream: {
+      ...upstreamDefaults(),
+      prefix: '',
+      target: frontendUrl,
+      token: 'none',
+      ...(caFile !== undefined && { ca: readFileSync(caFile, 'utf8') }),
+    },
     methods,
     publicUrl,
     allHeaders: true,

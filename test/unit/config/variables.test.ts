@@ -401,6 +401,15 @@ const cases: Record<string, Cases> = {
     bad: webUrls,
     read: ({ frontendUrl }) => frontendUrl?.href,
   },
+  FRONTEND_CA_FILE: {
+    with: { FRONTEND_URL: 'https://localhost:5173' },
+    good: [['/srv/tls.crt', '/srv/tls.crt']],
+    bad: [
+      ['/srv/nowhere', /names a file that does not exist \(it is \/srv\/nowhere\)/],
+      ['/srv/tls.key', /names a file without certificates: it must be PEM/],
+    ],
+    read: ({ frontendCaFile }) => frontendCaFile,
+  },
   FRONTEND_NAME: {
     good: [['The Shop', 'The Shop']],
     bad: [['x'.repeat(61), /at most 60 characters/]],
