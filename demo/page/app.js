@@ -76,6 +76,7 @@ function noteToken({ name, sid, token }, before) {
   if (isSameSession && token.number > before.token.number) {
     const at = token.startsAt
     listEvent({ kind: 'renewal', at, text: 'Access token renewed', detail: `token #${token.number}` })
+    setText(find('#renewal-announcement'), `Access token renewed, now token ${token.number}`)
   }
   addToken(token)
 }

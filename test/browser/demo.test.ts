@@ -154,6 +154,43 @@ for (const width of [320, 390, 768]) {
   })
 }
 
+test('on a phone the timeline is in sight without scrolling, signed in or not', async (t) => {
+  // As much as Safari leaves of an iPhone's screen.
+  const height = 664
+  const { page } = await openPage(t, { viewport: { width: 390, height } })
+  for (const arrive of [() => page.goto(demo.url), () => signIn(page)]) {
+    await arrive()
+    const box = await page.locator('#timeline').boundingBox()
+    assert.ok(box && box.y >= 0 && box.y + box.height <= height, JSON.stringify(box))
+  }
+})
+
+test('signed out, Login is the only primary button', async (t) => {
+  const { page } = await openPage(t)
+  await page.goto(demo.url)
+  await page.getByText('Not signed in').waitFor()
+  const primary = `[...document.querySelectorAll('.button')]
+    .filter((button) => button.checkVisibility({ visibilityProperty: true }))
+    .filter((button) => getComputedStyle(button).backgroundColor !== 'rgba(0, 0, 0, 0)')
+    .map((button) => button.textContent)`
+  // Its colour fades in.
+  await until(async () => ((await page.evaluate(primary)) as string[]).length === 1)
+  assert.deepEqual(await page.evaluate(primary), ['Login'])
+  await signIn(page)
+  await until(async () => ((await page.evaluate(primary)) as string[]).join() === 'Call Remote API')
+})
+
+test('a renewal is announced to screen readers, and the tick on the bar says what it is', async (t) => {
+  const { page } = await openPage(t)
+  await signIn(page)
+  await page.getByText('renewed from here', { exact: true }).waitFor()
+  await page.getByText('Keep calling every').click()
+  await page
+    .getByRole('status')
+    .getByText(/^Access token renewed, now token \d+$/)
+    .waitFor()
+})
+
 for (const colorScheme of ['light', 'dark'] as const) {
   test(`text has enough contrast in ${colorScheme} colours`, async (t) => {
     const { page } = await openPage(t, { colorScheme })
