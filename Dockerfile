@@ -33,7 +33,7 @@ COPY --from=build /app/dist dist
 USER node
 EXPOSE 3000
 # Liveness only: a gateway whose Redis is away must not be restarted for it. /readyz is for the load balancer.
-# With TLS of its own its certificate is for the public name, and nobody stands between this machine and itself.
+# With its own TLS the certificate is for the public name, which does not matter within this machine.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
   CMD ["node", "-e", "require(process.env.TLS_CERT_FILE ? 'https' : 'http').get({ host: '127.0.0.1', port: process.env.PORT || 3000, path: '/healthz', rejectUnauthorized: false }, ({ statusCode }) => process.exit(statusCode === 200 ? 0 : 1)).on('error', () => process.exit(1))"]
 STOPSIGNAL SIGTERM
