@@ -13,6 +13,7 @@ import { rememberEnd } from '../../plugins/login/ended-sid.ts'
 import type { EndedSession } from '../../plugins/session/events/session-events.ts'
 import { sidIndex, subjectIndex } from '../../plugins/session/sessions.ts'
 import type { RouteOptions } from './options.ts'
+import { readForms } from './read-forms.ts'
 
 /**
  * Maximum number of notices processed at the same time. Each needs a few store commands; more would only queue there.
@@ -37,14 +38,7 @@ export async function backchannelLogout(
   const { clientId } = app.issuer
   const invalid = createTally(clock, requestsPerMinute)
   const limitConcurrency = createConcurrencyLimit(maxUnderWay)
-  app.removeAllContentTypeParsers()
-  app.addContentTypeParser<string>(
-    'application/x-www-form-urlencoded',
-    { parseAs: 'string' },
-    async (_request: FastifyRequest, body: string) => new URLSearchParams(body),
-  )
-  // Other content types are accepted but contain no token.
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, async () => undefined)
+  readForms(app)
 
   const config = { rateLimit: false, answersWhenOverloaded: true } as const
   app.post('/bff/backchannel-logout', { config }, async (request: Notice, reply) => {

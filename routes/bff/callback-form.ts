@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply } from 'fastify'
 import { basePath } from '../../config/index.ts'
 import type { CallbackRequest } from './callback-request.ts'
 import type { RouteOptions } from './options.ts'
@@ -11,17 +11,6 @@ const postedAgain = 'bff_posted_again'
 const maxBytes = 64 * 1024
 
 export const callbackFormOptions = { bodyLimit: maxBytes } as const
-
-/** Reads forms, for the response mode `form_post`. Other content types have no parameters. */
-export function readForms(app: FastifyInstance): void {
-  app.removeAllContentTypeParsers()
-  app.addContentTypeParser<string>(
-    'application/x-www-form-urlencoded',
-    { parseAs: 'string' },
-    async (_request: FastifyRequest, body: string) => new URLSearchParams(body),
-  )
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, async () => undefined)
-}
 
 /**
  * Answers the issuer's form with a page that posts it once more, from our own origin. Browsers send Lax cookies with
