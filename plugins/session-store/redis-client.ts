@@ -218,6 +218,7 @@ function withHostInSlots(node: Redis): void {
   // ioredis sends CLUSTER SLOTS on a separate connection.
   node.duplicate = (options) => {
     const copy = duplicate(options)
+    // ioredis passes a callback; its type has all overloads of CLUSTER.
     const command = copy.cluster.bind(copy) as unknown as ClusterCommand
     const named: ClusterCommand = (subcommand, callback) =>
       command(subcommand, (error, ranges) => callback(error, ranges && nameHosts(ranges, node.options.host)))

@@ -132,6 +132,7 @@ export function watchMasters(
 
 /** A Cluster client does not report that a slot has moved or that its node was reconnected. */
 function watchSlots(cluster: Cluster, onMoved: (isMoved: (key: string) => boolean) => Promise<void>) {
+  // In the types a slot is never unset, but it is until the client knows the Cluster.
   const { slots } = cluster as unknown as { slots: (string[] | undefined)[] }
   const owners: (Redis | undefined)[] = []
   const backSince: number[] = []

@@ -217,10 +217,10 @@ test('the page reports an unreachable gateway, without an uncaught error', async
 
   await page.route('**/*', (route) => route.abort())
   await page.getByRole('button', { name: 'Call Remote API' }).click()
-  await page.getByText('The gateway does not answer just now').waitFor()
+  await page.getByText('The gateway does not answer').waitFor()
   assert.match(await answerTo(page, '/api/gettime'), /The gateway did not answer/)
   await page.unroute('**/*')
-  await page.getByText('The gateway does not answer just now').waitFor({ state: 'hidden' })
+  await page.getByText('The gateway does not answer').waitFor({ state: 'hidden' })
 
   assert.deepEqual(
     faults.filter((fault) => !fault.includes('ERR_FAILED')),

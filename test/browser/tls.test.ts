@@ -33,7 +33,7 @@ test('a browser signs in, calls and streams over HTTP/2, and opens WebSockets to
 
   const seen = await page.evaluate(async () => {
     const headers = { 'x-csrf': '1' }
-    const echo = await fetch('/api/echo', { method: 'POST', headers, body: 'by HTTP/2' })
+    const echo = await fetch('/api/echo', { method: 'POST', headers, body: 'over HTTP/2' })
     const body = new Blob(['by a ', 'stream']).stream()
     const streamed = await fetch('/api/echo', {
       method: 'POST',
@@ -50,7 +50,7 @@ test('a browser signs in, calls and streams over HTTP/2, and opens WebSockets to
       socket.onmessage = ({ data }) => resolve(data)
       socket.onerror = reject
     })
-    socket.onopen = () => socket.send('by WebSocket')
+    socket.onopen = () => socket.send('over WebSocket')
 
     const echoes = [await echo.text(), await streamed.text(), event, await message]
     // In the types `performance` is Node's.
@@ -58,7 +58,7 @@ test('a browser signs in, calls and streams over HTTP/2, and opens WebSockets to
     return { echoes, protocols: entries.flatMap(({ nextHopProtocol }) => nextHopProtocol ?? []) }
   })
 
-  assert.deepEqual(seen.echoes, ['by HTTP/2', 'by a stream', 'data: 1\n\n', 'by WebSocket'])
+  assert.deepEqual(seen.echoes, ['over HTTP/2', 'over a stream', 'data: 1\n\n', 'over WebSocket'])
   assert.ok(seen.protocols.length >= 3)
   assert.deepEqual([...new Set(seen.protocols)], ['h2'])
   assert.deepEqual(faults, [])

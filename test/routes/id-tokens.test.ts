@@ -106,7 +106,7 @@ test('an ID token may be signed with the client secret where that is agreed on, 
   const forged = await start(t, { clientMetadata, env: { OIDC_ID_TOKEN_ALG: 'HS256' } })
   forged.issuer.rewrite('/token', async (answer) => {
     const claims = decodeJwt(String(answer['id_token']))
-    const secret = new TextEncoder().encode('a secret of somebody else')
+    const secret = new TextEncoder().encode('another secret')
     answer['id_token'] = await new SignJWT(claims).setProtectedHeader({ alg: 'HS256' }).sign(secret)
   })
   await assertRejected(forged, /"event":"login\.rejected","reason":"JWSSignatureVerificationFailed"/)
