@@ -58,7 +58,7 @@ test('a browser signs in, calls and streams over HTTP/2, and opens WebSockets to
     return { echoes, protocols: entries.flatMap(({ nextHopProtocol }) => nextHopProtocol ?? []) }
   })
 
-  assert.deepEqual(seen.echoes, ['over HTTP/2', 'over a stream', 'data: 1\n\n', 'over WebSocket'])
+  assert.deepEqual(seen.echoes, ['over HTTP/2', 'by a stream', 'data: 1\n\n', 'over WebSocket'])
   assert.ok(seen.protocols.length >= 3)
   assert.deepEqual([...new Set(seen.protocols)], ['h2'])
   assert.deepEqual(faults, [])
