@@ -200,10 +200,10 @@ test('a login that was renewed to see whether its tokens were revoked goes on wi
   assert.deepEqual(used, [issued[0], issued[2]])
 })
 
-test('if the issuer revokes the new tokens with the old ones, the login is repeated and succeeds', async (t) => {
+/** Like issuers for which all logins of a user are one grant: revoking one token revokes all. */
+async function startRevokingAll(t: TestContext) {
   const issuer = await startIssuer()
   t.after(() => issuer.close())
-  // Like issuers for which all logins of a user are one grant.
   const latest: string[] = []
   issuer.provider.use(async (ctx, next) => {
     await next()
@@ -212,7 +212,13 @@ test('if the issuer revokes the new tokens with the old ones, the login is repea
     if (ctx.path !== '/token/revocation') return
     for (const token of latest) await (await issuer.provider.RefreshToken.find(token))?.destroy()
   })
-  const { newBrowser } = await startInjectGateway(t, { issuer })
+  return issuer
+}
+
+test('if the issuer revokes the new tokens with the old ones, the login is repeated and succeeds', async (t) => {
+  const issuer = await startRevokingAll(t)
+  const { app, newBrowser } = await startInjectGateway(t, { issuer, env: { METRICS_PORT: '0' } })
+  const counted = t.mock.method(app.metrics, 'loginDone')
   const browser = newBrowser()
   await signIn(browser)
   const old = cookieOf(browser)
@@ -230,4 +236,51 @@ test('if the issuer revokes the new tokens with the old ones, the login is repea
   assert.deepEqual([end.statusCode, locationOf(end)], [302, '/start?x=1'])
   assert.ok(await isSignedIn(browser))
   assert.equal(await isSignedIn(browser, old), false)
+  assert.deepEqual(
+    counted.mock.calls.map(({ arguments: [outcome] }) => outcome),
+    ['succeeded', 'failed', 'succeeded'],
+  )
+})
+
+test('so is a silent login, silently, and in a frame there', async (t) => {
+  const issuer = await startRevokingAll(t)
+  const { newBrowser } = await startInjectGateway(t, { issuer })
+  const browser = newBrowser()
+  await signIn(browser)
+  const silently = { prompt: 'none', returnUrl: '/start' }
+  const begun = await browser.beginLogin(silently)
+  const again = await openFromIssuer(browser, await browser.authorize(begun))
+  assert.equal(
+    locationOf(again),
+    `/bff/login?${new URLSearchParams({ returnUrl: '/start', prompt: 'none' })}`,
+  )
+
+  await signIn(browser)
+  const frame = await browser.open('/bff/silent-login', { 'sec-fetch-site': 'same-origin' })
+  const inFrame = await openFromIssuer(browser, await browser.authorize(new URL(locationOf(frame))))
+  assert.equal(locationOf(inFrame), '/bff/silent-login')
+})
+
+test('a login is not renewed at once where nothing of the previous session was revoked', async (t) => {
+  const issuer = await startFaultyIssuer()
+  t.after(() => issuer.close())
+  const { newBrowser } = await startInjectGateway(t, { issuer })
+  const browser = newBrowser()
+  await signIn(browser)
+  issuer.rewrite('/token/revocation', (_answer, ctx) => Object.assign(ctx, { status: 503 }))
+
+  assert.equal((await signIn(browser)).statusCode, 302)
+
+  assert.equal(issuer.events.refreshGrants().length, 0)
+})
+
+test("a store that fails to end a user's surplus sessions does not fail the login", async (t) => {
+  const { app, newBrowser, log } = await startInjectGateway(t)
+  t.mock.method(app.sessionStore, 'trim', async () => {
+    throw new StoreUnavailableError(new Error('on purpose'))
+  })
+  const browser = newBrowser()
+  assert.equal((await signIn(browser)).statusCode, 302)
+  assert.ok(await isSignedIn(browser))
+  assert.match(log(), /"event":"session\.limit\.failed"/)
 })
