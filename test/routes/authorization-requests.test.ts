@@ -129,6 +129,35 @@ test('a request is signed and pushed where the issuer demands both', async (t) =
   assert.equal((await browser.open(await browser.authorize(url), fromIssuer)).statusCode, 302)
 })
 
+test('a FAPI 2.0 client authenticates by key, pushes signed requests and gets signed responses', async (t) => {
+  const { browser, issuer } = await start(t, {
+    env: {
+      ...keyEnv(t),
+      OIDC_CLIENT_AUTH: 'private_key_jwt',
+      OIDC_PAR: 'always',
+      OIDC_REQUEST_OBJECT: 'always',
+      OIDC_RESPONSE_MODE: 'jwt',
+      OIDC_ID_TOKEN_ALG: 'ES256',
+    },
+    clientMetadata: { token_endpoint_auth_method: 'private_key_jwt', request_object_signing_alg: 'ES256' },
+  })
+  const sent: [path: string, names: string[]][] = []
+  for (const path of ['/request', '/token'])
+    issuer.rewrite(path, (_answer, ctx) => sent.push([path, Object.keys(ctx['oidc'].body).sort()]))
+
+  const url = await browser.beginLogin()
+  const path = await browser.authorize(url)
+  assert.equal((await browser.open(path, fromIssuer)).statusCode, 302)
+
+  const assertion = ['client_assertion', 'client_assertion_type', 'client_id']
+  assert.deepEqual(sent, [
+    ['/request', [...assertion, 'request']],
+    ['/token', [...assertion, 'code', 'code_verifier', 'grant_type', 'redirect_uri']],
+  ])
+  assert.deepEqual([...url.searchParams.keys()].sort(), ['client_id', 'request_uri'])
+  assert.match(path, /^\/bff\/callback\?response=[\w.-]+$/)
+})
+
 test('an issuer that demands signed requests of a gateway without a key is unavailable, and the log says why', async (t) => {
   const { browser, issuer, log } = await start(t)
   issuer.rewrite(metadataPath, (metadata) => {
