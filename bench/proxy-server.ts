@@ -16,7 +16,11 @@ export interface ProxyServer {
 const settings: ProxyServer = JSON.parse(process.argv[2] ?? '')
 const server = settings.gateway ? gateway(settings, settings.gateway) : bare(settings)
 await server.listen({ host: 'localhost', port: settings.port })
-process.on('message', () => process.send?.(process.cpuUsage()))
+process.on('message', (message) => {
+  if (message !== 'end') process.send?.(process.cpuUsage())
+  // Not closed: connections of the load may be open. Writes a CPU profile, if one was asked for.
+  else process.exit()
+})
 process.send?.('listening')
 
 function gateway({ port, apiUrl, logLevel }: ProxyServer, env: Record<string, string>): FastifyInstance {

@@ -1,27 +1,31 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:http'
 import { join } from 'node:path'
-import { Pool } from 'undici'
+import { createRemoteJWKSet, jwtVerify } from 'jose'
 import { createHttpBrowser } from '../demo/http-browser.ts'
 import { type DemoIssuer, startIssuer } from '../demo/issuer.ts'
-import { listen, stop } from '../demo/listen.ts'
 import { freePort } from '../test/support/free-port.ts'
 import { startRedis } from '../test/support/redis.ts'
+import { pin } from './cores.ts'
 import { withEnding } from './ending.ts'
-import { median } from './latencies.ts'
+import { latencies, median } from './latencies.ts'
+import { type Load, openLoad } from './load.ts'
 import type { ProxyServer } from './proxy-server.ts'
+import { type RawApi, startRawApi } from './raw-api.ts'
 
-const warmUpRounds = 8
-const rounds = 24
-const requestsPerRound = 600
-const parallel = 16
+const connections = 64
+const sessions = 8
+/** Enough for V8 to have compiled what runs often. */
+const warmUpRequests = 6000
+const audience = 'urn:bench:api'
+/** The server has a core of its own; load, API, issuer and Redis share the other. */
+const [loadCore, serverCore] = [0, 1]
 
 type Kind = 'bare @fastify/http-proxy' | 'fastify-bff' | 'fastify-bff, Redis'
 
 interface Variant {
   kind: Kind
-  /** At `warn` neither logs anything. At `info`, the gateway's default, the bare proxy logs two lines, the gateway one. */
+  /** At `warn` neither has anything to log. `info` is the gateway's default; the bare one logs two lines, we one. */
   logLevel: 'warn' | 'info'
 }
 
@@ -31,67 +35,90 @@ const variants: Variant[] = (['warn', 'info'] as const).flatMap((logLevel) => [
   { kind: 'fastify-bff, Redis', logLevel },
 ])
 
+const bodies = { '/small': Buffer.alloc(120, '{"time":0}'), '/large': Buffer.alloc(100 * 1024, '{"time":0}') }
+const sizes = [
+  { name: '120 B', path: '/small', perRound: 600 },
+  { name: '100 KiB', path: '/large', perRound: 200 },
+] as const
+
+export interface ProxyBenchmark {
+  /** Only variants whose name contains this, and the bare proxy. */
+  only?: string | undefined
+  /** How long all measuring takes, about. */
+  seconds: number
+  /** Folder for CPU profiles. */
+  profile?: string | undefined
+  json: boolean
+}
+
 /** A server under measurement. */
 interface Subject extends Variant {
   server: ChildProcess
-  pool: Pool
-  headers: Record<string, string>
-  samples: Sample[]
+  load: Load
+  api: RawApi
+  samples: Record<keyof typeof bodies, Sample[]>
 }
 
-/** The result of one round. */
+/** What one round came to. */
 interface Sample {
-  /** Microseconds of the server's CPU time for a request. */
+  /** Microseconds of processor time for a request, in the server alone. */
   cpu: number
   requestsPerSecond: number
-  /** Median. */
-  latencyMs: number
+  p50: number
+  p99: number
 }
 
 /**
  * A warm session's request through the gateway, against the same request through a bare @fastify/http-proxy that
- * has neither sessions nor tokens. Each is a separate process; they alternate, as a machine's speed varies.
+ * knows neither sessions nor tokens. Each is a process of its own; they take turns, since a machine has its moods.
  */
-export async function proxy(): Promise<void> {
+export async function proxy({ only = '', seconds, profile, json }: ProxyBenchmark): Promise<void> {
   await withEnding(async (ending) => {
-    const api = createServer((_request, response) => {
-      response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' })
-      response.end('{"time":"2026-01-01T00:00:00.000Z"}')
-    })
-    const apiUrl = `http://127.0.0.1:${await listen(api, 0)}`
-    ending.after(() => stop(api))
-    const issuer = await startIssuer({ accessTokenLifetime: 3600 })
+    const isPinned = pin(process.pid, loadCore)
+    if (!isPinned)
+      console.log('Without taskset: servers share cores with the load, so the ratios say less.\n')
+    const issuer = await startIssuer({ accessTokenLifetime: 3600, apiAudience: audience })
     ending.after(issuer.close)
     const redis = await startRedis()
     ending.after(redis.close)
 
     const subjects: Subject[] = []
-    for (const variant of variants) {
-      const subject = await start(variant, { apiUrl, issuer, redisUrl: redis.url })
+    for (const variant of variants.filter((each) => isBare(each) || nameOf(each).includes(only))) {
+      const api = await startRawApi({ bodies, needsToken: !isBare(variant) })
+      ending.after(api.close)
+      const subject = await start(variant, { api, issuer, redisUrl: redis.url, isPinned, profile })
       ending.after(() => end(subject))
       subjects.push(subject)
     }
-    for (let round = -warmUpRounds; round < rounds; round++) {
-      for (const subject of subjects) {
-        const sample = await measure(subject)
-        if (round >= 0) subject.samples.push(sample)
+    for (const subject of subjects)
+      for (const { path } of sizes) await measure(subject, path, warmUpRequests / sizes.length)
+    const until = performance.now() + seconds * 1000
+    do {
+      for (const { path, perRound } of sizes) {
+        for (const subject of subjects) subject.samples[path].push(await measure(subject, path, perRound))
       }
-    }
+    } while (performance.now() < until)
+    for (const subject of subjects) await checkTokens(subject, issuer)
 
-    console.table(subjects.map((subject) => row(subject, subjects)))
+    const table = sizes.flatMap((size) => subjects.map((subject) => row(subject, subjects, size)))
+    if (json) console.log(JSON.stringify(table))
+    else console.table(table)
   })
 }
 
 interface Surroundings {
-  apiUrl: string
+  api: RawApi
   issuer: DemoIssuer
   redisUrl: string
+  isPinned: boolean
+  profile: string | undefined
 }
 
 async function start(
-  { kind, logLevel }: Variant,
-  { apiUrl, issuer, redisUrl }: Surroundings,
+  variant: Variant,
+  { api, issuer, redisUrl, isPinned, profile }: Surroundings,
 ): Promise<Subject> {
+  const { kind, logLevel } = variant
   const port = await freePort()
   const url = `http://localhost:${port}`
   issuer.allowGateway(url)
@@ -102,18 +129,38 @@ async function start(
     SESSION_KEYS: Buffer.alloc(32, 'a key for benchmarks').toString('base64'),
     ...(kind === 'fastify-bff, Redis' && { REDIS_URL: redisUrl }),
   }
-  const isBare = kind === 'bare @fastify/http-proxy'
-  const settings: ProxyServer = { port, apiUrl, logLevel, ...(!isBare && { gateway }) }
+  const settings: ProxyServer = { port, apiUrl: api.url, logLevel, ...(!isBare(variant) && { gateway }) }
   const server = fork(join(import.meta.dirname, 'proxy-server.ts'), [JSON.stringify(settings)], {
-    // Logs are discarded, as cheaply as possible.
+    // What is logged goes nowhere, as cheaply as can be.
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    execArgv: profile === undefined ? [] : profiling(variant, profile),
   })
-  await once(server, 'message')
-  // The bare proxy passes it on.
-  const cookie = isBare ? `bff=${'x'.repeat(250)}` : await signIn(url)
-  const pool = new Pool(url, { connections: parallel })
-  const headers = { cookie, 'x-csrf': '1', accept: '*/*', 'sec-fetch-site': 'same-origin' }
-  return { kind, logLevel, server, pool, headers, samples: [] }
+  await Promise.race([
+    once(server, 'message'),
+    once(server, 'exit').then(() => Promise.reject(new Error(`${kind} did not start`))),
+  ])
+  if (isPinned && server.pid !== undefined) pin(server.pid, serverCore)
+  const cookies: string[] = []
+  // The bare one passes it on.
+  for (let i = 0; i < sessions; i++)
+    cookies.push(isBare(variant) ? `bff=${'x'.repeat(250)}` : await signIn(url))
+  return {
+    kind,
+    logLevel,
+    server,
+    api,
+    load: await openLoad(port, connections, cookies),
+    samples: { '/small': [], '/large': [] },
+  }
+}
+
+function profiling(variant: Variant, folder: string): string[] {
+  const name = nameOf(variant).replaceAll(/[^\w]+/g, '-')
+  return ['--cpu-prof', `--cpu-prof-dir=${folder}`, `--cpu-prof-name=${name}.cpuprofile`]
+}
+
+function nameOf({ kind, logLevel }: Variant): string {
+  return `${kind} ${logLevel}`
 }
 
 async function signIn(url: string): Promise<string> {
@@ -122,27 +169,28 @@ async function signIn(url: string): Promise<string> {
   return browser.cookies.headerFor(new URL(url)) ?? ''
 }
 
-async function measure({ pool, headers, server }: Subject): Promise<Sample> {
-  const latencies: number[] = []
-  let left = requestsPerRound
-  const work = async () => {
-    while (left-- > 0) {
-      const sentAt = performance.now()
-      const { statusCode, body } = await pool.request({ method: 'GET', path: '/api/time', headers })
-      await body.dump()
-      if (statusCode !== 200) throw new Error(`Answered ${statusCode}`)
-      latencies.push(performance.now() - sentAt)
-    }
-  }
+async function measure(
+  { load, server, api, kind }: Subject,
+  path: keyof typeof bodies,
+  requests: number,
+): Promise<Sample> {
   const cpuBefore = await cpuTime(server)
   const startedAt = performance.now()
-  await Promise.all(Array.from({ length: parallel }, work))
+  const samples = await load.run(`/api${path}`, bodies[path], requests)
   const seconds = (performance.now() - startedAt) / 1000
-  return {
-    cpu: ((await cpuTime(server)) - cpuBefore) / requestsPerRound,
-    requestsPerSecond: requestsPerRound / seconds,
-    latencyMs: median(latencies),
-  }
+  const cpu = (await cpuTime(server)) - cpuBefore
+  if (api.refused() > 0) throw new Error(`${kind} sent requests without a token`)
+  const { count, p50, p99 } = latencies(samples)
+  return { cpu: cpu / count, requestsPerSecond: count / seconds, p50, p99 }
+}
+
+/** The API took any token, to cost little: now each is verified. */
+async function checkTokens(subject: Subject, { issuer }: DemoIssuer): Promise<void> {
+  if (isBare(subject)) return
+  const { tokens } = subject.api
+  if (tokens.size !== sessions) throw new Error(`${tokens.size} tokens came of ${sessions} sessions`)
+  const keys = createRemoteJWKSet(new URL(`${issuer}/jwks`))
+  for (const token of tokens) await jwtVerify(token, keys, { issuer, audience })
 }
 
 /** In microseconds. */
@@ -152,25 +200,40 @@ async function cpuTime(server: ChildProcess): Promise<number> {
   return user + system
 }
 
-function row(subject: Subject, subjects: Subject[]) {
+function isBare({ kind }: Variant): boolean {
+  return kind === 'bare @fastify/http-proxy'
+}
+
+function row(subject: Subject, subjects: Subject[], { name, path }: (typeof sizes)[number]) {
   const { kind, logLevel } = subject
-  const baseline = subjects.find((other) => other.logLevel === logLevel) ?? subject
-  const figure = (name: keyof Sample) => median(subject.samples.map((sample) => sample[name]))
-  const ratio = (name: keyof Sample) => figure(name) / median(baseline.samples.map((sample) => sample[name]))
+  const bare = subjects.find((other) => other.logLevel === logLevel) ?? subject
+  const figures = (of: Subject, what: keyof Sample) => of.samples[path].map((sample) => sample[what])
+  const figure = (what: keyof Sample) => median(figures(subject, what))
+  // Round by round, since a machine's moods last longer than a round.
+  const ratio = (what: keyof Sample) => {
+    const others = figures(bare, what)
+    return median(
+      figures(subject, what).map((value, round) => value / (others[round] ?? Number.NaN)),
+    ).toFixed(2)
+  }
   return {
     '': kind,
+    answer: name,
     'log level': logLevel,
-    'CPU µs per request': Math.round(figure('cpu')),
-    'to the bare proxy': ratio('cpu').toFixed(2),
+    'CPU µs': Math.round(figure('cpu')),
+    'CPU to bare': ratio('cpu'),
     'requests/s': Math.round(figure('requestsPerSecond')),
-    'to the bare one': ratio('requestsPerSecond').toFixed(2),
-    'p50 ms': figure('latencyMs').toFixed(2),
+    'requests/s to bare': ratio('requestsPerSecond'),
+    'p50 ms': figure('p50').toFixed(2),
+    'p99 ms': figure('p99').toFixed(2),
   }
 }
 
-async function end({ server, pool }: Subject): Promise<void> {
-  await pool.close()
+async function end({ server, load }: Subject): Promise<void> {
+  load.close()
   const exited = once(server, 'exit')
-  server.kill()
+  server.send('end')
+  const tooLong = setTimeout(() => server.kill('SIGKILL'), 10_000)
   await exited
+  clearTimeout(tooLong)
 }

@@ -1,3 +1,4 @@
+import { parseArgs } from 'node:util'
 import { files } from './files.ts'
 import { proxy } from './proxy.ts'
 import { storm } from './storm.ts'
@@ -7,19 +8,31 @@ import { stream } from './stream.ts'
  * `npm run bench`: all benchmarks, or the named ones.
  *
  *   npm run bench -- storm
+ *   npm run bench -- proxy --only Redis --seconds 20 --json --profile /tmp/profiles
+ *
+ * `--only` takes the variants of `proxy` whose name contains it, `--profile` a folder for CPU profiles of its servers.
  *
  * Only the ratios between variants measured side by side are meaningful, not absolute figures.
  */
 const benchmarks = { files, proxy, storm, stream }
 
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    only: { type: 'string' },
+    seconds: { type: 'string', default: '60' },
+    profile: { type: 'string' },
+    json: { type: 'boolean', default: false },
+  },
+})
 const known = Object.keys(benchmarks)
-const wanted = process.argv.length > 2 ? process.argv.slice(2) : known
+const wanted = positionals.length > 0 ? positionals : known
 const unknown = wanted.filter((name) => !known.includes(name))
 if (unknown.length > 0) {
   console.error(`There is no benchmark ${unknown.join(', ')}. Known are ${known.join(', ')}.`)
   process.exit(2)
 }
 for (const name of wanted as (keyof typeof benchmarks)[]) {
-  console.log(`\n${name}\n`)
-  await benchmarks[name]()
+  if (!values.json) console.log(`\n${name}\n`)
+  await benchmarks[name]({ ...values, seconds: Number(values.seconds) })
 }
