@@ -51,8 +51,8 @@ export default fp<ErrorsOptions>(
       socket.on('drain', () => (socket as ServerSocket)._httpMessage?.emit('drain')).resume()
       refuse(socket, error, reqId, app.log.child({ reqId }))
     })
-    app.addHook('onRequest', async ({ raw }) => {
-      if (namesOneHost(raw.httpVersion, raw.rawHeaders)) return
+    app.addHook('onRequest', ({ raw }, _reply, done) => {
+      if (namesOneHost(raw.httpVersion, raw.rawHeaders)) return done()
       throw new GatewayError('BFF_MALFORMED_REQUEST', { details: 'The request must name one host' })
     })
     app.setNotFoundHandler((request, reply) =>

@@ -25,17 +25,19 @@ export default fp<RequestGuardOptions>(
     const { corsOrigins } = options
     const checks = requestChecks(options)
 
-    app.addHook('onRequest', async (request) => {
+    app.addHook('onRequest', (request, _reply, done) => {
       if (request.routeOptions.config?.ownHost) checks.host(request.host)
       checks.origin(request.raw)
+      done()
     })
     // Between the two checks, since a preflight has no CSRF header. An application with @fastify/cors has answered
     // preflights already.
     if (corsOrigins.length > 0 && !app.hasPlugin('@fastify/cors')) {
       await app.register(cors, { delegator: corsOptions(options) })
     }
-    app.addHook('onRequest', async ({ raw, routeOptions }) => {
+    app.addHook('onRequest', ({ raw, routeOptions }, _reply, done) => {
       if (routeOptions.config?.csrf !== false) checks.header(raw)
+      done()
     })
   },
   { name: 'request-guard', fastify: '5.x' },

@@ -36,12 +36,13 @@ export default fp<ObservabilityOptions>(
     const { metrics, registry } = createMetrics({ several })
     app.decorate('metrics', metrics)
 
-    app.addHook('onResponse', async (request, { statusCode }) => {
+    app.addHook('onResponse', (request, { statusCode }, done) => {
       // A path that matches no route has no pattern.
       const { url = 'none' } = request.routeOptions
       const code = errorCodeOf(request) ?? `${Math.floor(statusCode / 100)}xx`
       // The route's scope, since each of several frontends has its own metrics.
       request.server.metrics.responseSent(url, code)
+      done()
     })
 
     // Without logging: scrapes come every few seconds.

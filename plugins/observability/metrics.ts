@@ -7,8 +7,11 @@ export interface Metrics {
   renewalWaiters(change: 1 | -1): void
   sessionStarted(): void
   sessionEnded(reason: SessionEndReason, count?: number): void
-  /** @param upstream prefix of the upstream */
-  upstreamAnswered(upstream: string, status: number, durationMs: number): void
+  /**
+   * Returns the recorder of answers of one upstream.
+   * @param upstream prefix of the upstream
+   */
+  upstreamDuration(upstream: string): (status: number, durationMs: number) => void
   storeAnswered(operation: string, outcome: StoreOutcome, durationMs: number): void
   /** Not called with sessions in memory; then the metric does not exist. */
   redisConnected(isConnected: boolean): void
@@ -78,7 +81,7 @@ export const noMetrics: Metrics = {
   renewalWaiters() {},
   sessionStarted() {},
   sessionEnded() {},
-  upstreamAnswered() {},
+  upstreamDuration: () => () => {},
   storeAnswered() {},
   redisConnected() {},
   responseSent() {},
@@ -177,24 +180,54 @@ export function createMetrics({ several = false } = {}): { metrics: Metrics; reg
     return recorder(labels)
   }
 
-  const recorder = (labels: { frontend?: string }): Metrics => ({
-    renewalDone(outcome, durationMs) {
-      renewals.inc({ ...labels, outcome })
-      renewalDuration.observe(labels, durationMs / 1000)
-    },
-    renewalWaiters: (change) => waiters.inc(labels, change),
-    sessionStarted: () => sessionsStarted.inc(labels),
-    sessionEnded: (reason, count = 1) => sessionsEnded.inc({ ...labels, reason }, count),
-    upstreamAnswered: (upstream, status, durationMs) =>
-      upstreamDuration.observe({ ...labels, upstream, status }, durationMs / 1000),
-    storeAnswered: (operation, outcome, durationMs) =>
-      storeDuration.observe({ operation, outcome }, durationMs / 1000),
-    redisConnected: (isConnected) => redisConnection().set(isConnected ? 1 : 0),
-    responseSent: (route, code) => responses.inc({ ...labels, route, code }),
-    loginDone: (outcome) => logins.inc({ ...labels, outcome }),
-    overloaded: () => overloads.inc(),
-    of: (frontend) => metricsWith({ frontend }),
-  })
+  const storeSeries = remembered((operation: string, outcome: StoreOutcome) =>
+    storeDuration.labels({ operation, outcome }),
+  )
+
+  const recorder = (labels: { frontend?: string }): Metrics => {
+    const responseSeries = remembered((route: string, code: string) =>
+      responses.labels({ ...labels, route, code }),
+    )
+    return {
+      renewalDone(outcome, durationMs) {
+        renewals.inc({ ...labels, outcome })
+        renewalDuration.observe(labels, durationMs / 1000)
+      },
+      renewalWaiters: (change) => waiters.inc(labels, change),
+      sessionStarted: () => sessionsStarted.inc(labels),
+      sessionEnded: (reason, count = 1) => sessionsEnded.inc({ ...labels, reason }, count),
+      upstreamDuration(upstream) {
+        const series = remembered((status: number) =>
+          upstreamDuration.labels({ ...labels, upstream, status }),
+        )
+        return (status, durationMs) => series(status).observe(durationMs / 1000)
+      },
+      storeAnswered(operation, outcome, durationMs) {
+        storeSeries(operation, outcome).observe(durationMs / 1000)
+      },
+      redisConnected: (isConnected) => redisConnection().set(isConnected ? 1 : 0),
+      responseSent: (route, code) => responseSeries(route, code).inc(),
+      loginDone: (outcome) => logins.inc({ ...labels, outcome }),
+      overloaded: () => overloads.inc(),
+      of: (frontend) => metricsWith({ frontend }),
+    }
+  }
   // With several frontends every sample has a `frontend` label.
   return { metrics: several ? recorder({}) : metricsWith({}), registry }
+}
+
+/**
+ * Calls `make` once for each combination of arguments: finding a series by its labels costs an object and a search.
+ * @param make its arguments must be few different ones
+ */
+function remembered<A extends (string | number)[], T>(make: (...args: A) => T): (...args: A) => T {
+  const made = new Map<string | number, T>()
+  return (...args) => {
+    const key = args.length === 1 ? (args[0] ?? '') : args.join(' ')
+    const known = made.get(key)
+    if (known !== undefined) return known
+    const value = make(...args)
+    made.set(key, value)
+    return value
+  }
 }

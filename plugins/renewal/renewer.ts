@@ -62,6 +62,8 @@ export interface Renewer<T> {
    * @param progress of the request that waits for the token
    */
   usable(token: RenewableToken<T>, seen: T, progress?: Progress): Promise<RenewalResult<T>>
+  /** Whether the token can be sent now, and is not due for renewal. */
+  isFresh(token: Pick<RenewableToken<T>, 'times' | 'end'>, holder: T): boolean
   /**
    * After an upstream has answered 401 to a token: a newer one, stored meanwhile or from a forced renewal. At most one
    * forced renewal per token, upstream and `refreshBeforeExpirationMs`, for upstreams that refuse every token.
@@ -101,7 +103,12 @@ export function createRenewer<T>(options: RenewerOptions): Renewer<T> {
   /** Tokens in back-off: no renewal in the background, which would only load the store. */
   const backingOff = createExpiringMap<{ failed: true }>({ clock, maxEntries: maxBackingOff })
 
-  return { usable, afterRefusal, idle: flights.idle }
+  return {
+    usable,
+    isFresh: (token, holder) => decide(token, holder) === 'use',
+    afterRefusal,
+    idle: flights.idle,
+  }
 
   async function usable(
     token: RenewableToken<T>,
@@ -130,7 +137,7 @@ export function createRenewer<T>(options: RenewerOptions): Renewer<T> {
     return withinWaitLimit(newUsable(token, seen, progress, forced), progress)
   }
 
-  function decide(token: RenewableToken<T>, holder: T): RenewalDecision {
+  function decide(token: Pick<RenewableToken<T>, 'times' | 'end'>, holder: T): RenewalDecision {
     const times = token.times(holder)
     if (!times) return 'wait'
     const decision = decideRenewal(times, refreshBeforeExpirationMs, clock.now())

@@ -1,7 +1,7 @@
 import type { Clock } from '../../lib/clock.ts'
 import { createExpiringMap } from '../../lib/expiring-map.ts'
 import { createChangeNotifier } from './change-notifier.ts'
-import type { Lock, SealedRecord, SessionStore } from './store.ts'
+import type { Lock, SealedRecord, SessionStore, StoredRecord } from './store.ts'
 
 export interface MemoryStoreOptions {
   clock: Clock
@@ -48,11 +48,9 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
       shared.set(id, { sealed, version: 1, indexes: [] }, ttlMs)
     },
 
-    async read(id) {
-      const map = records.get(id) ? records : shared
-      const record = map.get(id)
-      return record && { sealed: record.sealed, version: record.version, ttlMs: map.remainingMs(id) }
-    },
+    read: async (id) => peek(id),
+
+    peek,
 
     async replace(id, sealed, derivedFrom) {
       const record = records.get(id)
@@ -116,6 +114,12 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
     async close() {
       changes.notifyAll()
     },
+  }
+
+  function peek(id: string): StoredRecord | undefined {
+    const map = records.get(id) ? records : shared
+    const record = map.get(id)
+    return record && { sealed: record.sealed, version: record.version, ttlMs: map.remainingMs(id) }
   }
 
   function destroy(id: string, reason?: string, onlyVersion?: number): SealedRecord | undefined {

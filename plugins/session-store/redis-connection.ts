@@ -22,6 +22,8 @@ export interface RedisConnection {
   route(): unknown
   /** Subscribes to one channel, until the connection is closed. */
   subscribe(channel: string, listener: SubscriptionListener): void
+  /** Whether messages arrive: one published in the last two seconds did. */
+  subscriptionHealthy(): boolean
   /** One sentence for each problem that does not prevent working. */
   warnings(): string[]
   close(): Promise<void>
@@ -83,6 +85,8 @@ export function connectRedis(
         },
       })
     },
+
+    subscriptionHealthy: () => subscription?.isHealthy() ?? false,
 
     warnings: () =>
       isChannelRefused ? [`session store: the channel ${isChannelRefused} is refused to the user`] : [],

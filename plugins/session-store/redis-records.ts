@@ -1,4 +1,5 @@
 import type { Clock } from '../../lib/clock.ts'
+import type { RecentReads } from './recent-reads.ts'
 import type { RedisCommands } from './redis-commands.ts'
 import { PUT_BACK_WITHIN_MS, type RecentWrites, type RedisMasters } from './redis-failover.ts'
 import { createRedisIndexes } from './redis-indexes.ts'
@@ -14,6 +15,7 @@ export interface RedisRecordsOptions {
    */
   mayCreate: boolean
   masters: RedisMasters
+  recent: RecentReads
   /** How long a caller waits for a Redis that doesn't answer, in milliseconds. */
   storeTimeoutMs: number
   clock: Pick<Clock, 'monotonic' | 'sleep'>
@@ -32,7 +34,7 @@ const RECHECK_MS = 100
 
 /** Sessions and claims in Redis. Notes what it writes, so that it can be put back after a failover. */
 export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
-  const { run, writes, mayCreate, masters, storeTimeoutMs, clock } = options
+  const { run, writes, mayCreate, masters, recent, storeTimeoutMs, clock } = options
   const indexes = createRedisIndexes(run)
 
   return {
@@ -45,20 +47,37 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
     },
 
     async put(id, sealed, ttlMs) {
-      await run((redis) => redis.bffPut(recordKey(id), sealed, wholeMs(ttlMs)))
+      await run((redis) => redis.bffPut(recordKey(id), sealed, wholeMs(ttlMs))).finally(() =>
+        recent.forget(id),
+      )
     },
 
+    peek: recent.peek,
+
     async read(id) {
+      const remember = recent.begin(id)
       const look = () => run((redis) => redis.bffReadBuffer(...sessionKeys(id)))
-      const found = await retryUntilPutBack(id, look, (record) => record === null)
-      if (!found?.length) return undefined
+      const found = await retryUntilPutBack(id, look, (record) => record === null).catch((error: unknown) => {
+        remember(undefined)
+        throw error
+      })
+      if (!found?.length) {
+        remember(undefined)
+        return undefined
+      }
       const [sealed, version, ttlMs] = found
-      return { sealed, version, ttlMs }
+      const record = { sealed, version, ttlMs }
+      remember(record)
+      return record
     },
 
     async replace(id, sealed, derivedFrom) {
       const write = () => run((redis) => redis.bffReplace(...sessionKeys(id), id, sealed, derivedFrom))
-      const [version, ttlMs, names] = await retryUntilPutBack(id, write, ([outcome]) => outcome === -1)
+      const [version, ttlMs, names] = await retryUntilPutBack(
+        id,
+        write,
+        ([outcome]) => outcome === -1,
+      ).finally(() => recent.forget(id))
       if (version < 0) return { outcome: 'gone' }
       if (version === 0) return { outcome: 'conflict' }
       noteRecord(id, { sealed, version, ttlMs }, JSON.parse(names))
@@ -71,6 +90,7 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
       const names = JSON.parse(stored)
       await indexes.enter(id, names, ttlMs)
       const isAlive = await run((redis) => redis.pexpire(recordKey(id), wholeMs(ttlMs)))
+      recent.forget(id)
       // The session ended meanwhile, and had left its indexes before it was added again.
       if (isAlive === 0) await indexes.leave(id, names)
     },
@@ -116,7 +136,9 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
       run((redis) =>
         redis.bffDestroyBuffer(...sessionKeys(id), id, onlyVersion ?? '', by, END_REMEMBERED_MS, reason),
       )
-    const destroyed = await retryUntilPutBack(id, end, (found) => found === null)
+    const destroyed = await retryUntilPutBack(id, end, (found) => found === null).finally(() =>
+      recent.forget(id),
+    )
     if (!destroyed?.length) return undefined
     const [sealed, version, indexed] = destroyed
     const names: string[] = JSON.parse(indexed.toString())

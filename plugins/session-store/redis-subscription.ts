@@ -19,11 +19,16 @@ export interface SubscriptionOptions {
 }
 
 export interface Subscription {
+  /** Whether what was published in the last two seconds is known to arrive here. */
+  isHealthy(): boolean
   close(): void
 }
 
 /** Interval of pings on each connection, and of heartbeat messages. */
 export const HEARTBEAT_MS = 1_000
+
+/** Maximum age of the last heartbeat message received: one interval plus a tolerance. */
+const HEALTHY_MS = 2_000
 
 /** Number of consecutive heartbeat messages that Redis has accepted but that did not arrive. */
 const MAX_LOST_HEARTBEATS = 2
@@ -46,6 +51,7 @@ export function listen({ channel, commands, open, listener, onRefused }: Subscri
   let isSubscribed = false
   let isClosed = false
   let [sent, accepted, heard, unheard] = [0, 0, 0, 0]
+  let heardAt = Number.NEGATIVE_INFINITY
   let refusedUntil = Number.NEGATIVE_INFINITY
   const refused = { subscribe: false, publish: false }
 
@@ -53,6 +59,7 @@ export function listen({ channel, commands, open, listener, onRefused }: Subscri
   const heartbeat = setInterval(beat, HEARTBEAT_MS).unref()
 
   return {
+    isHealthy: () => isSubscribed && performance.now() - heardAt < HEALTHY_MS,
     close() {
       isClosed = true
       clearInterval(heartbeat)
@@ -76,7 +83,7 @@ export function listen({ channel, commands, open, listener, onRefused }: Subscri
     opened.on('end', reconnectLater)
     opened.on('message', (on: string, message: string) => {
       if (on !== channel) return
-      if (message.startsWith(own)) heard = Math.max(heard, Number(message.slice(own.length)))
+      if (message.startsWith(own)) hear(Number(message.slice(own.length)))
       else if (!message.startsWith(HEARTBEAT_PREFIX)) listener.onMessage(message)
     })
     opened.connect().catch(() => {})
@@ -126,6 +133,11 @@ export function listen({ channel, commands, open, listener, onRefused }: Subscri
     } catch (error) {
       setRefused('publish', error)
     }
+  }
+
+  function hear(number: number): void {
+    heard = Math.max(heard, number)
+    heardAt = performance.now()
   }
 
   function setRefused(command: 'subscribe' | 'publish', error?: unknown): void {

@@ -1,6 +1,7 @@
 import { Cluster, ReplyError } from 'ioredis'
 import { systemClock } from '../../lib/clock.ts'
 import { createChangeNotifier } from './change-notifier.ts'
+import { createRecentReads } from './recent-reads.ts'
 import type { RedisClient } from './redis-client.ts'
 import { createRedisCommands } from './redis-commands.ts'
 import type { RedisConnection } from './redis-connection.ts'
@@ -36,14 +37,32 @@ export function createRedisStore({
   const writes = createRecentWrites({ onTried: report.putBack })
   const masters = watchMasters(connection, (isMoved) => writes.putBack(connection.client, isMoved))
   const mayCreate = connection.hasReplicas
-  const records = createRedisRecords({ run, writes, masters, mayCreate, storeTimeoutMs, clock: systemClock })
-  connection.reachability.onLost(writes.lost)
+  const recent = createRecentReads(connection.subscriptionHealthy)
+  const records = createRedisRecords({
+    run,
+    writes,
+    masters,
+    recent,
+    mayCreate,
+    storeTimeoutMs,
+    clock: systemClock,
+  })
+  connection.reachability.onLost(() => {
+    writes.lost()
+    recent.forgetAll()
+  })
   const changes = createChangeNotifier()
   /** Time of the last write by {@link SessionStore.ping}. */
   let writtenAt = Number.NEGATIVE_INFINITY
   connection.subscribe(CHANGED_CHANNEL, {
-    onMessage: (id) => changes.notify(id),
-    onSubscribed: () => changes.notifyAll(),
+    onMessage(id) {
+      recent.forget(id)
+      changes.notify(id)
+    },
+    onSubscribed() {
+      recent.forgetAll()
+      changes.notifyAll()
+    },
   })
 
   return {

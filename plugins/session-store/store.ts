@@ -20,6 +20,13 @@ export interface SessionStore {
   read(id: string): Promise<StoredRecord | undefined>
 
   /**
+   * The record without waiting, if this process has it: a change elsewhere may go unnoticed for two seconds at most, and
+   * usually only for milliseconds. For a renewal call `read`.
+   * @returns undefined if it is not at hand, which says nothing about the session
+   */
+  peek(id: string): StoredRecord | undefined
+
+  /**
    * Compare-and-set: writes `sealed` only over the version it derives from, and keeps the time to live. Also
    * over an older version, if the store has lost the one it derives from: it is then still the newest.
    * Never creates a record, so that an ended session is not restored.

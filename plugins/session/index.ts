@@ -33,6 +33,11 @@ declare module 'fastify' {
      * cookie.
      */
     openSession(request: FastifyRequest, options?: { slide?: boolean }): Promise<Session | null>
+    /**
+     * Sets `request.userSession` without waiting, if the session is at hand and nothing of it is due.
+     * @returns the session; null: call `loadSession`
+     */
+    loadSessionNow(request: FastifyRequest): Session | null
     /** An onRequest hook: `request.userSession` is the session, or null. */
     loadSession(request: FastifyRequest): Promise<void>
     /** An onRequest hook: 401 without a session. */
@@ -55,6 +60,17 @@ export default fp<OidcSessionOptions>(
     const sessions = createSessions({ ...options, clientId: app.issuer.clientId, store: app.sessionStore })
     app.decorate('sessions', sessions)
     app.decorate('openSession', openSession)
+    app.decorate('loadSessionNow', (request: FastifyRequest) => {
+      if (request.userSession) return request.userSession
+      const reference = app.browserCookies.sessionReference(request)
+      // One that a former key has encrypted may have to be encrypted again.
+      if (!reference || app.browserCookies.isOutdated(request)) return null
+      const session = sessions.openNow(reference)
+      if (!session) return null
+      describeInLog(request, session)
+      request.userSession = session
+      return session
+    })
     app.decorate('loadSession', async (request: FastifyRequest) => {
       request.userSession ??= await openSession(request)
     })
@@ -73,8 +89,12 @@ export default fp<OidcSessionOptions>(
       }
       if (app.browserCookies.isOutdated(request) && (await mayChangeCookie(request, reference)))
         app.browserCookies.resealSession(request)
-      addToLog(request, { user: logName(session.record), sessionHash: sessionHash(session) })
+      describeInLog(request, session)
       return session
+    }
+
+    function describeInLog(request: FastifyRequest, session: Session): void {
+      addToLog(request, { user: logName(session.record), sessionHash: sessionHash(session) })
     }
 
     /** The cookie of an ended session does no harm, so if in doubt it stays. */

@@ -1,7 +1,8 @@
 import { hash as digest, randomBytes } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
 import type { Clock } from '../../lib/clock.ts'
 import type { SessionEndReason } from '../observability/metrics.ts'
-import type { SessionStore } from '../session-store/store.ts'
+import type { SessionStore, StoredRecord } from '../session-store/store.ts'
 import { sessionInfo } from './claims.ts'
 import { type FollowedEnd, follow } from './follow.ts'
 import { createLatestUnsealer, formatOf, newestFormat, type SealFormat, seal, unseal } from './sealing.ts'
@@ -48,6 +49,11 @@ export interface Sessions {
   limit(newest: Session): Promise<Pick<Session, 'id'>[]>
   /** Opens the session that a cookie refers to, and extends its idle timeout unless `slide` is false. */
   open(reference: SessionReference, options?: { slide?: boolean }): Promise<Session | undefined>
+  /**
+   * The same without waiting, if the store has the record at hand and the idle timeout need not be extended yet.
+   * @returns undefined otherwise: call `open`
+   */
+  openNow(reference: SessionReference): Session | undefined
   /** The session as it is stored now, or undefined if it has ended. */
   reload(session: Session): Promise<Session | undefined>
   /**
@@ -97,6 +103,7 @@ export function createSessions(options: SessionsOptions): Sessions {
   // Extends the idle timeout at most once a minute; more often for short idle timeouts.
   const slideEveryMs = Math.min(60_000, idleTimeoutMs / 4)
   const unsealLatest = createLatestUnsealer(sessionRecord)
+  const locate = createLocator()
 
   return {
     async begin(login) {
@@ -116,7 +123,7 @@ export function createSessions(options: SessionsOptions): Sessions {
       const expiresAt = clock.now() + ttlMs
       return {
         reference,
-        session: withoutTokensInJson({ id, key, record, version: 1, expiresAt, format: newestFormat }),
+        session: new OpenSession({ id, key, record, version: 1, expiresAt, format: newestFormat }),
       }
     },
 
@@ -132,9 +139,16 @@ export function createSessions(options: SessionsOptions): Sessions {
     },
 
     async open(reference, { slide = true } = {}) {
-      const key = Buffer.from(reference.key, 'base64url')
-      const session = await load(hash(reference.id), key)
+      const { id, key } = locate(reference)
+      const session = await load(id, key)
       return session && slide ? keepAlive(session) : session
+    },
+
+    openNow(reference) {
+      const { id, key } = locate(reference)
+      const stored = store.peek(id)
+      const session = stored && sessionOf(stored, id, key)
+      return session && !isSlideDue(session) ? session : undefined
     },
 
     reload: ({ id, key }) => load(id, key),
@@ -147,7 +161,7 @@ export function createSessions(options: SessionsOptions): Sessions {
         return result.outcome === 'replaced'
           ? {
               outcome: 'stored',
-              session: withoutTokensInJson({ ...session, record, version: result.version }),
+              session: new OpenSession({ ...session, record, version: result.version }),
             }
           : result
       }
@@ -171,22 +185,30 @@ export function createSessions(options: SessionsOptions): Sessions {
 
   async function load(id: string, key: Buffer): Promise<Session | undefined> {
     const stored = await store.read(id)
-    const unsealed = stored && unsealLatest(stored, key, id)
+    return stored && sessionOf(stored, id, key)
+  }
+
+  function sessionOf(stored: StoredRecord, id: string, key: Buffer): Session | undefined {
+    const unsealed = unsealLatest(stored, key, id)
     if (!unsealed) return undefined
     const { record } = unsealed
     const lifetimeLeftMs = record.createdAt + lifetimeMs - clock.now()
     if (lifetimeLeftMs <= 0) return undefined
     const expiresAt = clock.now() + Math.min(stored.ttlMs, lifetimeLeftMs)
     const format = formatOf(stored.sealed) ?? newestFormat
-    return withoutTokensInJson({ id, key: unsealed.key, record, version: stored.version, expiresAt, format })
+    return new OpenSession({ id, key: unsealed.key, record, version: stored.version, expiresAt, format })
   }
 
   async function keepAlive(session: Session): Promise<Session> {
+    if (!isSlideDue(session)) return session
     const ttlMs = timeToLive(session.record)
     const expiresAt = clock.now() + ttlMs
-    if (expiresAt - session.expiresAt < slideEveryMs) return session
     await store.touch(session.id, ttlMs)
-    return withoutTokensInJson({ ...session, expiresAt })
+    return new OpenSession({ ...session, expiresAt })
+  }
+
+  function isSlideDue({ record, expiresAt }: Session): boolean {
+    return clock.now() + timeToLive(record) - expiresAt >= slideEveryMs
   }
 
   function timeToLive(record: SessionRecord): number {
@@ -195,9 +217,55 @@ export function createSessions(options: SessionsOptions): Sessions {
 }
 
 /** `toJSON` hides the tokens, so a session sent to a browser by mistake leaks none. */
-function withoutTokensInJson(session: Session): Session {
-  return Object.defineProperty(session, 'toJSON', { value: () => sessionInfo(session) })
+class OpenSession implements Session {
+  readonly id: string
+  readonly key: Buffer
+  readonly record: SessionRecord
+  readonly version: number
+  readonly expiresAt: number
+  readonly format: SealFormat
+
+  constructor({ id, key, record, version, expiresAt, format }: Session) {
+    this.id = id
+    this.key = key
+    this.record = record
+    this.version = version
+    this.expiresAt = expiresAt
+    this.format = format
+  }
+
+  toJSON() {
+    return sessionInfo(this)
+  }
 }
+
+interface Located {
+  /** Of the session in the store. */
+  id: string
+  key: Buffer
+  /** As the cookie has it. */
+  cookieKey: string
+}
+
+/** Number of references whose hashes are remembered, some 400 bytes each. */
+const maxLocated = 5000
+
+/** Where a cookie's session is stored. The same cookies come again and again, and hashing has its price. */
+function createLocator(): (reference: SessionReference) => Located {
+  const located = new LRUCache<string, Located>({ max: maxLocated })
+  return (reference) => {
+    const known = located.get(reference.id)
+    if (known?.cookieKey === reference.key) return known
+    // Unpooled: a small pooled buffer would keep a 64 KiB pool alive.
+    const key = Buffer.alloc(keyBytes)
+    key.write(reference.key, 'base64url')
+    const found = { id: hash(reference.id), key, cookieKey: reference.key }
+    located.set(reference.id, found)
+    return found
+  }
+}
+
+const keyBytes = 32
 
 /** Validates the content of a session cookie. */
 export function readReference({ id, key }: Record<string, unknown>): SessionReference | undefined {

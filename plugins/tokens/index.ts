@@ -33,6 +33,11 @@ export type UpstreamToken = Pick<
 
 export interface TokenSource {
   /**
+   * Does what `attach` does, if nothing has to be awaited for it: the session is at hand, and its token is fresh.
+   * @returns whether it did; false: call `attach`
+   */
+  attachNow(request: FastifyRequest): boolean
+  /**
    * An onRequest hook: sets `request.upstreamToken` to the token for the upstream.
    *
    * Never falls back to a weaker token on a failure: with `user-or-…`, a request with a session gets the user's token
@@ -114,6 +119,7 @@ function sourceFor(app: FastifyInstance, clientTokens: ClientTokens, upstream: U
 }
 
 const noToken: TokenSource = {
+  attachNow: () => true,
   async attach() {},
   replaceRefused: async () => false,
 }
@@ -122,6 +128,14 @@ const noToken: TokenSource = {
 function userToken({ userTokens }: FastifyInstance, upstream: UpstreamToken): TokenSource {
   const target = tokenTarget(upstream)
   return {
+    attachNow(request) {
+      const { userSession, log } = request
+      if (!userSession || !userTokens.isFresh(userSession, target)) return false
+      log.trace({ event: 'token.acquire' })
+      log.trace({ event: 'token.acquired', renewed: false })
+      use(request, userSession)
+      return true
+    },
     async attach(request) {
       const { userSession, log } = request
       if (!userSession) throw new GatewayError('BFF_SESSION_REQUIRED')
@@ -153,6 +167,7 @@ function userTokenOf({ record }: Session, target: TokenTarget | undefined): Sent
 
 function clientToken(clientTokens: ClientTokens, upstream: UpstreamToken): TokenSource {
   return {
+    attachNow: () => false,
     async attach(request) {
       request.upstreamToken = sentToken(await clientTokens.usable(upstream, request.log))
     },
@@ -168,6 +183,7 @@ function clientToken(clientTokens: ClientTokens, upstream: UpstreamToken): Token
 function signedInOnly(app: FastifyInstance, source: TokenSource): TokenSource {
   return {
     ...source,
+    attachNow: (request) => app.loadSessionNow(request) !== null && source.attachNow(request),
     async attach(request) {
       await app.requireSession(request)
       await source.attach(request)
@@ -178,6 +194,11 @@ function signedInOnly(app: FastifyInstance, source: TokenSource): TokenSource {
 function bySession(app: FastifyInstance, signedIn: TokenSource, anonymous: TokenSource): TokenSource {
   const source = ({ userSession }: FastifyRequest) => (userSession ? signedIn : anonymous)
   return {
+    attachNow(request) {
+      const isAnonymous = app.browserCookies.sessionReference(request) === undefined
+      if (!isAnonymous && !app.loadSessionNow(request)) return false
+      return source(request).attachNow(request)
+    },
     async attach(request) {
       const hadSessionCookie = app.browserCookies.sessionReference(request) !== undefined
       await app.loadSession(request)

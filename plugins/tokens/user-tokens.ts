@@ -8,8 +8,9 @@ import {
   type RenewableToken,
   type RenewalLog,
   type RenewerOptions,
+  type TokenTimes,
 } from '../renewal/renewer.ts'
-import { grantCredential, heldToken, isRenewedSince } from '../session/session-record.ts'
+import { grantCredential, heldToken, isRenewedSince, type SessionRecord } from '../session/session-record.ts'
 import type { Session } from '../session/sessions.ts'
 import { createUserGrant, endUnlessRenewed, type UserGrantOptions } from './user-grant.ts'
 
@@ -24,6 +25,8 @@ export interface UserTokens {
    * @throws StoreUnavailableError
    */
   withUsableToken(session: Session, log: RenewalLog, target?: TokenTarget): Promise<Session>
+  /** Whether `withUsableToken` would return this very session and do nothing else. */
+  isFresh(session: Session, target?: TokenTarget): boolean
   /**
    * After an upstream has answered 401 to the session's token: the session with a newer token, stored meanwhile or from
    * a forced renewal, or undefined if there is none now. At most one forced renewal per session, target, upstream and
@@ -64,6 +67,8 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
     async withUsableToken(session, log, target) {
       return valueOrThrow(await renewer.usable(tokenOf(session, target, log), session))
     },
+    isFresh: (session, target) =>
+      renewer.isFresh({ times: ({ record }) => timesOf(record, target) }, session),
     async afterRefusal(session, upstream, log, target) {
       if (grantCredential(session.record, target) === undefined) return undefined
       const result = await renewer.afterRefusal(tokenOf(session, target, log), session, upstream)
@@ -85,12 +90,7 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
       // All grants of a session share its refresh token.
       lockId: session.id,
       log,
-      times({ record }) {
-        const held = heldToken(record, target)
-        if (!held) return undefined
-        const { expiresAt, obtainedAt, renewedAt } = held
-        return { expiresAt, obtainedAt, renewedAt, canRenew: grantCredential(record, target) !== undefined }
-      },
+      times: ({ record }) => timesOf(record, target),
       isNewer: (current, seen) => isRenewedSince(seen.record, current.record, target),
       read: () => sessions.reload(session),
       grant: (current, lock, progress) => grant(current, { target, lock, log, progress }),
@@ -121,6 +121,13 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
     })
     return renewed ? { outcome: 'obtained', value: renewed } : { outcome: 'ended' }
   }
+}
+
+function timesOf(record: SessionRecord, target: TokenTarget | undefined): TokenTimes | undefined {
+  const held = heldToken(record, target)
+  if (!held) return undefined
+  const { expiresAt, obtainedAt, renewedAt } = held
+  return { expiresAt, obtainedAt, renewedAt, canRenew: grantCredential(record, target) !== undefined }
 }
 
 /** The token, or the error for the client. */

@@ -1,8 +1,8 @@
 import type { ServerResponse } from 'node:http'
-import type { UpstreamAnswer } from './forwarder.ts'
 import type { ResponseHeaderRules } from './response-headers.ts'
 import { fieldsFor } from './single-values.ts'
-import { responseTrailers } from './trailers.ts'
+import { hasTrailers, responseTrailers } from './trailers.ts'
+import type { UpstreamAnswer } from './upstream-answer.ts'
 
 /** Sends the headers of a streamed answer before its first byte, since a stream may stay silent for a long time. */
 export function sendHeadersAtOnce(response: ServerResponse, { headers, body }: UpstreamAnswer): void {
@@ -17,16 +17,22 @@ export function sendHeadersAtOnce(response: ServerResponse, { headers, body }: U
 /** Sends the upstream's trailers once its body has been read. */
 export function sendTrailers(
   response: ServerResponse,
-  { headers, trailers, body }: UpstreamAnswer,
+  answer: UpstreamAnswer,
   rules: ResponseHeaderRules,
 ): void {
-  body.once('end', () => {
-    const passed = responseTrailers(trailers, headers, rules)
+  answer.body.once('end', () => {
+    const passed = responseTrailers(answer.trailers, answer.headers, rules)
     if (Object.keys(passed).length === 0) return
     // For an empty body Node would add `Content-Length`, which leaves no place for trailers.
     response.flushHeaders()
     response.addTrailers(fieldsFor(response, passed))
   })
+}
+
+/** Whether a body can be sent without a stream: Fastify would replace a missing or malformed type, and allows no trailers. */
+export function mayBeSentWhole(whole: Buffer, answer: UpstreamAnswer): boolean {
+  const hasType = /^[\w.+-]+\/[\w.+-]+/.test(String(answer.headers['content-type']))
+  return (hasType || whole.length === 0) && !hasTrailers(answer)
 }
 
 export function isEventStream({ headers }: Pick<UpstreamAnswer, 'headers'>): boolean {

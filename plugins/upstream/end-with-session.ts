@@ -2,8 +2,9 @@ import type { ServerResponse } from 'node:http'
 import type { Session } from '../session/sessions.ts'
 import type { OpenStreams } from '../session/streams/open-streams.ts'
 import { isEventStream } from './answer.ts'
-import { discard, type UpstreamAnswer } from './forwarder.ts'
+import { discard } from './forwarder.ts'
 import { limitLingering } from './tunnel.ts'
+import type { UpstreamAnswer } from './upstream-answer.ts'
 
 /**
  * Ends a long answer with the session that requested it: an event stream at any time, any other answer once it has

@@ -1,87 +1,55 @@
+import { finished } from 'node:stream/promises'
 import { setImmediate as turn } from 'node:timers/promises'
-import type { Dispatcher } from 'undici'
 import type { UpstreamOptions } from '../../config/index.ts'
+import { ignore } from '../edge/sockets.ts'
 import { GatewayError } from '../errors/catalogue.ts'
+import { type AnswerReceiver, Exchange, type UpstreamRequest } from './exchange.ts'
 import { createPool } from './pool.ts'
-import { upstreamError } from './report.ts'
-import type { Body } from './request-body.ts'
-import type { OutgoingHeaders } from './request-headers.ts'
-import { createSlots, type Slots } from './slots.ts'
-import { isClosedUnanswered } from './watched-connection.ts'
-
-export interface UpstreamRequest {
-  method: string
-  /** Path and query, as in a request line. */
-  path: string
-  headers: OutgoingHeaders
-  body: Body
-  /** Aborts when the browser disconnects. */
-  signal: AbortSignal
-}
-
-export type UpstreamAnswer = Dispatcher.ResponseData
+import { createSlots } from './slots.ts'
+import type { UpstreamAnswer } from './upstream-answer.ts'
 
 /** Sends requests to one upstream over connections that are kept open. */
 export interface Forwarder {
   /**
    * Sends a request, and repeats it once only if the upstream states that it did not process it (which undici does, over
-   * HTTP/2), or if a reused connection was closed before any byte of the answer to a GET or HEAD. Resolves with the headers; the body streams
-   * and occupies its connection until it has been read, drained or discarded.
-   * @throws GatewayError BFF_UPSTREAM_UNREACHABLE, BFF_UPSTREAM_TIMEOUT
+   * HTTP/2), or if a reused connection was closed before any byte of the answer to a GET or HEAD.
    */
-  send(request: UpstreamRequest): Promise<UpstreamAnswer>
+  send(request: UpstreamRequest, receiver: AnswerReceiver): Sending
   close(): Promise<void>
+}
+
+export interface Sending {
+  /** Cancels the request, or the rest of its answer. The receiver hears no more of it. */
+  abort(): void
 }
 
 export function createForwarder(upstream: UpstreamOptions): Forwarder {
   const pool = createPool(upstream)
   const slots = upstream.connections === undefined ? undefined : createSlots(upstream.connections)
 
-  function dispatch({ method, ...request }: UpstreamRequest, onInfo: () => void) {
-    // By default undici closes the connection after each HEAD, in case the upstream sends a body.
-    const kept = method === 'HEAD' ? { reset: false } : {}
-    return pool.request({ ...request, ...kept, method: method as Dispatcher.HttpMethod, onInfo })
+  function send(request: UpstreamRequest, receiver: AnswerReceiver, release?: () => void): Sending {
+    const exchange = new Exchange(pool, request, receiver, release)
+    exchange.send()
+    return exchange
   }
 
-  return {
-    async send(request) {
-      const release = slots && (await acquireSlot(slots, request.signal, upstream.timeoutMs))
-      let isAnswering = false
-      const onInfo = () => {
-        isAnswering = true
-      }
-      const answer = await dispatch(request, onInfo)
-        .catch((error: unknown) => {
-          if (!isAnswering && mayRepeat(request, error)) return dispatch(request, onInfo)
-          throw error
-        })
-        .catch((error: unknown) => {
-          release?.()
-          throw upstreamError(error)
-        })
-      if (release) answer.body.once('close', release)
-      if (answer.statusCode < 600) return answer
-      // Node cannot send such a status.
-      discard(answer)
-      throw upstreamError(new RangeError(`The upstream answered with status ${answer.statusCode}`))
-    },
-    async close() {
-      await pool.destroy()
-    },
+  /** @throws GatewayError BFF_UPSTREAM_TIMEOUT when no connection becomes free in time */
+  function sendInTurn(request: UpstreamRequest, receiver: AnswerReceiver): Sending {
+    const waiting = new AbortController()
+    const tooLong = AbortSignal.timeout(upstream.timeoutMs)
+    let sending: Sending = { abort: () => waiting.abort() }
+    slots?.acquire(AbortSignal.any([waiting.signal, tooLong])).then(
+      (release) => {
+        sending = send(request, receiver, release)
+      },
+      (cause: unknown) => {
+        if (!waiting.signal.aborted) receiver.failed(new GatewayError('BFF_UPSTREAM_TIMEOUT', { cause }))
+      },
+    )
+    return { abort: () => sending.abort() }
   }
-}
 
-function mayRepeat({ method, body, signal }: UpstreamRequest, error: unknown): boolean {
-  if (signal.aborted || body !== null) return false
-  return isClosedUnanswered(error) && (method === 'GET' || method === 'HEAD')
-}
-
-/** @throws GatewayError BFF_UPSTREAM_TIMEOUT when no connection becomes free in time */
-async function acquireSlot(slots: Slots, disconnected: AbortSignal, timeoutMs: number): Promise<() => void> {
-  const tooLong = AbortSignal.timeout(timeoutMs)
-  return slots.acquire(AbortSignal.any([disconnected, tooLong])).catch((cause: unknown) => {
-    throw tooLong.aborted ? new GatewayError('BFF_UPSTREAM_TIMEOUT', { cause }) : cause
-  })
+  return { send: slots ? sendInTurn : send, close: () => pool.destroy() }
 }
 
 /** How much of a discarded answer is drained at most, in milliseconds and bytes. */
@@ -89,13 +57,23 @@ const drainingMs = 1000
 const drainedBytes = 128 * 1024
 
 /** Reads the rest of an unneeded answer, so that its connection can be reused. A long or slow one is cut off. */
-export async function drain({ body }: UpstreamAnswer): Promise<void> {
-  await body.dump({ limit: drainedBytes, signal: AbortSignal.timeout(drainingMs) }).catch(() => {})
+export async function drain(answer: UpstreamAnswer): Promise<void> {
+  if (answer.whole === undefined) {
+    const { body } = answer
+    let left = drainedBytes
+    body.on('data', (chunk: Buffer) => {
+      left -= chunk.length
+      if (left < 0) body.destroy()
+    })
+    const tooLong = setTimeout(() => body.destroy(), drainingMs)
+    await finished(body).catch(() => {})
+    clearTimeout(tooLong)
+  }
   // undici releases a connection one turn of the event loop after its answer has ended.
   await turn()
 }
 
 /** Aborts an unneeded answer, which closes its connection. */
-export function discard({ body }: UpstreamAnswer): void {
-  body.on('error', () => {}).destroy()
+export function discard(answer: UpstreamAnswer): void {
+  if (answer.whole === undefined) answer.body.on('error', ignore).destroy()
 }

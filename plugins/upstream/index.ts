@@ -6,18 +6,19 @@ import { isWebSocketUpgrade } from '../../http/fields.ts'
 import { pathBelow, pathOf, queryOf, staysBelow } from '../../http/path.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import { tokenHeaders } from '../tokens/token-headers.ts'
-import { isEventStream, sendHeadersAtOnce, sendTrailers } from './answer.ts'
+import { isEventStream, mayBeSentWhole, sendHeadersAtOnce, sendTrailers } from './answer.ts'
 import { endWithSession } from './end-with-session.ts'
-import { createForwarder, discard, drain, type UpstreamAnswer } from './forwarder.ts'
+import { createForward } from './forward.ts'
+import { createForwarder } from './forwarder.ts'
 import { endWebSocket, openUpstreamWebSocket } from './open-websocket.ts'
-import { type Report, startReport } from './report.ts'
-import { type Body, isReplayable, sentBody } from './request-body.ts'
+import { createReports, startReport } from './report.ts'
 import { type OutgoingHeaders, requestHeaders } from './request-headers.ts'
 import { mergedVary, type ResponseHeaderRules, responseHeaders } from './response-headers.ts'
 import { fieldsFor } from './single-values.ts'
 import { stepUpUrl, wantsOtherLogin } from './step-up.ts'
-import { announcedTrailers, carriesTrailers, wantsTrailers } from './trailers.ts'
+import { announcedTrailers, carriesTrailers } from './trailers.ts'
 import { routeUpgrades, upgradeHead } from './upgrades.ts'
+import type { UpstreamAnswer } from './upstream-answer.ts'
 import { handshakeFault, webSocketVersion } from './websocket-handshake.ts'
 
 export interface UpstreamProxyOptions {
@@ -66,22 +67,35 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   const forwarder = createForwarder(upstream)
   const tokenSource = app.tokenSource(upstream)
   app.addHook('onClose', () => forwarder.close())
+  const reports = createReports(target.origin, prefix || '/', app.metrics)
+  const { replaceRefused } = tokenSource
+  const forward = createForward<FastifyRequest, FastifyReply>({
+    upstream,
+    forwarder,
+    reports,
+    replaceRefused,
+    outgoingHeaders,
+    answerWith,
+  })
 
-  app.addHook('onRequest', async ({ originalUrl }) => {
+  const methodsHere = new Set<string>(upstream.methods)
+  app.addHook('onRequest', ({ originalUrl, raw, method }, reply, done) => {
     if (!staysBelow(pathOf(originalUrl))) throw new GatewayError('BFF_INVALID_PATH')
-  })
-  app.addHook('onRequest', async ({ raw }, reply) => {
     const fault = isWebSocketUpgrade(raw) ? handshakeFault(raw) : undefined
-    if (fault === undefined) return
-    reply.header('sec-websocket-version', webSocketVersion)
-    throw new GatewayError('BFF_MALFORMED_REQUEST', { details: fault })
+    if (fault !== undefined) {
+      reply.header('sec-websocket-version', webSocketVersion)
+      throw new GatewayError('BFF_MALFORMED_REQUEST', { details: fault })
+    }
+    if (!methodsHere.has(method)) {
+      reply.header('allow', upstream.methods.join(', '))
+      throw new GatewayError('BFF_METHOD_NOT_ALLOWED')
+    }
+    done()
   })
-  app.addHook('onRequest', async ({ method }, reply) => {
-    if (upstream.methods.some((allowed) => allowed === method)) return
-    reply.header('allow', upstream.methods.join(', '))
-    throw new GatewayError('BFF_METHOD_NOT_ALLOWED')
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (tokenSource.attachNow(request)) done()
+    else tokenSource.attach(request).then(() => done(), done)
   })
-  app.addHook('onRequest', tokenSource.attach)
   // Bodies are not parsed, whatever their type.
   app.removeAllContentTypeParsers()
   app.setErrorHandler((error, _request, reply) => {
@@ -93,64 +107,28 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     prefix,
     config: { csrf: upstream.csrf, ownHost: upstream.token !== 'user' },
     upstream: target.href,
-    handler: forward as never,
+    handler: handle as never,
     // Disallowed ones too: an upstream with a shorter prefix would serve them otherwise.
     httpMethods: methods ?? app.supportedMethods,
   })
 
   /** @param destination path on the target: what the browser sent below the prefix */
-  async function forward(request: FastifyRequest, reply: FastifyReply, destination: string) {
-    const signal = disconnectSignal(reply)
+  function handle(request: FastifyRequest, reply: FastifyReply, destination: string): unknown {
     const path = pathBelow(target, destination || '/', request.originalUrl)
+    if (isWebSocketUpgrade(request.raw)) return forwardWebSocket(request, reply, path)
+    return forward(request, reply, path)
+  }
+
+  async function forwardWebSocket(request: FastifyRequest, reply: FastifyReply, path: string) {
+    const signal = disconnectSignal(reply)
     try {
-      if (isWebSocketUpgrade(request.raw)) return await openWebSocket(request, reply, path, signal)
-      const answer = await exchange(request, path, signal)
-      endWithSession(app.openStreams, request.userSession, answer, reply.raw, upstream.timeoutMs)
-      return answerWith(answer, request, reply)
+      await openWebSocket(request, reply, path, signal)
     } catch (error) {
       // The browser has disconnected.
-      if (signal.aborted) return reply.hijack()
-      throw error
+      if (!signal.aborted) throw error
+      reply.hijack()
     }
-  }
-
-  /** Sends the request, and repeats it once if the upstream refused the token and there is a new one. */
-  async function exchange(request: FastifyRequest, path: string, signal: AbortSignal) {
-    const body = await sentBody(request, request.upstreamToken !== null)
-    const answer = await send(request, path, body, signal)
-    // Another token of the same login would be refused as well.
-    if (answer.statusCode !== 401 || wantsOtherLogin(answer.headers['www-authenticate'])) return answer
-    try {
-      const isReplaced = await tokenSource.replaceRefused(request)
-      if (!isReplaced || !isReplayable(body)) return answer
-    } catch (error) {
-      discard(answer)
-      throw error
-    }
-    await drain(answer)
-    return send(request, path, body, signal)
-  }
-
-  async function send(request: FastifyRequest, path: string, body: Body, signal: AbortSignal) {
-    const { method, raw } = request
-    const headers = outgoingHeaders(request, body !== null)
-    const authorization = tokenHeaders(request.upstreamToken, { method, url: target.origin + path })
-    Object.assign(headers, authorization instanceof Promise ? await authorization : authorization)
-    // Over HTTP/1.1 `Connection` would have to name `TE`, which undici does not allow.
-    if (upstream.http2 && wantsTrailers(raw)) headers['te'] = 'trailers'
-    const report = reportOf(request, path)
-    const answer = await forwarder
-      .send({ method, path: path + queryOf(raw.url), headers, body, signal })
-      .catch((error: GatewayError) => {
-        if (!signal.aborted) report.failed(error)
-        throw error
-      })
-    report.answered(answer.statusCode)
-    return answer
-  }
-
-  function reportOf({ method, log }: FastifyRequest, path: string): Report {
-    return startReport({ method, url: target.origin + path, upstream: prefix || '/' }, log, app.metrics)
+    return reply
   }
 
   async function openWebSocket(
@@ -174,7 +152,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
       }),
       replaceRefused: async ({ headers }) =>
         !wantsOtherLogin(headers['www-authenticate']) && tokenSource.replaceRefused(request),
-      report: () => reportOf(request, path),
+      report: () => startReport(reports, request, path),
       signal: AbortSignal.any([signal, closing.signal]),
     })
     if ('refusal' in answer) return answerWith(answer.refusal, request, reply)
@@ -196,12 +174,20 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
       if (stepUp !== undefined) headers['bff-login-url'] = stepUp
     }
     if (reply.hasHeader('vary')) headers['vary'] = varyHeader(reply, headers['vary'])
+    reply.code(answer.statusCode)
+    const { whole } = answer
+    if (whole && mayBeSentWhole(whole, answer)) {
+      reply.headers(fieldsFor(reply.raw, headers))
+      // Without a payload Fastify adds no length to the answer to a HEAD.
+      return reply.send(whole.length > 0 ? whole : undefined)
+    }
+    endWithSession(app.openStreams, request.userSession, answer, reply.raw, upstream.timeoutMs)
     if (carriesTrailers(request.raw, answer)) {
       const announced = announcedTrailers(answer.headers, responseRules)
       if (announced !== '') headers['trailer'] = announced
       sendTrailers(reply.raw, answer, responseRules)
     }
-    reply.code(answer.statusCode).headers(fieldsFor(reply.raw, headers))
+    reply.headers(fieldsFor(reply.raw, headers))
     sendHeadersAtOnce(reply.raw, answer)
     return reply.send(answer.body)
   }

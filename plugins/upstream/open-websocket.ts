@@ -2,11 +2,11 @@ import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { UpstreamOptions } from '../../config/index.ts'
 import type { GatewayError } from '../errors/catalogue.ts'
-import type { UpstreamAnswer } from './forwarder.ts'
 import type { Report } from './report.ts'
 import type { OutgoingHeaders } from './request-headers.ts'
 import { type HandshakeAnswer, sendHandshake } from './send-handshake.ts'
 import { bufferEarlyData, closeAfterFlush, pipeBothWays } from './tunnel.ts'
+import type { UpstreamAnswer } from './upstream-answer.ts'
 import { withAgreement, withHandshake } from './websocket-handshake.ts'
 
 /** A browser's request for a WebSocket. */
@@ -90,7 +90,7 @@ async function handshakeAnswer(
 /** As an answer of the forwarder, so that it is sent like any other. */
 function refusalOf(response: IncomingMessage): UpstreamAnswer {
   const { statusCode = 0, headers } = response
-  return { statusCode, headers, trailers: {}, body: response } as unknown as UpstreamAnswer
+  return { statusCode, headers, trailers: {}, body: response }
 }
 
 /** Closes a WebSocket after sending what is pending. */

@@ -1,40 +1,54 @@
 import { GatewayError } from '../errors/catalogue.ts'
 import type { Metrics } from '../observability/metrics.ts'
 
-export interface UpstreamCall {
-  method: string
-  /** Without the query, which may hold secrets. */
-  url: string
-  /** Prefix of the upstream. */
-  upstream: string
-}
-
 /** The part of a pino logger that is needed here. */
-interface Log {
+export interface Log {
   info(line: object): void
+  /** Loggers other than pino's may lack it. */
+  isLevelEnabled?(level: 'info'): boolean
 }
 
-/** Log line and duration metric of one request to an upstream. */
+/** Log line and duration metric of each request to one upstream. */
+export interface Reports {
+  /** @param path without the query, which may hold secrets. @param startedAt by `performance.now()` */
+  answered(log: Log, method: string, path: string, startedAt: number, statusCode: number): void
+  /** The request got no answer. The error handler logs the cause. */
+  failed(startedAt: number, error: GatewayError): void
+}
+
+/** The report of one request. */
 export interface Report {
   answered(statusCode: number): void
-  /** The request got no answer. The error handler logs the cause. */
   failed(error: GatewayError): void
 }
 
-export function startReport(call: UpstreamCall, log: Log, metrics: Metrics): Report {
-  const { method, url, upstream } = call
+/** @param path without the query */
+export function startReport(
+  reports: Reports,
+  { log, method }: { log: Log; method: string },
+  path: string,
+): Report {
   const startedAt = performance.now()
-  const measure = (statusCode: number) => {
-    const ms = performance.now() - startedAt
-    metrics.upstreamAnswered(upstream, statusCode, ms)
-    return Math.round(ms)
-  }
   return {
-    answered(statusCode) {
-      log.info({ event: 'upstream.response', method, url, statusCode, durationMs: measure(statusCode) })
+    answered: (statusCode) => reports.answered(log, method, path, startedAt, statusCode),
+    failed: (error) => reports.failed(startedAt, error),
+  }
+}
+
+/** @param upstream prefix of the upstream */
+export function createReports(origin: string, upstream: string, metrics: Metrics): Reports {
+  const measure = metrics.upstreamDuration(upstream)
+  return {
+    answered(log, method, path, startedAt, statusCode) {
+      const ms = performance.now() - startedAt
+      measure(statusCode, ms)
+      // Below the log level not even the line's fields are put together.
+      if (log.isLevelEnabled && !log.isLevelEnabled('info')) return
+      const durationMs = Math.round(ms)
+      log.info({ event: 'upstream.response', method, url: origin + path, statusCode, durationMs })
     },
-    failed({ statusCode }) {
-      measure(statusCode)
+    failed(startedAt, { statusCode }) {
+      measure(statusCode, performance.now() - startedAt)
     },
   }
 }

@@ -19,12 +19,17 @@ interface IncomingRequest {
  * @param mayRepeat the request may have to be repeated, so a small body is buffered
  */
 export async function sentBody({ body, headers, raw }: IncomingRequest, mayRepeat: boolean): Promise<Body> {
-  const stream = body instanceof Readable ? body : hasBody(headers) ? raw : null
+  const stream = body instanceof Readable ? body : announcesBody(headers) ? raw : null
   if (stream === null) return null
   return mayRepeat ? replayableBody(stream, headers['content-length']) : upload(stream)
 }
 
-function hasBody(headers: IncomingHttpHeaders): boolean {
+/** Whether a request has a body, parsed or not. */
+export function hasBody({ body, headers }: Pick<IncomingRequest, 'body' | 'headers'>): boolean {
+  return body instanceof Readable || announcesBody(headers)
+}
+
+function announcesBody(headers: IncomingHttpHeaders): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 }
 

@@ -20,11 +20,16 @@ export function responseTrailers(
   headers: IncomingHeaders,
   rules: ResponseHeaderRules,
 ): Record<string, string | string[]> {
-  // Most answers have none.
-  if (Object.keys(trailers).length === 0) return {}
+  if (!hasTrailers({ trailers })) return {}
   const { connection } = headers
   const shown = Object.entries(responseHeaders({ ...trailers, connection }, rules))
   return Object.fromEntries(shown.filter(([name]) => !headerOnly.test(name)))
+}
+
+/** False for most answers. */
+export function hasTrailers({ trailers }: { trailers: IncomingHeaders }): boolean {
+  for (const _name in trailers) return true
+  return false
 }
 
 /** The `Trailer` header for the browser. Empty if none of the named trailers passes. */

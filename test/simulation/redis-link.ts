@@ -1,3 +1,4 @@
+import { createRecentReads } from '../../plugins/session-store/recent-reads.ts'
 import type { RedisClient } from '../../plugins/session-store/redis-client.ts'
 import { createRecentWrites, HEAD_START_MS } from '../../plugins/session-store/redis-failover.ts'
 import { createRedisLocks } from '../../plugins/session-store/redis-locks.ts'
@@ -45,7 +46,16 @@ export function createRedisLink({ redis, process, isDown, protections = {} }: Re
   const masters = {
     headStartMs: () => (headStart ? Math.max(0, backSince + HEAD_START_MS - clock.monotonic()) : 0),
   }
-  const records = createRedisRecords({ run, writes, masters, mayCreate: true, storeTimeoutMs, clock })
+  const recent = createRecentReads(() => false, clock.monotonic)
+  const records = createRedisRecords({
+    run,
+    writes,
+    masters,
+    recent,
+    mayCreate: true,
+    storeTimeoutMs,
+    clock,
+  })
   const lock = createRedisLocks({
     connection: {
       get client() {

@@ -40,16 +40,18 @@ export default fp(
         connections.closeUnused()
       })
     })
-    app.addHook('onSend', async ({ raw }, reply) => {
-      if (!isDraining) return
+    app.addHook('onSend', ({ raw }, reply, payload, done) => {
+      if (!isDraining) return done(null, payload)
       const stream = http2Stream(raw)
       // HTTP/2 uses a GOAWAY frame and forbids the header.
       if (stream) stream.session?.close()
       // Node would close without answering the requests that are pipelined behind this one.
       else if (isLast(raw)) reply.header('connection', 'close')
+      done(null, payload)
     })
-    app.addHook('onResponse', async ({ raw }) => {
+    app.addHook('onResponse', ({ raw }, _reply, done) => {
       if (isClosing && isLast(raw)) connections.closeAnswered(raw.socket)
+      done()
     })
   },
   { name: 'draining', fastify: '5.x' },

@@ -15,19 +15,20 @@ import { watchBody } from './idle-body.ts'
  */
 export default fp<Pick<Limits, 'bodyIdleTimeoutMs'>>(
   async (app, { bodyIdleTimeoutMs }) => {
-    app.addHook('onRequest', async ({ raw, id, log }, reply) => {
+    app.addHook('onRequest', ({ raw, id, log }, reply, done) => {
       const { headers, socket, rawHeaders, url = '' } = raw
       const stream = http2Stream(raw)
       const fault = stream && headerSizeFault(rawHeaders, url)
       if (fault) throw fault
       if (isCutShort(raw)) reply.raw.shouldKeepAlive = false
-      if (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined) return
+      if (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined) return done()
       // Requests from Fastify's `inject` have no connection that could be idle.
-      if (!stream && !(socket instanceof Socket)) return
+      if (!stream && !(socket instanceof Socket)) return done()
       watchBody(raw, bodyIdleTimeoutMs, () => {
         if (stream) stream.close(constants.NGHTTP2_CANCEL)
         else refuse(socket, new GatewayError('BFF_REQUEST_TIMEOUT'), id, log)
       })
+      done()
     })
   },
   { name: 'limits', fastify: '5.x' },

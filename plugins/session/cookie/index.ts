@@ -13,6 +13,7 @@ import {
 import { deriveKeys } from '../sealing.ts'
 import { readReference, type SessionReference } from '../sessions.ts'
 import { transactionLifetimeMs } from '../superseded-session.ts'
+import { rememberOpened } from './remember-opened.ts'
 import { type SealedCookie, type SecureSessionOptions, secureSession } from './secure-session.ts'
 
 declare module 'fastify' {
@@ -116,20 +117,21 @@ export default fp<SessionCookieOptions>(
     // Must run before secure-session's own hook, which re-sets a cookie that an older key has decrypted on every
     // response. On an upstream's response that took minutes, that would overwrite the cookie of a newer session.
     // Responses with 5xx (store or issuer unavailable) don't change the cookie either.
-    app.addHook('onSend', async (request, { statusCode }) => {
+    app.addHook('onSend', (request, { statusCode }, payload, done) => {
       if (request.sealedSession && !(request.changesSessionCookie && statusCode < 500))
         request.sealedSession.changed = false
+      done(null, payload)
     })
     // The application may have registered it already.
     if (!app.hasPlugin('@fastify/cookie')) await app.register(cookie)
     await app.register(secureSession, sealed)
+    rememberOpened(app, 'sealedSession', lifetimeMs / 1000)
 
     app.decorate('browserCookies', {
       sessionReference(request) {
+        if (!mayOccurTwice(request.headers.cookie, name)) return ownReference(request)
         const values = cookieValues(request.headers.cookie, name)
-        return values.length > 1
-          ? singleReference(request, values)
-          : readReference(request.sealedSession?.data() ?? {})
+        return values.length > 1 ? singleReference(request, values) : ownReference(request)
       },
 
       setSessionReference(request, { id, key }) {
@@ -201,6 +203,12 @@ export default fp<SessionCookieOptions>(
       },
     } satisfies BrowserCookies)
 
+    function ownReference({ sealedSession }: FastifyRequest): SessionReference | undefined {
+      return sealedSession
+        ? readReference({ id: sealedSession.get('id'), key: sealedSession.get('key') })
+        : undefined
+    }
+
     /** @returns size of the cookie in a request, in bytes */
     function keepTransaction(reply: FastifyReply, transaction: LoginTransaction): number {
       const cookieName = transactionCookieName(name, transaction.state)
@@ -263,6 +271,11 @@ export default fp<SessionCookieOptions>(
 
 function readLogout({ state, returnUrl }: Record<string, unknown>): Logout | undefined {
   return typeof state === 'string' && typeof returnUrl === 'string' ? { state, returnUrl } : undefined
+}
+
+/** Whether a `Cookie` header may have several cookies of this name. */
+function mayOccurTwice(header = '', name: string): boolean {
+  return header.indexOf(name, header.indexOf(name) + 1) >= 0
 }
 
 /** Size as written by @fastify/cookie. */

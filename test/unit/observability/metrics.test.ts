@@ -9,7 +9,7 @@ test('metrics have the names, types and labels of the documents', async () => {
   metrics.renewalWaiters(1)
   metrics.sessionStarted()
   metrics.sessionEnded('logout')
-  metrics.upstreamAnswered('/api', 200, 10)
+  metrics.upstreamDuration('/api')(200, 10)
   metrics.storeAnswered('read', 'ok', 10)
   metrics.responseSent('/api/*', '2xx')
   metrics.loginDone('succeeded')
@@ -68,7 +68,7 @@ test('counters of each of several frontends start at 0, and there is no sample w
 test('durations are given in milliseconds and exported in seconds', async () => {
   const { metrics, registry } = createMetrics()
   metrics.renewalDone('failed', 1500)
-  metrics.upstreamAnswered('/api', 404, 250)
+  metrics.upstreamDuration('/api')(404, 250)
   metrics.storeAnswered('read', 'ok', 2)
 
   const text = await registry.metrics()

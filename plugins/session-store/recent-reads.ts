@@ -1,0 +1,88 @@
+import { LRUCache } from 'lru-cache'
+import type { StoredRecord } from './store.ts'
+
+/**
+ * Records that this process read from Redis a moment ago, so that a session's next request need not ask again. One is
+ * used only while no change of it has been announced, announcements are known to arrive, and it is not older than
+ * {@link MAX_AGE_MS}: that bounds how long a logout elsewhere goes unnoticed if all else fails.
+ */
+export interface RecentReads {
+  peek(id: string): StoredRecord | undefined
+  /** Call it before a read is sent. @returns to be called with what was found */
+  begin(id: string): (found: StoredRecord | undefined) => void
+  /** The record has changed, or may have. */
+  forget(id: string): void
+  /** Announcements may have been missed. */
+  forgetAll(): void
+}
+
+export const MAX_AGE_MS = 2_000
+
+/** Some 3 KB each. */
+const MAX_RECORDS = 2_000
+
+/** A read that was sent and is not answered. */
+interface PendingRead {
+  isOutdated: boolean
+}
+
+interface RecentRead {
+  record: StoredRecord
+  /** When the read was sent. */
+  readAt: number
+}
+
+/**
+ * @param isHealthy whether announcements of changes are known to arrive
+ * @param now monotonic milliseconds
+ */
+export function createRecentReads(isHealthy: () => boolean, now = () => performance.now()): RecentReads {
+  const recent = new LRUCache<string, RecentRead>({ max: MAX_RECORDS })
+  const pending = new Map<string, Set<PendingRead>>()
+
+  return {
+    peek(id) {
+      const read = recent.get(id)
+      if (read === undefined) return undefined
+      const ageMs = now() - read.readAt
+      if (ageMs < MAX_AGE_MS && ageMs < read.record.ttlMs && isHealthy()) {
+        return { ...read.record, ttlMs: read.record.ttlMs - ageMs }
+      }
+      recent.delete(id)
+      return undefined
+    },
+
+    begin(id) {
+      const readAt = now()
+      const read = { isOutdated: false }
+      const reads = pending.get(id) ?? new Set()
+      pending.set(id, reads.add(read))
+      return (found) => {
+        reads.delete(read)
+        if (reads.size === 0 && pending.get(id) === reads) pending.delete(id)
+        // Redis may have answered before a change whose announcement has already arrived.
+        if (found && !read.isOutdated) recent.set(id, { record: unpooled(found), readAt })
+      }
+    },
+
+    forget,
+
+    forgetAll() {
+      recent.clear()
+      for (const id of [...pending.keys()]) forget(id)
+    },
+  }
+
+  function forget(id: string): void {
+    recent.delete(id)
+    for (const read of pending.get(id) ?? []) read.isOutdated = true
+    pending.delete(id)
+  }
+}
+
+/** The sealed bytes may be a slice of a larger buffer, which they would keep alive. */
+function unpooled({ sealed, ...record }: StoredRecord): StoredRecord {
+  const copy = Buffer.allocUnsafeSlow(sealed.length)
+  sealed.copy(copy)
+  return { ...record, sealed: copy }
+}

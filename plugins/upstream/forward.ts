@@ -1,0 +1,149 @@
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import type { UpstreamOptions } from '../../config/index.ts'
+import { queryOf } from '../../http/path.ts'
+import { type SentToken, tokenHeaders } from '../tokens/token-headers.ts'
+import { discard, drain, type Forwarder, type Sending } from './forwarder.ts'
+import type { Log, Reports } from './report.ts'
+import { type Body, hasBody, isReplayable, sentBody } from './request-body.ts'
+import type { OutgoingHeaders } from './request-headers.ts'
+import { wantsOtherLogin } from './step-up.ts'
+import { wantsTrailers } from './trailers.ts'
+import type { UpstreamAnswer } from './upstream-answer.ts'
+
+/** The part of Fastify's request that is needed here. */
+export interface ForwardedRequest {
+  method: string
+  headers: IncomingHttpHeaders
+  body: unknown
+  raw: IncomingMessage
+  log: Log
+  upstreamToken: SentToken | null
+}
+
+/** The part of Fastify's reply that is needed here. */
+export interface ForwardedReply {
+  raw: ServerResponse
+  /** Nothing will be sent. */
+  hijack(): unknown
+  send(error: unknown): unknown
+}
+
+export interface ForwardOptions<Request, Reply> {
+  upstream: UpstreamOptions
+  forwarder: Forwarder
+  reports: Reports
+  /** After the upstream refused the token: replaces it. Resolves with whether there is another one. */
+  replaceRefused(request: Request): Promise<boolean>
+  /** Headers for the upstream, without those of the token. */
+  outgoingHeaders(request: Request, hasBody: boolean): OutgoingHeaders
+  /** Answers the browser. */
+  answerWith(answer: UpstreamAnswer, request: Request, reply: Reply): void
+}
+
+/** Sends a request to the upstream, and its answer to the browser. @param path on the target, without the query */
+export type Forward<Request, Reply> = (request: Request, reply: Reply, path: string) => void
+
+/**
+ * A request without a body goes out at once, and nothing is awaited until its answer goes to the browser. Bodies that
+ * are buffered first and refused tokens take the asynchronous branches.
+ */
+export function createForward<Request extends ForwardedRequest, Reply extends ForwardedReply>(
+  options: ForwardOptions<Request, Reply>,
+): Forward<Request, Reply> {
+  const { upstream, forwarder, reports, replaceRefused, outgoingHeaders, answerWith } = options
+
+  return function forward(request, reply, path) {
+    const { raw } = reply
+    let body: Body = null
+    let sending: Sending | undefined
+    let isReplayed = false
+    let isGone = false
+    const disconnected = () => {
+      if (raw.writableFinished) return
+      isGone = true
+      reply.hijack()
+      sending?.abort()
+    }
+    // It may have disconnected while its token was renewed.
+    if (raw.destroyed) return disconnected()
+    raw.once('close', disconnected)
+
+    if (!hasBody(request)) send()
+    else
+      sentBody(request, request.upstreamToken !== null)
+        .then((read) => {
+          body = read
+          if (!isGone) send()
+        })
+        .catch(fail)
+
+    function send(): void {
+      const url = upstream.target.origin + path
+      const authorization = tokenHeaders(request.upstreamToken, { method: request.method, url })
+      if (!(authorization instanceof Promise)) sendWith(authorization)
+      else
+        authorization
+          .then((made) => {
+            if (!isGone) sendWith(made)
+          })
+          .catch(fail)
+    }
+
+    function sendWith(authorization: OutgoingHeaders): void {
+      const { method } = request
+      const headers = Object.assign(outgoingHeaders(request, body !== null), authorization)
+      // Over HTTP/1.1 `Connection` would have to name `TE`, which undici does not allow.
+      if (upstream.http2 && wantsTrailers(request.raw)) headers['te'] = 'trailers'
+      const startedAt = performance.now()
+      sending = forwarder.send(
+        { method, path: path + queryOf(request.raw.url), headers, body },
+        {
+          answered(answer) {
+            const { statusCode } = answer
+            reports.answered(request.log, method, path, startedAt, statusCode)
+            if (statusCode === 401 && !isReplayed) void replay(answer)
+            else respond(answer)
+          },
+          failed(error) {
+            reports.failed(startedAt, error)
+            fail(error)
+          },
+        },
+      )
+    }
+
+    /** Repeats the request once if the upstream refused the token and there is a new one. */
+    async function replay(answer: UpstreamAnswer): Promise<void> {
+      isReplayed = true
+      // Another token of the same login would be refused as well.
+      if (wantsOtherLogin(answer.headers['www-authenticate'])) return respond(answer)
+      try {
+        const isReplaced = await replaceRefused(request)
+        if (isGone) return
+        if (!isReplaced || !isReplayable(body)) return respond(answer)
+        await drain(answer)
+        if (!isGone) send()
+      } catch (error) {
+        discard(answer)
+        fail(error)
+      }
+    }
+
+    function respond(answer: UpstreamAnswer): void {
+      if (isGone) return
+      // From here on Fastify destroys the answer's body when the browser disconnects.
+      raw.off('close', disconnected)
+      try {
+        answerWith(answer, request, reply)
+      } catch (error) {
+        fail(error)
+      }
+    }
+
+    function fail(error: unknown): void {
+      if (isGone) return
+      raw.off('close', disconnected)
+      reply.send(error)
+    }
+  }
+}
