@@ -8,6 +8,7 @@ import { assertError } from '../support/assert-error.ts'
 import { type InjectBrowser, setCookies } from '../support/inject-browser.ts'
 import { newKey, startInjectGateway } from '../support/inject-gateway.ts'
 import { startRedis } from '../support/redis.ts'
+import { until } from '../support/until.ts'
 
 /** 503 with Retry-After, which ends no session and sets no cookie. */
 function assertUnavailable(response: LightMyRequestResponse): void {
@@ -142,9 +143,13 @@ test('a Redis that accepts no writes makes the gateway unready, and /readyz says
 
   await client.config('SET', 'min-replicas-to-write', '1')
   // Writing is tried once a second.
-  while ((await app.inject('/readyz')).statusCode === 200);
+  const unready = await until(async () => {
+    const answer = await app.inject('/readyz')
+    return answer.json().warnings !== undefined && answer
+  })
 
-  assert.deepEqual((await app.inject('/readyz')).json(), {
+  assert.equal(unready.statusCode, 503)
+  assert.deepEqual(unready.json(), {
     status: 'not ready',
     missing: ['session store'],
     warnings: ['the session store answers NOREPLICAS'],
