@@ -124,7 +124,7 @@ export function followSession(
 
   function tell(message: Message): void {
     const wasSignedOut = latest && !latest.session.isAuthenticated && !message.session.isAuthenticated
-    // Each further try of a page that nobody is signed in at says the same again.
+    // While no user is signed in, each further try says the same.
     if (wasSignedOut) return
     latest = message
     for (const listener of [...listeners]) listener(message.session, message.event)

@@ -67,9 +67,18 @@ function withPrompt(given: string | null, needed: string): string {
   return [...new Set([...(given?.split(' ') ?? []), needed])].join(' ')
 }
 
-/** Logs why a login was rejected. @returns the error for the client, without that reason */
-export function rejectedLogin({ log }: FastifyRequest, error: LoginError): GatewayError {
-  const { reason, errorDescription } = error
+/**
+ * Logs why a login was rejected.
+ * @param code the authorization code, which some issuers quote in their description
+ * @returns the error for the client, without that reason
+ */
+export function rejectedLogin(
+  { log }: FastifyRequest,
+  error: LoginError,
+  code?: string | null,
+): GatewayError {
+  const { reason } = error
+  const errorDescription = code ? error.errorDescription?.replaceAll(code, '…') : error.errorDescription
   const fields = {
     event: 'login.rejected',
     reason,

@@ -120,7 +120,7 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
       await claim(transaction)
       return redeem(parameters, transaction)
     }).catch((error: unknown) => {
-      throw error instanceof LoginError ? rejectedLogin(request, error) : error
+      throw error instanceof LoginError ? rejectedLogin(request, error, parameters.get('code')) : error
     })
     if (!login) return 'silent_refused'
     const begun = await begin(request, login, transaction, requestedAt).catch(async (error: unknown) => {
