@@ -157,7 +157,10 @@ test('a pushed request that the issuer declines fails the login, and the log say
     ['client_authentication_rejected'],
   )
   // A navigation gets a page that offers to log in again.
-  assert.match((await newBrowser().open('/bff/login')).body, /<a href="\/bff\/login">/)
+  assert.match(
+    (await newBrowser().open('/bff/login')).body,
+    /<a href="\/bff\/login\?returnUrl=%2F">Log in again<\/a>/,
+  )
 })
 
 test('in a frame a declined push posts isLoggedIn: false to the page', async (t) => {
