@@ -47,7 +47,11 @@ export function createBffClient({
     }
     if (response.status === 401 && onLoginRequired) {
       const { loginUrl } = await errorOf(response.clone())
-      if (typeof loginUrl === 'string') onLoginRequired(new URL(loginUrl, base).href)
+      // Only the gateway may say where to log in, and only at itself: another server could lead to a page of its own.
+      const isGateways = new URL(response.url).origin === base.origin
+      if (!isGateways || typeof loginUrl !== 'string' || !URL.canParse(loginUrl, base)) return response
+      const target = new URL(loginUrl, base)
+      if (target.origin === base.origin) onLoginRequired(target.href)
     }
     return response
   }

@@ -46,10 +46,10 @@ export function securityWarnings(options: GatewayOptions): string[] {
 }
 
 function allowsInjectedScripts(directive: string): boolean {
-  const [name = '', ...sources] = directive.split(' ')
+  const [name = '', ...sources] = directive.toLowerCase().split(' ')
   const risky = ["'unsafe-inline'", "'unsafe-eval'", '*', 'http:', 'https:', 'data:', 'blob:']
   return (
-    ['default-src', 'script-src', 'script-src-elem'].includes(name) &&
+    ['default-src', 'script-src', 'script-src-elem', 'script-src-attr'].includes(name) &&
     sources.some((source) => risky.includes(source))
   )
 }

@@ -40,6 +40,8 @@ export async function events(app: FastifyInstance, options: RouteOptions): Promi
   app.get('/events', { config: { csrf: false }, exposeHeadRoute: false }, async (request, reply) => {
     const session = await app.openSession(request, { slide: false })
     if (!session) throw new GatewayError('BFF_SESSION_REQUIRED')
+    // The client has disconnected meanwhile: its `close` event will not come again.
+    if (reply.raw.destroyed) return reply.send()
     count(session.id, reply)
     const stream = eventStream(session, reply)
     return reply

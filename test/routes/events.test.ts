@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
@@ -7,7 +8,7 @@ import { startFaultyIssuer } from '../support/faulty-issuer.ts'
 import type { InjectBrowser } from '../support/inject-browser.ts'
 import { newKey, startInjectGateway } from '../support/inject-gateway.ts'
 import { logoutClaims } from '../support/logout-token.ts'
-import { redisUrl } from '../support/redis.ts'
+import { redisUrl, startRedis } from '../support/redis.ts'
 import { until } from '../support/until.ts'
 
 interface ServerEvent {
@@ -212,6 +213,34 @@ test('a session has a limited number of streams, and a closed one makes room', a
 
   first?.close()
   await until(async () => (await openEvents(origin, browser)).response.status === 200)
+})
+
+test('a client that disconnects before its stream has begun uses none up', async (t) => {
+  const redis = await startRedis()
+  t.after(() => redis.close())
+  const limits = { sessionEventStreams: 1 }
+  const gateway = await startInjectGateway(t, { env: { REDIS_URL: redis.url }, extras: { limits } })
+  const origin = await listen(gateway)
+  const browser = gateway.newBrowser()
+  await browser.signIn()
+  const received = once(gateway.app.server, 'request')
+
+  redis.pause()
+  const aborting = new AbortController()
+  const cookie = browser.cookies.headerFor(new URL('http://localhost:3000')) ?? ''
+  const headers = { 'x-csrf': '1', cookie }
+  const aborted = fetch(`${origin}/bff/events`, { headers, signal: aborting.signal })
+  aborted.catch(() => {})
+  const [, response] = await received
+  const closed = once(response, 'close')
+  aborting.abort()
+  await assert.rejects(aborted)
+  await closed
+  redis.resume()
+
+  const tab = await openEvents(origin, browser)
+  assert.equal(tab.response.status, 200)
+  tab.close()
 })
 
 test('a gateway that shuts down ends its streams, so that browsers reconnect to another', async (t) => {
