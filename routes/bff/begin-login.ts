@@ -6,7 +6,7 @@ import { keepReturnUrl } from '../../plugins/login/kept-return-url.ts'
 import { beginTransaction } from '../../plugins/login/login-transaction.ts'
 import { rememberLoginBegun } from '../../plugins/session/superseded-session.ts'
 import { callbackUrl, type RouteOptions, silentLoginCallbackPath } from './options.ts'
-import { parentOrigins } from './parent-origins.ts'
+import { parentOrigins, refererOrigin } from './parent-origins.ts'
 
 export interface RequestedLogin {
   /** Validated. */
@@ -18,7 +18,7 @@ export interface RequestedLogin {
 /**
  * Sends the browser to the issuer: authorization code flow with PKCE, `state` and `nonce`.
  *
- * @throws GatewayError BFF_INVALID_PARAMETER, BFF_LOGIN_REJECTED, BFF_ISSUER_UNAVAILABLE
+ * @throws GatewayError BFF_CSRF_REJECTED, BFF_INVALID_PARAMETER, BFF_LOGIN_REJECTED, BFF_ISSUER_UNAVAILABLE
  */
 export async function beginLogin(
   app: FastifyInstance,
@@ -30,13 +30,14 @@ export async function beginLogin(
   const parameters = new URLSearchParams(oidc.authorizationParams)
   for (const [name, value] of authorizationParameters(query)) parameters.set(name, value)
   const silent = parameters.get('prompt') === 'none'
+  const inFrame = silent && returnUrl === silentLoginCallbackPath(publicUrl)
+  if (inFrame) rejectForeignPage(request, corsOrigins)
   if (app.browserCookies.hasLoggedOutHere(request)) {
     // The issuer would sign the user in again who has just logged out.
     if (silent) return reply.header('cache-control', 'no-store').redirect(returnUrl)
     parameters.set('prompt', withPrompt(parameters.get('prompt'), app.issuer.loginPrompt()))
   }
   const maxAge = parameters.get('max_age')
-  const inFrame = silent && returnUrl === silentLoginCallbackPath(publicUrl)
   const replaces = app.browserCookies.sessionReference(request)
   const transaction = beginTransaction(
     {
@@ -61,6 +62,16 @@ export async function beginLogin(
   if (replaces) rememberLoginBegun(app.sessionStore, replaces).catch(() => {})
   app.browserCookies.setTransaction(request, reply, transaction)
   return reply.header('cache-control', 'no-store').redirect(url.href)
+}
+
+/**
+ * A silent login in a frame is useless for other sites, since only pages of this origin and of listed ones receive the
+ * outcome. Without this, any site could begin sessions that evict the user's own.
+ */
+function rejectForeignPage(request: FastifyRequest, corsOrigins: string[]): void {
+  if (request.headers['sec-fetch-site'] !== 'cross-site') return
+  if (refererOrigin(request, corsOrigins) !== undefined) return
+  throw new GatewayError('BFF_CSRF_REJECTED', { details: 'The request comes from a foreign origin' })
 }
 
 function withPrompt(given: string | null, needed: string): string {

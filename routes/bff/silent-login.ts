@@ -5,7 +5,7 @@ import { asGatewayError, logError } from '../../plugins/errors/gateway-error.ts'
 import { beginLogin } from './begin-login.ts'
 import { rejectUnlessNavigation } from './navigation.ts'
 import { type RouteOptions, silentLoginCallbackPath } from './options.ts'
-import { own, type ParentOrigin, parentOrigins, refererOrigin } from './parent-origins.ts'
+import { own, type ParentOrigin, parentOrigins } from './parent-origins.ts'
 
 type SilentRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 
@@ -44,14 +44,11 @@ export async function beginSilentLogin(
   request: SilentRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  const { publicUrl, corsOrigins } = options
-  // Useless for other sites: only pages of this origin and of listed ones receive the outcome.
-  const isCrossSite = request.headers['sec-fetch-site'] === 'cross-site'
-  if (isCrossSite && refererOrigin(request, corsOrigins) === undefined) {
-    throw new GatewayError('BFF_CSRF_REJECTED', { details: 'The request comes from a foreign origin' })
-  }
   const query = { ...request.query, prompt: 'none' }
-  return beginLogin(app, options, request, reply, { returnUrl: silentLoginCallbackPath(publicUrl), query })
+  return beginLogin(app, options, request, reply, {
+    returnUrl: silentLoginCallbackPath(options.publicUrl),
+    query,
+  })
 }
 
 /** Sends a page whose script posts the outcome to the parent page, if its origin is one of `origins`. */

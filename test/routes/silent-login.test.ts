@@ -240,7 +240,7 @@ test('a page whose origin only looks like a listed one gets nothing', async (t) 
 
 test('another site can not begin a silent login', async (t) => {
   const { newBrowser } = await startInjectGateway(t)
-  for (const path of ['/bff/silent-login', '/bff/login?prompt=none']) {
+  for (const path of ways) {
     const response = await newBrowser().open(path, { ...fromIssuer, accept: '*/*' })
     assertError(response, 403, 'BFF_CSRF_REJECTED')
     assert.deepEqual(setCookies(response), [])
