@@ -191,8 +191,11 @@ function sessionCookies({ cookie: { name, others = [] } }: GatewayOptions): stri
   return [name, ...others]
 }
 
-function sessionCookieOptions({ cookie: { name, sameSite }, session, publicUrl }: GatewayOptions) {
-  return { name, sameSite, ...session, secure: publicUrl.protocol === 'https:' }
+function sessionCookieOptions(options: GatewayOptions) {
+  const { cookie, session, publicUrl, corsOrigins } = options
+  const { name, sameSite } = cookie
+  const [secure, hasForeignPages] = [publicUrl.protocol === 'https:', corsOrigins.length > 0]
+  return { name, sameSite, ...session, secure, hasForeignPages }
 }
 
 export function errorsOptions(options: GatewayOptions): ErrorsOptions {

@@ -95,6 +95,7 @@ async function cookieReader() {
     name: 'bff',
     sameSite: 'strict',
     secure: false,
+    hasForeignPages: false,
     keys: [Buffer.from(sessionKey, 'base64')],
     lifetimeMs: 60 * 60_000,
   })

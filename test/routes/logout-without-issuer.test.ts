@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { metadataPath, startFaultyIssuer } from '../support/faulty-issuer.ts'
-import { locationOf } from '../support/inject-browser.ts'
+import { locationOf, setCookies } from '../support/inject-browser.ts'
 import { startInjectGateway } from '../support/inject-gateway.ts'
 
 /** An issuer whose metadata are changed. */
@@ -41,6 +41,27 @@ test('a silent login does not sign in who has just logged out', async (t) => {
   assert.equal(locationOf(frame), '/bff/silent-login-callback')
   const outcome = await browser.open(locationOf(frame), { 'sec-fetch-dest': 'iframe' })
   assert.match(outcome.body, /isLoggedIn: false/)
+})
+
+test('a frame of a page on another site knows of the logout too, so its cookie is not Lax there', async (t) => {
+  const url = { PUBLIC_URL: 'https://app.example.com' }
+  const cases: [env: Record<string, string>, attributes: string][] = [
+    [{ ...url, CORS_ORIGINS: 'https://spa.example' }, 'Secure; SameSite=None'],
+    [{ ...url, COOKIE_SAMESITE: 'none' }, 'Secure; SameSite=None'],
+    [url, 'Secure; SameSite=Lax'],
+    // Browsers refuse SameSite=None without Secure.
+    [{ CORS_ORIGINS: 'https://spa.example' }, 'SameSite=Lax'],
+  ]
+  for (const [env, attributes] of cases) {
+    const { browser } = await start(t, noLogout, env)
+    await browser.signIn()
+    const marker = async (path: string) =>
+      setCookies(await browser.open(path)).find((cookie) => cookie.includes('-logged-out=')) ?? ''
+    const set = await marker('/bff/logout')
+    assert.match(set, new RegExp(`=1; Max-Age=2592000; Path=/; HttpOnly; ${attributes}$`))
+    const cleared = await marker(await browser.authorize(await browser.beginLogin()))
+    assert.match(cleared, new RegExp(`=; Max-Age=0; .*HttpOnly; ${attributes}$`))
+  }
 })
 
 test('an issuer that knows no prompt=login is asked to let the user choose an account', async (t) => {

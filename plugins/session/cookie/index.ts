@@ -74,6 +74,8 @@ export interface SessionCookieOptions {
   name: string
   sameSite: 'strict' | 'lax' | 'none'
   secure: boolean
+  /** Whether pages of other origins may call this gateway. */
+  hasForeignPages: boolean
   /** The first encrypts, all decrypt. */
   keys: Buffer[]
   lifetimeMs: number
@@ -83,10 +85,13 @@ export interface SessionCookieOptions {
 const loggedOutMemorySeconds = 30 * 24 * 60 * 60
 
 export default fp<SessionCookieOptions>(
-  async (app, { name, sameSite, secure, keys, lifetimeMs }) => {
+  async (app, { name, sameSite, secure, hasForeignPages, keys, lifetimeMs }) => {
     const base: CookieSerializeOptions = { path: '/', httpOnly: true, secure }
     // Lax: callbacks are navigations from the issuer's site, with which a Strict cookie is not sent.
     const transactionCookie: CookieSerializeOptions = { ...base, sameSite: 'lax' }
+    // A silent login of a page on another site must find it, too, or it would sign the user in again.
+    const loggedOutCookie: CookieSerializeOptions =
+      secure && (hasForeignPages || sameSite === 'none') ? { ...base, sameSite: 'none' } : transactionCookie
     const logoutCookieName = `${name}-logout`
     const loggedOutCookieName = `${name}-logged-out`
     const sealed: SecureSessionOptions[] = [
@@ -188,12 +193,12 @@ export default fp<SessionCookieOptions>(
       hasLoggedOutHere: (request) => request.cookies[loggedOutCookieName] === '1',
 
       setLoggedOutHere(reply) {
-        reply.setCookie(loggedOutCookieName, '1', { ...transactionCookie, maxAge: loggedOutMemorySeconds })
+        reply.setCookie(loggedOutCookieName, '1', { ...loggedOutCookie, maxAge: loggedOutMemorySeconds })
       },
 
       clearLoggedOutHere(request, reply) {
         if (request.cookies[loggedOutCookieName] !== undefined)
-          reply.clearCookie(loggedOutCookieName, transactionCookie)
+          reply.clearCookie(loggedOutCookieName, loggedOutCookie)
       },
 
       replaceByOthers(request, reply, { state }, replaces) {
