@@ -9,7 +9,10 @@ export interface Tally {
 }
 
 const windowMs = 60_000
-/** Beyond this, the least recently counted client is evicted. An attacker with more addresses can't be counted anyway. */
+/**
+ * Beyond this, the least recently counted client is evicted. An attacker with more addresses than this can't be limited
+ * this way.
+ */
 const maxClients = 10_000
 
 export function createTally(clock: Clock, perMinute: number): Tally {

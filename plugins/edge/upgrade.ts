@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders, IncomingMessage, Server } from 'node:http'
 import { isWebSocketUpgrade } from '../../http/fields.ts'
 import type { ServerSocket } from '../errors/malformed-request.ts'
 
-/** Requests after which Node's parser has dropped the rest of the packet. */
+/** Requests whose following pipelined bytes Node discarded, so the connection must close after the answer. */
 const cutShort = new WeakSet<IncomingMessage>()
 
 /**

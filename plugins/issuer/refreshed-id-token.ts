@@ -3,8 +3,8 @@ import { isAboutToken } from './token-error.ts'
 import type { GrantedTokens } from './token-set.ts'
 
 /**
- * Stands in place of an ID token that is not valid: it names no user, so the renewer revokes the tokens and ends the
- * session, as it does when they are another user's.
+ * Stands in place of an ID token that is not valid. Can't be decoded, so `storeTokens` (plugins/tokens) treats it like
+ * another user's: it revokes the tokens and ends the session.
  */
 export const invalidIdToken = 'invalid'
 

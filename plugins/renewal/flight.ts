@@ -81,7 +81,7 @@ export function createProgress(clock: Pick<Clock, 'monotonic'>): Progress {
   }
 }
 
-/** There is no token, or not in time. Which of the two was waited for decides what the client is told. */
+/** No token was obtained in time. The outcome says whether the issuer or the store was to blame. */
 export type Unavailable =
   | { outcome: 'issuer-unavailable'; retryInMs: number }
   | { outcome: 'store-unavailable'; error: StoreUnavailableError }
@@ -131,7 +131,10 @@ export function createWaitLimit({ clock, issuerTimeoutMs, storeTimeoutMs, onWait
   }
 }
 
-/** Minimum time between two checks, for a request that waits for one while the other's limit is almost reached. */
+/**
+ * Minimum time between two checks. Keeps the loop from spinning when, for example, the store limit is nearly used up
+ * but the issuer is being waited for.
+ */
 const minSleepMs = 20
 
 function storeTooLate(): Unavailable {

@@ -23,7 +23,7 @@ export interface Renewable {
  * Decides whether a request uses a token at `now`, waits for a renewal, or both uses and renews it.
  *
  * The renewal window is `refreshBeforeExpirationMs` or half the token's lifetime, whichever is shorter. A token is
- * usable while it has more than five seconds, or a third of the window, left.
+ * usable while it has more than five seconds or a third of the window left, whichever is shorter.
  */
 export function decideRenewal(
   { expiresAt, obtainedAt, canRenew }: Renewable,

@@ -2,9 +2,10 @@ import { LRUCache } from 'lru-cache'
 import type { StoredRecord } from './store.ts'
 
 /**
- * Records that this process read from Redis a moment ago, so that a session's next request need not ask again. One is
- * used only while no change of it has been announced, announcements are known to arrive, and it is not older than
- * {@link MAX_AGE_MS}: that bounds how long a logout elsewhere goes unnoticed if all else fails.
+ * Records that this process read from Redis a moment ago, so that a session's next request need not ask again.
+ *
+ * A record is used only while no change of it has been announced. The subscription to these announcements must be
+ * healthy. A record is at most {@link MAX_AGE_MS} old, which bounds how long a logout elsewhere goes unnoticed.
  */
 export interface RecentReads {
   peek(id: string): StoredRecord | undefined

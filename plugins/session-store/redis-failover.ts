@@ -14,7 +14,10 @@ export interface RecentWrites {
    * @param again repeats the write if it is missing. Must do no harm if it is not, or if others have written since
    */
   note(key: string, again: PutBack): void
-  /** The connection was lost: all writes until now are kept until they were put back. */
+  /**
+   * The connection was lost. Until a put-back succeeds, `note` drops no earlier write for its age; `putBack` drops
+   * those older than {@link PUT_BACK_WITHIN_MS}.
+   */
   lost(): void
   /** Repeats the writes to keys that are now on another master. Resolves when all were tried. */
   putBack(redis: RedisClient, isMoved?: (key: string) => boolean): Promise<void>
@@ -69,7 +72,7 @@ export function createRecentWrites({
     },
 
     async putBack(redis, isMoved = () => true) {
-      // All noted writes: a process that was frozen notices late that its connection was lost.
+      // Not only writes from shortly before `lost()`: a process that was frozen calls it late.
       forgetBefore(now() - PUT_BACK_WITHIN_MS)
       const moved = [...writes].filter(([key]) => isMoved(key))
       const tries = await Promise.all(moved.map(([, write]) => tryAgain(redis, write)))

@@ -46,7 +46,10 @@ export const redisScripts = {
       redis.call('PEXPIRE', KEYS[1], ARGV[2])`,
   },
 
-  /** record, ended → sealed, version, ttlMs; nothing at all when it has ended for certain */
+  /**
+   * record, ended → sealed, version, ttlMs. An empty array if the session is known to have ended; null if there is no
+   * trace of it.
+   */
   bffRead: {
     numberOfKeys: 2,
     lua: `
@@ -56,9 +59,9 @@ export const redisScripts = {
   },
 
   /**
-   * record, ended · id, sealed, derivedFrom → the version it has now, 0 for a conflict, -1 when it is not there, -2
-   * when it has ended for certain; ttlMs, indexes. Also over a version older than the one it derives from: that one
-   * was lost in a failover, and the gateway that wrote it will find a newer version when it puts it back.
+   * record, ended · id, sealed, derivedFrom → the version it has now, 0 for a conflict, -1 if there is no trace of
+   * it, -2 if it is known to have ended; ttlMs, indexes. Also over a version older than the one it derives from: that
+   * one was lost in a failover, and the gateway that wrote it will find a newer version when it puts it back.
    */
   bffReplace: {
     numberOfKeys: 2,
@@ -109,8 +112,8 @@ export const redisScripts = {
 
   /**
    * record, ended · id, the only version to destroy or '', caller, how long to remember the end, reason → sealed,
-   * version, indexes. The same caller gets them again if it repeats the call after a lost reply. Empty if another caller has
-   * ended it or the version differs; nothing at all if it does not exist.
+   * version, indexes. The same caller gets them again if it repeats the call after a lost reply. An empty array if
+   * another caller has ended it or the version differs; null if there is no trace of it.
    */
   bffDestroy: {
     numberOfKeys: 2,

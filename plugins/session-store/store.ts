@@ -47,7 +47,8 @@ export interface SessionStore {
 
   /**
    * Ends the oldest sessions in an index until it has no more than `max`.
-   * @param newest never ended. Of two created at once, one may end the other, but never both each other
+   * @param newest never ended. If two sessions are created at once, one may end the other, but they never end each
+   *   other
    * @returns identifiers of the ended sessions
    */
   trim(index: string, max: number, newest: string, reason?: string): Promise<string[]>
@@ -116,8 +117,8 @@ export type LockOutcome =
   | { outcome: 'acquired'; lock: Lock }
   | { outcome: 'held'; lapsesInMs: number }
   /**
-   * The store was unreachable until just now. Locks have expired meanwhile whose holders could not store their tokens,
-   * so these get a head start.
+   * The store was unreachable until just now. Locks may have expired while their holders could not store their tokens;
+   * those holders may go first.
    */
   | { outcome: 'recovering'; lapsesInMs: number }
   /** The last holder failed: all gateways back off for a while. */

@@ -85,7 +85,7 @@ export default fp<TokenSourcesOptions>(
       request.userSession = newer ?? (await userTokens.withUsableToken(session, log, target))
       return userTokenOf(request.userSession, target)
     })
-    // onClose hooks run in reverse order, so the store is still open for the tokens of grants under way.
+    // onClose hooks run in reverse order, so running grants can still store their tokens.
     app.addHook('onClose', () => Promise.all([userTokens.idle(), clientTokens.idle()]))
   },
   {

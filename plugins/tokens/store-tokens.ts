@@ -114,8 +114,9 @@ function withoutRefreshToken({ refreshToken: _, ...granted }: GrantedTokens): Gr
 }
 
 /**
- * Whether the ID token of a refresh response is for the session's user: same `iss`, `sub` and audience. It came from
- * the token endpoint over TLS, so its signature need not be checked (OpenID Connect Core 3.1.3.7 item 6).
+ * Whether the ID token of a refresh response is for the session's user: same `iss`, `sub` and audience. Checks no
+ * signature: `withCheckedIdToken` (plugins/issuer) has checked it, and leaves out an ID token for which it can't get
+ * the issuer's keys.
  *
  * @see https://openid.net/specs/openid-connect-core-1_0.html#RefreshTokenResponse
  */

@@ -39,7 +39,10 @@ export interface UserRenewal {
 /** This many consecutive refusals end a session whose access token has expired. */
 const maxRefusals = 3
 
-/** Back-off for an API whose token the issuer declines: the issuer's configuration rarely changes. */
+/**
+ * Back-off for an API whose token the issuer declines. Retrying sooner is pointless: usually only a change of the
+ * issuer's configuration helps.
+ */
 const declinedBackOffMs = 30_000
 
 /** Asks the issuer for a session's next tokens, stores them, and ends the session if the issuer refuses for good. */
@@ -50,7 +53,7 @@ export function createUserGrant(options: UserGrantOptions) {
   return async function grant(session: Session, renewal: UserRenewal): Promise<Attempt<Session>> {
     const { target, log } = renewal
     const credential = grantCredential(session.record, target)
-    // A session without its own token is over; one without a token for an API is not.
+    // If nothing can renew the session's own token, the session ends; if only one API's token can't be had, it stays.
     if (credential === undefined) return target ? decline('no_refresh_token', log) : { outcome: 'ended' }
 
     const startedAt = clock.monotonic()

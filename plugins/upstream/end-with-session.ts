@@ -37,7 +37,8 @@ function openEventStream(
   const { body } = answer
   const { socket, httpVersionMajor } = response.req
   const end = () => {
-    // Its headers did not say `Connection: close`, and a closing server waits for open connections.
+    // Close the socket ourselves: the headers went out without `Connection: close`, and a server that is shutting down
+    // would wait for the connection.
     if (httpVersionMajor === 1) response.once('finish', () => socket.destroySoon())
     body.unpipe(response)
     response.end()

@@ -12,6 +12,9 @@ export interface Places {
  *
  * An upstream that evaluates `X-Forwarded-Prefix` already puts our prefix before its own paths, base path included, and
  * one that evaluates `X-Forwarded-Host` uses our origin. From such a URL only the target's base path is removed.
+ *
+ * Example: with the target `https://api.internal/v2` and the prefix `/api`, `/v2/orders` and, from an upstream that
+ * evaluates `X-Forwarded-Prefix`, `/api/v2/orders` both become `/api/orders`.
  */
 export function browserLocation(location: string, { target, publicOrigin, prefix }: Places): string {
   // A relative reference: the browser resolves it below our prefix.

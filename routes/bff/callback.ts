@@ -202,7 +202,7 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     throw new GatewayError('BFF_LOGIN_REJECTED', { details: 'The issuer has ended this session meanwhile' })
   }
 
-  /** Whether a page waits for the outcome. Possibly also that of an unknown login in a frame. */
+  /** Whether a parent page waits for a message. If the login is unknown, true for any request from a frame. */
   function isAwaited(request: FastifyRequest): boolean {
     const transaction = responses.transactionSoFar(request)
     return transaction ? transaction.inFrame === true : isInFrame(request)
@@ -242,7 +242,7 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
   }
 }
 
-/** The callback is not of a login under way in this browser. */
+/** The callback belongs to no login in progress in this browser. */
 class UnknownLoginError extends GatewayError {
   constructor(details: string) {
     super('BFF_LOGIN_REJECTED', { details })

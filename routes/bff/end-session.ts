@@ -49,10 +49,10 @@ export async function revokeRefreshToken(
 }
 
 /**
- * Ends the browser's previous session after a successful login, and revokes its refresh token. The session is known
- * from the transaction, and from the callback's cookie, if one was sent: that of a login in another tab since then.
+ * Ends the browser's previous sessions after a successful login, and revokes their refresh tokens: the session recorded
+ * when the login began and, if different, the one in the cookie now (another tab may have logged in since).
  *
- * Never fails the login: if the store is unavailable, the old session ends by its timeout.
+ * Never fails the login: if the store is unavailable, an old session ends by its timeout.
  *
  * @returns the new session as it is now; undefined if the issuer has revoked its tokens together with the old ones
  */
@@ -74,13 +74,13 @@ export async function replaceSession(
 }
 
 /**
- * Where logins finish in one browser at the same moment: ends this login's session, which no one knows yet, in favour
- * of the session that the browser gets by another one of them.
+ * When logins finish in parallel in one browser, keeps the first one's session and ends this one, whose cookie has not
+ * been sent yet.
  *
- * Never fails the login: this session is kept if the other one has ended or is of another user or authentication, and
- * then ends the other one.
+ * Never fails the login: this session is kept if the first one has ended or can't be read, or is of another user or
+ * authentication, in which case the first one is ended.
  *
- * @returns the session that the browser is to have; undefined if the issuer has revoked its tokens with the other's
+ * @returns the session that the browser is to have; undefined if the issuer has revoked its tokens with this one's
  */
 export async function joinLogin(
   app: FastifyInstance,

@@ -65,7 +65,7 @@ export function postOutcomeToParent(
 for (const origin of [${targets.join()}]) parent.postMessage({ source: 'bff-silent-login', isLoggedIn: ${isLoggedIn} }, origin)`
   const ancestors = origins.map((origin) => (origin === own ? "'self'" : origin))
   if (origins.some((origin) => origin !== own)) {
-    // They can't name another origin.
+    // Neither header can allow a specific other origin.
     reply.removeHeader('x-frame-options').removeHeader('cross-origin-resource-policy')
   }
   return reply
