@@ -94,7 +94,7 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
       isNewer: (current, seen) => isRenewedSince(seen.record, current.record, target),
       read: () => sessions.reload(session),
       grant: (current, lock, progress) => grant(current, { target, lock, log, progress }),
-      // Once the session's own token has expired and can't be renewed, the session ends; an API's token ends nothing.
+      // The session ends once its own token has expired and can't be renewed; an API's expired token ends nothing.
       ...(target ? { prepare: prepareFor(target, requestLog) } : { end: (expired) => end(expired, log) }),
     }
   }
