@@ -28,9 +28,10 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
     metadata.get().catch((cause: unknown) => {
       throw new GatewayError('BFF_ISSUER_UNAVAILABLE', { cause })
     })
-  // Only the issuer can send ID tokens, so a missing key is fetched at once; anyone can send a logout token that names
-  // an unknown key, so there fetches have a cooldown.
+  // Only the issuer can send ID tokens, so a missing key is fetched at once. Anyone can send an authorization response or
+  // a logout token that names an unknown key, so there fetches have a cooldown.
   const keysOfAnswers = createKeySet(options, 0, 1, transport.fetch)
+  const keysOfResponses = createKeySet(options, 1000, 1, transport.fetch)
   // Thousands of logout tokens may arrive at once and are not sent again, so a fetch that times out is retried.
   const keysOfNotices = createKeySet(options, 1000, 6, transport.fetch)
 
@@ -156,7 +157,7 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
     return authorizationResponse(callbackUrl, options, {
       server,
       decryption,
-      keys: keysOfAnswers(server, server.authorization_signing_alg_values_supported),
+      keys: keysOfResponses(server, server.authorization_signing_alg_values_supported),
       now: clock.now(),
     })
   }

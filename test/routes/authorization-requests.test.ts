@@ -232,6 +232,24 @@ test('a response that must be signed is refused if it is not, or not by the issu
   }
 })
 
+test('responses that name made-up keys do not make the gateway fetch the keys each time', async (t) => {
+  const { browser, issuer } = await start(t, { env: { OIDC_RESPONSE_MODE: 'jwt' } })
+  const { privateKey: stranger } = await generateKeyPair('ES256')
+  let fetches = 0
+  issuer.rewrite('/jwks', () => fetches++)
+  const startedAt = Date.now()
+  for (let number = 0; number < 20; number++) {
+    const state = (await browser.beginLogin()).searchParams.get('state')
+    const header = { alg: 'ES256', kid: `made up ${number}` }
+    const response = await new SignJWT({ state }).setProtectedHeader(header).sign(stranger)
+    const { statusCode } = await browser.open(`/bff/callback?response=${response}`, fromIssuer)
+    assert.equal(statusCode, 400)
+  }
+  // One a second at most, however slow the machine is.
+  const most = 1 + Math.ceil((Date.now() - startedAt) / 1000)
+  assert.ok(fetches >= 1 && fetches <= most, `${fetches} fetches`)
+})
+
 for (const mode of ['form_post', 'form_post.jwt'])
   test(`a login by ${mode} is finished by a form that comes without cookies, and no code is in a URL`, async (t) => {
     const { browser, newBrowser, log } = await start(t, { env: { OIDC_RESPONSE_MODE: mode } })
