@@ -31,7 +31,8 @@ export function sendTrailers(
 
 /** Whether a body can be sent without a stream: Fastify would replace a missing or malformed type, and allows no trailers. */
 export function mayBeSentWhole(whole: Buffer, answer: UpstreamAnswer): boolean {
-  const hasType = /^[\w.+-]+\/[\w.+-]+/.test(String(answer.headers['content-type']))
+  const type = answer.headers['content-type']
+  const hasType = typeof type === 'string' && /^[\w.+-]+\/[\w.+-]+\s*(;|$)/.test(type)
   return (hasType || whole.length === 0) && !hasTrailers(answer)
 }
 

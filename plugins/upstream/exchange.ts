@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { ignore } from '../edge/sockets.ts'
 import type { GatewayError } from '../errors/catalogue.ts'
+import { type Cancel, withQueuedAbort } from './queued-abort.ts'
 import { upstreamError } from './report.ts'
 import type { Body } from './request-body.ts'
 import type { OutgoingHeaders } from './request-headers.ts'
@@ -32,6 +33,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   readonly #receiver: AnswerReceiver
   readonly #release: (() => void) | undefined
   #controller: Dispatcher.DispatchController | undefined
+  /** Set while the request waits for a connection. */
+  #cancel: Cancel | undefined
   #answer: ReceivedAnswer | undefined
   #hasBegun = false
   #isAborted = false
@@ -53,20 +56,27 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   send(): void {
     const { method, path, headers, body } = this.#request
-    const options = { path, headers, body, method: method as Dispatcher.HttpMethod }
+    const options: Dispatcher.DispatchOptions = {
+      path,
+      headers,
+      body,
+      method: method as Dispatcher.HttpMethod,
+    }
     // By default undici closes the connection after each HEAD, in case the upstream sends a body.
-    this.#dispatcher.dispatch(method === 'HEAD' ? { ...options, reset: false } : options, this)
+    if (method === 'HEAD') options.reset = false
+    const keep = (cancel: Cancel) => {
+      this.#cancel = cancel
+    }
+    this.#dispatcher.dispatch(withQueuedAbort(options, keep), this)
   }
 
   /** The browser has disconnected. */
   abort(): void {
     this.#isAborted = true
-    if (this.#controller) this.#controller.abort(new Error('The browser has disconnected'))
-    else {
-      // Not sent yet. onRequestStart will refuse to.
-      this.#release?.()
-      dropUpload(this.#request.body)
-    }
+    const reason = new Error('The browser has disconnected')
+    // Both: when a request is repeated, the controller is that of the first try.
+    this.#controller?.abort(reason)
+    this.#cancel?.(reason)
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -130,7 +140,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
 }
 
 /** undici leaves it open when it could not connect. The rest of it is then drained, so that the browser reads the answer. */
-function dropUpload(body: Body): void {
+export function dropUpload(body: Body): void {
   if (body instanceof Readable) body.on('error', ignore).destroy()
 }
 

@@ -119,7 +119,7 @@ export function createForward<Request extends ForwardedRequest, Reply extends Fo
       if (wantsOtherLogin(answer.headers['www-authenticate'])) return respond(answer)
       try {
         const isReplaced = await replaceRefused(request)
-        if (isGone) return
+        if (isGone) return discard(answer)
         if (!isReplaced || !isReplayable(body)) return respond(answer)
         await drain(answer)
         if (!isGone) send()
@@ -130,7 +130,10 @@ export function createForward<Request extends ForwardedRequest, Reply extends Fo
     }
 
     function respond(answer: UpstreamAnswer): void {
-      if (isGone) return
+      if (isGone) {
+        discard(answer)
+        return
+      }
       // From here on Fastify destroys the answer's body when the browser disconnects.
       raw.off('close', disconnected)
       try {

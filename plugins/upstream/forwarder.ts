@@ -3,7 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { UpstreamOptions } from '../../config/index.ts'
 import { ignore } from '../edge/sockets.ts'
 import { GatewayError } from '../errors/catalogue.ts'
-import { type AnswerReceiver, Exchange, type UpstreamRequest } from './exchange.ts'
+import { type AnswerReceiver, dropUpload, Exchange, type UpstreamRequest } from './exchange.ts'
 import { createPool } from './pool.ts'
 import { createSlots } from './slots.ts'
 import type { UpstreamAnswer } from './upstream-answer.ts'
@@ -40,9 +40,12 @@ export function createForwarder(upstream: UpstreamOptions): Forwarder {
     let sending: Sending = { abort: () => waiting.abort() }
     slots?.acquire(AbortSignal.any([waiting.signal, tooLong])).then(
       (release) => {
-        sending = send(request, receiver, release)
+        // The browser may have disconnected after the slot was given to this request.
+        if (waiting.signal.aborted) release()
+        else sending = send(request, receiver, release)
       },
       (cause: unknown) => {
+        dropUpload(request.body)
         if (!waiting.signal.aborted) receiver.failed(new GatewayError('BFF_UPSTREAM_TIMEOUT', { cause }))
       },
     )

@@ -94,7 +94,11 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   })
   app.addHook('onRequest', (request, _reply, done) => {
     if (tokenSource.attachNow(request)) done()
-    else tokenSource.attach(request).then(() => done(), done)
+    else
+      tokenSource.attach(request).then(
+        () => done(),
+        (error) => done(error ?? new Error('No token')),
+      )
   })
   // Bodies are not parsed, whatever their type.
   app.removeAllContentTypeParsers()
@@ -177,6 +181,10 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     reply.code(answer.statusCode)
     const { whole } = answer
     if (whole && mayBeSentWhole(whole, answer)) {
+      if (answer.statusCode === 204) {
+        delete headers['content-type']
+        delete headers['content-length']
+      }
       reply.headers(fieldsFor(reply.raw, headers))
       // Without a payload Fastify adds no length to the answer to a HEAD.
       return reply.send(whole.length > 0 ? whole : undefined)

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { test } from 'node:test'
 import { startIssuer } from '../../demo/issuer.ts'
 import { closed } from '../support/closed.ts'
-import { goes, open, signIn, startGateway, startTcpUpstream } from './support.ts'
+import { goes, open, publicHost, signIn, startGateway, startTcpUpstream } from './support.ts'
 
 /** The upstream's behaviour, by path. */
 const answers: Record<string, string> = {
@@ -64,4 +66,26 @@ test('after any outcome of a request its connection slot is free for the next', 
     await gone
     await works(`a browser that left ${path}`)
   }
+})
+
+test('pipelined requests of a browser that leaves give all their slots back', async (t) => {
+  const issuer = await startIssuer()
+  t.after(() => issuer.close())
+  let answered = 0
+  const upstream = await startTcpUpstream(t, (socket) => {
+    answered++
+    socket.write(answered === 1 ? (answers['/stream'] ?? '') : (answers['/ok'] ?? ''))
+  })
+  const one = { target: upstream.url, token: 'user' as const, connections: 1 }
+  const gateway = await startGateway(t, [one], { issuer })
+  const headers = { cookie: await signIn(gateway) }
+
+  const browser = connect(gateway.port, '127.0.0.1').on('error', () => {})
+  const head = `Host: ${publicHost(gateway.port)}\r\nX-CSRF: 1\r\nCookie: ${headers.cookie}\r\n\r\n`
+  browser.write(`GET /api/stream HTTP/1.1\r\n${head}`.repeat(3))
+  await once(browser, 'data')
+  browser.destroy()
+
+  assert.equal((await gateway.call('/api/ok', { headers })).text, 'ok')
+  assert.equal(upstream.requests(), 2)
 })

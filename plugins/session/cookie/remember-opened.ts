@@ -10,6 +10,9 @@ interface SecureSession {
 /** Number of cookies, some 600 bytes each. */
 const maxCookies = 5000
 
+/** Of a cookie's value, in characters. Longer ones are other spellings, which decoders of base64 accept. */
+const maxRememberedLength = 512
+
 interface Opened {
   data: Record<string, unknown>
   /** Encrypted with an old key. */
@@ -39,7 +42,7 @@ export function rememberOpened(app: SecureSession, sessionName: string, expiry: 
       return cookie
     }
     const cookie = decode(value, log, name)
-    if (cookie) {
+    if (cookie && value.length <= maxRememberedLength) {
       const data = { ...cookie.data(), __ts: cookie.get('__ts') }
       opened.set(value, { data, changed: cookie.changed })
     }
