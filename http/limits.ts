@@ -8,6 +8,8 @@ export interface Limits {
   requestsPerMinute: number
   /** Refused authorization codes per client; beyond that, its codes are no longer sent to the issuer. */
   refusedCodesPerMinute: number
+  /** Logins per client whose return URL is so long that it is put into the store. */
+  longReturnUrlsPerMinute: number
   /** Open event streams and WebSockets per session, in each process. */
   streamsPerSession: number
   /** Of these, streams of `/bff/events`. */
@@ -20,6 +22,7 @@ export const defaultLimits: Limits = {
   // A whole company may share one address.
   requestsPerMinute: 6000,
   refusedCodesPerMinute: 30,
+  longReturnUrlsPerMinute: 60,
   streamsPerSession: 50,
   sessionEventStreams: 20,
 }

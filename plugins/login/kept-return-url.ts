@@ -11,6 +11,11 @@ const prefix = 'stored '
 
 type Store = Pick<SessionStore, 'put' | 'read'>
 
+/** Whether a return URL needs the store. */
+export function isLong(returnUrl: string): boolean {
+  return returnUrl.length > maxInCookie
+}
+
 /**
  * Puts a long return URL into the store for the duration of a login or logout, sealed with a key that only the cookie
  * contains.
@@ -19,7 +24,7 @@ type Store = Pick<SessionStore, 'put' | 'read'>
  * @throws StoreUnavailableError
  */
 export async function keepReturnUrl(store: Store, returnUrl: string): Promise<string> {
-  if (returnUrl.length <= maxInCookie) return returnUrl
+  if (!isLong(returnUrl)) return returnUrl
   const key = randomBytes(32)
   const id = idOf(key)
   await store.put(id, seal({ returnUrl }, { key, id, version: 1 }), transactionLifetimeMs)

@@ -16,13 +16,14 @@ import { transactionLifetimeMs } from '../../plugins/session/superseded-session.
 import { rejectedLogin } from './begin-login.ts'
 import { callbackFormOptions, postAgain } from './callback-form.ts'
 import { type AuthorizationResponse, type CallbackRequest, createResponseReader } from './callback-request.ts'
+import { countedClient } from './client-tally.ts'
 import { type Begun, joinLogin, limitSessions, replaceSession, revokeRefreshToken } from './end-session.ts'
 import { isPersonsNavigation } from './navigation.ts'
 import { newSession } from './new-session.ts'
 import { callbackUrl, homePath, type RouteOptions } from './options.ts'
 import { own } from './parent-origins.ts'
 import { readForms } from './read-forms.ts'
-import { createRedemptionLimit, redeemingClient } from './redemption-limit.ts'
+import { createRedemptionLimit } from './redemption-limit.ts'
 import { answerErrorInFrame, isInFrame, postFailureToParent, postOutcomeToParent } from './silent-login.ts'
 
 /** Errors for `prompt=none` when the issuer would have to interact with the user.
@@ -116,7 +117,7 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
     parameters: URLSearchParams,
   ): Promise<'succeeded' | 'silent_refused' | 'revoked'> {
     const requestedAt = clock.now()
-    const login = await limitRedemption(redeemingClient(request, transaction), async () => {
+    const login = await limitRedemption(countedClient(request, transaction.replaces), async () => {
       await claim(transaction)
       return redeem(parameters, transaction)
     }).catch((error: unknown) => {

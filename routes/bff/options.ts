@@ -4,7 +4,7 @@ import type { Clock } from '../../lib/clock.ts'
 
 export type RouteOptions = GatewayOptions & { clock: Clock } & Pick<
     Limits,
-    'requestsPerMinute' | 'refusedCodesPerMinute' | 'sessionEventStreams'
+    'requestsPerMinute' | 'refusedCodesPerMinute' | 'longReturnUrlsPerMinute' | 'sessionEventStreams'
   >
 
 /** Default destination after a login or logout. */

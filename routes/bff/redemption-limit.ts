@@ -1,33 +1,13 @@
-import type { FastifyRequest } from 'fastify'
-import { clientKey } from '../../http/client-address.ts'
-import { createTally } from '../../lib/tally.ts'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { LoginError } from '../../plugins/issuer/login-error.ts'
-import type { LoginTransaction } from '../../plugins/login/login-transaction.ts'
+import { type CountedClient, createClientTally } from './client-tally.ts'
 import type { RouteOptions } from './options.ts'
 
 /** Redeems a code, unless too many codes of this client, or of all clients of its kind, were refused. */
-export type RedemptionLimit = <T>(client: RedeemingClient, redeem: () => Promise<T>) => Promise<T>
-
-export interface RedeemingClient {
-  key: string
-  /** Has logged in here before. */
-  isKnown: boolean
-}
-
-/**
- * A browser that had a session when the login began is identified by that, and not by an address that others share: they
- * can't make it wait. Only a login that succeeded gives such a session, so an attacker can't make up more of them.
- */
-export function redeemingClient(request: FastifyRequest, { replaces }: LoginTransaction): RedeemingClient {
-  if (replaces) return { key: `session ${replaces.id}`, isKnown: true }
-  return { key: clientKey(request), isKnown: false }
-}
+export type RedemptionLimit = <T>(client: CountedClient, redeem: () => Promise<T>) => Promise<T>
 
 /** Maximum concurrent redemptions per client. Behind an untrusted proxy, all users count as one client. */
 const maxUnderWay = 300
-/** The limit for all clients of a kind together, as a multiple of that for one. */
-const clientsInAll = 10
 
 /**
  * Limits requests with invalid codes. An attacker can open `/bff/login` to get a transaction and then send invalid
@@ -38,29 +18,24 @@ const clientsInAll = 10
  * @throws GatewayError BFF_RATE_LIMITED
  */
 export function createRedemptionLimit({ clock, refusedCodesPerMinute }: RouteOptions): RedemptionLimit {
-  const ofClient = createTally(clock, refusedCodesPerMinute)
-  const ofAll = createTally(clock, clientsInAll * refusedCodesPerMinute)
+  const refused = createClientTally(clock, refusedCodesPerMinute)
   const underWay = new Map<string, number>()
 
-  return async ({ key: client, isKnown }, redeem) => {
-    const all = isKnown ? 'known' : 'unknown'
-    const waitMs = Math.max(ofClient.waitMs(client), ofAll.waitMs(all))
-    if (waitMs > 0) throw new GatewayError('BFF_RATE_LIMITED', { retryAfterMs: waitMs })
-    const others = underWay.get(client) ?? 0
+  return async (client, redeem) => {
+    refused.check(client)
+    const { key } = client
+    const others = underWay.get(key) ?? 0
     if (others >= maxUnderWay) throw new GatewayError('BFF_RATE_LIMITED', { retryAfterMs: 1000 })
-    underWay.set(client, others + 1)
+    underWay.set(key, others + 1)
     try {
       return await redeem()
     } catch (error) {
-      if (error instanceof LoginError && error.isRefusal) {
-        ofClient.count(client)
-        ofAll.count(all)
-      }
+      if (error instanceof LoginError && error.isRefusal) refused.count(client)
       throw error
     } finally {
-      const left = (underWay.get(client) ?? 1) - 1
-      if (left > 0) underWay.set(client, left)
-      else underWay.delete(client)
+      const left = (underWay.get(key) ?? 1) - 1
+      if (left > 0) underWay.set(key, left)
+      else underWay.delete(key)
     }
   }
 }

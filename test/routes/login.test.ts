@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { asQueryValue } from '../../http/path.ts'
 import { assertError } from '../support/assert-error.ts'
 import { openRedirects } from '../support/corpus.ts'
+import { createFakeClock } from '../support/fake-clock.ts'
 import { locationOf, setCookies } from '../support/inject-browser.ts'
 import { startInjectGateway } from '../support/inject-gateway.ts'
 
@@ -252,6 +253,39 @@ test('a long return URL is sealed in the store, and without it the login ends at
   const short = await browser.beginLogin({ returnUrl: '/start' })
   assert.equal(put.length, 1)
   assert.equal(locationOf(await browser.open(await browser.authorize(short))), '/start')
+})
+
+test('clients can not fill the store with long return URLs, and short ones are never limited', async (t) => {
+  const clock = createFakeClock(Date.now())
+  const { app, newBrowser } = await startInjectGateway(t, {
+    env: { TRUST_PROXY: '10.0.0.0/8' },
+    extras: { clock, limits: { longReturnUrlsPerMinute: 2 } },
+  })
+  const inject = app.inject.bind(app)
+  t.mock.method(app, 'inject', (options: object) => inject({ remoteAddress: '10.0.0.1', ...options }))
+  const user = newBrowser()
+  await user.signIn()
+  const put = t.mock.method(app.sessionStore, 'put')
+  const begin = (client: string, path: string, browser = newBrowser()) =>
+    browser.open(`/bff/login?returnUrl=${path}`, { 'x-forwarded-for': client })
+  const long = `/${'x'.repeat(300)}`
+
+  for (const expected of [302, 302, 429, 429])
+    assert.equal((await begin('192.0.2.1', long)).statusCode, expected)
+  const limited = await begin('192.0.2.1', long)
+  assert.ok(Number(limited.headers['retry-after']) > 0)
+  assert.deepEqual(setCookies(limited), [])
+  assert.equal((await begin('192.0.2.1', '/short')).statusCode, 302)
+  assert.equal(put.mock.callCount(), 2)
+
+  // In total, 10 times as many.
+  for (let client = 2; client < 30; client++) await begin(`192.0.2.${client}`, long)
+  assert.equal(put.mock.callCount(), 20)
+  // One who is signed in is counted apart from them.
+  assert.equal((await begin('192.0.2.1', long, user)).statusCode, 302)
+
+  await clock.advance(60_000)
+  assert.equal((await begin('192.0.2.1', long)).statusCode, 302)
 })
 
 test('foreign cookies that look like logins are dropped first, and cause no error', async (t) => {
