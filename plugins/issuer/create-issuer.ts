@@ -15,7 +15,7 @@ import { LoginError } from './login-error.ts'
 import { LogoutTokenError, verifyLogoutToken } from './logout-token.ts'
 import { createMetadataSource } from './metadata-source.ts'
 import { openJwt } from './open-jwt.ts'
-import { withCheckedIdToken } from './refreshed-id-token.ts'
+import { type IdTokenChecks, withCheckedIdToken } from './refreshed-id-token.ts'
 import { defaultScope } from './scope.ts'
 import { createTransport } from './transport.ts'
 import { fetchUserInfo } from './user-info.ts'
@@ -41,6 +41,13 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
     events.metadataLoaded(pkceSupport(interactive.serverMetadata()))
     if (!method.isOffered) events.clientAuthNotOffered(method.name)
     return configurations
+  }
+
+  const idTokenChecks: IdTokenChecks = {
+    decrypt: decryption.decrypt,
+    async check(idToken, accessToken) {
+      await checkIdToken(idToken, accessToken, keysOfAnswers((await metadata.get()).grants.serverMetadata()))
+    },
   }
 
   const grants = createGrants(async () => (await metadata.get()).grants, clock)
@@ -102,7 +109,7 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
       const { tokens } = result
       return {
         ...result,
-        tokens: await withCheckedIdToken(tokens, openIdToken, clock, events.idTokenRefused),
+        tokens: await withCheckedIdToken(tokens, idTokenChecks, clock, events.idTokenRefused),
       }
     },
 
@@ -136,16 +143,6 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
 
   function scopeAt(server: ServerMetadata): string {
     return options.scope ?? defaultScope(server)
-  }
-
-  /** Of a refresh. @returns it decrypted */
-  async function openIdToken(idToken: string, accessToken: string): Promise<string> {
-    const [server, decrypted] = [
-      (await metadata.get()).grants.serverMetadata(),
-      await decryption.decrypt(idToken),
-    ]
-    await checkIdToken(decrypted, accessToken, keysOfAnswers(server))
-    return decrypted
   }
 
   function openUserInfo(jwt: string, server: ServerMetadata): Promise<string> {

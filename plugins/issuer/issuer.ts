@@ -147,7 +147,7 @@ export interface IssuerEvents {
   clientAuthNotOffered(method: string): void
   /**
    * The ID token of a refresh is not valid, so the session ends; or it could not be checked, because the issuer's keys
-   * could not be fetched, and is not stored.
+   * could not be fetched, and is not stored: then only its user, issuer and audience are compared.
    */
   idTokenRefused(outcome: 'invalid' | 'unchecked', error: unknown): void
 }

@@ -24,6 +24,8 @@ export interface GrantedTokens {
   expiresInMs?: number
   refreshToken?: string
   idToken?: string
+  /** An ID token whose signature could not be checked. Shows whose tokens these claim to be, and is never stored. */
+  uncheckedIdToken?: string
   scope?: string
 }
 

@@ -36,7 +36,7 @@ export function createStoreTokens({ sessions, issuer, clock, reportEnding }: Use
   return async function storeTokens(session, granted, { requestedAt, target, lock, log, progress, count }) {
     const storeWithRetries = <T>(write: () => Promise<T>) =>
       progress.atStore(() => retryUntilStored(write, lock))
-    const { idToken, refreshToken } = granted
+    const { uncheckedIdToken, idToken = uncheckedIdToken, refreshToken } = granted
     if (idToken !== undefined && !isSameIdentity(idToken, session.record, issuer.clientId)) {
       // Checked before storing, so that another user's tokens never reach another instance.
       log.warn({ event: 'token.renewal.failed', reason: 'foreign_identity', final: true, retryInMs: null })

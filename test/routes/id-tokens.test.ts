@@ -249,3 +249,33 @@ test('a renewal whose ID token can not be checked, because the keys can not be h
   assert.match(log(), /"event":"issuer\.id_token\.unchecked"/)
   assert.equal((await browser.call('/bff/user')).statusCode, 200)
 })
+
+test('a renewal whose ID token can not be checked ends the session if it names another user, issuer or client', async (t) => {
+  const held = Promise.withResolvers<void>()
+  t.after(() => held.resolve())
+  const foreign = [{ sub: 'mallory' }, { iss: 'https://evil.example' }, { aud: 'another client' }]
+  const changes = new Map<string, (answer: Answer, ctx: { status: number }) => unknown>([
+    ['the keys can not be had', (_answer, ctx) => Object.assign(ctx, { status: 500 })],
+    ['the keys come too late', () => held.promise],
+  ])
+  for (const [why, change] of changes) {
+    for (const claims of foreign) {
+      const { browser, issuer, log } = await start(t)
+      await browser.signIn()
+      issuer.rewrite('/jwks', change)
+      issuer.rewrite('/token', async (answer) => {
+        const changed = { ...decodeJwt(String(answer['id_token'])), ...claims }
+        answer['id_token'] = await issuer.sign(changed, { kid: 'new' })
+      })
+      const revoked: string[] = []
+      issuer.rewrite('/token/revocation', (_answer, ctx) => revoked.push(ctx['oidc'].body.token))
+      assertError(await browser.call('/renew'), 401, 'BFF_SESSION_ENDED', {
+        tokenManagementUsed: true,
+        loginUrl: '/bff/login',
+      })
+      assert.match(log(), /"event":"issuer\.id_token\.unchecked"/, why)
+      assert.match(log(), /"reason":"foreign_identity"/)
+      assert.equal(revoked.length, 2)
+    }
+  }
+})
