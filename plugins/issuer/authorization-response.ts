@@ -13,12 +13,18 @@ interface Context {
   now: number
 }
 
-/** The `state` of a response, also of a signed one, which is not verified here. */
+type ResponseMode = Pick<IssuerOptions, 'responseMode'>
+
+/**
+ * The `state` of a response, also of a signed one, which is not verified here. Where responses are not signed none is
+ * read or decrypted, as anyone could send one.
+ */
 export async function stateOf(
   parameters: URLSearchParams,
+  options: ResponseMode,
   { decrypt }: Decryption,
 ): Promise<string | undefined> {
-  const jwt = single(parameters, 'response')
+  const jwt = isSigned(options) ? single(parameters, 'response') : undefined
   if (jwt === undefined) return single(parameters, 'state')
   try {
     const { state } = decodeJwt(await decrypt(jwt))
@@ -40,9 +46,7 @@ export async function authorizationResponse(
   options: Pick<IssuerOptions, 'responseMode' | 'clientId' | 'clockToleranceMs'>,
   context: Context,
 ): Promise<URL> {
-  const url = options.responseMode.endsWith('jwt')
-    ? await verified(callbackUrl, options, context)
-    : callbackUrl
+  const url = isSigned(options) ? await verified(callbackUrl, options, context) : callbackUrl
   if (context.server.authorization_response_iss_parameter_supported && !url.searchParams.has('iss'))
     throw new TokenError(
       'The issuer announces the parameter iss of callbacks and has not sent it: if it never does, set OIDC_ISS_PARAMETER=optional',
@@ -54,6 +58,10 @@ export async function authorizationResponse(
 export function sessionStateOf({ searchParams }: URL): { sessionState?: string } {
   const sessionState = single(searchParams, 'session_state')
   return sessionState === undefined ? {} : { sessionState }
+}
+
+function isSigned({ responseMode }: ResponseMode): boolean {
+  return responseMode.endsWith('jwt')
 }
 
 async function verified(

@@ -67,7 +67,7 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
       })
     },
 
-    stateOf: (parameters) => stateOf(parameters, decryption),
+    stateOf: (parameters) => stateOf(parameters, options, decryption),
 
     async redeemCode(callbackUrl, { state, nonce, codeVerifier, maxAgeSeconds }) {
       try {
