@@ -1,5 +1,6 @@
 import type { FastifyReply } from 'fastify'
 import { basePath } from '../../config/index.ts'
+import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import type { CallbackRequest } from './callback-request.ts'
 import type { RouteOptions } from './options.ts'
 import { selfSubmittingForm, selfSubmittingFormHeaders } from './self-submitting-form.ts'
@@ -10,6 +11,9 @@ const postedAgain = 'bff_posted_again'
 /** Larger than any URL could be: with a signed response or many claims. */
 const maxBytes = 64 * 1024
 
+/** More than any issuer sends. Each becomes an element of our page, so many short ones would make it far larger. */
+const maxFields = 50
+
 export const callbackFormOptions = { bodyLimit: maxBytes } as const
 
 /**
@@ -18,6 +22,7 @@ export const callbackFormOptions = { bodyLimit: maxBytes } as const
  * `SameSite=None` is sent with every request of other sites, and a redirect would put the code into the URL.
  *
  * @returns undefined if the form was posted by that page
+ * @throws GatewayError BFF_INVALID_PARAMETER
  * @see https://openid.net/specs/oauth-v2-form-post-response-mode-1_0.html
  */
 export function postAgain(
@@ -27,6 +32,8 @@ export function postAgain(
 ): FastifyReply | undefined {
   const fields = new URLSearchParams(body)
   if (fields.has(postedAgain)) return undefined
+  if (fields.size > maxFields)
+    throw new GatewayError('BFF_INVALID_PARAMETER', { details: 'The form has too many fields' })
   fields.set(postedAgain, '1')
   // A silent login is in a frame, maybe of a page on another origin, which X-Frame-Options can't express.
   if (corsOrigins.length > 0)

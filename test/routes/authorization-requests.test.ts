@@ -287,6 +287,23 @@ test('nothing in a form becomes markup, and a form is no callback where the resp
   assert.equal((await other.browser.call('/bff/callback', { method: 'POST' })).statusCode, 405)
 })
 
+test('a form with more fields than an issuer sends is refused', async (t) => {
+  const { browser } = await start(t, { env: { OIDC_RESPONSE_MODE: 'form_post' } })
+  const fields = (count: number) => new URLSearchParams(Array(count).fill('x=').join('&'))
+  assert.equal((await browser.post('/bff/callback', fields(50))).statusCode, 200)
+  const refused = await browser.post('/bff/callback', fields(51), { accept: '*/*' })
+  assertError(refused, 400, 'BFF_INVALID_PARAMETER')
+})
+
+test('the state of a signed response counts only where responses are signed', async (t) => {
+  const { app, issuer } = await start(t)
+  const jwt = await issuer.sign({ state: 'of the response' })
+  const parameters = new URLSearchParams({ response: jwt, state: 'plain' })
+  assert.equal(await app.issuer.stateOf(parameters), 'plain')
+  const signed = await start(t, { env: { OIDC_RESPONSE_MODE: 'jwt' } })
+  assert.equal(await signed.app.issuer.stateOf(parameters), 'of the response')
+})
+
 test('a callback without the iss that is announced names the option for issuers that never send it', async (t) => {
   for (const option of ['auto', 'optional']) {
     const { browser, log } = await start(t, { env: { OIDC_ISS_PARAMETER: option } })
