@@ -136,7 +136,7 @@ const corpus: Record<string, (cookie: string) => [path: string, options?: CallOp
   'another host': () => ['/api/x', { headers: { host: 'evil.example' } }],
   'another host where no session is needed': () => ['/either/x', { headers: { host: 'evil.example' } }],
   'a session where none is needed': () => ['/either/x'],
-  'nobody where no session is needed': () => ['/either/x', { headers: { cookie: '' } }],
+  'no user where no session is needed': () => ['/either/x', { headers: { cookie: '' } }],
   'a dead cookie where no session is needed': () => ['/either/x', { headers: { cookie: 'bff=dead' } }],
   'a path that leaves the target': () => ['/api/../x'],
   'an escaped path that leaves the target': () => ['/api/%2e%2e/x'],

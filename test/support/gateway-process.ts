@@ -101,7 +101,7 @@ export interface Run {
   stderr: string
 }
 
-/** Runs server.ts in `cwd` with these variables alone until it ends by itself, or for a minute. */
+/** Runs server.ts in `cwd` with only these variables until it ends by itself, or for a minute. */
 export async function runServer(args: string[], env: Environment, cwd?: string): Promise<Run> {
   const server = spawnServer(args, env, cwd)
   const tooLong = setTimeout(() => server.kill('SIGKILL'), giveUpMs)
