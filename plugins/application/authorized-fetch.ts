@@ -3,9 +3,9 @@ import type { UpstreamOptions } from '../../config/index.ts'
 import { tokenTarget } from '../issuer/token-target.ts'
 import { type SentToken, tokenHeaders } from '../tokens/token-headers.ts'
 import type { WantedToken } from '../tokens/user-tokens.ts'
-import { tlsOptions } from '../upstream/pool.ts'
 import { upstreamError } from '../upstream/report.ts'
 import { wantsOtherLogin } from '../upstream/step-up.ts'
+import { tlsOptions } from '../upstream/upstream-client.ts'
 import { destinationOf } from './upstream-of.ts'
 
 /** As for `fetch`. Redirects are not followed, so that the token goes to the upstream only. */

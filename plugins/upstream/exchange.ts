@@ -1,8 +1,8 @@
+import { createRequire } from 'node:module'
 import { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { ignore } from '../edge/sockets.ts'
 import type { GatewayError } from '../errors/catalogue.ts'
-import { type Cancel, withQueuedAbort } from './queued-abort.ts'
 import { upstreamError } from './report.ts'
 import type { Body } from './request-body.ts'
 import type { OutgoingHeaders } from './request-headers.ts'
@@ -146,4 +146,21 @@ export function dropUpload(body: Body): void {
 
 function deliver(exchange: Exchange): void {
   exchange.deliver()
+}
+
+/** Takes a request that waits for a connection out of undici's queue, and reports the reason to its handler. */
+type Cancel = (reason: Error) => void
+
+// Internal to undici, whose version is pinned. Without it a request whose browser has left would keep its place in the
+// queue, get a connection and close it.
+const { kQueuedAbort } = createRequire(import.meta.url)('undici/lib/core/symbols.js') as {
+  kQueuedAbort: symbol
+}
+
+/** @param onQueued called with the function that cancels the request, if it has to wait */
+function withQueuedAbort(
+  options: Dispatcher.DispatchOptions,
+  onQueued: (cancel: Cancel) => void,
+): Dispatcher.DispatchOptions {
+  return { ...options, [kQueuedAbort]: onQueued }
 }

@@ -2,13 +2,13 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import type { UpstreamOptions } from '../../config/index.ts'
 import { queryOf } from '../../http/path.ts'
 import { type SentToken, tokenHeaders } from '../tokens/token-headers.ts'
-import { discard, drain, type Forwarder, type Sending } from './forwarder.ts'
 import type { Log, Reports } from './report.ts'
 import { type Body, hasBody, isReplayable, sentBody } from './request-body.ts'
 import type { OutgoingHeaders } from './request-headers.ts'
-import { wantsOtherLogin } from './step-up.ts'
+import type { IncomingHeaders } from './response-headers.ts'
 import { wantsTrailers } from './trailers.ts'
-import type { UpstreamAnswer } from './upstream-answer.ts'
+import { discard, drain, type UpstreamAnswer } from './upstream-answer.ts'
+import type { Sending, UpstreamClient } from './upstream-client.ts'
 
 /** The part of Fastify's request that is needed here. */
 export interface ForwardedRequest {
@@ -30,14 +30,14 @@ export interface ForwardedReply {
 
 export interface ForwardOptions<Request, Reply> {
   upstream: UpstreamOptions
-  forwarder: Forwarder
+  client: UpstreamClient
   reports: Reports
-  /** After the upstream refused the token: replaces it. Resolves with whether there is another one. */
-  replaceRefused(request: Request): Promise<boolean>
+  /** After a 401: replaces the token, if another one may help. Resolves with whether there is one. @param headers of the 401 */
+  replaceToken(request: Request, headers: IncomingHeaders): Promise<boolean>
   /** Headers for the upstream, without those of the token. */
   outgoingHeaders(request: Request, hasBody: boolean): OutgoingHeaders
   /** Answers the browser. */
-  answerWith(answer: UpstreamAnswer, request: Request, reply: Reply): void
+  respond(answer: UpstreamAnswer, request: Request, reply: Reply): void
 }
 
 /** Sends a request to the upstream, and its answer to the browser. @param path on the target, without the query */
@@ -50,7 +50,7 @@ export type Forward<Request, Reply> = (request: Request, reply: Reply, path: str
 export function createForward<Request extends ForwardedRequest, Reply extends ForwardedReply>(
   options: ForwardOptions<Request, Reply>,
 ): Forward<Request, Reply> {
-  const { upstream, forwarder, reports, replaceRefused, outgoingHeaders, answerWith } = options
+  const { upstream, client, reports, replaceToken, outgoingHeaders, respond } = options
 
   return function forward(request, reply, path) {
     const { raw } = reply
@@ -95,14 +95,14 @@ export function createForward<Request extends ForwardedRequest, Reply extends Fo
       // Over HTTP/1.1 `Connection` would have to name `TE`, which undici does not allow.
       if (upstream.http2 && wantsTrailers(request.raw)) headers['te'] = 'trailers'
       const startedAt = performance.now()
-      sending = forwarder.send(
+      sending = client.send(
         { method, path: path + queryOf(request.raw.url), headers, body },
         {
           answered(answer) {
             const { statusCode } = answer
             reports.answered(request.log, method, path, startedAt, statusCode)
             if (statusCode === 401 && !isReplayed) void replay(answer)
-            else respond(answer)
+            else pass(answer)
           },
           failed(error) {
             reports.failed(startedAt, error)
@@ -115,12 +115,10 @@ export function createForward<Request extends ForwardedRequest, Reply extends Fo
     /** Repeats the request once if the upstream refused the token and there is a new one. */
     async function replay(answer: UpstreamAnswer): Promise<void> {
       isReplayed = true
-      // Another token of the same login would be refused as well.
-      if (wantsOtherLogin(answer.headers['www-authenticate'])) return respond(answer)
       try {
-        const isReplaced = await replaceRefused(request)
+        const isReplaced = await replaceToken(request, answer.headers)
         if (isGone) return discard(answer)
-        if (!isReplaced || !isReplayable(body)) return respond(answer)
+        if (!isReplaced || !isReplayable(body)) return pass(answer)
         await drain(answer)
         if (!isGone) send()
       } catch (error) {
@@ -129,7 +127,7 @@ export function createForward<Request extends ForwardedRequest, Reply extends Fo
       }
     }
 
-    function respond(answer: UpstreamAnswer): void {
+    function pass(answer: UpstreamAnswer): void {
       if (isGone) {
         discard(answer)
         return
@@ -137,7 +135,7 @@ export function createForward<Request extends ForwardedRequest, Reply extends Fo
       // From here on Fastify destroys the answer's body when the browser disconnects.
       raw.off('close', disconnected)
       try {
-        answerWith(answer, request, reply)
+        respond(answer, request, reply)
       } catch (error) {
         fail(error)
       }

@@ -6,19 +6,15 @@ import { isWebSocketUpgrade } from '../../http/fields.ts'
 import { pathBelow, pathOf, queryOf, staysBelow } from '../../http/path.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import { tokenHeaders } from '../tokens/token-headers.ts'
-import { isEventStream, mayBeSentWhole, sendHeadersAtOnce, sendTrailers } from './answer.ts'
-import { endWithSession } from './end-with-session.ts'
 import { createForward } from './forward.ts'
-import { createForwarder } from './forwarder.ts'
 import { endWebSocket, openUpstreamWebSocket } from './open-websocket.ts'
 import { createReports, startReport } from './report.ts'
 import { type OutgoingHeaders, requestHeaders } from './request-headers.ts'
-import { mergedVary, type ResponseHeaderRules, responseHeaders } from './response-headers.ts'
-import { fieldsFor } from './single-values.ts'
-import { stepUpUrl, wantsOtherLogin } from './step-up.ts'
-import { announcedTrailers, carriesTrailers } from './trailers.ts'
+import { createRespond, varyHeader } from './respond.ts'
+import { type IncomingHeaders, type ResponseHeaderRules, responseHeaders } from './response-headers.ts'
+import { wantsOtherLogin } from './step-up.ts'
 import { routeUpgrades, upgradeHead } from './upgrades.ts'
-import type { UpstreamAnswer } from './upstream-answer.ts'
+import { createUpstreamClient } from './upstream-client.ts'
 import { handshakeFault, webSocketVersion } from './websocket-handshake.ts'
 
 export interface UpstreamProxyOptions {
@@ -39,7 +35,7 @@ export interface UpstreamProxyOptions {
 /**
  * Proxies everything below an upstream's prefix, with the request's access token if the upstream is configured for one.
  *
- * @fastify/http-proxy does the routing and keeps the path as it was sent. Our own forwarder sends the request: that of
+ * @fastify/http-proxy does the routing and keeps the path as it was sent. Our own client sends the request: that of
  * reply-from does not abort it when the browser disconnects, and can't change headers and token for a replay.
  */
 const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, options) => {
@@ -64,18 +60,23 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     cookies: { names: upstream.responseCookies, sessionCookies },
     perUser,
   }
-  const forwarder = createForwarder(upstream)
+  const client = createUpstreamClient(upstream)
   const tokenSource = app.tokenSource(upstream)
-  app.addHook('onClose', () => forwarder.close())
+  app.addHook('onClose', () => client.close())
   const reports = createReports(target.origin, prefix || '/', app.metrics)
-  const { replaceRefused } = tokenSource
+  const respond = createRespond({
+    upstream,
+    rules: responseRules,
+    loginUrl: `${basePath}/bff/login`,
+    openStreams: app.openStreams,
+  })
   const forward = createForward<FastifyRequest, FastifyReply>({
     upstream,
-    forwarder,
+    client,
     reports,
-    replaceRefused,
+    replaceToken,
     outgoingHeaders,
-    answerWith,
+    respond,
   })
 
   const methodsHere = new Set<string>(upstream.methods)
@@ -103,7 +104,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   // Bodies are not parsed, whatever their type.
   app.removeAllContentTypeParsers()
   app.setErrorHandler((error, _request, reply) => {
-    if (perUser) reply.header('vary', varyHeader(reply))
+    if (perUser) reply.header('vary', varyHeader(reply, responseRules))
     throw invalidDestination(error) ?? error
   })
   routeUpgrades(app, app.prefix + prefix)
@@ -154,12 +155,11 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
         ...outgoingHeaders(request, false),
         ...(await tokenHeaders(request.upstreamToken, { method: 'GET', url: target.origin + path })),
       }),
-      replaceRefused: async ({ headers }) =>
-        !wantsOtherLogin(headers['www-authenticate']) && tokenSource.replaceRefused(request),
+      replaceToken: ({ headers }) => replaceToken(request, headers),
       report: () => startReport(reports, request, path),
       signal: AbortSignal.any([signal, closing.signal]),
     })
-    if ('refusal' in answer) return answerWith(answer.refusal, request, reply)
+    if ('refusal' in answer) return respond(answer.refusal, request, reply)
     reply.hijack()
     reply.raw.detachSocket(browser)
     answer.open(responseHeaders(answer.response.headers, responseRules))
@@ -168,46 +168,14 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     if (closing.signal.aborted) end()
   }
 
-  function answerWith(answer: UpstreamAnswer, request: FastifyRequest, reply: FastifyReply) {
-    const headers = responseHeaders(answer.headers, responseRules)
-    // Without the CSRF check, any page of the same site could embed the answer or run it as a script.
-    if (!upstream.csrf) headers['cross-origin-resource-policy'] ??= 'same-origin'
-    if (isEventStream(answer)) headers['x-accel-buffering'] = 'no'
-    if (answer.statusCode === 401 && request.userSession) {
-      const stepUp = stepUpUrl(answer.headers['www-authenticate'], `${basePath}/bff/login`)
-      if (stepUp !== undefined) headers['bff-login-url'] = stepUp
-    }
-    if (reply.hasHeader('vary')) headers['vary'] = varyHeader(reply, headers['vary'])
-    reply.code(answer.statusCode)
-    const { whole } = answer
-    if (whole && mayBeSentWhole(whole, answer)) {
-      if (answer.statusCode === 204) {
-        delete headers['content-type']
-        delete headers['content-length']
-      }
-      reply.headers(fieldsFor(reply.raw, headers))
-      // Without a payload Fastify adds no length to the answer to a HEAD.
-      return reply.send(whole.length > 0 ? whole : undefined)
-    }
-    endWithSession(app.openStreams, request.userSession, answer, reply.raw, upstream.timeoutMs)
-    if (carriesTrailers(request.raw, answer)) {
-      const announced = announcedTrailers(answer.headers, responseRules)
-      if (announced !== '') headers['trailer'] = announced
-      sendTrailers(reply.raw, answer, responseRules)
-    }
-    reply.headers(fieldsFor(reply.raw, headers))
-    sendHeadersAtOnce(reply.raw, answer)
-    return reply.send(answer.body)
+  /** After a 401: whether another token may help, and there is one now. @param headers of the 401 */
+  async function replaceToken(request: FastifyRequest, headers: IncomingHeaders): Promise<boolean> {
+    return !wantsOtherLogin(headers['www-authenticate']) && tokenSource.replaceRefused(request)
   }
 
   /** Without those of the token. */
   function outgoingHeaders({ headers, ips, ip }: FastifyRequest, hasBody: boolean): OutgoingHeaders {
     return requestHeaders(headers, requestRules, ips?.toReversed() ?? [ip], hasBody)
-  }
-
-  function varyHeader(reply: FastifyReply, ...more: (string | string[] | undefined)[]): string {
-    const ours = reply.getHeader('vary')
-    return mergedVary(perUser ? 'Cookie' : undefined, ours === undefined ? undefined : String(ours), ...more)
   }
 }
 

@@ -4,10 +4,9 @@ import type { UpstreamOptions } from '../../config/index.ts'
 import type { GatewayError } from '../errors/catalogue.ts'
 import type { Report } from './report.ts'
 import type { OutgoingHeaders } from './request-headers.ts'
-import { type HandshakeAnswer, sendHandshake } from './send-handshake.ts'
 import { bufferEarlyData, closeAfterFlush, pipeBothWays } from './tunnel.ts'
 import type { UpstreamAnswer } from './upstream-answer.ts'
-import { withAgreement, withHandshake } from './websocket-handshake.ts'
+import { type HandshakeAnswer, sendHandshake, withAgreement, withHandshake } from './websocket-handshake.ts'
 
 /** A browser's request for a WebSocket. */
 export interface WebSocketRequest {
@@ -19,7 +18,7 @@ export interface WebSocketRequest {
   /** Headers for the upstream, with the current access token. */
   headers(): Promise<OutgoingHeaders>
   /** To be called after a 401. Resolves with true when there is a new token. */
-  replaceRefused(answer: IncomingMessage): Promise<boolean>
+  replaceToken(answer: IncomingMessage): Promise<boolean>
   report(): Report
   /** Aborts when the browser disconnects. */
   signal: AbortSignal
@@ -76,7 +75,7 @@ async function handshakeAnswer(
   const answer = await sendOnce(upstream, request)
   if (answer.response.statusCode !== 401) return answer
   try {
-    const isReplaced = await request.replaceRefused(answer.response)
+    const isReplaced = await request.replaceToken(answer.response)
     request.signal.throwIfAborted()
     if (!isReplaced) return answer
   } catch (error) {
@@ -87,7 +86,7 @@ async function handshakeAnswer(
   return sendOnce(upstream, request)
 }
 
-/** As an answer of the forwarder, so that it is sent like any other. */
+/** As an answer of the client, so that it is sent like any other. */
 function refusalOf(response: IncomingMessage): UpstreamAnswer {
   const { statusCode = 0, headers } = response
   return { statusCode, headers, trailers: {}, body: response }

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { canonicalAddress } from '../../http/client-address.ts'
+import { type CookieRules, passedCookies } from '../../http/cookies.ts'
 import { isReservedHeader, namedBy } from '../../http/fields.ts'
-import { type CookieRules, passedCookies } from './cookies.ts'
 
 export interface RequestHeaderRules {
   /** Lower case. */

@@ -1,7 +1,7 @@
-import { namedBy } from '../../http/fields.ts'
+import type { ServerResponse } from 'node:http'
+import { type CookieRules, mayPass } from '../../http/cookies.ts'
+import { namedBy, trimBlanks } from '../../http/fields.ts'
 import { isForbiddenHeader, passesByDefault } from '../../http/response-allow-list.ts'
-import { privateCacheControl } from './cache-rules.ts'
-import { type CookieRules, mayPass } from './cookies.ts'
 import { browserLinks, browserLocation, type Places } from './location.ts'
 
 export interface ResponseHeaderRules extends Places {
@@ -67,4 +67,58 @@ function each(
   places: Places,
 ): string | string[] {
   return typeof value === 'string' ? map(value, places) : value.map((text) => map(text, places))
+}
+
+/**
+ * Keeps answers out of shared caches: an answer belongs to one session, but a cache in front of the gateway sees no
+ * `Authorization` header from which it could tell.
+ *
+ * `public` and `s-maxage` become `private`; without any caching header the answer gets `no-store`.
+ *
+ * @param value the upstream's `Cache-Control`
+ * @param hasOtherRules the answer has `Expires` or `Pragma`, which also allow shared caching
+ * @see https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2
+ */
+export function privateCacheControl(value: string | undefined, hasOtherRules: boolean): string {
+  const directives = split(value ?? '')
+  if (directives.length === 0) return hasOtherRules ? 'private' : 'no-store'
+
+  const kept = directives.filter((directive) => !isShared(directive))
+  // `private="name"` applies to that one header only.
+  const isPrivate = kept.some((directive) => /^(private|no-store)$/i.test(directive))
+  return (isPrivate ? kept : ['private', ...kept]).join(', ')
+}
+
+function isShared(directive: string): boolean {
+  return (
+    /^(public|s-maxage|proxy-revalidate|private)\s*(=|$)/i.test(directive) && !/^private$/i.test(directive)
+  )
+}
+
+/** Splits at commas outside of quotes. */
+function split(value: string): string[] {
+  const directives = value.match(/(?:[^,"]|"(?:\\.|[^"\\])*"?)+/g) ?? []
+  return directives.map((directive) => directive.trim()).filter((directive) => directive !== '')
+}
+
+export type Fields = Record<string, string | string[]>
+
+/**
+ * Header fields for HTTP/2: Node allows only one value for some of them, and clients reject blanks around a value.
+ * @see https://www.rfc-editor.org/rfc/rfc9110#section-5.3
+ * @see https://www.rfc-editor.org/rfc/rfc9113#section-8.2.1
+ */
+export function singleValues(fields: Fields): Fields {
+  const singles = Object.entries(fields).map(([name, value]) => [name, single(name, value)] as const)
+  return Object.fromEntries(singles)
+}
+
+function single(name: string, value: string | string[]): string | string[] {
+  const values = [value].flat().map(trimBlanks)
+  return name === 'set-cookie' ? values : values.join(', ')
+}
+
+/** Header fields for the browser's HTTP version. */
+export function fieldsFor({ req }: Pick<ServerResponse, 'req'>, fields: Fields): Fields {
+  return req.httpVersionMajor === 2 ? singleValues(fields) : fields
 }

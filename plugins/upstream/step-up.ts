@@ -23,7 +23,7 @@ export function stepUpUrl(challenges: string | string[] | undefined, loginUrl: s
   return parameters.length === 0 ? loginUrl : `${loginUrl}?${parameters.join('&')}`
 }
 
-/** Whether a 401 demands a new login, so that a renewed token would not help. */
+/** Whether a 401 demands a new login: another token of the same login would be refused as well. */
 export function wantsOtherLogin(challenges: string | string[] | undefined): boolean {
   return stepUpUrl(challenges, '') !== undefined
 }

@@ -1,4 +1,6 @@
 import { Readable } from 'node:stream'
+import { finished } from 'node:stream/promises'
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Dispatcher } from 'undici'
 import { ignore } from '../edge/sockets.ts'
 import type { IncomingHeaders } from './response-headers.ts'
@@ -96,3 +98,29 @@ export class ReceivedAnswer implements UpstreamAnswer {
 }
 
 const noBytes = Buffer.alloc(0)
+
+/** How much of a discarded answer is drained at most, in milliseconds and bytes. */
+const drainingMs = 1000
+const drainedBytes = 128 * 1024
+
+/** Reads the rest of an unneeded answer, so that its connection can be reused. A long or slow one is cut off. */
+export async function drain(answer: UpstreamAnswer): Promise<void> {
+  if (answer.whole === undefined) {
+    const { body } = answer
+    let left = drainedBytes
+    body.on('data', (chunk: Buffer) => {
+      left -= chunk.length
+      if (left < 0) body.destroy()
+    })
+    const tooLong = setTimeout(() => body.destroy(), drainingMs)
+    await finished(body).catch(() => {})
+    clearTimeout(tooLong)
+  }
+  // undici releases a connection one turn of the event loop after its answer has ended.
+  await turn()
+}
+
+/** Aborts an unneeded answer, which closes its connection. */
+export function discard(answer: UpstreamAnswer): void {
+  if (answer.whole === undefined) answer.body.on('error', ignore).destroy()
+}

@@ -2,7 +2,6 @@ import { subscribe } from 'node:diagnostics_channel'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { errors } from 'undici'
-import { AnswerHead } from './answer.ts'
 
 /** State of a connection to an upstream. */
 interface Watch {
@@ -83,4 +82,92 @@ function clearDeadline(watch: Watch): void {
 
 function isClosing(error: Error & { code?: string }): boolean {
   return error instanceof errors.SocketError || error.code === 'ECONNRESET' || error.code === 'EPIPE'
+}
+
+const contentLength = 'content-length'
+const [lineFeed, carriageReturn, two, underscore] = [0x0a, 0x0d, 0x32, 0x5f]
+
+/**
+ * Scans the heads of HTTP/1.1 answers and patches in place what is valid but undici treats as an error:
+ *
+ * - An unrequested `100 Continue` becomes `102 Processing`, which undici skips. HTTP allows both at any time.
+ * - `Content-Length` of a 204 or 304, which gives the length of another answer, becomes an unknown header:
+ *   undici would report a missing body and close the connection.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc9110#section-15.2
+ * @see https://www.rfc-editor.org/rfc/rfc9110#section-8.6
+ */
+export class AnswerHead {
+  /** The next bytes belong to a body, or no answer is expected. */
+  isOver = true
+  /** An interim (1xx) answer has arrived, and no final one yet. */
+  isInterim = false
+  #status = 0
+  #inStatusLine = true
+  /** Position in the current line. */
+  #offset = 0
+  /** The current line matches `contentLength` so far. */
+  #isContentLength = false
+
+  /** Call this when a request has been sent: the next bytes are the head of its answer. */
+  expect(): void {
+    this.isOver = false
+    this.isInterim = false
+    this.#begin()
+  }
+
+  /** @param chunk may begin and end anywhere in an answer; patched in place */
+  read(chunk: Uint8Array): void {
+    for (let i = 0; i < chunk.length && !this.isOver; i++) {
+      if (this.#inStatusLine) this.#readStatus(chunk, i)
+      else this.#readHeader(chunk, i)
+    }
+  }
+
+  #begin(): void {
+    this.#status = 0
+    this.#inStatusLine = true
+    this.#offset = 0
+  }
+
+  #readStatus(chunk: Uint8Array, i: number): void {
+    const byte = chunk[i] ?? 0
+    if (byte === lineFeed || byte === carriageReturn) {
+      if (byte === lineFeed && this.#offset > 0) this.#beginLine()
+      return
+    }
+    // After `HTTP/1.1 `.
+    if (this.#offset >= 9 && this.#offset <= 11) this.#status = this.#status * 10 + byte - 0x30
+    if (this.#offset === 11) {
+      if (this.#status === 100) chunk[i] = two
+      this.isInterim = this.#status < 200 && this.#status !== 101
+      this.isOver = !this.isInterim && !this.#isBodiless()
+    }
+    this.#offset++
+  }
+
+  #readHeader(chunk: Uint8Array, i: number): void {
+    const byte = chunk[i] ?? 0
+    if (byte === carriageReturn) return
+    if (byte === lineFeed) {
+      if (this.#offset > 0) this.#beginLine()
+      else if (this.isInterim) this.#begin()
+      else this.isOver = true
+      return
+    }
+    this.#isContentLength &&= (byte | 0x20) === contentLength.charCodeAt(this.#offset)
+    const isMatched = this.#isContentLength && this.#offset === contentLength.length - 1
+    if (isMatched && this.#isBodiless()) chunk[i] = underscore
+    this.#offset++
+  }
+
+  #beginLine(): void {
+    this.#inStatusLine = false
+    this.#offset = 0
+    this.#isContentLength = true
+  }
+
+  #isBodiless(): boolean {
+    return this.#status === 204 || this.#status === 304
+  }
 }

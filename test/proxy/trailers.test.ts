@@ -7,8 +7,8 @@ import { type TestContext, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { upstreamDefaults } from '../../config/index.ts'
-import { createForwarder } from '../../plugins/upstream/forwarder.ts'
 import type { UpstreamAnswer } from '../../plugins/upstream/upstream-answer.ts'
+import { createUpstreamClient } from '../../plugins/upstream/upstream-client.ts'
 import { closed } from '../support/closed.ts'
 import { openStream, replyOf, startTlsGateway } from '../tls/support.ts'
 import {
@@ -175,10 +175,16 @@ test('an answer over HTTP/2 is read to its end after its trailers have arrived',
     response.end()
   })
   const target = new URL(api.url)
-  const forwarder = createForwarder({ ...upstreamDefaults(), prefix: '/', target, ca: cert, http2: true })
-  t.after(() => forwarder.close())
+  const client = createUpstreamClient({
+    ...upstreamDefaults(),
+    prefix: '/',
+    target,
+    ca: cert,
+    http2: true,
+  })
+  t.after(() => client.close())
   const asked = new Promise<UpstreamAnswer>((answered, failed) => {
-    forwarder.send({ method: 'GET', path: '/', headers: {}, body: null }, { answered, failed })
+    client.send({ method: 'GET', path: '/', headers: {}, body: null }, { answered, failed })
   })
   const [{ stream }] = await once(api.events, 'request')
   const { session } = stream

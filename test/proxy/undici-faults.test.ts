@@ -80,7 +80,7 @@ test('undici restarts its time limit with each interim answer (watched-connectio
   assert.equal(statusCode, 200)
 })
 
-test('undici closes the connection after a HEAD (forwarder.ts)', async (t) => {
+test('undici closes the connection after a HEAD (exchange.ts)', async (t) => {
   const upstream = await startTcpUpstream(t, (socket) => {
     socket.write('HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1000\r\n\r\n')
   })

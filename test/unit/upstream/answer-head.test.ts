@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { AnswerHead } from '../../../plugins/upstream/answer.ts'
+import { AnswerHead } from '../../../plugins/upstream/watched-connection.ts'
 
 /** What undici reads of these bytes, which arrive in pieces of this size. */
 function read(text: string, size: number) {

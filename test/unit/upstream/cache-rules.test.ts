@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { privateCacheControl } from '../../../plugins/upstream/cache-rules.ts'
+import { privateCacheControl } from '../../../plugins/upstream/response-headers.ts'
 import { cpuTimeOf } from '../../support/cpu-time.ts'
 
 const table: [from: string, to: string][] = [

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { passedCookies } from '../../../plugins/upstream/cookies.ts'
+import { passedCookies } from '../../../http/cookies.ts'
 
 function passed(header: string | undefined, ...names: string[]) {
   return passedCookies(header, { names, sessionCookies: ['bff', '__Host-shop'] })

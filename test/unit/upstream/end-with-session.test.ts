@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http'
 import { PassThrough, Writable } from 'node:stream'
 import { test } from 'node:test'
 import type { OpenStreams } from '../../../plugins/session/streams/open-streams.ts'
-import { endWithSession } from '../../../plugins/upstream/end-with-session.ts'
+import { endWithSession } from '../../../plugins/upstream/respond.ts'
 import type { UpstreamAnswer } from '../../../plugins/upstream/upstream-answer.ts'
 
 /** Ends an event stream whose client reads only after `flush` was called. */

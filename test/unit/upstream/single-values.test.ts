@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { singleValues } from '../../../plugins/upstream/single-values.ts'
+import { singleValues } from '../../../plugins/upstream/response-headers.ts'
 import { cpuTimeOf } from '../../support/cpu-time.ts'
 
 test('a field has one trimmed value, except cookies', () => {
