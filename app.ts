@@ -118,7 +118,7 @@ async function guarded(app: FastifyInstance, options: RouteOptions, extras: AppE
 async function frontendPages(app: FastifyInstance, options: GatewayOptions): Promise<void> {
   const { publicUrl, oidc, staticDir, frontendUrl, frontendCsp, requireLogin, csrfHeader } = options
   app.addHook('onRoute', (route) => {
-    route.config = { ...route.config, navigation: true, sessionCookie: 'update-on-navigation' }
+    route.config = { ...route.config, navigation: true, sessionCookieUpdates: 'on-navigation' }
   })
   if (requireLogin) app.addHook('onRequest', app.loginGate.admit)
 

@@ -38,3 +38,6 @@ export const maxHeaderListBytes = maxHeaderBytes + 40 * maxHeaderFields
 
 /** Limit for bodies that are read into memory. Proxied bodies are streamed without a limit. */
 export const maxBodyBytes = 64 * 1024
+
+/** Maximum duration of a login or logout, from the redirect to the issuer to the return. */
+export const loginLifetimeMs = 10 * 60_000

@@ -88,3 +88,18 @@ async function signedParameters(
     request: searchParams.get('request') ?? '',
   })
 }
+
+/**
+ * The `prompt` with which an issuer asks a user who is signed in there to sign in again. Google knows no `login`.
+ * @see https://openid.net/specs/openid-connect-prompt-create-1_0.html for `prompt_values_supported`
+ */
+export function loginPrompt(
+  issuer: URL,
+  configuration: oidc.Configuration | undefined,
+): 'login' | 'select_account' {
+  const supported = configuration?.serverMetadata()['prompt_values_supported']
+  const isUnknown = Array.isArray(supported)
+    ? !supported.includes('login')
+    : issuer.hostname === 'accounts.google.com'
+  return isUnknown ? 'select_account' : 'login'
+}

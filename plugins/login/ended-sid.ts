@@ -1,5 +1,5 @@
-import { sidIndex } from '../session/sessions.ts'
-import { transactionLifetimeMs } from '../session/superseded-session.ts'
+import { loginLifetimeMs } from '../../http/limits.ts'
+import { sidIndex } from '../session/session-indexes.ts'
 import type { SessionStore } from '../session-store/store.ts'
 
 /** Identifies a session at the issuer. */
@@ -13,7 +13,7 @@ export type EndedSession = IssuerSession & { clientId: string }
 
 /** Records that the issuer has ended its session, so that a login under way with the same `sid` is rejected. */
 export async function rememberEnd(store: Pick<SessionStore, 'claim'>, ended: EndedSession): Promise<void> {
-  await store.claim(nameOf(ended), transactionLifetimeMs)
+  await store.claim(nameOf(ended), loginLifetimeMs)
 }
 
 /**
@@ -26,7 +26,7 @@ export async function hasEndedWithin(
   ms: number,
 ): Promise<boolean> {
   const lastsMs = await store.claimLastsMs(nameOf(session))
-  return lastsMs > 0 && transactionLifetimeMs - lastsMs < ms
+  return lastsMs > 0 && loginLifetimeMs - lastsMs < ms
 }
 
 /** How long a front-channel notice about a session that has already ended gets 200. */

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { loginLifetimeMs } from '../../http/limits.ts'
 import { seal, unseal } from '../session/sealing.ts'
-import { transactionLifetimeMs } from '../session/superseded-session.ts'
 import type { SessionStore } from '../session-store/store.ts'
 
 /** With longer ones, ten logins would no longer fit into the cookies of a request. */
@@ -27,7 +27,7 @@ export async function keepReturnUrl(store: Store, returnUrl: string): Promise<st
   if (!isLong(returnUrl)) return returnUrl
   const key = randomBytes(32)
   const id = idOf(key)
-  await store.put(id, seal({ returnUrl }, { key, id, version: 1 }), transactionLifetimeMs)
+  await store.put(id, seal({ returnUrl }, { key, id, version: 1 }), loginLifetimeMs)
   return prefix + key.toString('base64url')
 }
 

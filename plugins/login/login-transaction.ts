@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { readReference, type SessionReference } from '../session/sessions.ts'
+import { readReference, type SessionReference } from '../session/session-reference.ts'
 
 /** A login under way. Each has its own cookie, so that logins in parallel tabs don't interfere. Single use. */
 export interface LoginTransaction {

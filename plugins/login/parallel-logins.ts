@@ -1,7 +1,7 @@
 import { createHash, hkdfSync } from 'node:crypto'
 import type { Clock } from '../../lib/clock.ts'
 import { seal, unseal } from '../session/sealing.ts'
-import { readReference, type SessionReference } from '../session/sessions.ts'
+import { readReference, type SessionReference } from '../session/session-reference.ts'
 import type { SessionStore } from '../session-store/store.ts'
 import type { LoginTransaction } from './login-transaction.ts'
 

@@ -1,7 +1,7 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { SessionEndReason } from '../observability/metrics.ts'
 import type { SessionStore } from '../session-store/store.ts'
-import type { Session } from './sessions.ts'
+import type { Session } from './session.ts'
 
 /** `idle` and `lifetime`: its time was up. `lost`: the store lost it, or its end has no known reason. */
 export type FollowedEnd = SessionEndReason | 'idle' | 'lifetime' | 'lost'

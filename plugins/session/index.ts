@@ -3,14 +3,10 @@ import fp from 'fastify-plugin'
 import type { Clock } from '../../lib/clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import { addToLog } from '../logging/logger.ts'
+import { type Session, sessionHash } from './session.ts'
 import { logName } from './session-record.ts'
-import {
-  createSessions,
-  type Session,
-  type SessionReference,
-  type Sessions,
-  sessionHash,
-} from './sessions.ts'
+import type { SessionReference } from './session-reference.ts'
+import { createSessions, type Sessions } from './sessions.ts'
 import { mayBeSuperseded } from './superseded-session.ts'
 
 declare module 'fastify' {
@@ -20,7 +16,7 @@ declare module 'fastify' {
      * or on navigations only. Unset: never, as for upstreams and an application's own routes. Their responses may
      * take so long that they would overwrite the cookie of the browser's next session.
      */
-    sessionCookie?: 'update' | 'update-on-navigation'
+    sessionCookieUpdates?: 'always' | 'on-navigation'
   }
   interface FastifyRequest {
     /** The loaded session, tokens included. Applications use `request.session`, which has no tokens. */
@@ -29,15 +25,15 @@ declare module 'fastify' {
   interface FastifyInstance {
     sessions: Sessions
     /**
-     * Opens the session of the request's cookie. The route's `config.sessionCookie` decides whether to update the
+     * Loads the session of the request's cookie. The route's `config.sessionCookieUpdates` decides whether to update the
      * cookie.
      */
-    openSession(request: FastifyRequest, options?: { slide?: boolean }): Promise<Session | null>
+    findSession(request: FastifyRequest, options?: { slide?: boolean }): Promise<Session | null>
     /**
-     * Sets `request.userSession` without waiting, if the session is at hand and nothing of it is due.
+     * Sets `request.userSession` without waiting, if the session is in memory and nothing of it is due.
      * @returns the session; null: call `loadSession`
      */
-    loadSessionNow(request: FastifyRequest): Session | null
+    loadCachedSession(request: FastifyRequest): Session | null
     /** An onRequest hook: `request.userSession` is the session, or null. */
     loadSession(request: FastifyRequest): Promise<void>
     /** An onRequest hook: 401 without a session. */
@@ -59,30 +55,30 @@ export default fp<OidcSessionOptions>(
   async (app, options) => {
     const sessions = createSessions({ ...options, clientId: app.issuer.clientId, store: app.sessionStore })
     app.decorate('sessions', sessions)
-    app.decorate('openSession', openSession)
-    app.decorate('loadSessionNow', (request: FastifyRequest) => {
+    app.decorate('findSession', findSession)
+    app.decorate('loadCachedSession', (request: FastifyRequest) => {
       if (request.userSession) return request.userSession
       const reference = app.browserCookies.sessionReference(request)
       // One that a former key has encrypted may have to be encrypted again.
       if (!reference || app.browserCookies.isOutdated(request)) return null
-      const session = sessions.openNow(reference)
+      const session = sessions.loadCached(reference)
       if (!session) return null
       describeInLog(request, session)
       request.userSession = session
       return session
     })
     app.decorate('loadSession', async (request: FastifyRequest) => {
-      request.userSession ??= await openSession(request)
+      request.userSession ??= await findSession(request)
     })
     app.decorate('requireSession', async (request: FastifyRequest) => {
       await app.loadSession(request)
       if (!request.userSession) throw new GatewayError('BFF_SESSION_REQUIRED')
     })
 
-    async function openSession(request: FastifyRequest, options: { slide?: boolean } = {}) {
+    async function findSession(request: FastifyRequest, options: { slide?: boolean } = {}) {
       const reference = app.browserCookies.sessionReference(request)
       if (!reference) return null
-      const session = await sessions.open(reference, options)
+      const session = await sessions.load(reference, options)
       if (!session) {
         if (await mayChangeCookie(request, reference)) app.browserCookies.clearSession(request)
         return null
@@ -99,10 +95,10 @@ export default fp<OidcSessionOptions>(
 
     /** The cookie of an ended session does no harm, so if in doubt it stays. */
     async function mayChangeCookie(request: FastifyRequest, reference: SessionReference): Promise<boolean> {
-      const sessionCookie = request.routeOptions.config?.sessionCookie
+      const updates = request.routeOptions.config?.sessionCookieUpdates
       const { 'sec-fetch-mode': mode = 'navigate' } = request.headers
-      if (sessionCookie === undefined) return false
-      if (sessionCookie === 'update-on-navigation' && mode !== 'navigate') return false
+      if (updates === undefined) return false
+      if (updates === 'on-navigation' && mode !== 'navigate') return false
       return mayBeSuperseded(app.sessionStore, reference).then(
         (superseded) => !superseded,
         () => false,

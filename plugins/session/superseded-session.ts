@@ -1,16 +1,14 @@
 import { createHash } from 'node:crypto'
+import { loginLifetimeMs } from '../../http/limits.ts'
 import type { SessionStore } from '../session-store/store.ts'
-import type { SessionReference } from './sessions.ts'
-
-/** Maximum duration of a login, in milliseconds. */
-export const transactionLifetimeMs = 10 * 60_000
+import type { SessionReference } from './session-reference.ts'
 
 /** Records, for the duration of a login, that the browser with this session has started another login. */
 export async function rememberLoginBegun(
   store: Pick<SessionStore, 'claim'>,
   reference: SessionReference,
 ): Promise<void> {
-  await store.claim(nameOf(reference), transactionLifetimeMs)
+  await store.claim(nameOf(reference), loginLifetimeMs)
 }
 
 /**
@@ -30,7 +28,7 @@ export async function rememberReplacement(
   reference: SessionReference,
 ): Promise<void> {
   await rememberLoginBegun(store, reference)
-  await store.claim(nameOf(reference, 'replaced'), transactionLifetimeMs)
+  await store.claim(nameOf(reference, 'replaced'), loginLifetimeMs)
 }
 
 /** Whether the browser certainly has a newer session. Only then does a logout leave the cookie. */

@@ -5,8 +5,8 @@ import type { Clock } from '../../lib/clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import { type TokenTarget, tokenTarget } from '../issuer/token-target.ts'
 import { deriveKeys } from '../session/sealing.ts'
+import type { Session } from '../session/session.ts'
 import { heldToken } from '../session/session-record.ts'
-import type { Session } from '../session/sessions.ts'
 import { type ClientTokens, createClientTokens } from './client-tokens.ts'
 import { type SentToken, sentToken } from './token-headers.ts'
 import { createUserTokens, type UserTokens, type WantedToken } from './user-tokens.ts'
@@ -183,7 +183,7 @@ function clientToken(clientTokens: ClientTokens, upstream: UpstreamToken): Token
 function signedInOnly(app: FastifyInstance, source: TokenSource): TokenSource {
   return {
     ...source,
-    attachNow: (request) => app.loadSessionNow(request) !== null && source.attachNow(request),
+    attachNow: (request) => app.loadCachedSession(request) !== null && source.attachNow(request),
     async attach(request) {
       await app.requireSession(request)
       await source.attach(request)
@@ -196,7 +196,7 @@ function bySession(app: FastifyInstance, signedIn: TokenSource, anonymous: Token
   return {
     attachNow(request) {
       const isAnonymous = app.browserCookies.sessionReference(request) === undefined
-      if (!isAnonymous && !app.loadSessionNow(request)) return false
+      if (!isAnonymous && !app.loadCachedSession(request)) return false
       return source(request).attachNow(request)
     },
     async attach(request) {

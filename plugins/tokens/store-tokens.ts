@@ -4,8 +4,8 @@ import { hashForLog } from '../logging/logger.ts'
 import type { RenewalOutcome } from '../observability/metrics.ts'
 import type { RenewalResult } from '../renewal/renewal-lock.ts'
 import type { RenewalLog } from '../renewal/renewer.ts'
+import type { Session } from '../session/session.ts'
 import { recordAfter, type SessionRecord } from '../session/session-record.ts'
-import type { Session } from '../session/sessions.ts'
 import { StoreUnavailableError } from '../session-store/store.ts'
 import type { UserGrantOptions, UserRenewal } from './user-grant.ts'
 
@@ -55,7 +55,7 @@ export function createStoreTokens({ sessions, issuer, clock, reportEnding }: Use
     for (let base = session, tokens = granted; ; ) {
       // The tokens exist only in this process, so a failing write is retried.
       const record = recordAfter(base.record, tokens, { requestedAt, now: clock.now(), target })
-      const result = await storeWithRetries(sessions.renewal(base, record))
+      const result = await storeWithRetries(sessions.prepareWrite(base, record))
       if (result.outcome === 'stored') return { outcome: 'obtained', value: result.session }
       const current =
         result.outcome === 'gone' ? undefined : await storeWithRetries(() => sessions.reload(session))

@@ -9,8 +9,9 @@ import { backOffMs } from '../renewal/policy.ts'
 import type { Attempt, HeldLock } from '../renewal/renewal-lock.ts'
 import type { RenewalLog } from '../renewal/renewer.ts'
 import type { ReportEnding } from '../session/events/session-events.ts'
+import type { Session } from '../session/session.ts'
 import { grantCredential, heldToken, isRenewedSince, type SessionRecord } from '../session/session-record.ts'
-import type { Session, Sessions } from '../session/sessions.ts'
+import type { Sessions } from '../session/sessions.ts'
 import { StoreUnavailableError } from '../session-store/store.ts'
 import { createStoreTokens } from './store-tokens.ts'
 
@@ -151,7 +152,7 @@ export function createUserGrant(options: UserGrantOptions) {
     const { refusals: before = 0, ...record } = session.record
     const refusals = refusal ? Math.min(before + 1, maxRefusals) : 0
     if (refusals === before) return
-    const noted = sessions.renewal(session, refusals > 0 ? { ...record, refusals } : record)
+    const noted = sessions.prepareWrite(session, refusals > 0 ? { ...record, refusals } : record)
     // Best effort: an outage of the store loses one count. A conflict means newer tokens, which the refusal is not
     // about.
     await noted().catch((error: unknown) => {

@@ -10,8 +10,8 @@ import {
   type RenewerOptions,
   type TokenTimes,
 } from '../renewal/renewer.ts'
+import type { Session } from '../session/session.ts'
 import { grantCredential, heldToken, isRenewedSince, type SessionRecord } from '../session/session-record.ts'
-import type { Session } from '../session/sessions.ts'
 import { createUserGrant, endUnlessRenewed, type UserGrantOptions } from './user-grant.ts'
 
 /** Access tokens of users. They live in their sessions' records. */

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { UpstreamOptions } from '../../config/index.ts'
-import type { Session } from '../session/sessions.ts'
+import type { Session } from '../session/session.ts'
 import type { OpenStreams } from '../session/streams/open-streams.ts'
 import {
   type Fields,

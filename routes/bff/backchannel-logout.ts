@@ -11,7 +11,7 @@ import {
 import { hashForLog } from '../../plugins/logging/logger.ts'
 import { rememberEnd } from '../../plugins/login/ended-sid.ts'
 import type { EndedSession } from '../../plugins/session/events/session-events.ts'
-import { sidIndex, subjectIndex } from '../../plugins/session/sessions.ts'
+import { sidIndex, subjectIndex } from '../../plugins/session/session-indexes.ts'
 import type { RouteOptions } from './options.ts'
 import { readForms } from './read-forms.ts'
 

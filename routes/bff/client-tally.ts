@@ -3,7 +3,7 @@ import { clientKey } from '../../http/client-address.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { createTally } from '../../lib/tally.ts'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
-import type { SessionReference } from '../../plugins/session/sessions.ts'
+import type { SessionReference } from '../../plugins/session/session-reference.ts'
 
 export interface CountedClient {
   key: string

@@ -4,7 +4,7 @@ import { isoTime, secondsBetween } from '../../lib/clock.ts'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { hashForLog } from '../../plugins/logging/logger.ts'
 import { userClaims, withoutTokens } from '../../plugins/session/claims.ts'
-import type { Session } from '../../plugins/session/sessions.ts'
+import type { Session } from '../../plugins/session/session.ts'
 import type { RouteOptions } from './options.ts'
 
 /** For developers: all data of the session, with hashes (as in the log) instead of tokens. */
@@ -14,7 +14,7 @@ export async function diagnostics(
 ): Promise<void> {
   app.get('/diagnostics', async (request, reply) => {
     reply.header('cache-control', 'no-store')
-    const session = await app.openSession(request, { slide: false })
+    const session = await app.findSession(request, { slide: false })
     if (!session) throw new GatewayError('BFF_SESSION_REQUIRED')
     return diagnosis(session, lifetimeMs, clock.now())
   })

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { isoTime, secondsBetween } from '../../lib/clock.ts'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
-import type { Session } from '../../plugins/session/sessions.ts'
+import type { Session } from '../../plugins/session/session.ts'
 import type { RouteOptions } from './options.ts'
 import { sessionView } from './session.ts'
 
@@ -38,7 +38,7 @@ export async function events(app: FastifyInstance, options: RouteOptions): Promi
   })
 
   app.get('/events', { config: { csrf: false }, exposeHeadRoute: false }, async (request, reply) => {
-    const session = await app.openSession(request, { slide: false })
+    const session = await app.findSession(request, { slide: false })
     if (!session) throw new GatewayError('BFF_SESSION_REQUIRED')
     // The client has disconnected meanwhile: its `close` event will not come again.
     if (reply.raw.destroyed) return reply.send()

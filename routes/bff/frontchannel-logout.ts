@@ -2,8 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { hashForLog } from '../../plugins/logging/logger.ts'
 import { hasSignedOut } from '../../plugins/login/ended-sid.ts'
-import { sidIndex } from '../../plugins/session/sessions.ts'
-import { sidIssuer } from '../../plugins/session/sid-issuer.ts'
+import { sidIndex, sidIssuer } from '../../plugins/session/session-indexes.ts'
 import { forFramesOf } from './answer-headers.ts'
 import { endSession } from './end-session.ts'
 import type { RouteOptions } from './options.ts'
@@ -27,22 +26,22 @@ export async function frontchannelLogout(app: FastifyInstance, { oidc }: RouteOp
     if (typeof sid !== 'string' || sid === '' || !isSameIssuer(iss, issuer)) throw mismatch()
 
     const hasEnded = await hasSignedOut(app.sessionStore, { issuer, clientId: app.issuer.clientId, sid })
-    const own = await endOwn(request, issuer, sid)
-    const others = await endOthers(request, issuer, sid)
-    if (own + others === 0 && !hasEnded) throw mismatch()
-    if (own > 0) app.browserCookies.clearSession(request)
+    const isOfCookie = await endSessionOfCookie(request, issuer, sid)
+    const others = await endOtherSessions(request, issuer, sid)
+    if (!isOfCookie && others === 0 && !hasEnded) throw mismatch()
+    if (isOfCookie) app.browserCookies.clearSession(request)
     return reply.type('text/html; charset=utf-8').send('<!doctype html><title>Signed out</title>')
   })
 
   /** Ends the session of the request's cookie, if one was sent: its refresh token can be revoked. */
-  async function endOwn(request: Notice, issuer: string, sid: string): Promise<number> {
-    const session = await app.openSession(request, { slide: false })
-    if (!isSameIssuer(session?.record.issuer, issuer) || session?.record.sid !== sid) return 0
+  async function endSessionOfCookie(request: Notice, issuer: string, sid: string): Promise<boolean> {
+    const session = await app.findSession(request, { slide: false })
+    if (!isSameIssuer(session?.record.issuer, issuer) || session?.record.sid !== sid) return false
     await endSession(app, request.log.child({ sid: hashForLog(sid) }), session, 'frontchannel_logout')
-    return 1
+    return true
   }
 
-  async function endOthers(request: Notice, issuer: string, sid: string): Promise<number> {
+  async function endOtherSessions(request: Notice, issuer: string, sid: string): Promise<number> {
     const sessions = await app.sessionStore.destroyBy(
       sidIndex(issuer, app.issuer.clientId, sid),
       'frontchannel_logout',

@@ -70,7 +70,7 @@ async function sessionEndpoints(app: FastifyInstance, options: RouteOptions): Pr
 
 function updateSessionCookie(app: FastifyInstance): void {
   app.addHook('onRoute', (route) => {
-    route.config = { ...route.config, sessionCookie: 'update' }
+    route.config = { ...route.config, sessionCookieUpdates: 'always' }
   })
 }
 

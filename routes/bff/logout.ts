@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { keepReturnUrl } from '../../plugins/login/kept-return-url.ts'
 import { allowedReturnUrl } from '../../plugins/login/return-url.ts'
-import type { Session } from '../../plugins/session/sessions.ts'
+import type { Session } from '../../plugins/session/session.ts'
 import { isReplaced } from '../../plugins/session/superseded-session.ts'
 import { endSession } from './end-session.ts'
 import { logoutForm, logoutFormHeaders } from './logout-form.ts'
@@ -29,7 +29,7 @@ export async function logout(app: FastifyInstance, options: RouteOptions): Promi
       const returnUrl = allowedReturnUrl(request.query['returnUrl'] ?? homePath(publicUrl), options)
       if (returnUrl === undefined) throw new GatewayError('BFF_INVALID_RETURN_URL')
 
-      const session = await app.openSession(request, { slide: false })
+      const session = await app.findSession(request, { slide: false })
       if (session && !isIntended(request, session)) throw new GatewayError('BFF_LOGOUT_REJECTED')
       const ended = session ? await endSession(app, request.log, session, 'logout') : undefined
       if (session && !(await hasNewerSession(request))) app.browserCookies.clearSession(request)

@@ -2,8 +2,8 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { isoTime, secondsBetween } from '../../lib/clock.ts'
 import { claimList } from '../../plugins/session/claims.ts'
+import type { Session } from '../../plugins/session/session.ts'
 import { displayName } from '../../plugins/session/session-record.ts'
-import type { Session } from '../../plugins/session/sessions.ts'
 import type { RouteOptions } from './options.ts'
 
 type SessionRequest = FastifyRequest<{ Querystring: { slide?: string } }>
@@ -19,7 +19,7 @@ export async function session(app: FastifyInstance, { clock }: RouteOptions): Pr
     url: '/session',
     async handler(request: SessionRequest, reply) {
       reply.header('cache-control', 'no-store')
-      const session = await app.openSession(request, { slide: request.query.slide !== 'false' })
+      const session = await app.findSession(request, { slide: request.query.slide !== 'false' })
       if (!session) return { isAuthenticated: false, message: 'Not signed in' }
       return sessionView(session, clock.now())
     },

@@ -5,7 +5,7 @@ import { asGatewayError, logError } from '../../plugins/errors/gateway-error.ts'
 import { beginLogin } from './begin-login.ts'
 import { rejectUnlessNavigation } from './navigation.ts'
 import { type RouteOptions, silentLoginCallbackPath } from './options.ts'
-import { own, type ParentOrigin, parentOrigins } from './parent-origins.ts'
+import { ownOrigin, type ParentOrigin, parentOrigins } from './parent-origins.ts'
 
 type SilentRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 
@@ -25,7 +25,7 @@ export async function silentLogin(app: FastifyInstance, options: RouteOptions): 
 
   /** For frames that load this page directly: reports whether there is a session, without extending it. */
   app.get('/bff/silent-login-callback', { exposeHeadRoute: false, errorHandler }, async (request, reply) => {
-    const session = await app.openSession(request, { slide: false })
+    const session = await app.findSession(request, { slide: false })
     return postOutcomeToParent(reply, session !== null, parentOrigins(request, options), options)
   })
 }
@@ -58,13 +58,13 @@ export function postOutcomeToParent(
   origins: ParentOrigin[],
   { publicUrl }: RouteOptions,
 ): FastifyReply {
-  const targets = origins.map((origin) => (origin === own ? 'location.origin' : JSON.stringify(origin)))
+  const targets = origins.map((origin) => (origin === ownOrigin ? 'location.origin' : JSON.stringify(origin)))
   // When the page around it is reloaded, Firefox loads the frame's last URL again: a callback works only once.
   // Contains nothing from the request, so its hash in the policy is safe.
   const script = `history.replaceState(null, '', ${JSON.stringify(silentLoginCallbackPath(publicUrl))})
 for (const origin of [${targets.join()}]) parent.postMessage({ source: 'bff-silent-login', isLoggedIn: ${isLoggedIn} }, origin)`
-  const ancestors = origins.map((origin) => (origin === own ? "'self'" : origin))
-  if (origins.some((origin) => origin !== own)) {
+  const ancestors = origins.map((origin) => (origin === ownOrigin ? "'self'" : origin))
+  if (origins.some((origin) => origin !== ownOrigin)) {
     // Neither header can allow a specific other origin.
     reply.removeHeader('x-frame-options').removeHeader('cross-origin-resource-policy')
   }

@@ -10,7 +10,7 @@ type UserRequest = FastifyRequest<{ Querystring: { slide?: string } }>
 export async function user(app: FastifyInstance, { publicUrl, clock }: RouteOptions): Promise<void> {
   app.get('/user', async (request: UserRequest, reply) => {
     reply.header('cache-control', 'no-store')
-    const session = await app.openSession(request, { slide: request.query.slide !== 'false' })
+    const session = await app.findSession(request, { slide: request.query.slide !== 'false' })
     if (!session) throw new GatewayError('BFF_SESSION_REQUIRED')
 
     const { claims, sid, sessionState } = session.record

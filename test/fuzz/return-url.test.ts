@@ -142,7 +142,7 @@ async function start(t: TestContext, publicUrl: string) {
 
 /** The cookie of a session made without a login. */
 async function sessionCookie({ app, issuer, publicUrl }: InjectGateway): Promise<string> {
-  const { reference } = await app.sessions.begin({
+  const { reference } = await app.sessions.create({
     issuer: issuer.issuer,
     subject: 'alice',
     sid: 'sid',

@@ -158,7 +158,7 @@ test('after ten tabs call and log in in parallel, the browser has the cookie of 
   const { newBrowser, app } = await startInjectGateway(t, { issuer })
   const browser = newBrowser()
   await browser.signIn('alice')
-  const created = t.mock.method(app.sessions, 'begin')
+  const created = t.mock.method(app.sessions, 'create')
   const tab = async (number: number) => {
     await browser.call(number % 2 === 0 ? '/bff/user' : '/bff/session')
     // The maximum number of open logins.

@@ -271,7 +271,7 @@ test('hundreds of valid logout tokens at once are not limited, and end as many s
   const users = Array.from({ length: 400 }, (_, number) => `user-${number}`)
   const begun = await Promise.all(
     users.map((subject) =>
-      app.sessions.begin({
+      app.sessions.create({
         issuer: issuer.issuer,
         subject,
         sid: `sid of ${subject}`,
@@ -296,7 +296,7 @@ test('hundreds of valid logout tokens at once are not limited, and end as many s
   )
 
   assert.deepEqual([...new Set(answers.map(({ statusCode }) => statusCode))], [200])
-  const left = await Promise.all(begun.map(({ reference }) => app.sessions.open(reference)))
+  const left = await Promise.all(begun.map(({ reference }) => app.sessions.load(reference)))
   assert.deepEqual(left.filter(Boolean), [])
 })
 

@@ -153,7 +153,7 @@ test('logins in a frame are not counted, as they lead to no page that could begi
 test('a store that does not answer causes no redirect to the login', async (t) => {
   const { app, browser } = await start(t)
   await browser.signIn()
-  app.sessions.open = async () => {
+  app.sessions.load = async () => {
     throw new StoreUnavailableError(new Error('down'))
   }
   const page = await browser.open('/orders')

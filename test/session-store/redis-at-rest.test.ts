@@ -26,7 +26,7 @@ test(`a session with two JWTs of 1.2 KB takes at most ${bound} bytes of Redis, a
   for (const refreshToken of [randomBytes(32).toString('base64url'), jwtRefreshToken()]) {
     await client.flushall()
     const login = realisticLogin(refreshToken)
-    await sessions.begin(login)
+    await sessions.create(login)
 
     const sizes = new Map<string, number>()
     for (const key of await client.keys('*')) sizes.set(key, Number(await client.memory('USAGE', key)))

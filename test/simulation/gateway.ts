@@ -1,13 +1,10 @@
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { type TokenTarget, tokenTarget } from '../../plugins/issuer/token-target.ts'
 import { decideRenewal } from '../../plugins/renewal/policy.ts'
+import type { Session } from '../../plugins/session/session.ts'
 import { type HeldToken, heldToken } from '../../plugins/session/session-record.ts'
-import {
-  createSessions,
-  type Session,
-  type SessionReference,
-  type Sessions,
-} from '../../plugins/session/sessions.ts'
+import type { SessionReference } from '../../plugins/session/session-reference.ts'
+import { createSessions, type Sessions } from '../../plugins/session/sessions.ts'
 import { type SessionStore, StoreUnavailableError } from '../../plugins/session-store/store.ts'
 import type { UserGrantOptions } from '../../plugins/tokens/user-grant.ts'
 import { createUserTokens } from '../../plugins/tokens/user-tokens.ts'
@@ -76,7 +73,7 @@ export function createGateway({ process, store, issuer, history, isAlive, weaken
     process,
 
     async request(session, reference, { resource, refusedAfterMs } = {}) {
-      const opened = await sessions.open(reference, { slide: false }).catch(() => undefined)
+      const opened = await sessions.load(reference, { slide: false }).catch(() => undefined)
       if (!opened) return
       const target = targetOf(resource)
       const api = resource ?? 'api'
@@ -89,7 +86,7 @@ export function createGateway({ process, store, issuer, history, isAlive, weaken
     },
 
     async logout(session, reference) {
-      const opened = await sessions.open(reference, { slide: false }).catch(() => undefined)
+      const opened = await sessions.load(reference, { slide: false }).catch(() => undefined)
       if (!opened) return
       history.logouts.push({ at: clock.monotonic(), session, gateway, revokes: true })
       history.log(`gateway ${gateway}`, `logs session ${session} out`)

@@ -1,7 +1,9 @@
 import { decideRenewal } from '../../plugins/renewal/policy.ts'
 import { unseal } from '../../plugins/session/sealing.ts'
+import { subjectIndex } from '../../plugins/session/session-indexes.ts'
 import { heldToken, sessionRecord } from '../../plugins/session/session-record.ts'
-import { createSessions, type SessionReference, subjectIndex } from '../../plugins/session/sessions.ts'
+import type { SessionReference } from '../../plugins/session/session-reference.ts'
+import { createSessions } from '../../plugins/session/sessions.ts'
 import { sessionKeys } from '../../plugins/session-store/redis-keys.ts'
 import type { SealedRecord, SessionStore } from '../../plugins/session-store/store.ts'
 import {
@@ -114,7 +116,7 @@ export async function runPlan(plan: Plan, weakness: Weakness = {}): Promise<Run>
       obtainedAt: expiresAt - accessTokenMs,
       expiresAt,
     }
-    const begun = await sessions.begin({
+    const begun = await sessions.create({
       issuer: issuerUrl,
       subject: subjectOf(session),
       sid: `sid ${session}`,

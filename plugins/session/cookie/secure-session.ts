@@ -12,6 +12,14 @@ export interface SealedCookie {
   data(): Record<string, unknown>
 }
 
+/** The methods that @fastify/secure-session adds to the server. */
+export interface CookieSealer {
+  createSecureSession(data: object): SealedCookie
+  /** @param value undefined for a request without this cookie */
+  decodeSecureSession(value: string | undefined, log: unknown, sessionName: string): SealedCookie | null
+  encodeSecureSession(cookie: SealedCookie, sessionName: string): string
+}
+
 export interface SecureSessionOptions {
   sessionName: string
   cookieName: string

@@ -2,7 +2,7 @@ import { GatewayError } from '../../errors/catalogue.ts'
 import type { IssuerRefusal } from '../../issuer/grant-failure.ts'
 import type { Metrics, SessionEndReason } from '../../observability/metrics.ts'
 import { type SessionInfo, sessionInfo } from '../claims.ts'
-import type { Session } from '../sessions.ts'
+import type { Session } from '../session.ts'
 
 /** An ended session. After an issuer's logout notice only its subject or `sid` is known. */
 export type EndedSession = Pick<SessionInfo, 'issuer'> & Partial<SessionInfo>

@@ -1,6 +1,7 @@
 import { GatewayError } from '../../errors/catalogue.ts'
 import type { FollowedEnd } from '../follow.ts'
-import type { Session, Sessions } from '../sessions.ts'
+import type { Session } from '../session.ts'
+import type { Sessions } from '../sessions.ts'
 
 /** A connection to a browser, or the response on it. */
 export interface Closing {

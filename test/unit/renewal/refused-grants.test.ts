@@ -240,7 +240,7 @@ test('a failure that changes no count of refusals writes nothing', async () => {
     issuer.answers.push(answer)
     const read = (await sessions.reload(session)) ?? assert.fail()
     const tokenSet = { ...read.record.tokenSet, expiresAt: clock.now() + unusable }
-    await sessions.renewal(read, { ...read.record, tokenSet })()
+    await sessions.prepareWrite(read, { ...read.record, tokenSet })()
     const before = (await sessions.reload(session)) ?? assert.fail()
     await rejectsWith(startGateway().withUsableToken(before, logger), 'BFF_ISSUER_UNAVAILABLE')
     const after = (await sessions.reload(session)) ?? assert.fail()

@@ -207,7 +207,7 @@ test('invalid_grant does not end a session whose newer tokens were stored meanwh
   const waiting = startGateway().withUsableToken(session, logger)
   await settle()
   const newer = { ...session.record.tokenSet, accessToken: 'newer', refreshToken: 'newer' }
-  await sessions.renewal(session, renewedRecord(session, newer, clock.now()))()
+  await sessions.prepareWrite(session, renewedRecord(session, newer, clock.now()))()
   answer(refused)
 
   assert.equal(accessToken(await waiting), 'newer')

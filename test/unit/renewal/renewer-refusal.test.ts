@@ -179,7 +179,7 @@ test('a refused renewal is repeated if only the refresh token was replaced meanw
   const renewed = startGateway().afterRefusal(session, 'api', logger)
   await settle()
   const tokenSet = { ...session.record.tokenSet, refreshToken: 'refresh-newer' }
-  await sessions.renewal(session, { ...session.record, tokenSet })()
+  await sessions.prepareWrite(session, { ...session.record, tokenSet })()
   refuse(refused)
 
   assert.equal(accessToken(await renewed), 'access-1')

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type TokenTarget, tokenTarget } from '../../../plugins/issuer/token-target.ts'
-import type { Session } from '../../../plugins/session/sessions.ts'
+import type { Session } from '../../../plugins/session/session.ts'
 import {
   accessToken,
   createWorld,
@@ -98,7 +98,7 @@ test('a session without a refresh token gets no tokens for single APIs, but stay
   const session = await signIn(fresh)
   const { refreshToken: _, ...tokenSet } = session.record.tokenSet
   await memory.destroy(session.id)
-  const without = (await sessions.begin({ ...session.record, tokenSet })).session
+  const without = (await sessions.create({ ...session.record, tokenSet })).session
   await rejectsWith(startGateway().withUsableToken(without, logger, orders), 'BFF_ISSUER_UNAVAILABLE')
   assert.ok(await sessions.reload(without))
 })
@@ -108,7 +108,7 @@ test('a session without a refresh token ends for single APIs too when its own to
   const session = await signIn(fresh)
   const { refreshToken: _, ...tokenSet } = session.record.tokenSet
   await memory.destroy(session.id)
-  const without = (await sessions.begin({ ...session.record, tokenSet })).session
+  const without = (await sessions.create({ ...session.record, tokenSet })).session
   await clock.advance(fresh)
   await rejectsWith(startGateway().withUsableToken(without, logger, orders), 'BFF_SESSION_ENDED')
   assert.equal(await sessions.reload(without), undefined)
@@ -191,7 +191,7 @@ test('an expired token for one API that can not be renewed ends no session', asy
   const session = await signIn(10 * fresh)
   const renewed = await startGateway().withUsableToken(session, logger, orders)
   const { refreshToken: _, ...tokenSet } = renewed.record.tokenSet
-  await sessions.renewal(renewed, { ...renewed.record, tokenSet })()
+  await sessions.prepareWrite(renewed, { ...renewed.record, tokenSet })()
   await clock.advance(lifetimeMs)
   const read = (await sessions.reload(session)) ?? assert.fail()
 

@@ -143,7 +143,7 @@ test('the lifetime of a token counts from before its request', async () => {
 test('without a refresh token the session ends when its access token has expired', async () => {
   const { startGateway, signIn, logger, clock, sessions } = createWorld()
   const { refreshToken: _, ...tokenSet } = (await signIn(1_000)).record.tokenSet
-  const { session } = await sessions.begin({
+  const { session } = await sessions.create({
     issuer: 'https://issuer.example',
     subject: 'alice',
     sid: 'another sid',
@@ -167,6 +167,6 @@ test('an expired token that can not be renewed is replaced by one that was store
   const { refreshToken: _, ...tokenSet } = session.record.tokenSet
   const seen = { ...session, record: { ...session.record, tokenSet } }
   const newer = { ...tokenSet, accessToken: 'newer', expiresAt: clock.now() + lifetimeMs }
-  await sessions.renewal(session, { ...session.record, tokenSet: newer, renewals: 1 })()
+  await sessions.prepareWrite(session, { ...session.record, tokenSet: newer, renewals: 1 })()
   assert.equal(accessToken(await startGateway().withUsableToken(seen, logger)), 'newer')
 })

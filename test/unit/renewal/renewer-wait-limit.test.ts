@@ -184,7 +184,7 @@ test('waiters poll, so they notice a renewal whose notification was lost', async
   const waiting = startGateway().withUsableToken(session, logger)
   await settle()
   const newer = { ...session.record.tokenSet, accessToken: 'newer', expiresAt: clock.now() + 300_000 }
-  await sessions.renewal(session, renewedRecord(session, newer, clock.now()))()
+  await sessions.prepareWrite(session, renewedRecord(session, newer, clock.now()))()
   assert.equal(await isSettled(waiting), false)
 
   await clock.advance(500)

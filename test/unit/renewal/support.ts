@@ -6,7 +6,8 @@ import type { GrantedTokens, TokenSet } from '../../../plugins/issuer/token-set.
 import type { TokenParameters } from '../../../plugins/issuer/token-target.ts'
 import { type Metrics, noMetrics } from '../../../plugins/observability/metrics.ts'
 import { createEndingReport } from '../../../plugins/session/events/session-events.ts'
-import { createSessions, type Session } from '../../../plugins/session/sessions.ts'
+import type { Session } from '../../../plugins/session/session.ts'
+import { createSessions } from '../../../plugins/session/sessions.ts'
 import { createMemoryStore } from '../../../plugins/session-store/memory.ts'
 import { type SessionStore, StoreUnavailableError } from '../../../plugins/session-store/store.ts'
 import { createUserTokens } from '../../../plugins/tokens/user-tokens.ts'
@@ -84,7 +85,7 @@ export function createWorld({ random = 0 } = {}) {
         expiresAt,
         ...tokens,
       }
-      return (await createSessions({ store: memory, clock, ...lifetimes }).begin({ ...login, tokenSet }))
+      return (await createSessions({ store: memory, clock, ...lifetimes }).create({ ...login, tokenSet }))
         .session
     },
 

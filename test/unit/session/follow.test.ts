@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { follow } from '../../../plugins/session/follow.ts'
-import type { Session } from '../../../plugins/session/sessions.ts'
+import type { Session } from '../../../plugins/session/session.ts'
 import { createChangeNotifier } from '../../../plugins/session-store/change-notifier.ts'
 import { createFakeClock } from '../../support/fake-clock.ts'
 

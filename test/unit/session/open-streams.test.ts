@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { EventEmitter } from 'node:events'
 import { test } from 'node:test'
 import type { FollowedEnd } from '../../../plugins/session/follow.ts'
-import type { Session } from '../../../plugins/session/sessions.ts'
+import type { Session } from '../../../plugins/session/session.ts'
 import { createOpenStreams } from '../../../plugins/session/streams/open-streams.ts'
 
 class Stream extends EventEmitter {

@@ -2,13 +2,10 @@ import assert from 'node:assert/strict'
 import { hash } from 'node:crypto'
 import { test } from 'node:test'
 import { formatOf, seal } from '../../../plugins/session/sealing.ts'
-import {
-  createSessions,
-  readReference,
-  sessionHash,
-  sidIndex,
-  subjectIndex,
-} from '../../../plugins/session/sessions.ts'
+import { sessionHash } from '../../../plugins/session/session.ts'
+import { sidIndex, subjectIndex } from '../../../plugins/session/session-indexes.ts'
+import { readReference } from '../../../plugins/session/session-reference.ts'
+import { createSessions } from '../../../plugins/session/sessions.ts'
 import { createMemoryStore } from '../../../plugins/session-store/memory.ts'
 import { createFakeClock } from '../../support/fake-clock.ts'
 import { renewedRecord } from '../../support/renewed-record.ts'
@@ -28,19 +25,19 @@ function start({ idleTimeoutMs = 30 * minute, lifetimeMs = 60 * minute } = {}) {
 
 test('a session opens with its reference, and with no other', async () => {
   const { sessions } = start()
-  const { reference, session } = await sessions.begin(alice)
-  const { reference: others } = await sessions.begin(alice)
+  const { reference, session } = await sessions.create(alice)
+  const { reference: others } = await sessions.create(alice)
 
-  assert.deepEqual(await sessions.open(reference), session)
-  assert.equal(await sessions.open({ ...reference, key: others.key }), undefined)
-  assert.equal(await sessions.open({ ...reference, id: others.id }), undefined)
-  assert.equal(await sessions.open({ id: session.id, key: reference.key }), undefined)
+  assert.deepEqual(await sessions.load(reference), session)
+  assert.equal(await sessions.load({ ...reference, key: others.key }), undefined)
+  assert.equal(await sessions.load({ ...reference, id: others.id }), undefined)
+  assert.equal(await sessions.load({ id: session.id, key: reference.key }), undefined)
 })
 
 test('the store sees neither identifier, key nor content', async (t) => {
   const { sessions, store } = start()
   const create = t.mock.method(store, 'create')
-  const { reference } = await sessions.begin(alice)
+  const { reference } = await sessions.create(alice)
   const { sealed, ...rest } = create.mock.calls[0]?.arguments[1] ?? assert.fail()
   const seen = JSON.stringify([create.mock.calls[0]?.arguments[0], rest]) + sealed.toString('latin1')
   for (const secret of [reference.id, reference.key, 'alice', 'Alice', 'first', 'sid-1', issuer]) {
@@ -50,35 +47,37 @@ test('the store sees neither identifier, key nor content', async (t) => {
 
 test('renewed tokens are stored over the version they derive from, once', async () => {
   const { sessions, clock } = start()
-  const { reference, session } = await sessions.begin(alice)
+  const { reference, session } = await sessions.create(alice)
   await clock.advance(1000)
 
-  const store = sessions.renewal(session, renewedRecord(session, newer, clock.now()))
+  const store = sessions.prepareWrite(session, renewedRecord(session, newer, clock.now()))
   const first = await store()
   assert.ok(first.outcome === 'stored')
   assert.equal(first.session.record.renewals, 1)
   assert.equal(first.session.record.renewedAt, clock.now())
   assert.deepEqual(await store(), first)
-  assert.deepEqual(await sessions.renewal(session, renewedRecord(session, newer))(), { outcome: 'conflict' })
+  assert.deepEqual(await sessions.prepareWrite(session, renewedRecord(session, newer))(), {
+    outcome: 'conflict',
+  })
 
-  const opened = await sessions.open(reference)
+  const opened = await sessions.load(reference)
   assert.equal(opened?.record.tokenSet.accessToken, 'second')
   assert.equal(opened?.version, 2)
 })
 
 test('a renewal does not bring back a session that has ended', async () => {
   const { sessions } = start()
-  const { reference, session } = await sessions.begin(alice)
-  const store = sessions.renewal(session, renewedRecord(session, newer))
+  const { reference, session } = await sessions.create(alice)
+  const store = sessions.prepareWrite(session, renewedRecord(session, newer))
   await sessions.end(session)
   assert.deepEqual(await store(), { outcome: 'gone' })
-  assert.equal(await sessions.open(reference), undefined)
+  assert.equal(await sessions.load(reference), undefined)
 })
 
 test('ending a session returns its last record, whose tokens can be revoked', async () => {
   const { sessions } = start()
-  const { session } = await sessions.begin(alice)
-  await sessions.renewal(session, renewedRecord(session, newer))()
+  const { session } = await sessions.create(alice)
+  await sessions.prepareWrite(session, renewedRecord(session, newer))()
   assert.equal((await sessions.end(session))?.tokenSet.accessToken, 'second')
   assert.equal(await sessions.end(session), undefined)
   assert.equal(await sessions.reload(session), undefined)
@@ -86,8 +85,8 @@ test('ending a session returns its last record, whose tokens can be revoked', as
 
 test('a session ended at a version does not end if newer tokens were stored meanwhile', async () => {
   const { sessions } = start()
-  const { session } = await sessions.begin(alice)
-  await sessions.renewal(session, renewedRecord(session, newer))()
+  const { session } = await sessions.create(alice)
+  await sessions.prepareWrite(session, renewedRecord(session, newer))()
   assert.equal(await sessions.end(session, { onlyThisVersion: true }), undefined)
   const current = await sessions.reload(session)
   assert.ok(current)
@@ -96,31 +95,31 @@ test('a session ended at a version does not end if newer tokens were stored mean
 
 test('the idle timeout slides up to the absolute lifetime, and both are checked on read', async () => {
   const { sessions, clock } = start()
-  const { reference, session } = await sessions.begin(alice)
+  const { reference, session } = await sessions.create(alice)
   const startedAt = clock.now()
   assert.equal(session.expiresAt, startedAt + 30 * minute)
 
   await clock.advance(20 * minute)
-  assert.equal((await sessions.open(reference, { slide: false }))?.expiresAt, startedAt + 30 * minute)
-  assert.equal((await sessions.open(reference))?.expiresAt, startedAt + 50 * minute)
+  assert.equal((await sessions.load(reference, { slide: false }))?.expiresAt, startedAt + 30 * minute)
+  assert.equal((await sessions.load(reference))?.expiresAt, startedAt + 50 * minute)
   await clock.advance(20 * minute)
-  assert.equal((await sessions.open(reference))?.expiresAt, startedAt + 60 * minute)
+  assert.equal((await sessions.load(reference))?.expiresAt, startedAt + 60 * minute)
   await clock.advance(20 * minute)
-  assert.equal(await sessions.open(reference), undefined)
+  assert.equal(await sessions.load(reference), undefined)
 })
 
 test('a record that the store keeps too long is not a session', async () => {
   const { sessions, clock, store } = start()
-  const { reference, session } = await sessions.begin(alice)
+  const { reference, session } = await sessions.create(alice)
   await store.touch(session.id, 1000 * minute)
   await clock.advance(60 * minute)
-  assert.equal(await sessions.open(reference), undefined)
+  assert.equal(await sessions.load(reference), undefined)
   assert.equal(await sessions.reload(session), undefined)
 })
 
 test('reading a session again does not slide it', async (t) => {
   const { sessions, clock, store } = start()
-  const { session } = await sessions.begin(alice)
+  const { session } = await sessions.create(alice)
   const touch = t.mock.method(store, 'touch')
   await clock.advance(20 * minute)
   await sessions.reload(session)
@@ -129,29 +128,29 @@ test('reading a session again does not slide it', async (t) => {
 
 test('a very short idle timeout slides often enough', async () => {
   const { sessions, clock } = start({ idleTimeoutMs: 2000 })
-  const { reference } = await sessions.begin(alice)
+  const { reference } = await sessions.create(alice)
   for (let i = 0; i < 10; i++) {
     await clock.advance(1000)
-    assert.ok(await sessions.open(reference))
+    assert.ok(await sessions.load(reference))
   }
   await clock.advance(2000)
-  assert.equal(await sessions.open(reference), undefined)
+  assert.equal(await sessions.load(reference), undefined)
 })
 
 test('all sessions of a sub or a sid are found without their cookies', async () => {
   const { sessions, store } = start()
-  const one = await sessions.begin(alice)
-  const two = await sessions.begin({ ...alice, sid: 'sid-2' })
-  const bob = await sessions.begin({ ...alice, subject: 'bob', sid: 'sid-3' })
+  const one = await sessions.create(alice)
+  const two = await sessions.create({ ...alice, sid: 'sid-2' })
+  const bob = await sessions.create({ ...alice, subject: 'bob', sid: 'sid-3' })
 
   assert.equal(await store.destroyBy(sidIndex(issuer, clientId, 'sid-2')), 1)
-  assert.equal(await sessions.open(two.reference), undefined)
-  assert.ok(await sessions.open(one.reference))
+  assert.equal(await sessions.load(two.reference), undefined)
+  assert.ok(await sessions.load(one.reference))
   assert.equal(await store.destroyBy(subjectIndex('https://other.example', clientId, 'alice')), 0)
   assert.equal(await store.destroyBy(subjectIndex(issuer, 'another client', 'alice')), 0)
   assert.equal(await store.destroyBy(subjectIndex(issuer, clientId, 'alice')), 1)
-  assert.equal(await sessions.open(one.reference), undefined)
-  assert.ok(await sessions.open(bob.reference))
+  assert.equal(await sessions.load(one.reference), undefined)
+  assert.ok(await sessions.load(bob.reference))
 })
 
 test('a subject and a sid of the same name are not mixed up', () => {
@@ -161,11 +160,11 @@ test('a subject and a sid of the same name are not mixed up', () => {
 
 test('logs name a session by a hash that reveals neither cookie nor store key', async () => {
   const { sessions } = start()
-  const { reference, session } = await sessions.begin(alice)
+  const { reference, session } = await sessions.create(alice)
   const name = sessionHash(session)
   assert.match(name, /^[\w-]{22}$/)
   assert.ok(!reference.id.includes(name))
-  assert.equal(name, sessionHash((await sessions.open(reference)) ?? assert.fail()))
+  assert.equal(name, sessionHash((await sessions.load(reference)) ?? assert.fail()))
 })
 
 test('the content of a cookie is a session reference only if both parts are valid', () => {
@@ -195,12 +194,12 @@ test('a session of an earlier release stays readable for that release, and can b
   const sealed = seal(record, { key, id, version: 1 }, 1)
   await store.create(id, { sealed, ttlMs: 30 * minute, indexes: [] })
 
-  const session = (await sessions.open(reference)) ?? assert.fail()
-  const stored = await sessions.renewal(session, renewedRecord(session, newer, clock.now()))()
+  const session = (await sessions.load(reference)) ?? assert.fail()
+  const stored = await sessions.prepareWrite(session, renewedRecord(session, newer, clock.now()))()
 
   assert.equal(stored.outcome, 'stored')
   assert.equal(formatOf((await store.read(id))?.sealed ?? assert.fail()), 1)
-  assert.equal((await sessions.open(reference))?.record.tokenSet.accessToken, 'second')
+  assert.equal((await sessions.load(reference))?.record.tokenSet.accessToken, 'second')
   assert.equal((await sessions.end(session))?.tokenSet.accessToken, 'second')
 })
 
@@ -210,27 +209,29 @@ test('unsealed data that is no record is no session', async () => {
   const id = hash('sha256', reference.id, 'base64url')
   const sealedFor = { key: Buffer.from(reference.key, 'base64url'), id, version: 1 }
   await store.create(id, { sealed: seal({ of: 'another kind' }, sealedFor), ttlMs: minute, indexes: [] })
-  assert.equal(await sessions.open(reference), undefined)
+  assert.equal(await sessions.load(reference), undefined)
 })
 
 test('an open session keeps no larger buffer in memory than its key', async () => {
   const { sessions } = start()
-  const { reference } = await sessions.begin(alice)
+  const { reference } = await sessions.create(alice)
   for (let times = 0; times < 2; times++) {
-    assert.equal((await sessions.open(reference))?.key.buffer.byteLength, 32)
+    assert.equal((await sessions.load(reference))?.key.buffer.byteLength, 32)
   }
 })
 
 test('a user has no more sessions than the limit, over all devices, and each ended one is reported by its hash', async () => {
   const { clock, store, ...options } = { ...start(), clientId, idleTimeoutMs: minute, lifetimeMs: minute }
   const sessions = createSessions({ ...options, store, clock, maxPerUser: 2 })
-  const first = await sessions.begin(alice)
-  const second = await sessions.begin({ ...alice, sid: 'sid-2' })
-  await sessions.begin({ ...alice, subject: 'bob' })
-  assert.deepEqual(await sessions.limit(second.session), [])
-  const third = await sessions.begin({ ...alice, sid: 'sid-3' })
-  assert.deepEqual((await sessions.limit(third.session)).map(sessionHash), [sessionHash(first.session)])
-  assert.deepEqual(await sessions.limit(third.session), [])
-  assert.equal(await sessions.open(first.reference), undefined)
-  assert.ok(await sessions.open(third.reference))
+  const first = await sessions.create(alice)
+  const second = await sessions.create({ ...alice, sid: 'sid-2' })
+  await sessions.create({ ...alice, subject: 'bob' })
+  assert.deepEqual(await sessions.enforceLimit(second.session), [])
+  const third = await sessions.create({ ...alice, sid: 'sid-3' })
+  assert.deepEqual((await sessions.enforceLimit(third.session)).map(sessionHash), [
+    sessionHash(first.session),
+  ])
+  assert.deepEqual(await sessions.enforceLimit(third.session), [])
+  assert.equal(await sessions.load(first.reference), undefined)
+  assert.ok(await sessions.load(third.reference))
 })

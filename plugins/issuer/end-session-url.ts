@@ -28,18 +28,3 @@ export function endSessionUrl(
 function fill(template: string, values: Record<string, string>): string {
   return template.replaceAll(/\{(\w+)\}/g, (_, name) => encodeURIComponent(values[name] ?? ''))
 }
-
-/**
- * The `prompt` with which an issuer asks a user who is signed in there to sign in again. Google knows no `login`.
- * @see https://openid.net/specs/openid-connect-prompt-create-1_0.html for `prompt_values_supported`
- */
-export function loginPrompt(
-  issuer: URL,
-  configuration: oidc.Configuration | undefined,
-): 'login' | 'select_account' {
-  const supported = configuration?.serverMetadata()['prompt_values_supported']
-  const isUnknown = Array.isArray(supported)
-    ? !supported.includes('login')
-    : issuer.hostname === 'accounts.google.com'
-  return isUnknown ? 'select_account' : 'login'
-}

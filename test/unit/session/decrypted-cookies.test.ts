@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
 import cookie from '@fastify/cookie'
 import Fastify from 'fastify'
-import { rememberOpened } from '../../../plugins/session/cookie/remember-opened.ts'
+import { cacheDecryptedCookies } from '../../../plugins/session/cookie/decrypted-cookies.ts'
 import { secureSession } from '../../../plugins/session/cookie/secure-session.ts'
 
 const expiry = 60
@@ -20,7 +20,7 @@ async function start(t: TestContext, keys: Buffer[]) {
     { ...options, sessionName: 'sealedTransaction', cookieName: 'bff-tx', key: keys },
   ])
   const decodes = t.mock.method(app, 'decodeSecureSession')
-  rememberOpened(app, 'sealedSession', expiry)
+  cacheDecryptedCookies(app, 'sealedSession', expiry)
   const seal = (data: object) => app.encodeSecureSession(app.createSecureSession(data), 'sealedSession')
   const open = (value: string, name = 'sealedSession') => app.decodeSecureSession(value, app.log, name)
   return { seal, open, decrypted: () => decodes.mock.callCount() }
