@@ -4,6 +4,10 @@ import type { Clock } from './clock.ts'
 /** A bounded map whose entries expire by a given clock. When full, it evicts the least recently used entry. */
 export interface ExpiringMap<V extends object | string | number> {
   get(key: string): V | undefined
+  /** The same, but does not count as a use. */
+  peek(key: string): V | undefined
+  /** May include entries that have expired. */
+  keys(): string[]
   set(key: string, value: V, ttlMs: number): void
   delete(key: string): void
   /** Remaining lifetime of an entry in milliseconds, 0 if there is none. */
@@ -51,6 +55,10 @@ export function createExpiringMap<V extends object | string | number>({
       entries.delete(key)
       return undefined
     },
+
+    peek: (key) => (remainingMs(key) > 0 ? entries.peek(key, { allowStale: true }) : undefined),
+
+    keys: () => [...entries.keys()],
 
     set(key, value, ttlMs) {
       if (clock.monotonic() - purgedAt >= PURGE_EVERY_MS) {

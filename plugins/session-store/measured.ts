@@ -1,7 +1,7 @@
 import type { StoreOutcome } from '../observability/metrics.ts'
 import { type SessionStore, StoreUnavailableError } from './store.ts'
 
-/** The measured operations. Not `changed`, which waits indefinitely. */
+/** The measured operations. Not `changed`, which waits indefinitely, and `listAll`, which takes as long as its caller. */
 const operations = [
   'create',
   'put',
@@ -12,6 +12,8 @@ const operations = [
   'destroyBy',
   'endReason',
   'trim',
+  'list',
+  'updateProfile',
   'lock',
   'claim',
   'claimLastsMs',

@@ -1,7 +1,7 @@
 import type { Clock } from '../../lib/clock.ts'
 import { createExpiringMap } from '../../lib/expiring-map.ts'
 import { createChangeNotifier } from './change-notifier.ts'
-import type { Lock, SealedRecord, SessionStore, StoredRecord } from './store.ts'
+import type { ListedSession, Lock, SealedRecord, SessionStore, StoredRecord } from './store.ts'
 
 export interface MemoryStoreOptions {
   clock: Clock
@@ -13,6 +13,8 @@ export interface MemoryStoreOptions {
 
 interface MemoryRecord extends SealedRecord {
   indexes: string[]
+  createdAt: number
+  profile?: Buffer | undefined
 }
 
 /** Value of a lock during a back-off, in place of its owner. */
@@ -22,6 +24,9 @@ const BACKING_OFF = Symbol('backing off')
 const FAILURES_OUTLIVE_BACK_OFF_MS = 60_000
 
 const END_REMEMBERED_MS = 120_000
+
+/** Batch size of `listAll`. */
+const AT_A_TIME = 500
 
 /** Sessions in the memory of this process, lost when it ends. Memory use is bounded. */
 export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
@@ -38,14 +43,14 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
   const changes = createChangeNotifier()
 
   return {
-    async create(id, { sealed, ttlMs, indexes: names }) {
+    async create(id, { sealed, ttlMs, indexes: names, profile }) {
       if (records.get(id) || endings.get(id)) return
-      records.set(id, { sealed, version: 1, indexes: names }, ttlMs)
+      records.set(id, { sealed, version: 1, indexes: names, createdAt: clock.now(), profile }, ttlMs)
       for (const name of names) indexes.set(name, (indexes.get(name) ?? new Set()).add(id))
     },
 
     async put(id, sealed, ttlMs) {
-      shared.set(id, { sealed, version: 1, indexes: [] }, ttlMs)
+      shared.set(id, { sealed, version: 1, indexes: [], createdAt: clock.now() }, ttlMs)
     },
 
     read: async (id) => peek(id),
@@ -82,11 +87,22 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
     endReason: async (id) => endings.get(id)?.reason,
 
     async trim(index, max, newest, reason) {
-      // In order of creation.
-      const living = [...(indexes.get(index) ?? [])].filter((id) => records.remainingMs(id) > 0)
-      const oldest = living.slice(0, Math.max(0, living.length - max)).filter((id) => id !== newest)
-      for (const id of oldest) destroy(id, reason)
+      const living = list(indexes.get(index) ?? [])
+      const oldest = living.slice(0, Math.max(0, living.length - max)).filter(({ id }) => id !== newest)
+      for (const { id } of oldest) destroy(id, reason)
       return oldest
+    },
+
+    list: async (index) => list(indexes.get(index) ?? []),
+
+    async *listAll() {
+      const ids = records.keys()
+      for (let i = 0; i < ids.length; i += AT_A_TIME) yield list(ids.slice(i, i + AT_A_TIME))
+    },
+
+    async updateProfile(id, update) {
+      const record = records.peek(id)
+      if (record) record.profile = update(record.profile)
     },
 
     async lock(id, ttlMs) {
@@ -120,6 +136,14 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
     const map = records.get(id) ? records : shared
     const record = map.get(id)
     return record && { sealed: record.sealed, version: record.version, ttlMs: map.remainingMs(id) }
+  }
+
+  /** @param ids in order of creation */
+  function list(ids: Iterable<string>): ListedSession[] {
+    return [...ids].flatMap((id) => {
+      const record = records.peek(id)
+      return record ? { id, createdAt: record.createdAt, profile: record.profile } : []
+    })
   }
 
   function destroy(id: string, reason?: string, onlyVersion?: number): SealedRecord | undefined {

@@ -1,5 +1,6 @@
 import type { RedisClient } from './redis-client.ts'
 import { indexKey, recordKey, wholeMs } from './redis-keys.ts'
+import type { ListedSession } from './store.ts'
 
 /**
  * Indexes of sessions by user or `sid`. On a Cluster they are in other slots than the records: no script can access
@@ -14,8 +15,12 @@ export interface RedisIndexes {
   enterOn(redis: RedisClient, id: string, names: string[], ttlMs: number): Promise<unknown>
   leaveOn(redis: RedisClient, id: string, names: string[]): Promise<unknown>
   ids(name: string): Promise<string[]>
+  /** The oldest first. */
+  list(name: string): Promise<ListedSession[]>
+  /** The sessions among these records, the oldest first. */
+  living(ids: string[]): Promise<ListedSession[]>
   /** The oldest sessions that exceed the limit since `newest` was created. */
-  surplus(name: string, max: number, newest: string): Promise<string[]>
+  surplus(name: string, max: number, newest: string): Promise<ListedSession[]>
 }
 
 /** An entry lives a little longer than its session, whose record is written slightly later. */
@@ -43,32 +48,42 @@ export function createRedisIndexes(
 
     ids,
 
+    list: async (name) => living(await ids(name)),
+
+    living,
+
     async surplus(name, max, newest) {
       const all = await ids(name)
       if (all.length <= max) return []
-      const living = await aged(all)
-      living.sort((a, b) => a.created - b.created || (a.id < b.id ? -1 : 1))
-      const oldest = living.slice(0, Math.max(0, living.length - max)).map(({ id }) => id)
+      const sessions = await living(all)
+      const oldest = sessions.slice(0, Math.max(0, sessions.length - max))
       // Of two created at once, the creation of the newer one ends the older.
-      return oldest.filter((id) => id !== newest)
+      return oldest.filter(({ id }) => id !== newest)
     },
   }
 
-  async function aged(ids: string[]): Promise<{ id: string; created: number }[]> {
-    const living: { id: string; created: number }[] = []
+  async function living(ids: string[]): Promise<ListedSession[]> {
+    const found: { created: number; session: ListedSession }[] = []
     for (let i = 0; i < ids.length; i += AT_A_TIME) {
       const some = ids.slice(i, i + AT_A_TIME)
       const records = await run((redis) =>
-        Promise.all(some.map((id) => redis.hmget(recordKey(id), 'version', 'created'))),
+        Promise.all(some.map((id) => redis.hmgetBuffer(recordKey(id), 'indexes', 'created', 'profile'))),
       )
-      for (const [at, [version, created]] of records.entries()) {
-        // An entry without a record: the session is being created, or has ended.
-        if (!version) continue
-        // Records of earlier releases have no creation time.
-        living.push({ id: some[at] ?? '', created: Number(created ?? 0) })
+      for (const [at, [indexes, createdAt, profile]] of records.entries()) {
+        // No record: the session is being created, or has ended. No indexes: the record is no session.
+        if (!indexes || indexes.length <= '[]'.length) continue
+        // In microseconds. Records of earlier releases have no creation time.
+        const created = Number(createdAt ?? 0)
+        const session = {
+          id: some[at] ?? '',
+          createdAt: created > 0 ? Math.floor(created / 1000) : undefined,
+          profile: profile ?? undefined,
+        }
+        found.push({ created, session })
       }
     }
-    return living
+    found.sort((a, b) => a.created - b.created || (a.session.id < b.session.id ? -1 : 1))
+    return found.map(({ session }) => session)
   }
 
   function enterOn(redis: RedisClient, id: string, names: string[], ttlMs: number): Promise<unknown> {

@@ -4,6 +4,7 @@ import type { RedisCommands } from './redis-commands.ts'
 import { PUT_BACK_WITHIN_MS, type RecentWrites, type RedisMasters } from './redis-failover.ts'
 import { createRedisIndexes } from './redis-indexes.ts'
 import { claimKey, indexKey, randomToken, recordKey, sessionKeys, wholeMs } from './redis-keys.ts'
+import { scanRecords } from './redis-scan.ts'
 import type { SealedRecord, SessionStore, StoredRecord } from './store.ts'
 
 export interface RedisRecordsOptions {
@@ -38,12 +39,13 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
   const indexes = createRedisIndexes(run)
 
   return {
-    async create(id, { sealed, ttlMs, indexes: names }) {
+    async create(id, { sealed, ttlMs, indexes: names, profile }) {
       // Index entries first: a back-channel logout would miss a session without entries, while an entry without a
       // session is harmless.
       await indexes.enter(id, names, ttlMs)
-      await run((redis) => redis.bffCreate(...sessionKeys(id), sealed, wholeMs(ttlMs), JSON.stringify(names)))
-      noteRecord(id, { sealed, version: 1, ttlMs }, names)
+      const fields = [sealed, wholeMs(ttlMs), JSON.stringify(names), profile ?? ''] as const
+      await run((redis) => redis.bffCreate(...sessionKeys(id), ...fields))
+      noteRecord(id, { sealed, version: 1, ttlMs }, names, profile)
     },
 
     async put(id, sealed, ttlMs) {
@@ -114,7 +116,29 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
     },
 
     async trim(index, max, newest, reason) {
-      return destroyAll(await indexes.surplus(index, max, newest), reason)
+      const surplus = await indexes.surplus(index, max, newest)
+      const destroyed = new Set(
+        await destroyAll(
+          surplus.map(({ id }) => id),
+          reason,
+        ),
+      )
+      return surplus.filter(({ id }) => destroyed.has(id))
+    },
+
+    list: indexes.list,
+
+    async *listAll() {
+      for await (const ids of scanRecords(run)) yield await indexes.living(ids)
+    },
+
+    async updateProfile(id, update) {
+      let profile = await run((redis) => redis.hgetBuffer(recordKey(id), 'profile'))
+      for (;;) {
+        const [expected, next] = [profile ?? '', update(profile?.length ? profile : undefined)] as const
+        profile = await run((redis) => redis.bffUpdateProfileBuffer(recordKey(id), expected, next))
+        if (profile === null) return
+      }
     },
 
     async claim(name, ttlMs) {
@@ -150,13 +174,21 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
     return { sealed, version }
   }
 
-  function noteRecord(id: string, { sealed, version, ttlMs }: StoredRecord, names: string[]): void {
+  /**
+   * The profile is put back with a new session only: after a renewal the next use of the session stores it again.
+   */
+  function noteRecord(
+    id: string,
+    { sealed, version, ttlMs }: StoredRecord,
+    names: string[],
+    profile: Buffer | '' = '',
+  ): void {
     writes.note(recordKey(id), async (redis, agedMs) => {
       const leftMs = ttlMs - agedMs
       if (leftMs <= 0) return
       if (mayCreate) await indexes.enterOn(redis, id, names, leftMs)
       const fields = [sealed, version, wholeMs(leftMs), JSON.stringify(names)] as const
-      await redis.bffPutBack(...sessionKeys(id), id, ...fields, mayCreate ? '1' : '')
+      await redis.bffPutBack(...sessionKeys(id), id, ...fields, mayCreate ? '1' : '', profile)
     })
   }
 

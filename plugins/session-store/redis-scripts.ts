@@ -25,7 +25,7 @@ const expiring = `
  */
 export const redisScripts = {
   /**
-   * record, ended · sealed, ttlMs, indexes. Creation time in microseconds, so that it is unique. Does nothing if the
+   * record, ended · sealed, ttlMs, indexes, profile or ''. Creation time in microseconds, so that it is unique. Does nothing if the
    * record exists: an earlier try succeeded, and the session may have been renewed or ended since.
    */
   bffCreate: {
@@ -35,6 +35,7 @@ export const redisScripts = {
       local time = redis.call('TIME')
       local now = time[1] * 1000000 + time[2]
       redis.call('HSET', KEYS[1], 'sealed', ARGV[1], 'version', 1, 'indexes', ARGV[3], 'created', now)
+      if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'profile', ARGV[4]) end
       redis.call('PEXPIRE', KEYS[1], ARGV[2])`,
   },
 
@@ -82,8 +83,9 @@ export const redisScripts = {
   },
 
   /**
-   * record, ended · id, sealed, version, ttlMs, indexes, whether it may be created. Puts back a write that a
-   * failover has lost: only over an older version, and never for a session that has ended.
+   * record, ended · id, sealed, version, ttlMs, indexes, whether it may be created, profile or ''. Puts back a write
+   * that a failover has lost: only over an older version, and never for a session that has ended. A profile that is
+   * there may be newer.
    */
   bffPutBack: {
     numberOfKeys: 2,
@@ -97,6 +99,7 @@ export const redisScripts = {
         local time = redis.call('TIME')
         redis.call('HSET', KEYS[1], 'created', time[1] * 1000000 + time[2])
         redis.call('PEXPIRE', KEYS[1], ARGV[4])
+        if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'profile', ARGV[7]) end
       end
       redis.pcall('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1])`,
   },
@@ -131,6 +134,17 @@ export const redisScripts = {
       redis.call('PEXPIRE', KEYS[2], ARGV[4])
       redis.pcall('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1])
       return { record[1], tonumber(record[2]), record[3] }`,
+  },
+
+  /** record · expected profile or '', new profile → the profile there is, if it is another one. Not if the session is gone. */
+  bffUpdateProfile: {
+    numberOfKeys: 1,
+    lua: `
+      local found = redis.call('HMGET', KEYS[1], 'version', 'profile')
+      if not found[1] then return end
+      local profile = found[2] or ''
+      if profile ~= ARGV[1] then return profile end
+      redis.call('HSET', KEYS[1], 'profile', ARGV[2])`,
   },
 
   /** index · id, ttlMs. Uses Redis's clock, so that the gateways' clocks don't matter. */
@@ -199,7 +213,9 @@ type Locks = [lock: string, failures: string]
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    bffCreate(...args: [...Session, sealed: Buffer, ttlMs: number, indexes: string]): Result<unknown, Context>
+    bffCreate(
+      ...args: [...Session, sealed: Buffer, ttlMs: number, indexes: string, profile: Buffer | '']
+    ): Result<unknown, Context>
     bffPut(record: string, sealed: Buffer, ttlMs: number): Result<unknown, Context>
     bffReadBuffer(
       ...session: Session
@@ -216,6 +232,7 @@ declare module 'ioredis' {
         ttlMs: number,
         indexes: string,
         mayCreate: '1' | '',
+        profile: Buffer | '',
       ]
     ): Result<unknown, Context>
     bffEndAgain(
@@ -231,6 +248,11 @@ declare module 'ioredis' {
         reason: string,
       ]
     ): Result<[] | [sealed: Buffer, version: number, indexes: Buffer] | null, Context>
+    bffUpdateProfileBuffer(
+      record: string,
+      expected: Buffer | '',
+      profile: Buffer,
+    ): Result<Buffer | null, Context>
     bffEnterIndex(index: string, id: string, ttlMs: number): Result<unknown, Context>
     bffLeaveIndex(index: string, id: string): Result<unknown, Context>
     bffLock(

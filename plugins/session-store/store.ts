@@ -49,12 +49,27 @@ export interface SessionStore {
    * Ends the oldest sessions in an index until it has no more than `max`.
    * @param newest never ended. If two sessions are created at once, one may end the other, but they never end each
    *   other
-   * @returns identifiers of the ended sessions
+   * @returns the ended sessions, the oldest first
    */
-  trim(index: string, max: number, newest: string, reason?: string): Promise<string[]>
+  trim(index: string, max: number, newest: string, reason?: string): Promise<ListedSession[]>
 
   /** Ends every session in an index. @returns their number */
   destroyBy(index: string, reason?: string): Promise<number>
+
+  /** The sessions in an index, the oldest first. */
+  list(index: string): Promise<ListedSession[]>
+
+  /**
+   * All sessions of the store, in batches. The order is arbitrary, and a session may occur twice. Those that begin or end
+   * meanwhile may be missing.
+   */
+  listAll(): AsyncIterable<ListedSession[]>
+
+  /**
+   * Replaces the profile of a session by compare-and-set: `update` is called again if it has changed meanwhile. Does
+   * nothing if the session is gone. Changes neither the record nor its version or time to live.
+   */
+  updateProfile(id: string, update: (profile: Buffer | undefined) => Buffer): Promise<void>
 
   /** Why a session was ended in the last two minutes; undefined if it was not, or no reason was given. */
   endReason(id: string): Promise<string | undefined>
@@ -92,6 +107,16 @@ export interface NewRecord {
   ttlMs: number
   /** Names of the session's indexes, hashed: its subject and `sid`. Entries are removed with the session. */
   indexes: string[]
+  /** Sealed data about the session that can be read without its cookie. Removed with the session. */
+  profile?: Buffer | undefined
+}
+
+/** What can be known of a session without its cookie. */
+export interface ListedSession {
+  id: string
+  /** Milliseconds since the epoch. Unset: an earlier release has created it. */
+  createdAt: number | undefined
+  profile: Buffer | undefined
 }
 
 export interface SealedRecord {

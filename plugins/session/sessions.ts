@@ -120,7 +120,7 @@ export function createSessions(options: SessionsOptions): Sessions {
         id,
         'evicted_by_user_limit',
       )
-      return ended.map((each) => ({ id: each }))
+      return ended.map(({ id: each }) => ({ id: each }))
     },
 
     async load(reference, { slide = true } = {}) {

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { getEventListeners } from 'node:events'
 import type { TestContext } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import type { Lock, NewRecord, SessionStore } from '../../plugins/session-store/store.ts'
+import type { ListedSession, Lock, NewRecord, SessionStore } from '../../plugins/session-store/store.ts'
 import { giveUpMs } from '../support/until.ts'
 
 export interface StoreUnderTest {
@@ -36,6 +36,10 @@ export function create(
   { sealed = sealedAs('sealed'), ttlMs = HOUR, ...others }: Partial<NewRecord> = {},
 ): Promise<void> {
   return store.create(id, { sealed, ttlMs, indexes: [], ...others })
+}
+
+export function idsOf(sessions: ListedSession[]): string[] {
+  return sessions.map(({ id }) => id)
 }
 
 /** A sealed record, which stores do not read. */

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test'
 import { notifiesOfChanges } from './contract-changes.ts'
 import { endsSessions, limitsSessions } from './contract-endings.ts'
 import { locksSessions, takesClaims } from './contract-locks.ts'
+import { describesSessions, listsSessions } from './contract-profiles.ts'
 import { comparesAndSets, keepsRecords } from './contract-records.ts'
 import type { PromiseOf, SetUpStore } from './contract-support.ts'
 
@@ -19,6 +20,8 @@ export function storeContract(name: string, setUp: SetUpStore): void {
   describe(`${name}: replacing`, () => comparesAndSets(promise))
   describe(`${name}: ending`, () => endsSessions(promise))
   describe(`${name}: limits`, () => limitsSessions(promise))
+  describe(`${name}: lists`, () => listsSessions(promise))
+  describe(`${name}: profiles`, () => describesSessions(promise))
   describe(`${name}: locks`, () => locksSessions(promise))
   describe(`${name}: claims`, () => takesClaims(promise))
   describe(`${name}: changes`, () => notifiesOfChanges(promise))

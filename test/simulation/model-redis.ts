@@ -15,8 +15,11 @@ export interface ModelServer {
   readonly changes: ReturnType<typeof createChangeNotifier>
 }
 
-export type ModelCommand = Exclude<keyof typeof redisScripts, 'bffRead' | 'bffDestroy'> | Others
-type Others = 'bffReadBuffer' | 'bffDestroyBuffer' | 'hget' | 'hmget' | 'pexpire' | 'pttl' | 'ping' | 'zrange'
+export type ModelCommand =
+  | Exclude<keyof typeof redisScripts, 'bffRead' | 'bffDestroy' | 'bffUpdateProfile'>
+  | Others
+type Others = Buffers | 'hget' | 'pexpire' | 'pttl' | 'ping' | 'scan' | 'zrange'
+type Buffers = 'bffReadBuffer' | 'bffDestroyBuffer' | 'bffUpdateProfileBuffer' | 'hgetBuffer' | 'hmgetBuffer'
 
 export interface ModelEvents {
   onStored(id: string, record: ModelRecord, event: ModelEvent): void
@@ -36,6 +39,7 @@ export interface ModelRecord {
   version: number
   indexes: string
   created: number
+  profile?: Buffer | '' | undefined
 }
 
 interface Entry {
@@ -86,9 +90,17 @@ function createServer(data: Data, now: () => number, eventsOf: EventsOf) {
 
   /** What the scripts in redis-scripts.ts do, in the same order. */
   const commands: Record<ModelCommand, (by: number, ...args: never[]) => unknown> = {
-    bffCreate(by, record: string, ended: string, sealed: Buffer, ttlMs: number, indexes: string) {
+    bffCreate(
+      by,
+      record: string,
+      ended: string,
+      sealed: Buffer,
+      ttlMs: number,
+      indexes: string,
+      profile: Buffer | '',
+    ) {
       if (get(record) || get(ended)) return
-      const first = { sealed, version: 1, indexes, created: ++creations }
+      const first = { sealed, version: 1, indexes, created: ++creations, profile }
       set(record, first, ttlMs)
       onStored(idOf(record), first, by)
     },
@@ -123,12 +135,14 @@ function createServer(data: Data, now: () => number, eventsOf: EventsOf) {
       ttlMs: number,
       indexes: string,
       mayCreate: string,
+      profile: Buffer | '',
     ) {
       if (get(ended)) return
       const record = get<ModelRecord>(key)
       if (record && record.version >= version) return
       if (!record && mayCreate === '') return
-      const back = { sealed, version, indexes, created: record?.created ?? ++creations }
+      const { created, profile: known } = record ?? { created: ++creations, profile }
+      const back = { sealed, version, indexes, created, profile: known }
       set(key, back, record ? leftMs(key) : ttlMs)
       changes.notify(id)
       onStored(id, back, by)
@@ -163,6 +177,14 @@ function createServer(data: Data, now: () => number, eventsOf: EventsOf) {
       changes.notify(id)
       onEnded(id, record, gateway, false)
       return [record.sealed, record.version, Buffer.from(record.indexes)]
+    },
+    bffUpdateProfileBuffer(_by, key: string, expected: Buffer | '', profile: Buffer) {
+      const record = get<ModelRecord>(key)
+      if (!record) return null
+      const known = Buffer.from(record.profile ?? '')
+      if (!known.equals(Buffer.from(expected))) return known
+      set(key, { ...record, profile }, leftMs(key))
+      return null
     },
     bffEnterIndex: (_by, index: string, id: string, ttlMs: number) =>
       setIndex(index, new Map(entries(index)).set(id, now() + ttlMs)),
@@ -201,8 +223,9 @@ function createServer(data: Data, now: () => number, eventsOf: EventsOf) {
       changes.notify(id)
     },
     hget: (_by, key: string, field: keyof ModelRecord) => get<ModelRecord>(key)?.[field] ?? null,
-    hmget: (_by, key: string, ...fields: (keyof ModelRecord)[]) =>
-      fields.map((field) => get<ModelRecord>(key)?.[field] ?? null),
+    hgetBuffer: (_by, key: string, field: keyof ModelRecord) => bytes(get<ModelRecord>(key)?.[field]),
+    hmgetBuffer: (_by, key: string, ...fields: (keyof ModelRecord)[]) =>
+      fields.map((field) => bytes(get<ModelRecord>(key)?.[field])),
     pexpire(_by, key: string, ttlMs: number) {
       const value = get(key)
       if (value !== undefined) set(key, value, ttlMs)
@@ -210,6 +233,7 @@ function createServer(data: Data, now: () => number, eventsOf: EventsOf) {
     },
     pttl: (_by, key: string) => leftMs(key) || -2,
     ping: () => 'PONG',
+    scan: () => ['0', [...data.keys()].filter((key) => key.endsWith(':record'))],
     zrange: (_by, index: string) => [...entries(index).keys()],
   }
 
@@ -263,6 +287,11 @@ function createServer(data: Data, now: () => number, eventsOf: EventsOf) {
 }
 
 const BACKING_OFF = 'backing-off'
+
+function bytes(value: Buffer | string | number | undefined): Buffer | null {
+  if (value === undefined || value === '') return null
+  return typeof value === 'number' ? Buffer.from(String(value)) : Buffer.from(value)
+}
 
 function idOf(recordKey: string): string {
   return /\{(.*)\}/.exec(recordKey)?.[1] ?? ''

@@ -156,6 +156,7 @@ const operations: Record<ModelCommand, Operation> = {
   bffPutBack: 'putBack',
   bffEndAgain: 'putBack',
   bffDestroyBuffer: 'destroy',
+  bffUpdateProfileBuffer: 'replace',
   bffEnterIndex: 'index',
   bffLeaveIndex: 'index',
   bffLock: 'lock',
@@ -163,10 +164,12 @@ const operations: Record<ModelCommand, Operation> = {
   bffRelease: 'release',
   bffBackOff: 'backOff',
   hget: 'read',
-  hmget: 'read',
+  hgetBuffer: 'read',
+  hmgetBuffer: 'read',
   pexpire: 'replace',
   pttl: 'read',
   ping: 'read',
+  scan: 'read',
   zrange: 'index',
 }
 
