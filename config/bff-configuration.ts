@@ -19,9 +19,20 @@ export interface BffConfiguration {
   oidc: {
     /**
      * Issuer URL; discovery is lazy and retried: an issuer that is down does not stop the start. Plain
-     * http on loopback hosts only.
+     * http on loopback hosts only, unless `oidc.insecure` is set.
      */
     issuer: Input['oidc']['issuer']
+    /**
+     * The issuer's address as the gateway reaches it, if that is another than the browser's: its metadata,
+     * keys, tokens and UserInfo are fetched there. `iss` and the URLs that browsers are sent to keep the
+     * origin of `oidc.issuer`.
+     */
+    internalUrl?: Input['oidc']['internalUrl']
+    /**
+     * `true`: plain http towards the issuer is accepted on hosts other than loopback, for an issuer inside
+     * a network that you trust. Default `false`.
+     */
+    insecure?: Input['oidc']['insecure']
     /** Client identifier registered with the issuer. */
     clientId: Input['oidc']['clientId']
     /**

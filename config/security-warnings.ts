@@ -22,9 +22,14 @@ export function securityWarnings(options: GatewayOptions): string[] {
       '{trustProxy} is true: every client can choose the address that it is logged and limited by; set the number of proxies in front or their addresses',
     )
   }
-  if (isPlainHttp(oidc.issuer)) {
+  const { issuer, internalUrl } = oidc
+  if (isPlainHttp(internalUrl ?? issuer)) {
+    const name = internalUrl ? '{oidc.internalUrl}' : '{oidc.issuer}'
+    warnings.push(`${name} is reached by plain http: the client secret and all tokens can be read on the way`)
+  }
+  if (internalUrl && isPlainHttp(issuer)) {
     warnings.push(
-      '{oidc.issuer} is reached by plain http: the client secret and all tokens can be read on the way',
+      '{oidc.issuer} begins with http: passwords can be read on the way from the browser to the issuer',
     )
   }
   if (redisUrl !== undefined && isPlainRedis(redisUrl)) {

@@ -1,7 +1,8 @@
 import { z } from 'zod'
 import { duration, facts, parsed } from './option.ts'
 import { line, path, scope, signatureAlgorithm } from './parsers.ts'
-import { authorizationParameters, httpUrl, logoutUrl, url } from './urls.ts'
+import { type RuleFault, ruleBetween } from './rule-between.ts'
+import { authorizationParameters, baseUrl, formatUrl, httpUrl, isPlainHttp, logoutUrl, url } from './urls.ts'
 
 /** Names of RFC 7591, as in `token_endpoint_auth_methods_supported`. */
 export const clientAuthenticationNames = [
@@ -22,13 +23,24 @@ export type ResponseMode = (typeof responseModes)[number]
 const whenToUse = ['auto', 'always', 'never'] as const
 const whenMessage = `must be one of ${whenToUse.join(', ')}`
 
-/** The issuer, and the gateway's registration there. */
-export const oidc = z.strictObject({
-  issuer: url(httpUrl('https://login.example.com')).register(facts, {
+const shape = {
+  issuer: url(httpUrl('https://login.example.com', { insecure: true })).register(facts, {
     env: 'OIDC_ISSUER',
     missing: "set it to the issuer's URL, such as https://login.example.com",
     meaning:
-      'Issuer URL; discovery is lazy and retried: an issuer that is down does not stop the start. Plain http on loopback hosts only',
+      'Issuer URL; discovery is lazy and retried: an issuer that is down does not stop the start. Plain http on loopback hosts only, unless `{oidc.insecure}` is set',
+  }),
+  internalUrl: url(baseUrl('https://keycloak.internal:8443', { insecure: true }))
+    .optional()
+    .register(facts, {
+      env: 'OIDC_INTERNAL_URL',
+      meaning:
+        "The issuer's address as the gateway reaches it, if that is another than the browser's: its metadata, keys, tokens and UserInfo are fetched there. `iss` and the URLs that browsers are sent to keep the origin of `{oidc.issuer}`",
+    }),
+  insecure: z.boolean('must be one of true, false').prefault(false).register(facts, {
+    env: 'OIDC_INSECURE',
+    meaning:
+      '`true`: plain http towards the issuer is accepted on hosts other than loopback, for an issuer inside a network that you trust',
   }),
   clientId: parsed(line).register(facts, {
     env: 'OIDC_CLIENT_ID',
@@ -145,7 +157,26 @@ export const oidc = z.strictObject({
     meaning:
       'How long a request waits for the issuer (the answer to a token grant is awaited for 2.5 times as long)',
   }),
-})
+}
+
+/** The issuer, and the gateway's registration there. */
+export const oidc = z.strictObject(shape).check(
+  ruleBetween<Oidc>(['issuer', 'insecure'], ({ issuer, insecure }) => plainHttpFaults({ issuer }, insecure)),
+  ruleBetween<Oidc>(['internalUrl', 'insecure'], ({ internalUrl, insecure }) =>
+    plainHttpFaults({ internalUrl }, insecure),
+  ),
+)
+
+type Oidc = z.output<z.ZodObject<typeof shape>>
+
+function plainHttpFaults(urls: Record<string, URL | undefined>, insecure: boolean): RuleFault[] {
+  return Object.entries(urls).map(([name, url]) => {
+    if (insecure || !url || !isPlainHttp(url)) return undefined
+    const message =
+      'must begin with https:// (http:// is for localhost only, or in a network that you trust with {oidc.insecure})'
+    return [[name], `${message} (it is "${formatUrl(url)}")`]
+  })
+}
 
 /** In Markdown: `` `a`, `b` or `c` ``. */
 function choice(names: readonly string[]): string {

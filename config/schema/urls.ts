@@ -8,18 +8,19 @@ export function url(parse: Parser<URL>) {
   return parsed(parse, { written, show: formatUrl })
 }
 
-/** An http or https URL of an origin with an optional path. Plain http is for loopback hosts only. */
-export function httpUrl(example: string): Parser<URL> {
+/** An http or https URL of an origin with an optional path. `insecure` accepts plain http to any host, not only loopback. */
+export function httpUrl(example: string, { insecure = false } = {}): Parser<URL> {
   return (text) => {
     const parsed = webUrl(text, example)
-    if (isPlainHttp(parsed)) throw new TypeError('must begin with https:// (http:// is for localhost only)')
+    if (!insecure && isPlainHttp(parsed))
+      throw new TypeError('must begin with https:// (http:// is for localhost only)')
     return parsed
   }
 }
 
-/** Origin and base path, without a slash at the end; `insecure` accepts plain http to any host. */
-export function baseUrl(example: string, { insecure = false } = {}): Parser<URL> {
-  const parse = insecure ? (text: string) => webUrl(text, example) : httpUrl(example)
+/** Origin and base path, without a slash at the end; `insecure` as of {@link httpUrl}. */
+export function baseUrl(example: string, options: { insecure?: boolean } = {}): Parser<URL> {
+  const parse = httpUrl(example, options)
   return (text) => {
     const parsed = parse(text)
     parsed.pathname = parsed.pathname.replace(/\/+$/, '')

@@ -1,7 +1,6 @@
 import type { ServerMetadata } from 'openid-client'
 import * as oidc from 'openid-client'
 import { signsRequests } from './authorization-request.ts'
-import type { Fetch } from './bounded-fetch.ts'
 import { type ChosenMethod, clientAuthentication } from './client-authentication/methods.ts'
 import { readSigningKey, type SigningKey } from './client-authentication/signing-key.ts'
 import type { Decryption } from './decryption.ts'
@@ -48,7 +47,7 @@ export async function discover(
   await Promise.all([transport.load(), decryption.load()])
   const { fetch } = transport
   const timeout = options.timeoutMs / 1000
-  const { server, answer } = await fetchMetadata(options, fetch)
+  const { server, answer } = await fetchMetadata(options, transport)
   for (const needed of [server.authorization_endpoint, server.token_endpoint])
     if (!endpoint(needed, options.issuer)) throw new TypeError('The issuer names no usable endpoints')
   const method = await clientAuthentication(options, server, options.clientAuth)
@@ -92,7 +91,7 @@ export async function discover(
 /** @returns the metadata, and the response with them, any number of times */
 async function fetchMetadata(
   options: IssuerOptions,
-  fetch: Fetch,
+  { fetch, publicMetadata }: Transport,
 ): Promise<{ server: ServerMetadata; answer: () => Response }> {
   let answer = () => new Response()
   const configuration = await oidc
@@ -101,7 +100,7 @@ async function fetchMetadata(
       async [oidc.customFetch](url, init) {
         const response = await fetch(url, init as RequestInit)
         const { status, headers } = response
-        const text = await response.text()
+        const text = publicMetadata(await response.text())
         const kept = options.issParameter === 'optional' ? withoutIssParameter(text) : text
         answer = () => new Response(kept, { status, headers })
         return answer()

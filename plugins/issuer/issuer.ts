@@ -8,6 +8,8 @@ import type { TokenParameters } from './token-target.ts'
 
 export interface IssuerOptions extends ClientCredentials {
   issuer: URL
+  /** The issuer's address for requests of the gateway. Unset: that of `issuer`. */
+  internalUrl?: URL
   clientId: string
   /** Unset: the first method that the issuer offers and the credentials allow. */
   clientAuth?: ClientAuthenticationName

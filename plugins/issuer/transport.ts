@@ -1,12 +1,16 @@
 import { readFile } from 'node:fs/promises'
 import { Agent, fetch as undiciFetch } from 'undici'
 import { boundedFetch, type Fetch } from './bounded-fetch.ts'
+import { internalAddress } from './internal-address.ts'
+import type { IssuerOptions } from './issuer.ts'
 
 /** How requests reach the issuer. */
 export interface Transport {
   fetch: Fetch
   /** Reads the client certificate again, which may have been renewed. @throws when it can't be read */
   load(): Promise<void>
+  /** The text of metadata, with the URLs that browsers use. */
+  publicMetadata(text: string): string
 }
 
 interface ClientCertificate {
@@ -21,7 +25,17 @@ interface ClientCertificate {
  * that are bound to it are given out and renewed over such connections only.
  * @see https://www.rfc-editor.org/rfc/rfc8705
  */
-export function createTransport({ clientCertFile, clientKeyFile }: ClientCertificate): Transport {
+export function createTransport(
+  options: ClientCertificate & Pick<IssuerOptions, 'issuer' | 'internalUrl'>,
+): Transport {
+  const { fetch, load } = createConnection(options)
+  return { load, ...internalAddress(options.issuer, options.internalUrl, fetch) }
+}
+
+function createConnection({
+  clientCertFile,
+  clientKeyFile,
+}: ClientCertificate): Pick<Transport, 'fetch' | 'load'> {
   if (clientCertFile === undefined || clientKeyFile === undefined)
     return { fetch: (url, options) => boundedFetch(url, options), load: async () => {} }
   let current: { cert: string; key: string; agent: Agent } | undefined

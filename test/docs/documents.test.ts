@@ -9,7 +9,14 @@ const root = resolve(import.meta.dirname, '../..')
 const documents = globSync(['*.md', 'docs/*.md'], { cwd: root }).map((name) => ({ name, text: read(name) }))
 
 /** Of the demo, compose.yaml, the tests and Node. */
-const otherVariables = ['NODE_ENV', 'DEMO_IDP_PORT', 'DEMO_API_PORT', 'FILES_DIR', 'CHROMIUM_PATH']
+const otherVariables = [
+  'NODE_ENV',
+  'NODE_EXTRA_CA_CERTS',
+  'DEMO_IDP_PORT',
+  'DEMO_API_PORT',
+  'FILES_DIR',
+  'CHROMIUM_PATH',
+]
 
 test('every document is checked', () => {
   const names = documents.map(({ name }) => name)

@@ -28,6 +28,7 @@ test('the minimal configuration gives the documented defaults', () => {
       par: 'auto',
       requestObject: 'auto',
       responseMode: 'query',
+      insecure: false,
       issParameter: 'auto',
       userinfo: true,
       timeoutMs: 5000,
@@ -129,8 +130,8 @@ test('one message lists every fault, one a line', () => {
       assert.deepEqual(error.message.split('\n'), [
         'The configuration has 5 faults:',
         '  - PORT must be a port, a whole number from 0 to 65535 (it is "abc")',
-        '  - OIDC_ISSUER must begin with https:// (http:// is for localhost only) (it is "http://login.example.com")',
         '  - OIDC_CLIENT_ID is missing: set it to the client identifier that the issuer knows the gateway by',
+        '  - OIDC_ISSUER must begin with https:// (http:// is for localhost only, or in a network that you trust with OIDC_INSECURE) (it is "http://login.example.com")',
         `  - SESSION_KEYS (entry 1) must be base64 of 32 bytes: make one with: node -p "crypto.randomBytes(32).toString('base64')"`,
         '  - COOKIE_SAMESITE is none, which browsers accept on https only: give PUBLIC_URL https or use strict or lax',
       ])
@@ -238,6 +239,23 @@ test('PUBLIC_URL and OIDC_ISSUER must be https, except on loopback hosts', () =>
     for (const host of ['localhost', '127.0.0.1', '[::1]'])
       assert.doesNotThrow(() => load({ [name]: `http://${host}:4000` }))
   }
+})
+
+test('OIDC_INSECURE allows plain http to an issuer on another host, with a warning', () => {
+  const internal = { OIDC_INTERNAL_URL: 'http://keycloak:8080' }
+  assert.throws(() => load(internal), /OIDC_INTERNAL_URL must begin with https/)
+  assert.match(
+    load({ ...internal, OIDC_INSECURE: 'true' }).warnings.join(),
+    /^OIDC_INTERNAL_URL is reached by plain http: the client secret/,
+  )
+  const issuer = { OIDC_ISSUER: 'http://keycloak:8080', OIDC_INSECURE: 'true' }
+  assert.match(load(issuer).warnings.join(), /^OIDC_ISSUER is reached by plain http/)
+  assert.match(
+    load({ ...issuer, OIDC_INTERNAL_URL: 'https://k' }).warnings.join(),
+    /^OIDC_ISSUER begins with/,
+  )
+  const https = { OIDC_INTERNAL_URL: 'https://keycloak:8443', OIDC_INSECURE: 'true' }
+  assert.deepEqual(load(https).warnings, [])
 })
 
 test('a plain http origin on another host causes a warning', () => {

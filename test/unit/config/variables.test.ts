@@ -253,6 +253,23 @@ const cases: Record<string, Cases> = {
     ],
     read: ({ oidc }) => oidc.logoutUrl,
   },
+  OIDC_INTERNAL_URL: {
+    good: [
+      ['https://keycloak.internal:8443', 'https://keycloak.internal:8443/'],
+      ['https://keycloak.internal/realms/x/', 'https://keycloak.internal/realms/x'],
+      ['http://127.0.0.1:8080', 'http://127.0.0.1:8080/'],
+    ],
+    bad: webUrls,
+    read: ({ oidc }) => oidc.internalUrl?.href,
+  },
+  OIDC_INSECURE: {
+    good: [
+      ['true', true],
+      ['false', false],
+    ],
+    bad: [['yes', /must be one of true, false/]],
+    read: ({ oidc }) => oidc.insecure,
+  },
   OIDC_USERINFO: {
     good: [
       ['true', true],

@@ -52,7 +52,7 @@ async function entra(endpoint: string, iss: string) {
     timeoutMs: 1000,
   }
   const means = {
-    transport: { fetch, load: async () => {} },
+    transport: { fetch, load: async () => {}, publicMetadata: (text: string) => text },
     decryption: createDecryption(undefined),
     openUserInfo: async () => '',
   }
