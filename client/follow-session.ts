@@ -17,7 +17,7 @@ const signedOutRetryMs = 300_000
  * only six connections to an origin. Where there are no locks, each tab has its own.
  *
  * @param connect opens `/bff/events`
- * @param current asks `/bff/session`
+ * @param current asks `/bff/session`, without extending the session
  * @param name of the gateway, the same in all tabs
  */
 export function followSession(
@@ -29,6 +29,8 @@ export function followSession(
   let latest: Message | undefined
   let stop: AbortController | undefined
   let channel: BroadcastChannel | undefined
+  /** Of the tab that holds the connection: its next try comes at once. */
+  let retry: AbortController | undefined
 
   return (listener) => {
     listeners.add(listener)
@@ -76,28 +78,29 @@ export function followSession(
     channel = new BroadcastChannel(`bff ${name}`)
     channel.onmessage = ({ data }: MessageEvent<Message | 'ask'>) => {
       if (data !== 'ask') tell(data)
-      else if (latest && isHolder) channel?.postMessage(latest)
+      // Only the tab that holds the connection has it. The tab that asks may just have come back from a login.
+      else if (!latest?.session.isAuthenticated) retry?.abort()
+      else if (retry) channel?.postMessage(latest)
     }
-    let isHolder = false
-    const hold = async () => {
-      isHolder = true
-      await holdConnection(signal)
-    }
-    if (!navigator.locks) return void hold()
+    if (!navigator.locks) return void holdConnection(signal)
     channel.postMessage('ask')
     // Rejects when the signal aborts.
-    navigator.locks.request(`bff ${name}`, { signal }, hold).catch(() => {})
+    navigator.locks.request(`bff ${name}`, { signal }, () => holdConnection(signal)).catch(() => {})
   }
 
   async function holdConnection(signal: AbortSignal): Promise<void> {
     for (let retryMs = firstRetryMs; !signal.aborted; retryMs = Math.min(2 * retryMs, longestRetryMs)) {
-      let isSignedOut = false
+      retry = new AbortController()
+      let waitMs = retryMs * (0.5 + Math.random())
       try {
-        const response = await connect(signal)
-        isSignedOut = response.status === 401
-        if (isSignedOut) publish({ session: { isAuthenticated: false }, event: 'session' })
-        if (response.ok && response.body) {
-          for await (const { event, data } of readEvents(response.body)) {
+        // Browsers log each 401 as an error, which `/bff/events` answers without a session.
+        const session = await current()
+        if (!session.isAuthenticated) {
+          publish({ session, event: 'session' })
+          waitMs = signedOutRetryMs
+        } else {
+          const { ok, body } = await connect(signal)
+          for await (const { event, data } of ok && body ? readEvents(body) : []) {
             retryMs = firstRetryMs
             publish(messageOf(event, data))
           }
@@ -105,8 +108,9 @@ export function followSession(
       } catch {
         // The connection was lost.
       }
-      await nextTry(isSignedOut ? signedOutRetryMs : retryMs * (0.5 + Math.random()), signal)
+      await nextTry(waitMs, [signal, retry.signal])
     }
+    retry = undefined
   }
 
   function messageOf(event: string, data: Record<string, unknown>): Message | undefined {
@@ -135,18 +139,19 @@ function sidOf(session: BffSession | undefined): string | undefined {
   return session?.isAuthenticated ? session.sid : undefined
 }
 
-/** After a while, or when the user comes back to this tab, perhaps from logging in in another one. */
-function nextTry(ms: number, signal: AbortSignal): Promise<void> {
+/** After a while, when a signal aborts, or when the user comes back to this tab, perhaps from a login in another one. */
+function nextTry(ms: number, signals: AbortSignal[]): Promise<void> {
   return new Promise((resolve) => {
     const events = ['visibilitychange', 'online']
     const done = () => {
       clearTimeout(timer)
-      signal.removeEventListener('abort', done)
+      for (const signal of signals) signal.removeEventListener('abort', done)
       for (const event of events) removeEventListener(event, done, true)
       resolve()
     }
     const timer = setTimeout(done, ms)
-    signal.addEventListener('abort', done)
+    for (const signal of signals) signal.addEventListener('abort', done)
     for (const event of events) addEventListener(event, done, true)
+    if (signals.some(({ aborted }) => aborted)) done()
   })
 }

@@ -21,7 +21,7 @@ export function createBffClient({
     user,
     session,
     silentLogin: ({ timeoutMs = 10_000 } = {}) => silentLogin(at('bff/silent-login'), timeoutMs),
-    onSession: followSession((signal) => send(at('bff/events'), { signal }), session, base.href),
+    onSession: followSession((signal) => send(at('bff/events'), { signal }), peek, base.href),
 
     login({ returnUrl = here() } = {}) {
       location.assign(navigation('bff/login', { returnUrl }))
@@ -80,6 +80,11 @@ export function createBffClient({
 
   async function session(): Promise<BffSession> {
     return json(await send(at('bff/session')))
+  }
+
+  /** The session, without extending it. */
+  async function peek(): Promise<BffSession> {
+    return json(await send(at('bff/session?slide=false')))
   }
 
   /** At another origin than this page's, the gateway needs the whole URL to lead back here. */
