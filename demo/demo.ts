@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { createServer } from 'node:http'
 import { fileURLToPath } from 'node:url'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import { buildApp } from '../app.ts'
 import { loadConfig } from '../config/index.ts'
 import type { LogStream } from '../plugins/edge/index.ts'
+import { clientFiles } from './client-files.ts'
 import { type DemoIssuer, startIssuer } from './issuer.ts'
 import { asPortInUse, isInUse, listen, PortInUseError, stop } from './listen.ts'
 import { localApi } from './local-api.ts'
@@ -81,7 +82,7 @@ export async function startDemo({
     started.push(timeApi)
 
     const { options, warnings } = loadConfig(gatewayEnvironment(url, issuer, timeApi, logLevel))
-    const app = buildApp(options, { localRoutes: localApi, ...(logStream && { logStream }) })
+    const app = buildApp(options, { localRoutes: pageRoutes, ...(logStream && { logStream }) })
     started.push({ close: () => closeGateway(app) })
     await naming('gateway', 'PORT', async () => {
       const { host } = options
@@ -148,6 +149,12 @@ async function naming<T>(service: string, variable: string, start: () => Promise
       ? new DemoPortError([{ service, variable, port: error.port }], error)
       : error
   }
+}
+
+/** What the sample page needs besides its files and the time API. */
+const pageRoutes: FastifyPluginAsync = async (app) => {
+  app.register(clientFiles)
+  app.register(localApi)
 }
 
 /** The gateway's own port has to be known before it listens: its redirect URI has it. */

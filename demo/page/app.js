@@ -1,6 +1,6 @@
 import { find, setText, timeOfDay } from './dom.js'
 import { listEvent } from './event-list.js'
-import { call, fetchLogoutUrl, fetchSession } from './gateway.js'
+import { bff, call, shown } from './gateway.js'
 import { showAnswer } from './response-pane.js'
 import { addCall, addToken, clearTimeline, drawTimeline, endToken } from './timeline.js'
 import { showToken } from './token-card.js'
@@ -10,24 +10,16 @@ const notice = find('#notice')
 const counts = { calls: 0, failed: 0 }
 /** The last known session; undefined before the first answer. */
 let session
-let hasEnded = false
 
-find('#get-session').addEventListener('click', async () => showAnswer(await call('/bff/session')))
+find('#get-session').addEventListener('click', async () => showAnswer(await noticed(call('/bff/session'))))
 find('#call-local').addEventListener('click', async () => showAnswer(await callApi('/local/greeting')))
 find('#call-remote').addEventListener('click', async () => showAnswer(await callApi('/api/gettime')))
-find('#logout').addEventListener('click', logOut)
+find('#logout').addEventListener('click', () => bff.logout())
 keepCalling.addEventListener('change', () => keepCalling.checked && callAgain())
 
-document.addEventListener('visibilitychange', () => document.hidden || refreshSession())
-setInterval(() => document.hidden || refreshSession(), 2000)
 animate()
-await refreshSession()
-
-async function logOut() {
-  const url = await fetchLogoutUrl()
-  if (url) location.assign(url)
-  else await refreshSession()
-}
+// Also what happens in other tabs, or at the issuer.
+bff.onSession(showSession)
 
 async function callAgain() {
   await callApi('/api/gettime')
@@ -36,7 +28,7 @@ async function callAgain() {
 }
 
 async function callApi(path) {
-  const answer = await call(path)
+  const answer = await noticed(call(path))
   const { startedAt: at, ok, status, durationMs, body } = answer
   const remote = path.startsWith('/api/')
   if (ok && remote) setText(find('[data-remote-time]'), timeOfDay(Date.parse(body.time)))
@@ -47,22 +39,38 @@ async function callApi(path) {
   addCall({ at, remote, failed: !ok })
   const detail = `${status || 'no answer'} · ${Math.max(1, Math.round(durationMs))} ms`
   listEvent({ kind: 'call', at, text: `GET ${path}`, detail, failed: !ok })
-  // A background renewal finishes just after the call that started it.
-  setTimeout(refreshSession, 200)
-  if (status === 401) await refreshSession()
   return answer
 }
 
-async function refreshSession() {
-  const seen = await fetchSession()
-  if (!seen) return showNotice('The gateway does not answer. Is the demo still running?')
+const unreachable = 'The gateway does not answer. Is the demo still running?'
+
+/** Shows a notice after a call without an answer, until there is one again. */
+async function noticed(calling) {
+  const answer = await calling
+  const wasShown = notice.textContent === unreachable
+  if (answer.status !== 0 && wasShown) showNotice('')
+  if (answer.status === 0 && !wasShown) {
+    showNotice(unreachable)
+    setTimeout(callUntilAnswered, 2000)
+  }
+  return answer
+}
+
+async function callUntilAnswered() {
+  const { status } = await noticed(call('/bff/session?slide=false'))
+  if (status === 0) setTimeout(callUntilAnswered, 2000)
+}
+
+function showSession(current, event) {
   const before = session
-  session = seen
-  hasEnded = !seen.signedIn && (hasEnded || before?.signedIn === true)
-  document.body.dataset.session = seen.signedIn ? 'signed-in' : 'anonymous'
+  session = shown(current)
+  document.body.dataset.session = session.signedIn ? 'signed-in' : 'anonymous'
+  const hasEnded = before?.signedIn === true && !session.signedIn
   showNotice(hasEnded ? 'Your session has ended. Log in again to continue.' : '')
-  if (seen.signedIn) noteToken(seen, before)
-  else if (before?.signedIn) noteEnd()
+  if (hasEnded) noteEnd(current.reason)
+  if (event === 'expiring')
+    listEvent({ kind: 'session', at: Date.now(), text: 'Session ends soon', detail: 'within a minute' })
+  else if (session.signedIn) noteToken(session, before)
 }
 
 function noteToken({ name, sid, token }, before) {
@@ -81,9 +89,15 @@ function noteToken({ name, sid, token }, before) {
   addToken(token)
 }
 
-function noteEnd() {
+function noteEnd(reason = '') {
   endToken(Date.now())
-  listEvent({ kind: 'session', at: Date.now(), text: 'Session ended', failed: true })
+  listEvent({
+    kind: 'session',
+    at: Date.now(),
+    text: 'Session ended',
+    detail: reason.replaceAll('_', ' '),
+    failed: true,
+  })
 }
 
 function showNotice(text) {

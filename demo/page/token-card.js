@@ -13,7 +13,7 @@ const renewBeforeMs = Number(card.life.dataset.renewBefore) * 1000
 
 const hints = {
   none: 'Log in with the button above. The demo’s users are alice and bob.',
-  fresh: 'Calls use this token as it is. Keep calling, and watch it being renewed.',
+  fresh: 'Calls use this token as it is. Keep calling, and watch it being renewed, in a second tab too.',
   due: 'The next call renews it.',
   expired: 'There was no call in time. The next call waits for a new token.',
 }

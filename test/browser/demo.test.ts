@@ -60,6 +60,8 @@ test('nothing that a script can reach holds a token or the cookie', async (t) =>
   const received: Promise<{ url: string; headers: Headers; body: string }>[] = []
   const keep = (response: Response) => {
     if (!response.url().startsWith(demo.url) || response.status() >= 300) return
+    // Never ends: its events are read below.
+    if (response.url().endsWith('/bff/events')) return
     const answer = async () => ({
       url: response.url(),
       headers: new Headers((await response.headersArray()).map(({ name, value }) => [name, value])),
@@ -74,6 +76,16 @@ test('nothing that a script can reach holds a token or the cookie', async (t) =>
   await page.getByRole('button', { name: 'Get Session' }).click()
   const session = await answerTo(page, '/bff/session')
   assert.match(session, /"isAuthenticated": true/)
+
+  const body = await page.evaluate<string>(`(async () => {
+    const { body } = await fetch('/bff/events')
+    const reader = body.pipeThrough(new TextDecoderStream()).getReader()
+    let text = ''
+    while (!text.includes('event: session')) text += (await reader.read()).value
+    await reader.cancel()
+    return text
+  })()`)
+  received.push(Promise.resolve({ url: `${demo.url}/bff/events`, headers: new Headers(), body }))
 
   const tokens = demo.timeApi.requests.map(({ accessTokenHash }) => accessTokenHash)
   const known = new Set(tokens.filter((hash) => hash !== undefined))
@@ -94,6 +106,22 @@ test('nothing that a script can reach holds a token or the cookie', async (t) =>
   assert.equal(await page.evaluate('localStorage.length + sessionStorage.length'), 0)
   assert.ok(!(await page.content()).includes(cookie?.value ?? ''))
   assert.deepEqual(faults, [])
+})
+
+test('a second tab shows renewals, and the end of the session, without a call of its own', async (t) => {
+  const { page } = await openPage(t)
+  await signIn(page)
+  const second = await page.context().newPage()
+  await second.goto(demo.url)
+  await second.getByText('Alice Example', { exact: true }).waitFor()
+
+  await page.getByText('Keep calling every').click()
+  await second.locator('#events [data-event="renewal"]').first().waitFor()
+  assert.equal(await second.locator('[data-calls]').textContent(), '0')
+
+  await page.getByRole('button', { name: 'Logout' }).click()
+  await second.getByText('Your session has ended. Log in again to continue.').waitFor()
+  assert.match((await second.locator('#events li').first().textContent()) ?? '', /Session ended\s*logout/)
 })
 
 test("the page's policies forbid everything that it does not need", async (t) => {
