@@ -47,8 +47,8 @@ export function isHopByHop(name: string): boolean {
   return hopByHop.has(name)
 }
 
-/** A test for headers that `Connection` lists as hop-by-hop. */
-export function namedBy(connection: string | string[] | undefined): (name: string) => boolean {
+/** Returns a test for names that `Connection` lists: these headers are hop-by-hop, so they are not forwarded. */
+export function hopByHopTest(connection: string | string[] | undefined): (name: string) => boolean {
   if (connection === undefined) return () => false
   const named = new Set(listedNames(connection))
   return (name) => named.has(name)

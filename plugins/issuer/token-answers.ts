@@ -1,4 +1,4 @@
-import { setImmediate as turn } from 'node:timers/promises'
+import { setImmediate as nextEventLoopTurn } from 'node:timers/promises'
 import type { CustomFetch, TokenEndpointResponse } from 'openid-client'
 import type { Fetch } from './bounded-fetch.ts'
 
@@ -92,7 +92,7 @@ export function deadlineSignal(timeoutMs: number): { signal: AbortSignal; clear(
   let cleared = false
   const timer = setTimeout(async () => {
     // After a stall Node runs timers before it reads a response that is already in the socket.
-    for (let turns = 0; turns < turnsToRead && !cleared; turns++) await turn()
+    for (let turns = 0; turns < turnsToRead && !cleared; turns++) await nextEventLoopTurn()
     deadline.abort(new DOMException('The issuer did not answer in time', 'TimeoutError'))
   }, timeoutMs).unref()
   return {

@@ -1,5 +1,5 @@
 import { decodeJwt } from 'jose'
-import { isNumber, isObject, isString, isUnsetOr } from '../../lib/kept-values.ts'
+import { isNumber, isObject, isString, isUnsetOr } from '../../lib/type-guards.ts'
 
 /** A stored access token. Times are milliseconds since the epoch. */
 export interface AccessToken {

@@ -2,18 +2,19 @@ import { loginLifetimeMs } from '../../http/limits.ts'
 import { sidIndex } from '../session/session-indexes.ts'
 import type { SessionStore } from '../session-store/store.ts'
 
-/** Identifies a session at the issuer. */
+/** A session at the issuer, as one of its clients sees it. */
 export interface IssuerSession {
   issuer: string
+  clientId: string
   sid: string
 }
 
-/** Per client: other clients have their own sessions. */
-export type EndedSession = IssuerSession & { clientId: string }
-
 /** Records that the issuer has ended its session, so that a login under way with the same `sid` is rejected. */
-export async function rememberEnd(store: Pick<SessionStore, 'claim'>, ended: EndedSession): Promise<void> {
-  await store.claim(nameOf(ended), loginLifetimeMs)
+export async function rememberEnd(
+  store: Pick<SessionStore, 'addMarker'>,
+  ended: IssuerSession,
+): Promise<void> {
+  await store.addMarker(nameOf(ended), loginLifetimeMs)
 }
 
 /**
@@ -21,11 +22,11 @@ export async function rememberEnd(store: Pick<SessionStore, 'claim'>, ended: End
  * same `sid` for a login that was begun later.
  */
 export async function hasEndedWithin(
-  store: Pick<SessionStore, 'claimLastsMs'>,
-  session: EndedSession,
+  store: Pick<SessionStore, 'markerTtlMs'>,
+  session: IssuerSession,
   ms: number,
 ): Promise<boolean> {
-  const lastsMs = await store.claimLastsMs(nameOf(session))
+  const lastsMs = await store.markerTtlMs(nameOf(session))
   return lastsMs > 0 && loginLifetimeMs - lastsMs < ms
 }
 
@@ -37,23 +38,23 @@ const signedOutMemoryMs = 10 * 60_000
  * session, so it rejects no login.
  */
 export async function rememberSignOut(
-  store: Pick<SessionStore, 'claim'>,
-  ended: EndedSession,
+  store: Pick<SessionStore, 'addMarker'>,
+  ended: IssuerSession,
 ): Promise<void> {
-  await store.claim(`signed-out:${indexOf(ended)}`, signedOutMemoryMs)
+  await store.addMarker(`signed-out:${indexOf(ended)}`, signedOutMemoryMs)
 }
 
 export async function hasSignedOut(
-  store: Pick<SessionStore, 'claimLastsMs'>,
-  session: EndedSession,
+  store: Pick<SessionStore, 'markerTtlMs'>,
+  session: IssuerSession,
 ): Promise<boolean> {
-  return (await store.claimLastsMs(`signed-out:${indexOf(session)}`)) > 0
+  return (await store.markerTtlMs(`signed-out:${indexOf(session)}`)) > 0
 }
 
-function nameOf(session: EndedSession): string {
+function nameOf(session: IssuerSession): string {
   return `ended-sid:${indexOf(session)}`
 }
 
-function indexOf({ issuer, clientId, sid }: EndedSession): string {
+function indexOf({ issuer, clientId, sid }: IssuerSession): string {
   return sidIndex(issuer, clientId, sid)
 }

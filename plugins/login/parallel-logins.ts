@@ -6,7 +6,7 @@ import type { SessionStore } from '../session-store/store.ts'
 import type { LoginTransaction } from './login-transaction.ts'
 
 export interface ParallelLoginsOptions {
-  store: Pick<SessionStore, 'claim' | 'put' | 'read'>
+  store: Pick<SessionStore, 'addMarker' | 'put' | 'read'>
   clock: Pick<Clock, 'monotonic' | 'sleep'>
 }
 
@@ -25,31 +25,31 @@ const recheckMs = 25
  * these callbacks carry.
  *
  * @param transactions all that are open in the browser, this login's own included
- * @param own the session of this login
+ * @param reference of this login's session
  * @returns the first one's session; this login's own if it is the first, or if the first is not known
  */
 export async function firstOfParallelLogins(
   { store, clock }: ParallelLoginsOptions,
   transactions: LoginTransaction[],
-  own: SessionReference,
+  reference: SessionReference,
 ): Promise<SessionReference> {
   const [shared, ...others] = transactions.toSorted((one, other) => (one.state < other.state ? -1 : 1))
-  if (!shared || others.length === 0) return own
+  if (!shared || others.length === 0) return reference
   // Parallel logins replace the same session. A later login replaces that of an earlier one.
   const { state, replaces } = shared
   const id = createHash('sha256').update(`parallel logins ${state} ${replaces?.id}`).digest('base64url')
   const key = Buffer.from(hkdfSync('sha256', shared.codeVerifier, '', 'fastify-bff parallel logins', 32))
 
-  if (await store.claim(`parallel-login:${id}`, rememberedMs)) {
-    await store.put(id, seal(own, { key, id, version: 1 }), rememberedMs)
-    return own
+  if (await store.addMarker(`parallel-login:${id}`, rememberedMs)) {
+    await store.put(id, seal(reference, { key, id, version: 1 }), rememberedMs)
+    return reference
   }
   const giveUpAt = clock.monotonic() + publishedWithinMs
   for (;;) {
     const stored = await store.read(id)
     const first = stored && unseal(stored.sealed, { key, id, version: stored.version })
-    if (first) return readReference(Object(first)) ?? own
-    if (clock.monotonic() >= giveUpAt) return own
+    if (first) return readReference(Object(first)) ?? reference
+    if (clock.monotonic() >= giveUpAt) return reference
     await clock.sleep(recheckMs)
   }
 }

@@ -2,15 +2,15 @@ import { setImmediate as nextEventLoopTurn } from 'node:timers/promises'
 import type { Clock } from '../../lib/clock.ts'
 import { StoreUnavailableError } from '../session-store/store.ts'
 
-/** A running task, and what it has waited for so far. */
+/** A running task, and how long it has waited for the store so far. */
 export interface Flight<T> {
   result: Promise<T>
-  progress: Progress
+  storeTime: StoreTime
 }
 
 /** Runs one task per key at a time in this process; concurrent callers share its result. */
 export interface SingleFlight<T> {
-  run(key: string, task: (progress: Progress) => Promise<T>): Flight<T>
+  run(key: string, task: (storeTime: StoreTime) => Promise<T>): Flight<T>
   /** The running task of this key, if any. */
   current(key: string): Flight<T> | undefined
   /** Resolves when no task is running. */
@@ -24,8 +24,8 @@ export function createSingleFlight<T>(clock: Pick<Clock, 'monotonic'>): SingleFl
     run(key, task) {
       const underWay = flights.get(key)
       if (underWay) return underWay
-      const progress = createProgress(clock)
-      const flight = { result: task(progress).finally(() => flights.delete(key)), progress }
+      const storeTime = createStoreTime(clock)
+      const flight = { result: task(storeTime).finally(() => flights.delete(key)), storeTime }
       flights.set(key, flight)
       return flight
     },
@@ -39,45 +39,45 @@ export function createSingleFlight<T>(clock: Pick<Clock, 'monotonic'>): SingleFl
 }
 
 /** Measures how much of a renewal's time is spent waiting for the store, for the wait limit of its requests. */
-export interface Progress {
+export interface StoreTime {
   /** Runs a store operation and counts its time. All other time counts as the issuer's. */
-  atStore<T>(operation: () => Promise<T>): Promise<T>
+  measure<T>(operation: () => Promise<T>): Promise<T>
   /** From now on also counts the store time of `other`. */
-  follow(other: Progress): void
+  include(other: StoreTime): void
   /** Total store time so far, in milliseconds. */
-  storeMs(): number
+  totalMs(): number
 }
 
-export function createProgress(clock: Pick<Clock, 'monotonic'>): Progress {
+export function createStoreTime(clock: Pick<Clock, 'monotonic'>): StoreTime {
   let spentMs = 0
-  let atStoreSince: number | undefined
-  let followed: { progress: Progress; fromMs: number } | undefined
+  let operationSince: number | undefined
+  let included: { other: StoreTime; fromMs: number } | undefined
 
   return {
-    async atStore(operation) {
+    async measure(operation) {
       const startedAt = clock.monotonic()
-      atStoreSince = startedAt
+      operationSince = startedAt
       try {
         return await operation()
       } finally {
         spentMs += clock.monotonic() - startedAt
-        atStoreSince = undefined
+        operationSince = undefined
       }
     },
 
-    follow(other) {
-      spentMs += sinceFollowed()
-      followed = { progress: other, fromMs: other.storeMs() }
+    include(other) {
+      spentMs += includedMs()
+      included = { other, fromMs: other.totalMs() }
     },
 
-    storeMs() {
-      const underWayMs = atStoreSince === undefined ? 0 : clock.monotonic() - atStoreSince
-      return spentMs + underWayMs + sinceFollowed()
+    totalMs() {
+      const underWayMs = operationSince === undefined ? 0 : clock.monotonic() - operationSince
+      return spentMs + underWayMs + includedMs()
     },
   }
 
-  function sinceFollowed(): number {
-    return followed ? followed.progress.storeMs() - followed.fromMs : 0
+  function includedMs(): number {
+    return included ? included.other.totalMs() - included.fromMs : 0
   }
 }
 
@@ -98,25 +98,25 @@ export interface WaitLimitOptions {
 
 /** Limits how long a request waits for a renewal. The renewal itself continues, and its tokens are stored. */
 export function createWaitLimit({ clock, issuerTimeoutMs, storeTimeoutMs, onWaiting }: WaitLimitOptions) {
-  /** @param progress of the renewal */
+  /** @param storeTime of the renewal */
   return async function withinWaitLimit<T>(
     underWay: Promise<T>,
-    progress: Progress,
+    storeTime: StoreTime,
   ): Promise<T | Unavailable> {
     const waiting = new AbortController()
     onWaiting(1)
     try {
-      return await Promise.race([underWay, whenLate(waiting.signal, progress)])
+      return await Promise.race([underWay, whenLate(waiting.signal, storeTime)])
     } finally {
       onWaiting(-1)
       waiting.abort()
     }
   }
 
-  async function whenLate(signal: AbortSignal, progress: Progress): Promise<Unavailable> {
+  async function whenLate(signal: AbortSignal, storeTime: StoreTime): Promise<Unavailable> {
     const startedAt = clock.monotonic()
     for (;;) {
-      const storeMs = progress.storeMs()
+      const storeMs = storeTime.totalMs()
       const issuerLeftMs = issuerTimeoutMs - (clock.monotonic() - startedAt - storeMs)
       const storeLeftMs = storeTimeoutMs - storeMs
       if (issuerLeftMs <= 0 || storeLeftMs <= 0 || signal.aborted) {

@@ -1,6 +1,6 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { Lock, SessionStore } from '../session-store/store.ts'
-import type { Progress, Unavailable } from './flight.ts'
+import type { StoreTime, Unavailable } from './flight.ts'
 
 export interface RenewalLockOptions {
   store: Pick<SessionStore, 'lock' | 'changed'>
@@ -18,7 +18,7 @@ export interface RenewalTask<T> {
   /** Whether the token was already renewed, by another process. */
   isRenewed(current: T): boolean
   /** Counts the time spent in the store. */
-  progress: Progress
+  storeTime: StoreTime
   /** Called under the lock before a grant, until it returns true. */
   permit(): Promise<boolean>
   grant(current: T, lock: HeldLock): Promise<Attempt<T>>
@@ -49,7 +49,7 @@ export interface HeldLock {
   /** Number of consecutive failures of earlier holders. */
   failures: number
   /** Whether the lock has expired, so that another process may hold it. */
-  hasLapsed(): boolean
+  hasExpired(): boolean
   /** Extends the lock if more than half of its time is over: the tokens of a grant must still be stored. */
   extend(): Promise<void>
 }
@@ -68,7 +68,7 @@ export function createRenewalLock({ store, clock, issuerTimeoutMs }: RenewalLock
   const longestGrantMs = 2.5 * issuerTimeoutMs
 
   return async function withRenewalLock<T>(task: RenewalTask<T>): Promise<RenewalResult<T>> {
-    const { lockId, read, isRenewed, progress } = task
+    const { lockId, read, isRenewed, storeTime } = task
     let isPermitted = false
     const permit = async () => {
       // Also holds for a retry.
@@ -80,58 +80,58 @@ export function createRenewalLock({ store, clock, issuerTimeoutMs }: RenewalLock
       try {
         // Subscribed before the lock is requested: otherwise its release could be missed.
         const change = store.changed(lockId, waiting.signal)
-        const lapsesAt = clock.monotonic() + lockMs
-        const result = await progress.atStore(() => store.lock(lockId, lockMs))
+        const expiresAt = clock.monotonic() + lockMs
+        const result = await storeTime.measure(() => store.lock(lockId, lockMs))
         if (result.outcome === 'acquired') {
-          const attempt = await grantUnderLock({ ...task, permit }, result.lock, lapsesAt)
+          const attempt = await grantUnderLock({ ...task, permit }, result.lock, expiresAt)
           if (attempt.outcome === 'retry') continue
           return attempt.outcome === 'failed' ? { ...attempt, outcome: 'issuer-unavailable' } : attempt
         }
-        const current = await progress.atStore(read)
+        const current = await storeTime.measure(read)
         if (current === undefined) return { outcome: 'gone' }
         if (isRenewed(current)) return { outcome: 'obtained', value: current }
         if (result.outcome === 'backing-off')
           return { outcome: 'issuer-unavailable', retryInMs: result.retryInMs }
         const nextCheck = () =>
-          Promise.race([change, clock.sleep(Math.min(result.lapsesInMs, recheckMs), waiting.signal)])
-        await (result.outcome === 'recovering' ? progress.atStore(nextCheck) : nextCheck())
+          Promise.race([change, clock.sleep(Math.min(result.expiresInMs, recheckMs), waiting.signal)])
+        await (result.outcome === 'recovering' ? storeTime.measure(nextCheck) : nextCheck())
       } finally {
         waiting.abort()
       }
     }
   }
 
-  async function grantUnderLock<T>(task: RenewalTask<T>, lock: Lock, lapsesAt: number): Promise<Attempt<T>> {
+  async function grantUnderLock<T>(task: RenewalTask<T>, lock: Lock, expiresAt: number): Promise<Attempt<T>> {
     let attempt: Attempt<T> | undefined
     try {
-      attempt = await renewIfNeeded(task, lock, lapsesAt)
+      attempt = await renewIfNeeded(task, lock, expiresAt)
       return attempt
     } finally {
       // If the release fails, the lock expires. Until then it blocks all renewals, like a back-off.
       const released = attempt?.outcome === 'failed' ? lock.backOff(attempt.retryInMs) : lock.release()
-      await task.progress.atStore(() => released).catch(() => {})
+      await task.storeTime.measure(() => released).catch(() => {})
     }
   }
 
   async function renewIfNeeded<T>(
-    { read, isRenewed, progress, permit, grant }: RenewalTask<T>,
+    { read, isRenewed, storeTime, permit, grant }: RenewalTask<T>,
     { failures, extend }: Lock,
-    lapsesAt: number,
+    expiresAt: number,
   ): Promise<Attempt<T>> {
     // Read under the lock, never before: the last holder may have spent a refresh token that was read earlier.
-    const current = await progress.atStore(read)
+    const current = await storeTime.measure(read)
     if (current === undefined) return { outcome: 'gone' }
     if (isRenewed(current)) return { outcome: 'obtained', value: current }
-    if (!(await progress.atStore(permit))) return { outcome: 'not-permitted' }
+    if (!(await storeTime.measure(permit))) return { outcome: 'not-permitted' }
     // The process may have been frozen: no grant is started that might outlast the lock.
-    if (lapsesAt - clock.monotonic() < longestGrantMs) return { outcome: 'retry' }
+    if (expiresAt - clock.monotonic() < longestGrantMs) return { outcome: 'retry' }
     return grant(current, {
       failures,
-      hasLapsed: () => clock.monotonic() >= lapsesAt,
+      hasExpired: () => clock.monotonic() >= expiresAt,
       async extend() {
         const askedAt = clock.monotonic()
-        if (lapsesAt - askedAt > lockMs / 2) return
-        if (await extend(lockMs).catch(() => false)) lapsesAt = askedAt + lockMs
+        if (expiresAt - askedAt > lockMs / 2) return
+        if (await extend(lockMs).catch(() => false)) expiresAt = askedAt + lockMs
       },
     })
   }

@@ -1,7 +1,13 @@
 import { type Clock, isoTime } from '../../lib/clock.ts'
 import { createExpiringMap } from '../../lib/expiring-map.ts'
 import { type SessionStore, StoreUnavailableError } from '../session-store/store.ts'
-import { createProgress, createSingleFlight, createWaitLimit, type Flight, type Progress } from './flight.ts'
+import {
+  createSingleFlight,
+  createStoreTime,
+  createWaitLimit,
+  type Flight,
+  type StoreTime,
+} from './flight.ts'
 import { decideRenewal, type Renewable, type RenewalDecision } from './policy.ts'
 import { type Attempt, createRenewalLock, type HeldLock, type RenewalResult } from './renewal-lock.ts'
 
@@ -19,13 +25,13 @@ export interface RenewableToken<T> {
   /** Reads the holder from the store. Undefined: it is gone. */
   read(): Promise<T | undefined>
   /** Renews the token and stores it before it is used. */
-  grant(current: T, lock: HeldLock, progress: Progress): Promise<Attempt<T>>
+  grant(current: T, lock: HeldLock, storeTime: StoreTime): Promise<Attempt<T>>
   /**
    * Prepares a renewal, before the lock is taken.
    * @param backOffLeftMs how long this process still backs off
    * @returns why it can't be renewed now, if so
    */
-  prepare?(seen: T, progress: Progress, backOffLeftMs: () => number): Promise<RenewalResult<T> | undefined>
+  prepare?(seen: T, storeTime: StoreTime, backOffLeftMs: () => number): Promise<RenewalResult<T> | undefined>
   /** Ends a holder whose token has expired and can't be renewed. Unset: a renewal is tried. */
   end?(holder: T): Promise<RenewalResult<T>>
   /** Called with the newer token, from a grant or from the store. */
@@ -59,9 +65,9 @@ export interface Renewer<T> {
   /**
    * A token that can be sent now. Waits for the issuer only if there is none.
    * @param seen the holder as the caller has read it
-   * @param progress of the request that waits for the token
+   * @param storeTime of the request that waits for the token
    */
-  usable(token: RenewableToken<T>, seen: T, progress?: Progress): Promise<RenewalResult<T>>
+  usable(token: RenewableToken<T>, seen: T, storeTime?: StoreTime): Promise<RenewalResult<T>>
   /** Whether the token can be sent now, and is not due for renewal. */
   isFresh(token: Pick<RenewableToken<T>, 'times' | 'end'>, holder: T): boolean
   /**
@@ -69,13 +75,13 @@ export interface Renewer<T> {
    * forced renewal per token, upstream and `refreshBeforeExpirationMs`, for upstreams that refuse every token.
    * @param upstream name of the upstream, for that limit
    */
-  afterRefusal(token: RenewableToken<T>, seen: T, upstream: string): Promise<RenewalResult<T>>
+  forceRenewal(token: RenewableToken<T>, seen: T, upstream: string): Promise<RenewalResult<T>>
   /** Resolves when no renewal is under way. */
   idle(): Promise<void>
 }
 
 export interface RenewerOptions {
-  store: Pick<SessionStore, 'lock' | 'changed' | 'claim'>
+  store: Pick<SessionStore, 'lock' | 'changed' | 'addMarker'>
   clock: Clock
   refreshBeforeExpirationMs: number
   /** How long a request waits for the issuer, in milliseconds. */
@@ -90,8 +96,8 @@ export interface RenewerOptions {
 
 interface Start {
   background?: boolean
-  /** Renews although the token has not expired, if this returns true. */
-  forced?: (() => Promise<boolean>) | undefined
+  /** Set for a forced renewal, although the token has not expired: whether it is permitted. */
+  permitForced?: (() => Promise<boolean>) | undefined
 }
 
 /** Renews tokens: decides when, and joins the requests that wait for one. Knows neither issuer nor sessions. */
@@ -106,14 +112,14 @@ export function createRenewer<T>(options: RenewerOptions): Renewer<T> {
   return {
     usable,
     isFresh: (token, holder) => decide(token, holder) === 'use',
-    afterRefusal,
+    forceRenewal,
     idle: flights.idle,
   }
 
   async function usable(
     token: RenewableToken<T>,
     seen: T,
-    progress = createProgress(clock),
+    storeTime = createStoreTime(clock),
   ): Promise<RenewalResult<T>> {
     switch (decide(token, seen)) {
       case 'use':
@@ -123,18 +129,19 @@ export function createRenewer<T>(options: RenewerOptions): Renewer<T> {
         if (!backingOff.get(token.key)) start(token, seen, { background: true }).result.catch(() => {})
         return { outcome: 'obtained', value: seen }
       case 'wait':
-        return withinWaitLimit(newUsable(token, seen, progress), progress)
+        return withinWaitLimit(newUsable(token, seen, storeTime), storeTime)
       case 'ended':
-        return progress.atStore(() =>
+        return storeTime.measure(() =>
           orUnavailable(async () => (await token.end?.(seen)) ?? { outcome: 'ended' }),
         )
     }
   }
 
-  async function afterRefusal(token: RenewableToken<T>, seen: T, upstream: string) {
-    const forced = () => store.claim(`forced-renewal:${token.key}:${upstream}`, refreshBeforeExpirationMs)
-    const progress = createProgress(clock)
-    return withinWaitLimit(newUsable(token, seen, progress, forced), progress)
+  async function forceRenewal(token: RenewableToken<T>, seen: T, upstream: string) {
+    const permitForced = () =>
+      store.addMarker(`forced-renewal:${token.key}:${upstream}`, refreshBeforeExpirationMs)
+    const storeTime = createStoreTime(clock)
+    return withinWaitLimit(newUsable(token, seen, storeTime, permitForced), storeTime)
   }
 
   function decide(token: Pick<RenewableToken<T>, 'times' | 'end'>, holder: T): RenewalDecision {
@@ -148,13 +155,13 @@ export function createRenewer<T>(options: RenewerOptions): Renewer<T> {
   async function newUsable(
     token: RenewableToken<T>,
     seen: T,
-    progress: Progress,
-    forced?: Start['forced'],
+    storeTime: StoreTime,
+    permitForced?: Start['permitForced'],
   ): Promise<RenewalResult<T>> {
     const askedAt = clock.now()
-    let result = await newer(token, seen, progress, forced)
+    let result = await newer(token, seen, storeTime, permitForced)
     while (result.outcome === 'obtained' && hasRunOut(token, result.value, askedAt))
-      result = await newer(token, result.value, progress)
+      result = await newer(token, result.value, storeTime)
     return result
   }
 
@@ -168,13 +175,13 @@ export function createRenewer<T>(options: RenewerOptions): Renewer<T> {
   async function newer(
     token: RenewableToken<T>,
     seen: T,
-    progress: Progress,
-    forced?: Start['forced'],
+    storeTime: StoreTime,
+    permitForced?: Start['permitForced'],
   ): Promise<RenewalResult<T>> {
     for (;;) {
       const joined = flights.current(token.key)
-      const flight = joined ?? start(token, seen, { forced })
-      progress.follow(flight.progress)
+      const flight = joined ?? start(token, seen, { permitForced })
+      storeTime.include(flight.storeTime)
       const result = await flight.result
       // A renewal that another request started may have ended with the token that this request already had.
       const isNothingNew =
@@ -188,13 +195,13 @@ export function createRenewer<T>(options: RenewerOptions): Renewer<T> {
   function start(
     token: RenewableToken<T>,
     seen: T,
-    { background = false, forced }: Start,
+    { background = false, permitForced }: Start,
   ): Flight<RenewalResult<T>> {
     const { key, log } = token
-    return flights.run(key, async (progress) => {
+    return flights.run(key, async (storeTime) => {
       const expiresAt = isoTime(token.times(seen)?.expiresAt)
-      log.debug({ event: 'token.renewal.due', expiresAt, forced: forced !== undefined, background })
-      const result = await orUnavailable(() => renew(token, seen, progress, forced)).catch((error) => {
+      log.debug({ event: 'token.renewal.due', expiresAt, forced: permitForced !== undefined, background })
+      const result = await orUnavailable(() => renew(token, seen, storeTime, permitForced)).catch((error) => {
         logFailure(log, 'internal_error', error)
         throw error
       })
@@ -208,19 +215,19 @@ export function createRenewer<T>(options: RenewerOptions): Renewer<T> {
   async function renew(
     token: RenewableToken<T>,
     seen: T,
-    progress: Progress,
-    forced: Start['forced'],
+    storeTime: StoreTime,
+    permitForced: Start['permitForced'],
   ): Promise<RenewalResult<T>> {
     const { key, lockId } = token
-    const obstacle = await token.prepare?.(seen, progress, () => backingOff.remainingMs(key))
+    const obstacle = await token.prepare?.(seen, storeTime, () => backingOff.remainingMs(key))
     if (obstacle) return obstacle
     return withRenewalLock({
       lockId,
-      progress,
+      storeTime,
       read: token.read,
       isRenewed: (current) => token.isNewer(current, seen),
-      permit: forced ?? (async () => true),
-      grant: (current, lock) => token.grant(current, lock, progress),
+      permit: permitForced ?? (async () => true),
+      grant: (current, lock) => token.grant(current, lock, storeTime),
     })
   }
 }

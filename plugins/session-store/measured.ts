@@ -15,8 +15,8 @@ const operations = [
   'list',
   'updateProfile',
   'lock',
-  'claim',
-  'claimLastsMs',
+  'addMarker',
+  'markerTtlMs',
   'ping',
 ] as const satisfies (keyof SessionStore)[]
 

@@ -39,7 +39,7 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
   const endings = createExpiringMap<{ reason?: string | undefined }>(bounds)
   const locks = createExpiringMap<{ owner: symbol }>(bounds)
   const failures = createExpiringMap<number>(bounds)
-  const claims = createExpiringMap<{ claimed: true }>(bounds)
+  const markers = createExpiringMap<{ isSet: true }>(bounds)
   const changes = createChangeNotifier()
 
   return {
@@ -108,7 +108,7 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
     async lock(id, ttlMs) {
       const held = locks.get(id)
       if (held?.owner === BACKING_OFF) return { outcome: 'backing-off', retryInMs: locks.remainingMs(id) }
-      if (held) return { outcome: 'held', lapsesInMs: locks.remainingMs(id) }
+      if (held) return { outcome: 'held', expiresInMs: locks.remainingMs(id) }
 
       const owner = Symbol('owner')
       locks.set(id, { owner }, ttlMs)
@@ -117,13 +117,13 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
 
     changed: (id, signal) => changes.wait(id, signal),
 
-    async claim(name, ttlMs) {
-      if (claims.get(name)) return false
-      claims.set(name, { claimed: true }, ttlMs)
+    async addMarker(name, ttlMs) {
+      if (markers.get(name)) return false
+      markers.set(name, { isSet: true }, ttlMs)
       return true
     },
 
-    claimLastsMs: async (name) => claims.remainingMs(name),
+    markerTtlMs: async (name) => markers.remainingMs(name),
 
     async ping() {},
 

@@ -11,7 +11,8 @@ export const lockKeys = (id: string): [lock: string, failures: string] => [
   `bff:{${id}}:failures`,
 ]
 export const indexKey = (name: string) => `bff:index:${name}`
-export const claimKey = (name: string) => `bff:claim:${name}`
+// Earlier releases, which may run at the same time, call a marker a claim.
+export const markerKey = (name: string) => `bff:claim:${name}`
 
 /**
  * Keys to test whether Redis accepts writes, each in another part of a Cluster. The store is ready while any of them

@@ -30,7 +30,7 @@ export function createRedisLocks({
         return { outcome, lock: lockOf(id, owner, number) }
       case 'recovering':
       case 'held':
-        return { outcome, lapsesInMs: wholeMs(number) }
+        return { outcome, expiresInMs: wholeMs(number) }
       case 'backing-off':
         return { outcome, retryInMs: wholeMs(number) }
     }

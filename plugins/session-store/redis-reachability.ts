@@ -1,4 +1,4 @@
-import { setImmediate as turn } from 'node:timers/promises'
+import { setImmediate as nextEventLoopTurn } from 'node:timers/promises'
 import type { RedisClient } from './redis-client.ts'
 
 /** Whether Redis can be reached, and since when. Times are those of `performance.now()`, in milliseconds. */
@@ -103,8 +103,8 @@ export const tooLate = Symbol('too late')
 export function answerWithin<T>(answer: Promise<T>, ms: number): Promise<T | typeof tooLate> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(async () => {
-      await turn()
-      await turn()
+      await nextEventLoopTurn()
+      await nextEventLoopTurn()
       resolve(tooLate)
     }, ms)
     answer.then(resolve, reject).finally(() => clearTimeout(timer))

@@ -3,7 +3,7 @@ import type { RecentReads } from './recent-reads.ts'
 import type { RedisCommands } from './redis-commands.ts'
 import { PUT_BACK_WITHIN_MS, type RecentWrites, type RedisMasters } from './redis-failover.ts'
 import { createRedisIndexes } from './redis-indexes.ts'
-import { claimKey, indexKey, randomToken, recordKey, sessionKeys, wholeMs } from './redis-keys.ts'
+import { indexKey, markerKey, randomToken, recordKey, sessionKeys, wholeMs } from './redis-keys.ts'
 import { scanRecords } from './redis-scan.ts'
 import type { SealedRecord, SessionStore, StoredRecord } from './store.ts'
 
@@ -33,7 +33,7 @@ const DESTROY_BATCH = 100
 /** How often to check whether a session was put back. */
 const RECHECK_MS = 100
 
-/** Sessions and claims in Redis. Notes what it writes, so that it can be put back after a failover. */
+/** Sessions and markers in Redis. Notes what it writes, so that it can be put back after a failover. */
 export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
   const { run, writes, mayCreate, masters, recent, storeTimeoutMs, clock } = options
   const indexes = createRedisIndexes(run)
@@ -141,17 +141,17 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
       }
     },
 
-    async claim(name, ttlMs) {
+    async addMarker(name, ttlMs) {
       const owner = randomToken()
-      const claimed = await run((redis) => redis.bffClaim(claimKey(name), owner, wholeMs(ttlMs)))
-      if (claimed !== 1) return false
-      writes.note(claimKey(name), async (redis, agedMs) => {
-        if (agedMs < ttlMs) await redis.bffClaim(claimKey(name), owner, wholeMs(ttlMs - agedMs))
+      const added = await run((redis) => redis.bffAddMarker(markerKey(name), owner, wholeMs(ttlMs)))
+      if (added !== 1) return false
+      writes.note(markerKey(name), async (redis, agedMs) => {
+        if (agedMs < ttlMs) await redis.bffAddMarker(markerKey(name), owner, wholeMs(ttlMs - agedMs))
       })
       return true
     },
 
-    claimLastsMs: async (name) => Math.max(0, await run((redis) => redis.pttl(claimKey(name)))),
+    markerTtlMs: async (name) => Math.max(0, await run((redis) => redis.pttl(markerKey(name)))),
   }
 
   async function destroy(id: string, onlyVersion?: number, reason = ''): Promise<SealedRecord | undefined> {

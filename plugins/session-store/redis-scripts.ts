@@ -179,8 +179,8 @@ export const redisScripts = {
       return { outcome, redis.call('PTTL', KEYS[1]) }`,
   },
 
-  /** claim · owner, ttlMs → 1 for its owner, now or by an earlier try */
-  bffClaim: {
+  /** marker · owner, ttlMs → 1 for its owner, now or by an earlier try */
+  bffAddMarker: {
     numberOfKeys: 1,
     lua: `
       if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
@@ -258,7 +258,7 @@ declare module 'ioredis' {
     bffLock(
       ...args: [...Locks, owner: string, ttlMs: number]
     ): Result<['acquired' | 'held' | 'backing-off', number], Context>
-    bffClaim(claim: string, owner: string, ttlMs: number): Result<0 | 1, Context>
+    bffAddMarker(marker: string, owner: string, ttlMs: number): Result<0 | 1, Context>
     bffRelease(...args: [...Locks, id: string, owner: string]): Result<unknown, Context>
     bffBackOff(
       ...args: [...Locks, id: string, owner: string, ms: number, rememberMs: number]

@@ -86,11 +86,14 @@ export interface SessionStore {
    */
   changed(id: string, signal: AbortSignal): Promise<void>
 
-  /** True for the first to claim `name` within `ttlMs`, false for all others. For values that may be used only once. */
-  claim(name: string, ttlMs: number): Promise<boolean>
+  /**
+   * Adds a marker that expires after `ttlMs`. For values that may be used only once, and for what all processes must know.
+   * @returns whether it was added: false if there is one with this name
+   */
+  addMarker(name: string, ttlMs: number): Promise<boolean>
 
-  /** Remaining time of the claim on `name`, in milliseconds: 0 if there is none. Does not claim it. */
-  claimLastsMs(name: string): Promise<number>
+  /** Remaining time of a marker in milliseconds, 0 if there is none. */
+  markerTtlMs(name: string): Promise<number>
 
   /**
    * Resolves if the store can be read and written, or could just now and may recover. Tests writing at most once a
@@ -140,12 +143,12 @@ export type ReplaceOutcome =
 
 export type LockOutcome =
   | { outcome: 'acquired'; lock: Lock }
-  | { outcome: 'held'; lapsesInMs: number }
+  | { outcome: 'held'; expiresInMs: number }
   /**
    * The store was unreachable until just now. Locks may have expired while their holders could not store their tokens;
    * those holders may go first.
    */
-  | { outcome: 'recovering'; lapsesInMs: number }
+  | { outcome: 'recovering'; expiresInMs: number }
   /** The last holder failed: all gateways back off for a while. */
   | { outcome: 'backing-off'; retryInMs: number }
 

@@ -1,4 +1,4 @@
-import { isNumber, isObject, isString, isUnsetOr } from '../../lib/kept-values.ts'
+import { isNumber, isObject, isString, isUnsetOr } from '../../lib/type-guards.ts'
 import {
   type AccessToken,
   accessTokenFrom,

@@ -5,10 +5,10 @@ import type { SessionReference } from './session-reference.ts'
 
 /** Records, for the duration of a login, that the browser with this session has started another login. */
 export async function rememberLoginBegun(
-  store: Pick<SessionStore, 'claim'>,
+  store: Pick<SessionStore, 'addMarker'>,
   reference: SessionReference,
 ): Promise<void> {
-  await store.claim(nameOf(reference), loginLifetimeMs)
+  await store.addMarker(nameOf(reference), loginLifetimeMs)
 }
 
 /**
@@ -16,27 +16,27 @@ export async function rememberLoginBegun(
  * cookie: it may arrive after the response that set the new one.
  */
 export async function mayBeSuperseded(
-  store: Pick<SessionStore, 'claimLastsMs'>,
+  store: Pick<SessionStore, 'markerTtlMs'>,
   reference: SessionReference,
 ): Promise<boolean> {
-  return (await store.claimLastsMs(nameOf(reference))) > 0
+  return (await store.markerTtlMs(nameOf(reference))) > 0
 }
 
 /** Records that the browser with this session has received a newer one. */
 export async function rememberReplacement(
-  store: Pick<SessionStore, 'claim'>,
+  store: Pick<SessionStore, 'addMarker'>,
   reference: SessionReference,
 ): Promise<void> {
   await rememberLoginBegun(store, reference)
-  await store.claim(nameOf(reference, 'replaced'), loginLifetimeMs)
+  await store.addMarker(nameOf(reference, 'replaced'), loginLifetimeMs)
 }
 
 /** Whether the browser certainly has a newer session. Only then does a logout leave the cookie. */
 export async function isReplaced(
-  store: Pick<SessionStore, 'claimLastsMs'>,
+  store: Pick<SessionStore, 'markerTtlMs'>,
   reference: SessionReference,
 ): Promise<boolean> {
-  return (await store.claimLastsMs(nameOf(reference, 'replaced'))) > 0
+  return (await store.markerTtlMs(nameOf(reference, 'replaced'))) > 0
 }
 
 function nameOf({ id }: SessionReference, what = 'login-begun'): string {

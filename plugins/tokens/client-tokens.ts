@@ -5,7 +5,7 @@ import type { Issuer } from '../issuer/issuer.ts'
 import { type AccessToken, accessTokenFrom, isAccessToken } from '../issuer/token-set.ts'
 import { type TokenParameters, tokenParameters } from '../issuer/token-target.ts'
 import { type Metrics, noMetrics } from '../observability/metrics.ts'
-import type { Progress } from '../renewal/flight.ts'
+import type { StoreTime } from '../renewal/flight.ts'
 import { backOffMs } from '../renewal/policy.ts'
 import type { Attempt, HeldLock } from '../renewal/renewal-lock.ts'
 import {
@@ -35,12 +35,12 @@ export interface ClientTokens {
    * renewal per upstream and `refreshBeforeExpirationMs`, for upstreams that refuse every token.
    * @param upstream name of the upstream, for the limit of forced renewals
    */
-  afterRefusal(refused: Refused, upstream: string, log: RenewalLog): Promise<AccessToken | undefined>
+  forceRenewal(refused: RefusedToken, upstream: string, log: RenewalLog): Promise<AccessToken | undefined>
   /** Resolves when no grant is under way. */
   idle(): Promise<void>
 }
 
-export interface Refused {
+export interface RefusedToken {
   accessToken: string
   parameters: TokenParameters
 }
@@ -79,12 +79,12 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
       return token
     },
 
-    async afterRefusal({ accessToken, parameters }, upstream, log) {
+    async forceRenewal({ accessToken, parameters }, upstream, log) {
       const id = idOf(parameters)
       const seen = held.get(id) ?? null
       // It was replaced since the request was sent.
       if (seen && seen.accessToken !== accessToken) return seen
-      const result = await renewer.afterRefusal(tokenOf(id, parameters, log), seen, upstream)
+      const result = await renewer.forceRenewal(tokenOf(id, parameters, log), seen, upstream)
       // Otherwise the browser gets the upstream's 401.
       if (result.outcome !== 'obtained' || result.value?.accessToken === accessToken) return undefined
       return result.value ?? undefined
@@ -107,7 +107,7 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
       times: (token) => (token ? { ...token, canRenew: true, renewedAt: token.obtainedAt } : undefined),
       isNewer: (current, seen) => current !== null && current.accessToken !== seen?.accessToken,
       read: () => load(id),
-      grant: (_current, lock, progress) => grant(id, parameters, { lock, log, progress }),
+      grant: (_current, lock, storeTime) => grant(id, parameters, { lock, log, storeTime }),
       onObtained: (token) => held.set(id, token),
     }
   }
@@ -115,7 +115,7 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
   async function grant(
     id: string,
     parameters: TokenParameters,
-    { lock, log, progress }: { lock: HeldLock; log: RenewalLog; progress: Progress },
+    { lock, log, storeTime }: { lock: HeldLock; log: RenewalLog; storeTime: StoreTime },
   ): Promise<Attempt<ClientToken>> {
     const startedAt = clock.monotonic()
     const requestedAt = clock.now()
@@ -135,7 +135,7 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
     const { tokenType, expiresAt } = token
     const durationMs = Math.round(tookMs)
     log.debug({ event: 'token.renewal.done', tokenType, expiresAt: isoTime(expiresAt), durationMs })
-    await progress.atStore(() => storeForOthers(id, token, log))
+    await storeTime.measure(() => storeForOthers(id, token, log))
     return { outcome: 'obtained', value: token }
   }
 

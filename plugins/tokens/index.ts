@@ -80,7 +80,7 @@ export default fp<TokenSourcesOptions>(
       const { userSession: session, log } = request
       if (!session) throw new GatewayError('BFF_SESSION_REQUIRED')
       const newer = forceRenewal
-        ? await userTokens.afterRefusal(session, 'application', log, target)
+        ? await userTokens.forceRenewal(session, 'application', log, target)
         : undefined
       request.userSession = newer ?? (await userTokens.withUsableToken(session, log, target))
       return userTokenOf(request.userSession, target)
@@ -147,7 +147,7 @@ function userToken({ userTokens }: FastifyInstance, upstream: UpstreamToken): To
     async replaceRefused(request) {
       const { userSession, log } = request
       const session =
-        userSession && (await userTokens.afterRefusal(userSession, upstream.prefix, log, target))
+        userSession && (await userTokens.forceRenewal(userSession, upstream.prefix, log, target))
       if (session) use(request, session)
       return Boolean(session)
     },
@@ -173,7 +173,7 @@ function clientToken(clientTokens: ClientTokens, upstream: UpstreamToken): Token
     },
     async replaceRefused(request) {
       const refused = { accessToken: request.upstreamToken?.value ?? '', parameters: upstream }
-      const token = await clientTokens.afterRefusal(refused, upstream.prefix, request.log)
+      const token = await clientTokens.forceRenewal(refused, upstream.prefix, request.log)
       if (token) request.upstreamToken = sentToken(token)
       return token !== undefined
     },

@@ -33,9 +33,9 @@ export type StoreTokens = (
 const retryStoreForMs = 60_000
 
 export function createStoreTokens({ sessions, issuer, clock, reportEnding }: UserGrantOptions): StoreTokens {
-  return async function storeTokens(session, granted, { requestedAt, target, lock, log, progress, count }) {
+  return async function storeTokens(session, granted, { requestedAt, target, lock, log, storeTime, count }) {
     const storeWithRetries = <T>(write: () => Promise<T>) =>
-      progress.atStore(() => retryUntilStored(write, lock))
+      storeTime.measure(() => retryUntilStored(write, lock))
     const { uncheckedIdToken, idToken = uncheckedIdToken, refreshToken } = granted
     if (idToken !== undefined && !isSameIdentity(idToken, session.record, issuer.clientId)) {
       // Checked before storing, so that another user's tokens never reach another instance.
@@ -65,7 +65,7 @@ export function createStoreTokens({ sessions, issuer, clock, reportEnding }: Use
         await revoke(refreshToken, log)
         return { outcome: 'gone' }
       }
-      // The lock had lapsed, and another holder has stored its tokens. Those are newer, unless the stored refresh
+      // The lock had expired, and another holder has stored its tokens. Those are newer, unless the stored refresh
       // token is the one that this grant has spent.
       const spent = session.record.tokenSet.refreshToken
       const isNewest = refreshToken !== undefined && current.record.tokenSet.refreshToken === spent

@@ -4,7 +4,7 @@ import type { Issuer } from '../issuer/issuer.ts'
 import type { TokenTarget } from '../issuer/token-target.ts'
 import { hashForLog } from '../logging/logger.ts'
 import { type Metrics, noMetrics, type RenewalOutcome } from '../observability/metrics.ts'
-import type { Progress } from '../renewal/flight.ts'
+import type { StoreTime } from '../renewal/flight.ts'
 import { backOffMs } from '../renewal/policy.ts'
 import type { Attempt, HeldLock } from '../renewal/renewal-lock.ts'
 import type { RenewalLog } from '../renewal/renewer.ts'
@@ -34,7 +34,7 @@ export interface UserRenewal {
   target: TokenTarget | undefined
   lock: HeldLock
   log: RenewalLog
-  progress: Progress
+  storeTime: StoreTime
 }
 
 /** This many consecutive refusals end a session whose access token has expired. */
@@ -89,7 +89,7 @@ export function createUserGrant(options: UserGrantOptions) {
     renewal: UserRenewal,
     count: (outcome: RenewalOutcome) => void,
   ): Promise<Attempt<Session>> {
-    const { target, lock, log, progress } = renewal
+    const { target, lock, log, storeTime } = renewal
     const reason = failure.outcome === 'refused' ? failure.oauthError : failure.reason
     if (target && failure.requestSpecific) {
       count('failed')
@@ -105,7 +105,7 @@ export function createUserGrant(options: UserGrantOptions) {
       return end(session, refusal, renewal)
     }
     count('failed')
-    await progress.atStore(() => noteRefusal(session, refusal))
+    await storeTime.measure(() => noteRefusal(session, refusal))
     const retryInMs = backOffMs(lock.failures, random(), failure.retryAfterMs)
     log.warn({ event: 'token.renewal.failed', reason, final: false, retryInMs })
     return { outcome: 'failed', retryInMs }
@@ -114,15 +114,15 @@ export function createUserGrant(options: UserGrantOptions) {
   async function end(
     session: Session,
     refusal: IssuerRefusal,
-    { target, lock, log, progress }: UserRenewal,
+    { target, lock, log, storeTime }: UserRenewal,
   ): Promise<Attempt<Session>> {
-    // After the lock has lapsed, the refusal may be because another holder has already spent the refresh token.
-    if (lock.hasLapsed()) return { outcome: 'retry' }
+    // After the lock has expired, the refusal may be because another holder has already spent the refresh token.
+    if (lock.hasExpired()) return { outcome: 'retry' }
     let isEndedHere = false
     const onEnded = () => {
       isEndedHere = true
     }
-    const newer = await progress.atStore(() => endUnlessRenewed(sessions, session, 'refused', onEnded))
+    const newer = await storeTime.measure(() => endUnlessRenewed(sessions, session, 'refused', onEnded))
     if (newer) {
       const isRenewed = isRenewedSince(session.record, newer.record, target)
       return isRenewed ? { outcome: 'obtained', value: newer } : { outcome: 'retry' }

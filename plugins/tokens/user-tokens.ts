@@ -35,7 +35,7 @@ export interface UserTokens {
    * @param upstream name of the upstream, for the limit of forced renewals
    * @throws GatewayError BFF_SESSION_ENDED, BFF_SESSION_REQUIRED
    */
-  afterRefusal(
+  forceRenewal(
     session: Session,
     upstream: string,
     log: RenewalLog,
@@ -69,9 +69,9 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
     },
     isFresh: (session, target) =>
       renewer.isFresh({ times: ({ record }) => timesOf(record, target) }, session),
-    async afterRefusal(session, upstream, log, target) {
+    async forceRenewal(session, upstream, log, target) {
       if (grantCredential(session.record, target) === undefined) return undefined
-      const result = await renewer.afterRefusal(tokenOf(session, target, log), session, upstream)
+      const result = await renewer.forceRenewal(tokenOf(session, target, log), session, upstream)
       // Otherwise the browser gets the upstream's 401.
       const isOver = result.outcome === 'ended' || result.outcome === 'gone'
       return isOver || result.outcome === 'obtained' ? valueOrThrow(result) : undefined
@@ -93,7 +93,7 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
       times: ({ record }) => timesOf(record, target),
       isNewer: (current, seen) => isRenewedSince(seen.record, current.record, target),
       read: () => sessions.reload(session),
-      grant: (current, lock, progress) => grant(current, { target, lock, log, progress }),
+      grant: (current, lock, storeTime) => grant(current, { target, lock, log, storeTime }),
       // The session ends once its own token has expired and can't be renewed; an API's expired token ends nothing.
       ...(target ? { prepare: prepareFor(target, requestLog) } : { end: (expired) => end(expired, log) }),
     }
@@ -103,11 +103,11 @@ export function createUserTokens(options: UserTokensOptions): UserTokens {
     target: TokenTarget,
     requestLog: RenewalLog,
   ): NonNullable<RenewableToken<Session>['prepare']> {
-    return async (session, progress, backOffLeftMs) => {
+    return async (session, storeTime, backOffLeftMs) => {
       // A token exchange needs a valid access token. And without a refresh token the session ends with its own token.
       if (target.grant === 'exchange' || session.record.tokenSet.refreshToken === undefined) {
-        const own = await renewer.usable(tokenOf(session, undefined, requestLog), session, progress)
-        if (own.outcome !== 'obtained') return own
+        const sessionToken = await renewer.usable(tokenOf(session, undefined, requestLog), session, storeTime)
+        if (sessionToken.outcome !== 'obtained') return sessionToken
       }
       const retryInMs = backOffLeftMs()
       return retryInMs > 0 ? { outcome: 'issuer-unavailable', retryInMs } : undefined

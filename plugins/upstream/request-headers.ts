@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { canonicalAddress } from '../../http/client-address.ts'
 import { type CookieRules, passedCookies } from '../../http/cookies.ts'
-import { isReservedHeader, namedBy } from '../../http/fields.ts'
+import { hopByHopTest, isReservedHeader } from '../../http/fields.ts'
 
 export interface RequestHeaderRules {
   /** Lower case. */
@@ -51,11 +51,11 @@ export function requestHeaders(
   clients: readonly (string | undefined)[],
   hasBody: boolean,
 ): OutgoingHeaders {
-  const endsHere = namedBy(incoming.connection)
+  const isHopByHop = hopByHopTest(incoming.connection)
   const headers: OutgoingHeaders = {}
   for (const name in incoming) {
     const value = incoming[name]
-    if (value === undefined || isReservedHeader(name) || name === csrfHeader || endsHere(name)) continue
+    if (value === undefined || isReservedHeader(name) || name === csrfHeader || isHopByHop(name)) continue
     if (name === 'content-length' && !hasBody) continue
     if (limitsMethods && methodOverrides.has(name)) continue
     if (allowed && !allowed.has(name) && !needed.has(name)) continue

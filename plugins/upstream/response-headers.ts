@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { type CookieRules, mayPass } from '../../http/cookies.ts'
-import { namedBy, trimBlanks } from '../../http/fields.ts'
+import { hopByHopTest, trimBlanks } from '../../http/fields.ts'
 import { isForbiddenHeader, passesByDefault } from '../../http/response-allow-list.ts'
 import { browserLinks, browserLocation, type Places } from './location.ts'
 
@@ -17,11 +17,11 @@ export type IncomingHeaders = Record<string, string | string[] | undefined>
 
 /** The headers of an answer that the browser gets. */
 export function responseHeaders(incoming: IncomingHeaders, rules: ResponseHeaderRules) {
-  const endsHere = namedBy(incoming['connection'])
+  const isHopByHop = hopByHopTest(incoming['connection'])
   const headers: Record<string, string | string[]> = {}
   for (const name in incoming) {
     const value = incoming[name]
-    if (value === undefined || name === 'content-length' || endsHere(name)) continue
+    if (value === undefined || name === 'content-length' || isHopByHop(name)) continue
     if (name === 'set-cookie') {
       const cookies = [value].flat().filter((cookie) => mayPass(cookie, rules.cookies))
       if (cookies.length > 0) headers[name] = cookies
@@ -44,7 +44,7 @@ export function responseHeaders(incoming: IncomingHeaders, rules: ResponseHeader
   headers['cache-control'] = privateCacheControl(cacheControl, hasOtherRules)
   // Last: once Node knows the length, it encodes `Content-Disposition` as UTF-8 instead of latin1.
   const length = incoming['content-length']
-  if (length !== undefined && !endsHere('content-length')) headers['content-length'] = length
+  if (length !== undefined && !isHopByHop('content-length')) headers['content-length'] = length
   return headers
 }
 

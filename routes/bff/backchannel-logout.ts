@@ -51,7 +51,7 @@ export async function backchannelLogout(
   async function endNamedSessions(notice: LogoutNotice, log: FastifyBaseLogger): Promise<void> {
     const { issuer } = notice
     const used = replayKey(notice, clientId)
-    if ((await app.sessionStore.claimLastsMs(used)) > 0) throw replayed()
+    if ((await app.sessionStore.markerTtlMs(used)) > 0) throw replayed()
     // First: a login under way then either finds this, or its session already exists and is ended below.
     if ('sid' in notice) await rememberEnd(app.sessionStore, { ...notice, clientId })
     const index =
@@ -63,7 +63,7 @@ export async function backchannelLogout(
     const fields = { sessions, ...whose }
     app.reportUnreadEndings(endedBy(notice), 'backchannel_logout', log, sessions, fields)
     // Marked as used last: if the store fails before, the issuer can send the same token again.
-    if (!(await app.sessionStore.claim(used, logoutTokenLifetimeMs))) throw replayed()
+    if (!(await app.sessionStore.addMarker(used, logoutTokenLifetimeMs))) throw replayed()
   }
 
   async function verify(request: Notice): Promise<LogoutNotice> {

@@ -76,7 +76,7 @@ export function createLoginFinisher(app: FastifyInstance, options: RouteOptions)
 
   /** A transaction can be used only once, even if its cookie was kept. */
   async function markUsed({ state }: LoginTransaction): Promise<void> {
-    if (await app.sessionStore.claim(`login:${state}`, loginLifetimeMs)) return
+    if (await app.sessionStore.addMarker(`login:${state}`, loginLifetimeMs)) return
     throw new UnknownLoginError('This login has been used')
   }
 
@@ -137,7 +137,7 @@ export function createLoginFinisher(app: FastifyInstance, options: RouteOptions)
       sessionHash: sessionHash(session),
     })
     await endOldestSessions(app, request, session)
-    await app.sessionEvents.begun(session, request)
+    await app.sessionEvents.started(session, request)
   }
 }
 

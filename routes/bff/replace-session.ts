@@ -130,7 +130,7 @@ async function renewToCheck(
   session: Session,
 ): Promise<Session | undefined> {
   try {
-    return (await app.userTokens.afterRefusal(session, 'login', log)) ?? session
+    return (await app.userTokens.forceRenewal(session, 'login', log)) ?? session
   } catch (error) {
     if (error instanceof GatewayError && error.statusCode === 401) return undefined
     return session

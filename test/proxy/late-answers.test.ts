@@ -42,8 +42,8 @@ async function start(t: TestContext) {
     'create',
     'replace',
     'lock',
-    'claim',
-    'claimLastsMs',
+    'addMarker',
+    'markerTtlMs',
   ] as const)
     t.mock.method(after.app.sessionStore, method, store[method] as never)
   return { before, after, issuer, upstream, answers }

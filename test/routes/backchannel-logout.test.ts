@@ -521,7 +521,7 @@ test('a new key of the issuer is fetched', async (t) => {
   assert.equal(await isSignedIn(browser), false)
 })
 
-for (const method of ['claimLastsMs', 'destroyBy', 'claim'] as const) {
+for (const method of ['markerTtlMs', 'destroyBy', 'addMarker'] as const) {
   test(`when the store fails (${method}) a logout token is answered 503, and accepted when it is sent again`, async (t) => {
     const world = await start(t)
     const { issuer, browser, sid, app } = world

@@ -214,7 +214,7 @@ test('a login that a fault of the store keeps from finishing can be tried again'
   const { newBrowser, app } = await startInjectGateway(t)
   const browser = newBrowser()
   const callback = await browser.authorize(await browser.beginLogin({ returnUrl: '/orders' }))
-  app.sessionStore.claim = async () => {
+  app.sessionStore.addMarker = async () => {
     throw new StoreUnavailableError(new Error('on purpose'))
   }
   const page = await browser.open(callback)

@@ -411,7 +411,7 @@ test('a logout clears the cookie even if the store can not tell whether there is
   const { app, newBrowser } = await startInjectGateway(t)
   const browser = newBrowser()
   await browser.signIn()
-  t.mock.method(app.sessionStore, 'claimLastsMs', async () => {
+  t.mock.method(app.sessionStore, 'markerTtlMs', async () => {
     throw new StoreUnavailableError(new Error('on purpose'))
   })
 

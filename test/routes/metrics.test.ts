@@ -206,7 +206,7 @@ test('store operations are measured by name', async (t) => {
   const cookie = await signIn(gateway)
   const count = async (operation: string) =>
     sampleValue(await scrape(gateway), 'bff_store_duration_seconds_count', { operation, outcome: 'ok' })
-  assert.deepEqual([await count('claim'), await count('create'), await count('read')], [1, 1, undefined])
+  assert.deepEqual([await count('addMarker'), await count('create'), await count('read')], [1, 1, undefined])
 
   await gateway.call('/bff/user', { headers: { cookie } })
   await gateway.call('/healthz')

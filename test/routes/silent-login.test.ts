@@ -115,8 +115,8 @@ test('while the store is down the page gets isLoggedIn: false, and the session s
   const callback = await browser.authorize(
     new URL(locationOf(await browser.open('/bff/silent-login', inFrame))),
   )
-  const { claim } = app.sessionStore
-  app.sessionStore.claim = async () => {
+  const { addMarker } = app.sessionStore
+  app.sessionStore.addMarker = async () => {
     throw new StoreUnavailableError(new Error('on purpose'))
   }
   const response = await browser.open(callback, fromIssuer)
@@ -125,7 +125,7 @@ test('while the store is down the page gets isLoggedIn: false, and the session s
   assert.deepEqual(message(response), notLoggedIn)
   assert.deepEqual(setCookies(response), [])
   assert.match(log(), /"level":50,.*BFF_STORE_UNAVAILABLE/)
-  app.sessionStore.claim = claim
+  app.sessionStore.addMarker = addMarker
   assert.deepEqual(message(await browser.open(callback, fromIssuer)), loggedIn)
 })
 

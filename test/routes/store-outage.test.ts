@@ -52,14 +52,14 @@ test('a login while the store is down gets an error page that can be reloaded', 
   const browser = newBrowser()
   const callback = await browser.authorize(await browser.beginLogin())
 
-  const claim = failing(t, app.sessionStore, 'claim')
+  const addMarker = failing(t, app.sessionStore, 'addMarker')
   const response = await browser.open(callback)
   assert.equal(response.statusCode, 503)
   assert.equal(response.headers['content-type'], 'text/html; charset=utf-8')
   assert.ok(response.headers['retry-after'])
   assert.deepEqual(setCookies(response), [])
 
-  claim.mock.restore()
+  addMarker.mock.restore()
   assert.equal((await browser.open(callback)).statusCode, 302)
   assert.equal((await browser.call('/bff/user')).statusCode, 200)
 })
@@ -102,7 +102,7 @@ test('a cookie that is due to be sealed with a new key is not changed either', a
   const read = t.mock.method(store, 'read', before.app.sessionStore.read)
   const call = (path: string) => after.newBrowser().call(path, { headers: { cookie } })
 
-  for (const method of ['destroy', 'claim', 'create'] as const) failing(t, store, method)
+  for (const method of ['destroy', 'addMarker', 'create'] as const) failing(t, store, method)
   assertUnavailable(await call('/bff/logout'))
   assertUnavailable(await call(callback))
   read.mock.restore()

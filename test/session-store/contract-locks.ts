@@ -8,7 +8,7 @@ export function locksSessions(promise: PromiseOf): void {
     )
     assert.equal(outcomes.filter(({ outcome }) => outcome === 'acquired').length, 1)
     for (const lock of outcomes.filter((lock) => lock.outcome === 'held')) {
-      assertAbout(lock.lapsesInMs, MINUTE)
+      assertAbout(lock.expiresInMs, MINUTE)
     }
   })
 
@@ -121,7 +121,7 @@ export function locksSessions(promise: PromiseOf): void {
 
       const whoIsFirst = await other.lock(id, MINUTE)
       assert.ok(['held', 'recovering'].includes(whoIsFirst.outcome), whoIsFirst.outcome)
-      assert.ok('lapsesInMs' in whoIsFirst && whoIsFirst.lapsesInMs > 0)
+      assert.ok('expiresInMs' in whoIsFirst && whoIsFirst.expiresInMs > 0)
       assert.equal(await lock.extend(MINUTE), true)
     },
   )
@@ -134,30 +134,30 @@ export function locksSessions(promise: PromiseOf): void {
   })
 }
 
-export function takesClaims(promise: PromiseOf): void {
-  promise('a name can be claimed once, over all gateways', async ({ store, other, id }) => {
-    const claims = await Promise.all(
-      Array.from({ length: 20 }, (_, i) => (i % 2 ? store : other).claim(id, MINUTE)),
+export function keepsMarkers(promise: PromiseOf): void {
+  promise('a marker can be added once, over all gateways', async ({ store, other, id }) => {
+    const added = await Promise.all(
+      Array.from({ length: 20 }, (_, i) => (i % 2 ? store : other).addMarker(id, MINUTE)),
     )
     assert.deepEqual(
-      claims.filter((claimed) => claimed),
+      added.filter((isFirst) => isFirst),
       [true],
     )
   })
 
-  promise('a claim expires', async ({ store, other, id, advance }) => {
-    assert.equal(await store.claim(id, MINUTE), true)
+  promise('a marker expires', async ({ store, other, id, advance }) => {
+    assert.equal(await store.addMarker(id, MINUTE), true)
     await advance(MINUTE)
-    assert.equal(await other.claim(id, MINUTE), true)
+    assert.equal(await other.addMarker(id, MINUTE), true)
   })
 
-  promise('a claim can be checked without claiming', async ({ store, other, id, advance }) => {
-    assert.equal(await store.claimLastsMs(id), 0)
-    assert.equal(await other.claim(id, MINUTE), true)
-    const lastsMs = await store.claimLastsMs(id)
+  promise('a marker can be checked without adding it', async ({ store, other, id, advance }) => {
+    assert.equal(await store.markerTtlMs(id), 0)
+    assert.equal(await other.addMarker(id, MINUTE), true)
+    const lastsMs = await store.markerTtlMs(id)
     assert.ok(lastsMs > 0 && lastsMs <= MINUTE, `${lastsMs}`)
     await advance(MINUTE)
-    assert.equal(await store.claimLastsMs(id), 0)
+    assert.equal(await store.markerTtlMs(id), 0)
   })
 
   promise('a working store answers a ping', async ({ store }) => {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { notifiesOfChanges } from './contract-changes.ts'
 import { endsSessions, limitsSessions } from './contract-endings.ts'
-import { locksSessions, takesClaims } from './contract-locks.ts'
+import { keepsMarkers, locksSessions } from './contract-locks.ts'
 import { describesSessions, listsSessions } from './contract-profiles.ts'
 import { comparesAndSets, keepsRecords } from './contract-records.ts'
 import type { PromiseOf, SetUpStore } from './contract-support.ts'
@@ -23,6 +23,6 @@ export function storeContract(name: string, setUp: SetUpStore): void {
   describe(`${name}: lists`, () => listsSessions(promise))
   describe(`${name}: profiles`, () => describesSessions(promise))
   describe(`${name}: locks`, () => locksSessions(promise))
-  describe(`${name}: claims`, () => takesClaims(promise))
+  describe(`${name}: markers`, () => keepsMarkers(promise))
   describe(`${name}: changes`, () => notifiesOfChanges(promise))
 }

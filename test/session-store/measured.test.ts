@@ -25,8 +25,8 @@ test('each operation is reported once, with its duration', async () => {
   await store.replace('a', sealedAs('newer'), 1)
   await store.touch('a', HOUR)
   await acquire(store, 'a')
-  await store.claim('name', HOUR)
-  await store.claimLastsMs('name')
+  await store.addMarker('name', HOUR)
+  await store.markerTtlMs('name')
   await store.destroy('a')
   await store.destroyBy('i')
   await store.trim('i', 1, 'a')
@@ -42,8 +42,8 @@ test('each operation is reported once, with its duration', async () => {
       'replace',
       'touch',
       'lock',
-      'claim',
-      'claimLastsMs',
+      'addMarker',
+      'markerTtlMs',
       'destroy',
       'destroyBy',
       'trim',

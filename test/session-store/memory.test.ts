@@ -30,12 +30,12 @@ test('locks and claims are bounded like sessions', async () => {
   const store = createMemoryStore({ clock: createFakeClock(), maxSessions: 2 })
   for (const name of ['a', 'b', 'c']) {
     await store.lock(name, 1_000)
-    await store.claim(name, 1_000)
+    await store.addMarker(name, 1_000)
   }
   assert.equal((await store.lock('c', 1_000)).outcome, 'held')
   assert.equal((await store.lock('a', 1_000)).outcome, 'acquired')
-  assert.equal(await store.claim('c', 1_000), false)
-  assert.equal(await store.claim('a', 1_000), true)
+  assert.equal(await store.addMarker('c', 1_000), false)
+  assert.equal(await store.addMarker('a', 1_000), true)
 })
 
 test('a session touched at the end of its time to live has expired', async () => {
@@ -54,7 +54,7 @@ test("after waiting for the lock's remaining time the lock is free", async () =>
   await store.lock('a', 100.5)
   const held = await store.lock('a', 100)
   assert.ok(held.outcome === 'held')
-  await clock.advance(held.lapsesInMs)
+  await clock.advance(held.expiresInMs)
   assert.equal((await store.lock('a', 100)).outcome, 'acquired')
 })
 

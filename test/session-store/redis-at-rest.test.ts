@@ -130,7 +130,7 @@ test('every key of the store has a time to live', async (t) => {
   await store.touch('b', 2 * HOUR)
   await acquire(store, 'b')
   await (await acquire(store, 'c')).backOff(MINUTE)
-  await store.claim('name', MINUTE)
+  await store.addMarker('name', MINUTE)
   await store.ping()
   const keys = await client.keys('*')
   assert.equal(keys.length, 9, keys.join())

@@ -175,14 +175,14 @@ test('a lock released at the old master is released at the new one, and a held o
   assert.equal(await fresh.get('bff:{failed}:failures'), '1')
 })
 
-test('a name claimed at the old master can not be claimed again at the new one', async (t) => {
+test('a marker added at the old master can not be added again at the new one', async (t) => {
   const { store, promote, failOver } = await setUp(t)
   await promote()
-  assert.equal(await store.claim('once', HOUR), true)
+  assert.equal(await store.addMarker('once', HOUR), true)
 
   failOver()
 
-  assert.equal(await store.claim('once', HOUR), false)
+  assert.equal(await store.addMarker('once', HOUR), false)
 })
 
 test('a session that a single Redis has lost in a restart has ended', async (t) => {

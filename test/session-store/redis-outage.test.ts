@@ -34,7 +34,7 @@ test('without Redis every operation fails soon, and works once it is back', asyn
     () => store.lock('a', HOUR),
     () => lock.release(),
     () => lock.backOff(HOUR),
-    () => store.claim('a', HOUR),
+    () => store.addMarker('a', HOUR),
   ])
   await untilUnready(store)
 
@@ -64,10 +64,10 @@ test('the store reconnects to the replacement of a frozen Redis', async (t) => {
 test('a command is not sent again after it has failed for its caller', async (t) => {
   const { redis, store } = await setUp(t)
   await redis.kill()
-  await assertUnavailable([() => store.claim('a', HOUR)])
+  await assertUnavailable([() => store.addMarker('a', HOUR)])
   await redis.restart()
   await untilAnswers(store)
-  assert.equal(await store.claim('a', HOUR), true)
+  assert.equal(await store.addMarker('a', HOUR), true)
 })
 
 test('a lock that is requested during an outage is not taken even for a moment', async (t) => {
@@ -89,10 +89,10 @@ test('a lock that is requested during an outage is not taken even for a moment',
 test('a command that a frozen Redis never answered is not sent to the one that replaces it', async (t) => {
   const { redis, store } = await setUp(t)
   redis.pause()
-  await assertUnavailable([() => store.claim('a', HOUR)])
+  await assertUnavailable([() => store.addMarker('a', HOUR)])
   await redis.restart()
   await untilAnswers(store)
-  assert.equal(await store.claim('a', HOUR), true)
+  assert.equal(await store.addMarker('a', HOUR), true)
 })
 
 test("a lock that a frozen Redis grants after the caller's timeout is released", async (t) => {
@@ -116,7 +116,7 @@ test('just after an outage no lock is granted, as its holder may have tokens to 
   const refused = await store.lock('a', HOUR)
 
   assert.ok(refused.outcome === 'recovering', refused.outcome)
-  assert.ok(refused.lapsesInMs > 0 && refused.lapsesInMs <= 3_000, `${refused.lapsesInMs}`)
+  assert.ok(refused.expiresInMs > 0 && refused.expiresInMs <= 3_000, `${refused.expiresInMs}`)
   await until(async () => (await store.lock('a', HOUR)).outcome === 'acquired')
 })
 

@@ -28,16 +28,16 @@ test('a Redis that is frozen for a while causes a delay and no error', async (t)
     store.replace('old', sealedAs('second'), 1),
     create(store, 'new', { indexes: ['subject'] }),
     store.touch('old', HOUR),
-    store.claim('name', HOUR),
-    store.claimLastsMs('other'),
+    store.addMarker('name', HOUR),
+    store.markerTtlMs('other'),
     lock.release(),
   ])
   await wait(700)
 
   redis.resume()
 
-  const [, replaced, , , claimed] = await answers
-  assert.deepEqual([replaced, claimed], [{ outcome: 'replaced', version: 2 }, true])
+  const [, replaced, , , added] = await answers
+  assert.deepEqual([replaced, added], [{ outcome: 'replaced', version: 2 }, true])
   assert.equal(await store.destroyBy('subject'), 2)
 })
 
@@ -48,14 +48,14 @@ test('a Redis that restarts with its data causes a delay and no error', async (t
   const answers = Promise.all([
     store.read('a'),
     store.replace('a', sealedAs('second'), 1),
-    store.claim('name', HOUR),
+    store.addMarker('name', HOUR),
   ])
 
   await redis.restart()
 
-  const [, replaced, claimed] = await answers
+  const [, replaced, added] = await answers
   assert.deepEqual(replaced, { outcome: 'replaced', version: 2 })
-  assert.equal(claimed, true)
+  assert.equal(added, true)
 })
 
 test('retried writes whose answer was lost recognise what they have written', async (t) => {
@@ -70,12 +70,16 @@ test('retried writes whose answer was lost recognise what they have written', as
   await create(other, 'ended', { sealed: sealedAs('newest'), indexes: ['subject'] })
   // The scripts are loaded by then, so the lost answer is not NOSCRIPT.
   await create(store, 'any')
-  await Promise.all([store.replace('any', sealedAs('x'), 1), store.claim('any', HOUR), store.destroy('any')])
+  await Promise.all([
+    store.replace('any', sealedAs('x'), 1),
+    store.addMarker('any', HOUR),
+    store.destroy('any'),
+  ])
 
   network.cutAnswers()
   const answers = Promise.all([
     store.replace('old', sealedAs('second'), 1),
-    store.claim('name', HOUR),
+    store.addMarker('name', HOUR),
     store.destroy('ended'),
     create(store, 'new'),
   ])
@@ -84,15 +88,15 @@ test('retried writes whose answer was lost recognise what they have written', as
       (await other.read('old'))?.version === 2 &&
       !(await other.read('ended')) &&
       (await other.read('new')) &&
-      (await other.claimLastsMs('name')) > 0,
+      (await other.markerTtlMs('name')) > 0,
   )
   network.restore()
 
-  const [replaced, claimed, destroyed] = await answers
+  const [replaced, added, destroyed] = await answers
   assert.deepEqual(replaced, { outcome: 'replaced', version: 2 })
-  assert.equal(claimed, true)
+  assert.equal(added, true)
   assert.equal(String(destroyed?.sealed), 'newest')
-  assert.equal(await other.claim('name', HOUR), false)
+  assert.equal(await other.addMarker('name', HOUR), false)
   assert.equal((await other.read('new'))?.version, 1)
 })
 

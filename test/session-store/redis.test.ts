@@ -31,7 +31,7 @@ test('every key has a time to live, and its purpose and session in its name', as
   const lock = await acquire(store, id)
   await lock.backOff(10 * MINUTE)
   await acquire(store, `${id}-locked`, MINUTE)
-  await store.claim(id, MINUTE)
+  await store.addMarker(id, MINUTE)
 
   const keys = await keysOf(connection, id)
 

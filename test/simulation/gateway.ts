@@ -82,7 +82,7 @@ export function createGateway({ process, store, issuer, history, isAlive, weaken
       )
       if (!used || refusedAfterMs === undefined) return
       await clock.sleep(refusedAfterMs)
-      await note(session, target, 'after a refusal', () => renewer.afterRefusal(used, api, log, target))
+      await note(session, target, 'after a refusal', () => renewer.forceRenewal(used, api, log, target))
     },
 
     async logout(session, reference) {

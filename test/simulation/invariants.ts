@@ -75,14 +75,14 @@ function triesBackOff(run: Run): string[] {
     )
 }
 
-/** Grants that only an upstream's 401 can have caused: one per claim, which was made just before the grant. */
+/** Grants that only an upstream's 401 can have caused: one per marker, which was added just before the grant. */
 function forcedRenewalsAreRare(run: Run): string[] {
   const slackMs = 2.5 * issuerTimeoutMs
   return (
     pairs(run)
       .filter(([first, second]) => first.early && second.early && first.resource === second.resource)
       .filter(([first, second]) => second.sentAt - first.sentAt < refreshBeforeExpirationMs - slackMs)
-      // A claim lost in a failover can be made again until it is restored.
+      // A marker lost in a failover can be added again until it is restored.
       .filter(([first, second]) => !failoverBetween(run, first.sentAt, second.sentAt))
       .map(
         ([first, second]) => `${describeAttempt(second)} was forced so soon after ${describeAttempt(first)}`,

@@ -198,7 +198,7 @@ function createServer(data: Data, now: () => number, eventsOf: EventsOf) {
       set(key, owner, ttlMs)
       return ['acquired', get<number>(failures) ?? 0]
     },
-    bffClaim(_by, key: string, owner: string, ttlMs: number) {
+    bffAddMarker(_by, key: string, owner: string, ttlMs: number) {
       if (get(key) === undefined) set(key, owner, ttlMs)
       return get(key) === owner ? 1 : 0
     },
@@ -261,7 +261,7 @@ function createServer(data: Data, now: () => number, eventsOf: EventsOf) {
   }
 
   function setIndex(index: string, all: Map<string, number>): void {
-    const living = new Map([...all].filter(([, lapsesAt]) => lapsesAt > now()))
+    const living = new Map([...all].filter(([, expiresAt]) => expiresAt > now()))
     set(index, living, Math.max(0, ...living.values()) - now())
   }
 

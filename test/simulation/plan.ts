@@ -48,7 +48,7 @@ export const operations = [
   'extend',
   'backOff',
   'changed',
-  'claim',
+  'addMarker',
   'index',
   'putBack',
   'refresh',

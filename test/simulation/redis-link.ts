@@ -160,7 +160,7 @@ const operations: Record<ModelCommand, Operation> = {
   bffEnterIndex: 'index',
   bffLeaveIndex: 'index',
   bffLock: 'lock',
-  bffClaim: 'claim',
+  bffAddMarker: 'addMarker',
   bffRelease: 'release',
   bffBackOff: 'backOff',
   hget: 'read',

@@ -64,7 +64,7 @@ export const weaknesses: Record<string, Weakness> = {
   },
 
   'a limit to forced renewals': {
-    store: (store) => ({ ...store, claim: async () => true }),
+    store: (store) => ({ ...store, addMarker: async () => true }),
   },
 
   'revoking tokens granted to an ended session': {

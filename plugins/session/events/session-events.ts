@@ -33,7 +33,7 @@ export interface SessionHooks<Request> {
 export interface SessionEvents<Request> {
   /** @throws GatewayError BFF_LOGIN_REJECTED when the application's hook throws; its error is the `cause` */
   claims(claims: Record<string, unknown>): Promise<Record<string, unknown>>
-  begun(session: Session, request: Request): Promise<void>
+  started(session: Session, request: Request): Promise<void>
   renewed(session: Session): void
   ended(session: EndedSession, reason: SessionEndReason): void
 }
@@ -53,7 +53,7 @@ export function createSessionEvents<Request>(
         throw new GatewayError('BFF_LOGIN_REJECTED', { cause })
       }
     },
-    begun: (session, request) =>
+    started: (session, request) =>
       callHook('onLogin', async () => hooks.onLogin?.(sessionInfo(session), request)),
     renewed: (session) => void callHook('onRenewed', async () => hooks.onRenewed?.(sessionInfo(session))),
     ended: (session, reason) => void callHook('onLogout', async () => hooks.onLogout?.(session, reason)),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { createProgress, createSingleFlight } from '../../../plugins/renewal/flight.ts'
+import { createSingleFlight, createStoreTime } from '../../../plugins/renewal/flight.ts'
 import { createFakeClock } from '../../support/fake-clock.ts'
 
 test('callers during a running task get the same promise, and the task runs once', async () => {
@@ -91,20 +91,20 @@ test('idle resolves at once when nothing runs', async () => {
 
 test('a request that follows one renewal after another counts what it waited for the store in each', async () => {
   const clock = createFakeClock()
-  const [request, first, second] = [createProgress(clock), createProgress(clock), createProgress(clock)]
-  const waitAtStore = async (progress: typeof first, ms: number) => {
+  const [request, first, second] = [createStoreTime(clock), createStoreTime(clock), createStoreTime(clock)]
+  const waitAtStore = async (storeTime: typeof first, ms: number) => {
     const { promise, resolve } = Promise.withResolvers<void>()
-    const waited = progress.atStore(() => promise)
+    const waited = storeTime.measure(() => promise)
     await clock.advance(ms)
     resolve()
     await waited
   }
   // Before the request joined it.
   await waitAtStore(first, 1_000)
-  request.follow(first)
+  request.include(first)
   await waitAtStore(first, 200)
-  request.follow(second)
+  request.include(second)
   await waitAtStore(first, 1_000)
   await waitAtStore(second, 30)
-  assert.equal(request.storeMs(), 230)
+  assert.equal(request.totalMs(), 230)
 })

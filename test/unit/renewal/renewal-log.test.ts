@@ -57,7 +57,7 @@ test('the log says whether a renewal runs in the background or was forced', asyn
   ]) {
     const { startGateway, signIn, logger, log } = createWorld()
     const renewer = startGateway()
-    if (forced) await renewer.afterRefusal(await signIn(200_000), 'api', logger)
+    if (forced) await renewer.forceRenewal(await signIn(200_000), 'api', logger)
     else await renewer.withUsableToken(await signIn(50_000), logger)
     await renewer.idle()
     const due = log.find(({ fields }) => fields['event'] === 'token.renewal.due')
@@ -70,7 +70,7 @@ test('an expiry that is not known is null in token.renewal.due', async () => {
   const { startGateway, signIn, logger, log } = createWorld()
   const session = await signIn(200_000)
   const { expiresAt: _, ...tokenSet } = session.record.tokenSet
-  await startGateway().afterRefusal({ ...session, record: { ...session.record, tokenSet } }, 'api', logger)
+  await startGateway().forceRenewal({ ...session, record: { ...session.record, tokenSet } }, 'api', logger)
   assert.equal(log[0]?.fields['expiresAt'], null)
 })
 

@@ -92,7 +92,7 @@ test('the lock lives three times as long as a request waits for the issuer', asy
   const renewer = startGateway()
   await renewer.withUsableToken(session, logger)
   await settle()
-  assert.deepEqual(await memory.lock(session.id, 1), { outcome: 'held', lapsesInMs: 3 * issuerTimeoutMs })
+  assert.deepEqual(await memory.lock(session.id, 1), { outcome: 'held', expiresInMs: 3 * issuerTimeoutMs })
 
   answer(granted('new'))
   await renewer.idle()
@@ -157,7 +157,7 @@ test('a gateway that was frozen between lock and grant starts no grant that coul
   assert.deepEqual(issuer.spent, ['refresh-0'])
   const lock = await memory.lock(session.id, 1)
   assert.ok(lock.outcome === 'held')
-  assert.ok(lock.lapsesInMs >= 2.5 * issuerTimeoutMs)
+  assert.ok(lock.expiresInMs >= 2.5 * issuerTimeoutMs)
   answer(granted('new'))
   assert.equal(accessToken(await waiting), 'access-new')
 })
@@ -236,7 +236,7 @@ test('the lock is kept while new tokens can not be stored, so that the old refre
 test("just after the store has recovered, requests that wait for its head start get the store's error", async () => {
   const { startGateway, signIn, issuer, logger, clock, interceptStore } = createWorld()
   const session = await signIn(unusable)
-  interceptStore('lock', async () => ({ outcome: 'recovering', lapsesInMs: 3_000 }))
+  interceptStore('lock', async () => ({ outcome: 'recovering', expiresInMs: 3_000 }))
   const late = assert.rejects(startGateway().withUsableToken(session, logger), StoreUnavailableError)
   for (let seconds = 0; seconds < 10; seconds++) {
     await settle()

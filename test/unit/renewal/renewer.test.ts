@@ -94,12 +94,12 @@ test('a request whose token was refused is not content with a renewal that only 
     },
   }
   const gateway = startGateway()
-  const first = gateway.afterRefusal(slow, before, 'api')
-  const second = gateway.afterRefusal(token, refused, 'api')
+  const first = gateway.forceRenewal(slow, before, 'api')
+  const second = gateway.forceRenewal(token, refused, 'api')
   await settle()
   asked.resolve()
   assert.deepEqual([versionOf(await first), versionOf(await second)], [2, 3])
-  assert.equal(await store.claim('forced-renewal:key:api', 1), false)
+  assert.equal(await store.addMarker('forced-renewal:key:api', 1), false)
 })
 
 test('a forced renewal that finds a newer token which has expired meanwhile renews it without asking again', async () => {
@@ -113,7 +113,7 @@ test('a forced renewal that finds a newer token which has expired meanwhile rene
   const gateway = createRenewer<Kept>({
     store: {
       ...world.store,
-      async claim() {
+      async addMarker() {
         asked++
         return false
       },
@@ -123,7 +123,7 @@ test('a forced renewal that finds a newer token which has expired meanwhile rene
     refreshBeforeExpirationMs,
     onWaiting() {},
   })
-  assert.equal(versionOf(await gateway.afterRefusal(token, refused, 'api')), 3)
+  assert.equal(versionOf(await gateway.forceRenewal(token, refused, 'api')), 3)
   assert.equal(asked, 0)
 })
 

@@ -150,7 +150,7 @@ test('an issuer that answers with the refused token again is no reason to repeat
   const gateway = startGateway()
   const { accessToken } = await gateway.usable({}, log)
   answers.push({ outcome: 'granted', tokens: { accessToken, tokenType: 'Bearer', expiresInMs: lifetimeMs } })
-  assert.equal(await gateway.afterRefusal({ accessToken, parameters: {} }, '/api', log), undefined)
+  assert.equal(await gateway.forceRenewal({ accessToken, parameters: {} }, '/api', log), undefined)
   assert.equal(asked.length, 2)
 })
 
@@ -209,14 +209,14 @@ test('without the store no token is requested, and a known one is used', async (
 
 test('a request that needs a token does not fail because of a parallel forced renewal that is not permitted', async () => {
   const { startGateway, store, clock } = createWorld()
-  const claimed = Promise.withResolvers<boolean>()
-  const gateway = startGateway({ store: { ...store, claim: () => claimed.promise } })
+  const added = Promise.withResolvers<boolean>()
+  const gateway = startGateway({ store: { ...store, addMarker: () => added.promise } })
   const { accessToken } = await gateway.usable({}, log)
-  const refusal = gateway.afterRefusal({ accessToken, parameters: {} }, '/api', log)
+  const refusal = gateway.forceRenewal({ accessToken, parameters: {} }, '/api', log)
   await settle()
   await clock.advance(lifetimeMs)
   const needed = gateway.usable({}, log)
-  claimed.resolve(false)
+  added.resolve(false)
   assert.equal((await needed).accessToken, 'client-2')
   await refusal.catch(() => {})
 })
@@ -226,16 +226,16 @@ test('a refused token is renewed once, unless it has been replaced meanwhile', a
   const gateway = startGateway()
   const old = await gateway.usable({}, log)
   const refused = { accessToken: old.accessToken, parameters: {} }
-  assert.equal((await gateway.afterRefusal(refused, '/api', log))?.accessToken, 'client-2')
-  assert.equal((await gateway.afterRefusal(refused, '/api', log))?.accessToken, 'client-2')
+  assert.equal((await gateway.forceRenewal(refused, '/api', log))?.accessToken, 'client-2')
+  assert.equal((await gateway.forceRenewal(refused, '/api', log))?.accessToken, 'client-2')
   assert.equal(asked.length, 2)
 
   const newer = { accessToken: 'client-2', parameters: {} }
-  assert.equal(await gateway.afterRefusal(newer, '/api', log), undefined)
-  assert.equal((await gateway.afterRefusal(newer, '/other', log))?.accessToken, 'client-3')
+  assert.equal(await gateway.forceRenewal(newer, '/api', log), undefined)
+  assert.equal((await gateway.forceRenewal(newer, '/other', log))?.accessToken, 'client-3')
   await clock.advance(60_000)
   const newest = { accessToken: 'client-3', parameters: {} }
-  assert.equal((await gateway.afterRefusal(newest, '/api', log))?.accessToken, 'client-4')
+  assert.equal((await gateway.forceRenewal(newest, '/api', log))?.accessToken, 'client-4')
 })
 
 test('requests that wait for a token get the error of what delayed them: the store or the issuer', async () => {
@@ -284,7 +284,7 @@ test('an issuer that grants the refused token again does not get the request rep
   const tokens = { ...refused, expiresInMs: lifetimeMs }
   answers.push({ outcome: 'granted', tokens })
   assert.equal(
-    await gateway.afterRefusal({ accessToken: refused.accessToken, parameters: {} }, 'api', log),
+    await gateway.forceRenewal({ accessToken: refused.accessToken, parameters: {} }, 'api', log),
     undefined,
   )
 })
