@@ -1,5 +1,5 @@
-import { setImmediate as nextEventLoopTurn } from 'node:timers/promises'
 import type { Clock } from '../../lib/clock.ts'
+import { arrivedDataRead } from '../../lib/event-loop.ts'
 import { StoreUnavailableError } from '../session-store/store.ts'
 
 /** A running task, and how long it has waited for the store so far. */
@@ -120,9 +120,7 @@ export function createWaitLimit({ clock, issuerTimeoutMs, storeTimeoutMs, onWait
       const issuerLeftMs = issuerTimeoutMs - (clock.monotonic() - startedAt - storeMs)
       const storeLeftMs = storeTimeoutMs - storeMs
       if (issuerLeftMs <= 0 || storeLeftMs <= 0 || signal.aborted) {
-        // After a stall Node runs timers before it reads a response that is already in the socket.
-        await nextEventLoopTurn()
-        await nextEventLoopTurn()
+        await arrivedDataRead()
         return storeLeftMs <= 0 ? storeTooLate() : { outcome: 'issuer-unavailable', retryInMs: 1000 }
       }
       // The earliest time at which either limit can be reached.

@@ -1,4 +1,4 @@
-import { setImmediate as nextEventLoopTurn } from 'node:timers/promises'
+import { arrivedDataRead } from '../../lib/event-loop.ts'
 import type { RedisClient } from './redis-client.ts'
 
 /** Whether Redis can be reached, and since when. Times are those of `performance.now()`, in milliseconds. */
@@ -97,14 +97,12 @@ function beginOutage(): Outage {
 export const tooLate = Symbol('too late')
 
 /**
- * Resolves with the answer, or with `tooLate` after `ms`. Node runs timers before it reads from sockets, so after a
- * stall the answer may already have arrived: two more turns of the event loop are allowed.
+ * Resolves with the answer, or with `tooLate` when it has not arrived after `ms`.
  */
 export function answerWithin<T>(answer: Promise<T>, ms: number): Promise<T | typeof tooLate> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(async () => {
-      await nextEventLoopTurn()
-      await nextEventLoopTurn()
+      await arrivedDataRead()
       resolve(tooLate)
     }, ms)
     answer.then(resolve, reject).finally(() => clearTimeout(timer))

@@ -10,6 +10,7 @@ import {
   exchange,
   type GatewayOptions,
   open,
+  publicHost,
   readUntil,
   startGateway,
   startUpstream,
@@ -109,6 +110,32 @@ test('an injected request has no idle timeout', async (t) => {
   assertError(await app.inject(request), 400, 'BFF_LOGOUT_REJECTED')
 
   t.mock.timers.tick(2 * bodyIdleTimeoutMs)
+})
+
+test('an upload whose data arrived while the process was stalled is not aborted', async (t) => {
+  t.mock.timers.enable({ apis: ['setInterval'] })
+  const bodyIdleTimeoutMs = 1000
+  const upstream = await startUpstream(t, ({ request, response }) =>
+    request.once('end', () => response.end('ok')),
+  )
+  const gateway = await start(t, upstream.url, { bodyIdleTimeoutMs })
+  const arriving = upstream.nextArrival()
+  const socket = connect(gateway.port, '127.0.0.1').setEncoding('latin1')
+  const length = 100_000
+  socket.write(
+    `POST /api/x HTTP/1.1\r\nHost: ${publicHost(gateway.port)}\r\nx-csrf: 1\r\nContent-Length: ${length}\r\n\r\na`,
+  )
+  const { request } = await arriving
+  await once(request, 'data')
+  t.mock.timers.tick(bodyIdleTimeoutMs)
+
+  // As after a stall: the timer runs before the data is read from the socket.
+  socket.write('b'.repeat(length - 1))
+  t.mock.timers.tick(bodyIdleTimeoutMs)
+
+  const [answer] = await once(socket, 'data')
+  assert.match(answer, /^HTTP\/1\.1 200 /)
+  socket.destroy()
 })
 
 test('a longer upload is not aborted while data arrives', async (t) => {

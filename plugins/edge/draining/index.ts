@@ -1,5 +1,5 @@
-import { setImmediate as nextEventLoopTurn } from 'node:timers/promises'
 import fp from 'fastify-plugin'
+import { arrivedDataRead } from '../../../lib/event-loop.ts'
 import { isLast } from '../../errors/malformed-request.ts'
 import { http2Stream } from '../http2-messages.ts'
 import { watchConnections } from './connections.ts'
@@ -32,11 +32,12 @@ export default fp(
     app.addHook('preClose', async () => {
       begin()
       isClosing = true
-      await readArrived()
+      // Requests that are already in a socket would be lost with it.
+      await arrivedDataRead()
       // In the next turn, when the server accepts no more connections.
       setImmediate(async () => {
         connections.sendGoaway()
-        await readArrived()
+        await arrivedDataRead()
         connections.closeUnused()
       })
     })
@@ -56,9 +57,3 @@ export default fp(
   },
   { name: 'draining', fastify: '5.x' },
 )
-
-/** Node has then read the requests that were in open sockets: closing these sockets before would lose them. */
-async function readArrived(): Promise<void> {
-  await nextEventLoopTurn()
-  await nextEventLoopTurn()
-}
