@@ -1,5 +1,6 @@
 import type { RedisClient } from './redis-client.ts'
 import { indexKey, recordKey, wholeMs } from './redis-keys.ts'
+import { CREATED_LENGTH } from './redis-scripts.ts'
 import type { ListedSession } from './store.ts'
 
 /**
@@ -67,18 +68,14 @@ export function createRedisIndexes(
     for (let i = 0; i < ids.length; i += AT_A_TIME) {
       const some = ids.slice(i, i + AT_A_TIME)
       const records = await run((redis) =>
-        Promise.all(some.map((id) => redis.hmgetBuffer(recordKey(id), 'indexes', 'created', 'profile'))),
+        Promise.all(some.map((id) => redis.hmgetBuffer(recordKey(id), 'indexes', 'created'))),
       )
-      for (const [at, [indexes, createdAt, profile]] of records.entries()) {
+      for (const [at, [indexes, createdAndProfile]] of records.entries()) {
         // No record: the session is being created, or has ended. No indexes: the record is no session.
         if (!indexes || indexes.length <= '[]'.length) continue
-        // In microseconds. Records of earlier releases have no creation time.
-        const created = Number(createdAt ?? 0)
-        const session = {
-          id: some[at] ?? '',
-          createdAt: created > 0 ? Math.floor(created / 1000) : undefined,
-          profile: profile ?? undefined,
-        }
+        const { created, profile } = readCreated(createdAndProfile)
+        const createdAt = created > 0 ? Math.floor(created / 1000) : undefined
+        const session = { id: some[at] ?? '', createdAt, profile }
         found.push({ created, session })
       }
     }
@@ -94,4 +91,14 @@ export function createRedisIndexes(
   async function ids(name: string): Promise<string[]> {
     return run((redis) => redis.zrange(indexKey(name), 0, '-1'))
   }
+}
+
+/** Reads the field `created` of a record. Records of earlier releases have none. @returns the time in microseconds */
+export function readCreated(field: Buffer | null | undefined): {
+  created: number
+  profile: Buffer | undefined
+} {
+  if (!field) return { created: 0, profile: undefined }
+  const created = Number(field.toString('latin1', 0, CREATED_LENGTH))
+  return { created, profile: field.length > CREATED_LENGTH ? field.subarray(CREATED_LENGTH) : undefined }
 }

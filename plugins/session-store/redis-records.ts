@@ -2,7 +2,7 @@ import type { Clock } from '../../lib/clock.ts'
 import type { RecentReads } from './recent-reads.ts'
 import type { RedisCommands } from './redis-commands.ts'
 import { PUT_BACK_WITHIN_MS, type RecentWrites, type RedisMasters } from './redis-failover.ts'
-import { createRedisIndexes } from './redis-indexes.ts'
+import { createRedisIndexes, readCreated } from './redis-indexes.ts'
 import { indexKey, markerKey, randomToken, recordKey, sessionKeys, wholeMs } from './redis-keys.ts'
 import { scanRecords } from './redis-scan.ts'
 import type { SealedRecord, SessionStore, StoredRecord } from './store.ts'
@@ -133,11 +133,12 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
     },
 
     async updateProfile(id, update) {
-      let profile = await run((redis) => redis.hgetBuffer(recordKey(id), 'profile'))
+      let { profile } = readCreated(await run((redis) => redis.hgetBuffer(recordKey(id), 'created')))
       for (;;) {
-        const [expected, next] = [profile ?? '', update(profile?.length ? profile : undefined)] as const
-        profile = await run((redis) => redis.bffUpdateProfileBuffer(recordKey(id), expected, next))
-        if (profile === null) return
+        const [expected, next] = [profile ?? '', update(profile)] as const
+        const another = await run((redis) => redis.bffUpdateProfileBuffer(recordKey(id), expected, next))
+        if (another === null) return
+        profile = another.length > 0 ? another : undefined
       }
     },
 

@@ -3,7 +3,10 @@ import fp from 'fastify-plugin'
 import type { Clock } from '../../lib/clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import { addToLog } from '../logging/logger.ts'
+import { createPublicIds } from './public-ids.ts'
 import { type Session, sessionHash } from './session.ts'
+import { createSessionList, type SessionList } from './session-list.ts'
+import { createSessionProfiles, sessionClient } from './session-profiles.ts'
 import { logName } from './session-record.ts'
 import type { SessionReference } from './session-reference.ts'
 import { createSessions, type Sessions } from './sessions.ts'
@@ -24,6 +27,7 @@ declare module 'fastify' {
   }
   interface FastifyInstance {
     sessions: Sessions
+    sessionList: SessionList
     /**
      * Loads the session of the request's cookie. The route's `config.sessionCookieUpdates` decides whether to update the
      * cookie.
@@ -48,13 +52,20 @@ export interface OidcSessionOptions {
   lifetimeMs: number
   /** Maximum number of sessions per user. */
   maxPerUser: number
+  /** SESSION_KEYS: the first seals, all open. */
+  keys: Buffer[]
   clock: Clock
 }
 
 export default fp<OidcSessionOptions>(
   async (app, options) => {
-    const sessions = createSessions({ ...options, clientId: app.issuer.clientId, store: app.sessionStore })
+    const { clientId } = app.issuer
+    const { sessionStore: store } = app
+    const profiles = createSessionProfiles(options.keys)
+    const publicIds = createPublicIds(options.keys)
+    const sessions = createSessions({ ...options, clientId, store, profiles })
     app.decorate('sessions', sessions)
+    app.decorate('sessionList', createSessionList({ store, clientId, profiles, publicIds }))
     app.decorate('findSession', findSession)
     app.decorate('loadCachedSession', (request: FastifyRequest) => {
       if (request.userSession) return request.userSession
@@ -78,7 +89,7 @@ export default fp<OidcSessionOptions>(
     async function findSession(request: FastifyRequest, options: { slide?: boolean } = {}) {
       const reference = app.browserCookies.sessionReference(request)
       if (!reference) return null
-      const session = await sessions.load(reference, options)
+      const session = await sessions.load(reference, { ...options, client: () => sessionClient(request) })
       if (!session) {
         if (await mayChangeCookie(request, reference)) app.browserCookies.clearSession(request)
         return null

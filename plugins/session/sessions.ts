@@ -5,6 +5,7 @@ import { type FollowedEnd, follow } from './follow.ts'
 import { createLatestUnsealer, formatOf, newestFormat, seal, unseal } from './sealing.ts'
 import { LoadedSession, type Session } from './session.ts'
 import { sidIndex, subjectIndex } from './session-indexes.ts'
+import type { SessionClient, SessionProfile, SessionProfiles } from './session-profiles.ts'
 import { type SessionRecord, sessionRecord } from './session-record.ts'
 import {
   createKeyDerivation,
@@ -26,15 +27,21 @@ export type StoreTokensOutcome =
   | { outcome: 'gone' }
 
 export interface Sessions {
-  /** Stores a session under a new identifier. */
-  create(login: NewSession): Promise<BrowserSession>
+  /** Stores a session under a new identifier. @param client the browser that logs in */
+  create(login: NewSession, client?: SessionClient): Promise<BrowserSession>
   /**
-   * Ends the oldest sessions of a user who exceeds the limit since `newest` was created.
+   * Ends the oldest sessions of a user who exceeds the limit since `newest` was created, and notes that in its profile.
    * @returns those that were ended. Without their cookies only their identifiers are known
    */
   enforceLimit(newest: Session): Promise<Pick<Session, 'id'>[]>
-  /** Loads the session that a cookie refers to, and extends its idle timeout unless `slide` is false. */
-  load(reference: SessionReference, options?: { slide?: boolean }): Promise<Session | undefined>
+  /**
+   * Loads the session that a cookie refers to, and extends its idle timeout unless `slide` is false.
+   * @param options `client`: the browser that uses it now
+   */
+  load(
+    reference: SessionReference,
+    options?: { slide?: boolean; client?: () => SessionClient },
+  ): Promise<Session | undefined>
   /**
    * The same without waiting, if the store has the record in memory and the idle timeout need not be extended yet.
    * @returns undefined otherwise: call `load`
@@ -47,6 +54,11 @@ export interface Sessions {
    * version. It can be called again if the store did not answer: it recognises its own earlier write.
    */
   prepareWrite(session: Session, renewed: SessionRecord): () => Promise<StoreTokensOutcome>
+  /**
+   * Notes in the session's profile that it is bound to a device, for lists of sessions. The record says so too, but can't
+   * be read without the cookie.
+   */
+  noteBound(session: Pick<Session, 'id'>): Promise<void>
   /**
    * Ends a session; with `onlyThisVersion` only if no newer tokens were stored. The reason is for `follow` in other
    * processes.
@@ -82,17 +94,19 @@ export interface SessionsOptions {
   lifetimeMs: number
   /** Maximum number of sessions per user. Unset: unlimited. */
   maxPerUser?: number
+  /** Unset: sessions have no profiles, and lists show only that they exist. */
+  profiles?: SessionProfiles
 }
 
 export function createSessions(options: SessionsOptions): Sessions {
-  const { store, clock, clientId, idleTimeoutMs, lifetimeMs, maxPerUser } = options
+  const { store, clock, clientId, idleTimeoutMs, lifetimeMs, maxPerUser, profiles } = options
   // Extends the idle timeout at most once a minute; more often for short idle timeouts.
   const slideEveryMs = Math.min(60_000, idleTimeoutMs / 4)
   const unsealLatest = createLatestUnsealer(sessionRecord)
   const keysOf = createKeyDerivation()
 
   return {
-    async create(login) {
+    async create(login, client) {
       const reference = newReference()
       const { id, key } = keysOf(reference)
       const record: SessionRecord = { ...login, createdAt: clock.now(), renewals: 0 }
@@ -104,6 +118,7 @@ export function createSessions(options: SessionsOptions): Sessions {
           subjectIndex(login.issuer, clientId, login.subject),
           sidIndex(login.issuer, clientId, login.sid),
         ],
+        profile: profiles?.seal(id, { lastUsedAt: record.createdAt, ...client }),
       })
       const expiresAt = clock.now() + ttlMs
       return {
@@ -120,12 +135,18 @@ export function createSessions(options: SessionsOptions): Sessions {
         id,
         'evicted_by_user_limit',
       )
-      return ended.map(({ id: each }) => ({ id: each }))
+      const oldest = ended[0]
+      if (oldest) {
+        const { lastUsedAt, userAgent, address } = profiles?.open(oldest.id, oldest.profile) ?? {}
+        const known = { createdAt: oldest.createdAt, lastUsedAt, userAgent, address }
+        await updateProfile(id, { endedByLimit: { ...known, endedAt: clock.now() } })
+      }
+      return ended
     },
 
-    async load(reference, { slide = true } = {}) {
+    async load(reference, { slide = true, client } = {}) {
       const session = await read(keysOf(reference))
-      return session && slide ? keepAlive(session) : session
+      return session && slide ? keepAlive(session, client) : session
     },
 
     loadCached(reference) {
@@ -150,6 +171,8 @@ export function createSessions(options: SessionsOptions): Sessions {
           : result
       }
     },
+
+    noteBound: ({ id }) => updateProfile(id, { bound: true }),
 
     async end({ id, key, version }, { onlyThisVersion = false, reason } = {}) {
       const last = await store.destroy(id, onlyThisVersion ? version : undefined, reason)
@@ -177,12 +200,25 @@ export function createSessions(options: SessionsOptions): Sessions {
     return new LoadedSession({ id, key: latest.key, record, version: stored.version, expiresAt, format })
   }
 
-  async function keepAlive(session: Session): Promise<Session> {
+  async function keepAlive(session: Session, client: (() => SessionClient) | undefined): Promise<Session> {
     if (!isSlideDue(session)) return session
     const ttlMs = timeToLive(session.record)
     const expiresAt = clock.now() + ttlMs
-    await store.touch(session.id, ttlMs)
+    await Promise.all([
+      store.touch(session.id, ttlMs),
+      // Only for lists: a failure concerns no request.
+      updateProfile(session.id, { lastUsedAt: clock.now(), ...client?.() }).catch(() => {}),
+    ])
     return new LoadedSession({ ...session, expiresAt })
+  }
+
+  async function updateProfile(id: string, change: Partial<SessionProfile>): Promise<void> {
+    if (!profiles) return
+    await store.updateProfile(id, (sealed) => {
+      // A session of an earlier release has none.
+      const profile = profiles.open(id, sealed) ?? { lastUsedAt: clock.now() }
+      return profiles.seal(id, { ...profile, ...change })
+    })
   }
 
   function isSlideDue({ record, expiresAt }: Session): boolean {

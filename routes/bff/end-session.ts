@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
 import { type Session, sessionHash } from '../../plugins/session/session.ts'
+import type { SessionOwner } from '../../plugins/session/session-list.ts'
 import { logName, type SessionRecord } from '../../plugins/session/session-record.ts'
 
 /**
@@ -59,4 +60,35 @@ export async function endOldestSessions(
   } catch (err) {
     log.warn({ event: 'session.limit.failed', err })
   }
+}
+
+/** Sessions ended at the same time. */
+const atATime = 100
+
+/**
+ * Ends sessions of one user whose cookies are not here. Their refresh tokens can't be revoked: they are encrypted with
+ * keys that only their own cookies contain.
+ *
+ * @returns how many have not ended before
+ * @throws StoreUnavailableError
+ */
+export async function endWithoutCookie(
+  app: FastifyInstance,
+  log: FastifyBaseLogger,
+  { issuer, subject }: SessionOwner,
+  sessions: Pick<Session, 'id'>[],
+  reason: 'logout',
+): Promise<number> {
+  let count = 0
+  for (let i = 0; i < sessions.length; i += atATime) {
+    await Promise.all(
+      sessions.slice(i, i + atATime).map(async (session) => {
+        if (!(await app.sessionStore.destroy(session.id, undefined, reason))) return
+        count++
+        const fields = { sessionHash: sessionHash(session) }
+        app.reportUnreadEndings({ issuer, subject }, reason, log, 1, fields)
+      }),
+    )
+  }
+  return count
 }

@@ -9,6 +9,7 @@ import { hasEndedWithin } from '../../plugins/login/ended-sid.ts'
 import type { LoginTransaction } from '../../plugins/login/login-transaction.ts'
 import { userClaims } from '../../plugins/session/claims.ts'
 import { type Session, sessionHash } from '../../plugins/session/session.ts'
+import { sessionClient } from '../../plugins/session/session-profiles.ts'
 import { logName } from '../../plugins/session/session-record.ts'
 import type { BrowserSession, NewSession } from '../../plugins/session/sessions.ts'
 import { rejectedLogin } from './begin-login.ts'
@@ -103,7 +104,8 @@ export function createLoginFinisher(app: FastifyInstance, options: RouteOptions)
     requestedAt: number,
   ): Promise<BrowserSession> {
     const claims = await claimsOf(request, login)
-    const created = await app.sessions.create(newSession({ ...login, claims }, requestedAt))
+    const session = newSession({ ...login, claims }, requestedAt)
+    const created = await app.sessions.create(session, sessionClient(request))
     await rejectIfEnded(request, created.session, clock.now() - startedAt)
     return created
   }

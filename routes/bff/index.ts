@@ -13,6 +13,7 @@ import { logoutCallback } from './logout-callback.ts'
 import type { RouteOptions } from './options.ts'
 import { rateLimit } from './rate-limit.ts'
 import { session } from './session.ts'
+import { sessions } from './sessions.ts'
 import { silentLogin } from './silent-login.ts'
 import { user } from './user.ts'
 
@@ -64,7 +65,7 @@ async function sessionEndpoints(app: FastifyInstance, options: RouteOptions): Pr
   updateSessionCookie(app)
   await answerHeaders(app, options)
   await app.register(requestGuard, options)
-  for (const route of [user, session, events]) app.register(route, options)
+  for (const route of [user, session, sessions, events]) app.register(route, options)
   if (options.diagnostics) app.register(diagnostics, options)
 }
 

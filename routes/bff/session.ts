@@ -1,18 +1,16 @@
-import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { isoTime, secondsBetween } from '../../lib/clock.ts'
 import { claimList } from '../../plugins/session/claims.ts'
 import type { Session } from '../../plugins/session/session.ts'
 import { displayName } from '../../plugins/session/session-record.ts'
+import { ignoreBodies } from './ignore-bodies.ts'
 import type { RouteOptions } from './options.ts'
 
 type SessionRequest = FastifyRequest<{ Querystring: { slide?: string } }>
 
 /** The session's data, without its tokens. */
 export async function session(app: FastifyInstance, { clock }: RouteOptions): Promise<void> {
-  // A body of any type is accepted and ignored.
-  app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', async (_request: FastifyRequest, body: IncomingMessage) => void body.resume())
+  ignoreBodies(app)
 
   app.route({
     method: ['GET', 'POST'],

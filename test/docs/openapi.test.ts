@@ -35,7 +35,8 @@ test('the document has every endpoint of the gateway, and no others', async (t) 
     t.after(() => app.close())
     app.addHook('onRoute', ({ method, url }) => {
       if (url.includes('*')) return
-      for (const name of [method].flat()) if (name !== 'HEAD') routes.add(`${name} ${url}`)
+      const path = url.replaceAll(/:(\w+)/g, '{$1}')
+      for (const name of [method].flat()) if (name !== 'HEAD') routes.add(`${name} ${path}`)
     })
     await app.ready()
   }
@@ -110,6 +111,7 @@ async function expectAnswers(t: TestContext, expect: Expect): Promise<void> {
     await expect(`${method} /bff/session`, 403, alice.call('/bff/session', { method, ...withoutHeader }))
   }
   await expect('GET /bff/diagnostics', 200, alice.call('/bff/diagnostics'))
+  await expectSessions(alice, newBrowser, expect)
   await expectEvents(app, alice, expect)
   for (const path of ['/bff/user', '/bff/diagnostics', '/bff/events']) {
     await expect(`GET ${path}`, 401, stranger.call(path))
@@ -133,6 +135,31 @@ async function expectAnswers(t: TestContext, expect: Expect): Promise<void> {
   await expect('GET /bff/frontchannel-logout', 200, stranger.open(`/bff/frontchannel-logout?sid=${sid}`))
   await expectLogouts(t, app, newBrowser, expect)
 }
+
+async function expectSessions(
+  browser: InjectBrowser,
+  newBrowser: () => InjectBrowser,
+  expect: Expect,
+): Promise<void> {
+  const [other, stranger] = [newBrowser(), newBrowser()]
+  await other.signIn()
+  const list = await browser.call('/bff/sessions')
+  await expect('GET /bff/sessions', 200, list)
+  const { id } = list.json().find(({ current }: { current: boolean }) => !current)
+  await expect('DELETE /bff/sessions/{id}', 204, browser.call(`/bff/sessions/${id}`, { method: 'DELETE' }))
+  await expect('DELETE /bff/sessions/{id}', 404, browser.call(`/bff/sessions/${id}`, { method: 'DELETE' }))
+  await expect('DELETE /bff/sessions', 200, browser.call('/bff/sessions', { method: 'DELETE' }))
+  for (const [method, path, url] of sessionRequests) {
+    await expect(`${method} ${path}`, 401, stranger.call(url, { method }))
+    await expect(`${method} ${path}`, 403, stranger.call(url, { method, headers: { 'x-csrf': '' } }))
+  }
+}
+
+const sessionRequests = [
+  ['GET', '/bff/sessions', '/bff/sessions'],
+  ['DELETE', '/bff/sessions', '/bff/sessions'],
+  ['DELETE', '/bff/sessions/{id}', '/bff/sessions/x'],
+] as const
 
 async function expectEvents(app: FastifyInstance, browser: InjectBrowser, expect: Expect): Promise<void> {
   await app.listen({ port: 0, host: '127.0.0.1' })
@@ -180,6 +207,8 @@ async function expectFailures(t: TestContext, expect: Expect): Promise<void> {
   t.mock.method(app.sessionStore, 'read', unavailable)
   for (const path of ['/bff/user', '/bff/session', '/bff/events'])
     await expect(`GET ${path}`, 503, browser.call(path))
+  for (const [method, path, url] of sessionRequests)
+    await expect(`${method} ${path}`, 503, browser.call(url, { method }))
   await expect('POST /bff/session', 503, browser.call('/bff/session', { method: 'POST' }))
 
   const lonely = await startInjectGateway(t, { env: withoutIssuer })

@@ -3,6 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
 import { parseRedisUrl } from '../../config/index.ts'
 import { systemClock } from '../../lib/clock.ts'
+import { createSessionProfiles } from '../../plugins/session/session-profiles.ts'
 import { createSessions, type NewSession } from '../../plugins/session/sessions.ts'
 import { connectRedis } from '../../plugins/session-store/redis-connection.ts'
 import { StoreUnavailableError } from '../../plugins/session-store/store.ts'
@@ -22,11 +23,14 @@ test(`a session with two JWTs of 1.2 KB takes at most ${bound} bytes of Redis, a
     idleTimeoutMs: 8 * HOUR,
     lifetimeMs: 7 * 24 * HOUR,
     maxPerUser: 100,
+    profiles: createSessionProfiles([randomBytes(32)]),
   })
+  const userAgent =
+    'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36'
   for (const refreshToken of [randomBytes(32).toString('base64url'), jwtRefreshToken()]) {
     await client.flushall()
     const login = realisticLogin(refreshToken)
-    await sessions.create(login)
+    await sessions.create(login, { userAgent, address: '203.0.113.177' })
 
     const sizes = new Map<string, number>()
     for (const key of await client.keys('*')) sizes.set(key, Number(await client.memory('USAGE', key)))

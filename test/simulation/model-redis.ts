@@ -1,5 +1,5 @@
 import { createChangeNotifier } from '../../plugins/session-store/change-notifier.ts'
-import type { redisScripts } from '../../plugins/session-store/redis-scripts.ts'
+import { CREATED_LENGTH, type redisScripts } from '../../plugins/session-store/redis-scripts.ts'
 
 /** A Redis and replicas that may become master, with the commands that the store sends. */
 export interface ModelRedis {
@@ -38,8 +38,8 @@ export interface ModelRecord {
   sealed: Buffer
   version: number
   indexes: string
-  created: number
-  profile?: Buffer | '' | undefined
+  /** As in Redis. */
+  created: Buffer
 }
 
 interface Entry {
@@ -100,12 +100,12 @@ function createServer(data: Data, now: () => number, eventsOf: EventsOf) {
       profile: Buffer | '',
     ) {
       if (get(record) || get(ended)) return
-      const first = { sealed, version: 1, indexes, created: ++creations, profile }
+      const first = { sealed, version: 1, indexes, created: created(++creations, profile) }
       set(record, first, ttlMs)
       onStored(idOf(record), first, by)
     },
     bffPut: (_by, record: string, sealed: Buffer, ttlMs: number) =>
-      set(record, { sealed, version: 1, indexes: '[]', created: 0 }, ttlMs),
+      set(record, { sealed, version: 1, indexes: '[]', created: created(0) }, ttlMs),
     bffReadBuffer(_by, key: string, ended: string) {
       const record = get<ModelRecord>(key)
       if (!record) return get(ended) ? [] : null
@@ -141,8 +141,12 @@ function createServer(data: Data, now: () => number, eventsOf: EventsOf) {
       const record = get<ModelRecord>(key)
       if (record && record.version >= version) return
       if (!record && mayCreate === '') return
-      const { created, profile: known } = record ?? { created: ++creations, profile }
-      const back = { sealed, version, indexes, created, profile: known }
+      const back = {
+        sealed,
+        version,
+        indexes,
+        created: record?.created ?? created(++creations, profile),
+      }
       set(key, back, record ? leftMs(key) : ttlMs)
       changes.notify(id)
       onStored(id, back, by)
@@ -181,9 +185,10 @@ function createServer(data: Data, now: () => number, eventsOf: EventsOf) {
     bffUpdateProfileBuffer(_by, key: string, expected: Buffer | '', profile: Buffer) {
       const record = get<ModelRecord>(key)
       if (!record) return null
-      const known = Buffer.from(record.profile ?? '')
+      const known = record.created.subarray(CREATED_LENGTH)
       if (!known.equals(Buffer.from(expected))) return known
-      set(key, { ...record, profile }, leftMs(key))
+      const updated = Buffer.concat([record.created.subarray(0, CREATED_LENGTH), profile])
+      set(key, { ...record, created: updated }, leftMs(key))
       return null
     },
     bffEnterIndex: (_by, index: string, id: string, ttlMs: number) =>
@@ -288,8 +293,12 @@ function createServer(data: Data, now: () => number, eventsOf: EventsOf) {
 
 const BACKING_OFF = 'backing-off'
 
+function created(time: number, profile: Buffer | '' = ''): Buffer {
+  return Buffer.concat([Buffer.from(String(time).padStart(CREATED_LENGTH, '0')), Buffer.from(profile)])
+}
+
 function bytes(value: Buffer | string | number | undefined): Buffer | null {
-  if (value === undefined || value === '') return null
+  if (value === undefined) return null
   return typeof value === 'number' ? Buffer.from(String(value)) : Buffer.from(value)
 }
 

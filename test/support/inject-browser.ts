@@ -20,8 +20,8 @@ export interface InjectBrowser {
   authorizeByForm(authorizationUrl: URL): Promise<{ path: string; body: URLSearchParams }>
   /** What a form posts; by default one on another site's page. */
   post(path: string, body: URLSearchParams, headers?: Record<string, string>): Promise<LightMyRequestResponse>
-  /** A whole login. @returns the answer to the callback */
-  signIn(user?: string): Promise<LightMyRequestResponse>
+  /** A whole login. @param headers of the callback. @returns the answer to the callback */
+  signIn(user?: string, headers?: Record<string, string>): Promise<LightMyRequestResponse>
 }
 
 interface Target {
@@ -110,9 +110,9 @@ export function createInjectBrowser({ app, publicUrl, path }: Target): InjectBro
         },
       }),
 
-    async signIn(user = 'alice') {
+    async signIn(user = 'alice', headers = {}) {
       const callback = await browser.authorize(await browser.beginLogin(), { username: user, password: user })
-      return browser.open(callback, { 'sec-fetch-site': 'cross-site' })
+      return browser.open(callback, { 'sec-fetch-site': 'cross-site', ...headers })
     },
   }
   return browser
