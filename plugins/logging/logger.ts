@@ -11,7 +11,23 @@ export const serializers = { err: serializeError, req: serializeRequest }
  * @param level pino's log level
  */
 export function loggerOptions(level: string) {
-  return { level, serializers, hooks: { streamWrite: redactSecrets } }
+  return { level, serializers, hooks: { streamWrite: redactSecrets }, mixin, onChild }
+}
+
+const lineFields = Symbol('fields of each line')
+
+/** A logger made with {@link loggerOptions}. Its children inherit the fields. */
+interface GatewayLog {
+  [lineFields]: object
+}
+
+/** pino puts the returned fields into the line, and changes the object for that. */
+function mixin(_line: object, _level: number, log: object | GatewayLog): object {
+  return lineFields in log ? { ...log[lineFields] } : {}
+}
+
+function onChild(child: object): void {
+  if (!(lineFields in child)) Object.assign(child, { [lineFields]: {} } satisfies GatewayLog)
 }
 
 /** Without the query, which holds the authorization code at the callback. */
@@ -52,12 +68,14 @@ interface LoggedRequest<L extends Log> {
 }
 
 /**
- * Adds fields to all further log lines of a request. They are added to the request's own pino logger where possible:
- * with a child logger per request each line costs about as much as ten.
+ * Adds fields to all further log lines of a request. To the gateway's own logger, they are added only when a line is
+ * written: most requests write none. To an application's, they are added as bindings where possible: with a child
+ * logger per request each line costs about as much as ten.
  */
 export function addToLog<L extends Log>(request: LoggedRequest<L>, bindings: object): void {
   const { log } = request
-  if (isOwnLogger(request) && log.setBindings) log.setBindings(bindings)
+  if (lineFields in log) log[lineFields] = bindings
+  else if (isOwnLogger(request) && log.setBindings) log.setBindings(bindings)
   else request.log = log.child(bindings) as L
 }
 

@@ -19,6 +19,9 @@ export interface RecentReads {
 
 export const MAX_AGE_MS = 2_000
 
+/** Age from which a record that is used is read again, so that a session in steady use never waits for Redis. */
+export const REFRESH_AFTER_MS = 1_000
+
 /** Some 3 KB each. */
 const MAX_RECORDS = 2_000
 
@@ -35,9 +38,14 @@ interface RecentRead {
 
 /**
  * @param isHealthy whether announcements of changes are known to arrive
+ * @param refresh reads a record in the background
  * @param now monotonic milliseconds
  */
-export function createRecentReads(isHealthy: () => boolean, now = () => performance.now()): RecentReads {
+export function createRecentReads(
+  isHealthy: () => boolean,
+  refresh: (id: string) => void,
+  now = () => performance.now(),
+): RecentReads {
   const recent = new LRUCache<string, RecentRead>({ max: MAX_RECORDS })
   const pending = new Map<string, Set<PendingRead>>()
 
@@ -47,6 +55,7 @@ export function createRecentReads(isHealthy: () => boolean, now = () => performa
       if (read === undefined) return undefined
       const ageMs = now() - read.readAt
       if (ageMs < MAX_AGE_MS && ageMs < read.record.ttlMs && isHealthy()) {
+        if (ageMs >= REFRESH_AFTER_MS && !pending.has(id)) refresh(id)
         return { ...read.record, ttlMs: read.record.ttlMs - ageMs }
       }
       recent.delete(id)
@@ -62,7 +71,9 @@ export function createRecentReads(isHealthy: () => boolean, now = () => performa
         reads.delete(read)
         if (reads.size === 0 && pending.get(id) === reads) pending.delete(id)
         // Redis may have answered before a change whose announcement has already arrived.
-        if (found && !read.isOutdated) recent.set(id, { record: unpooled(found), readAt })
+        if (read.isOutdated) return
+        if (found) recent.set(id, { record: unpooled(found), readAt })
+        else recent.delete(id)
       }
     },
 

@@ -8,7 +8,7 @@ import type { RedisConnection } from './redis-connection.ts'
 import { createRecentWrites, watchMasters } from './redis-failover.ts'
 import { pingKeys } from './redis-keys.ts'
 import { createRedisLocks } from './redis-locks.ts'
-import { createRedisRecords } from './redis-records.ts'
+import { createRedisRecords, type RedisRecords } from './redis-records.ts'
 import { CHANGED_CHANNEL } from './redis-scripts.ts'
 import { noReport, type RedisReport } from './redis-state.ts'
 import type { SessionStore } from './store.ts'
@@ -37,8 +37,11 @@ export function createRedisStore({
   const writes = createRecentWrites({ onTried: report.putBack })
   const masters = watchMasters(connection, (isMoved) => writes.putBack(connection.client, isMoved))
   const mayCreate = connection.hasReplicas
-  const recent = createRecentReads(connection.subscriptionHealthy)
-  const records = createRedisRecords({
+  const recent = createRecentReads(connection.subscriptionHealthy, (id) => {
+    // If it fails, the session's next request reads, and reports it.
+    records.read(id).catch(() => {})
+  })
+  const records: RedisRecords = createRedisRecords({
     run,
     writes,
     masters,

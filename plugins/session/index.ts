@@ -101,7 +101,12 @@ export default fp<OidcSessionOptions>(
     }
 
     function describeInLog(request: FastifyRequest, session: Session): void {
-      addToLog(request, { user: logName(session.record), sessionHash: sessionHash(session) })
+      addToLog(request, {
+        user: logName(session.record),
+        get sessionHash() {
+          return sessionHash(session)
+        },
+      })
     }
 
     /** The cookie of an ended session does no harm, so if in doubt it stays. */

@@ -89,7 +89,7 @@ async function handshakeAnswer(
 /** As an answer of the client, so that it is sent like any other. */
 function refusalOf(response: IncomingMessage): UpstreamAnswer {
   const { statusCode = 0, headers } = response
-  return { statusCode, headers, trailers: {}, body: response }
+  return { statusCode, headers, trailers: {}, isComplete: false, body: response }
 }
 
 /** Closes a WebSocket after sending what is pending. */

@@ -64,7 +64,8 @@ export function createRespond({ upstream, rules, loginUrl, openStreams }: Respon
       reply.send(whole.length > 0 ? whole : undefined)
       return
     }
-    endWithSession(openStreams, request.userSession, answer, reply.raw, upstream.timeoutMs)
+    if (!answer.isComplete)
+      endWithSession(openStreams, request.userSession, answer, reply.raw, upstream.timeoutMs)
     if (carriesTrailers(request.raw, answer)) {
       const announced = announcedTrailers(answer.headers, rules)
       if (announced !== '') headers['trailer'] = announced

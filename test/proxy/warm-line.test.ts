@@ -35,6 +35,8 @@ const upstreams = [
   { prefix: '/images', token: 'user', csrf: false },
 ] as const
 
+const long = 'long'.repeat(75_000)
+
 /** Answers with what rules of headers have to deal with. */
 const telling: Answer = async ({ method, url, request, response }) => {
   const body = await buffer(request)
@@ -45,6 +47,8 @@ const telling: Answer = async ({ method, url, request, response }) => {
     setTimeout(() => response.end('two'), 20)
     return
   }
+  if (url.endsWith('/long')) return void response.writeHead(200, { 'content-length': 300_000 }).end(long)
+  if (url.endsWith('/chunked')) return void response.writeHead(200).end(long)
   response.writeHead(url.endsWith('/missing') ? 404 : 200, {
     'content-type': 'application/json',
     'set-cookie': ['bff=planted; Path=/', 'other=1'],
@@ -123,6 +127,8 @@ const corpus: Record<string, (cookie: string) => [path: string, options?: CallOp
   'an answer without a body': () => ['/api/empty'],
   'an answer that is known': () => ['/api/unchanged', { headers: { 'if-none-match': '"a"' } }],
   'an answer in parts': () => ['/api/stream'],
+  'a long answer': () => ['/api/long'],
+  'a long answer of unknown length': () => ['/api/chunked'],
   'an error of the upstream': () => ['/api/missing'],
   'no CSRF header': () => ['/api/x', { headers: { 'x-csrf': '' } }],
   'a wrong CSRF header': () => ['/api/x', { headers: { 'x-csrf': '0' } }],

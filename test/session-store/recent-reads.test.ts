@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createRecentReads, MAX_AGE_MS } from '../../plugins/session-store/recent-reads.ts'
+import { createRecentReads, MAX_AGE_MS, REFRESH_AFTER_MS } from '../../plugins/session-store/recent-reads.ts'
 
 const found = { sealed: Buffer.from('sealed'), version: 3, ttlMs: 60_000 }
 
 function start() {
   const state = { now: 0, isHealthy: true }
+  const refreshed: string[] = []
   const recent = createRecentReads(
     () => state.isHealthy,
+    (id) => void refreshed.push(id),
     () => state.now,
   )
-  return { state, recent }
+  return { state, recent, refreshed }
 }
 
 test('a record that was just read is at hand, with the time that it still has', () => {
@@ -29,6 +31,25 @@ test('no record is used for longer than two seconds, counted from before it was 
   state.now = MAX_AGE_MS - 1
   assert.ok(recent.peek('id'))
   state.now = MAX_AGE_MS
+  assert.equal(recent.peek('id'), undefined)
+})
+
+test('a record that is used is read again before its time is up, once at a time', () => {
+  const { state, recent, refreshed } = start()
+  recent.begin('id')(found)
+  state.now = REFRESH_AFTER_MS - 1
+  assert.ok(recent.peek('id'))
+  assert.deepEqual(refreshed, [])
+  state.now = REFRESH_AFTER_MS
+  assert.ok(recent.peek('id'))
+  assert.deepEqual(refreshed, ['id'])
+  const answered = recent.begin('id')
+  assert.ok(recent.peek('id'))
+  assert.deepEqual(refreshed, ['id'])
+  answered({ ...found, version: 4 })
+  state.now = MAX_AGE_MS
+  assert.equal(recent.peek('id')?.version, 4)
+  recent.begin('id')(undefined)
   assert.equal(recent.peek('id'), undefined)
 })
 
