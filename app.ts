@@ -77,6 +77,7 @@ async function gateway(app: FastifyInstance, options: GatewayOptions, extras: Ap
   app.register(tokens, {
     refreshBeforeExpirationMs: options.refreshBeforeExpirationMs,
     issuerTimeoutMs: oidc.timeoutMs,
+    dpop: oidc.dpop,
     storeTimeoutMs: options.storeTimeoutMs,
     keys: session.keys,
     issuerUrl: oidc.issuer,

@@ -84,6 +84,11 @@ export interface BffConfiguration {
     /** Extra authorization parameters as a query string: `prompt=consent&acr_values=…&resource=…`. */
     authorizationParams?: Input['oidc']['authorizationParams']
     /**
+     * `true`: tokens are bound to a key of the session (DPoP, RFC 9449), towards the issuer and every API.
+     * See Issuers. Default `false`.
+     */
+    dpop?: Input['oidc']['dpop']
+    /**
      * Pushed authorization requests (RFC 9126): `auto` when the metadata demand them; `always`; `never`.
      * Some issuers demand them of a client without saying so in the metadata. Default `auto`.
      */

@@ -62,6 +62,7 @@ export function hopByHopTest(connection: string | string[] | undefined): (name: 
 const reserved = new Set([
   'cookie',
   'authorization',
+  'dpop',
   'host',
   'expect',
   'forwarded',

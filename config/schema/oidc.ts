@@ -116,6 +116,11 @@ const shape = {
       env: 'OIDC_AUTHORIZATION_PARAMS',
       meaning: 'Extra authorization parameters as a query string: `prompt=consent&acr_values=…&resource=…`',
     }),
+  dpop: z.boolean('must be one of true, false').prefault(false).register(facts, {
+    env: 'OIDC_DPOP',
+    meaning:
+      '`true`: tokens are bound to a key of the session (DPoP, RFC 9449), towards the issuer and every API. See [Issuers](docs/issuers.md#dpop)',
+  }),
   par: z.enum(whenToUse, whenMessage).prefault('auto').register(facts, {
     env: 'OIDC_PAR',
     meaning:

@@ -61,7 +61,7 @@ export function origin(text: string): string {
 
 /** Set by the gateway only: they carry the code flow and its protection. */
 const ownParameters =
-  /^(response_type|response_mode|client_id|client_secret|redirect_uri|scope|state|nonce|code_challenge.*|request|request_uri)$/
+  /^(response_type|response_mode|client_id|client_secret|redirect_uri|scope|state|nonce|code_challenge.*|request|request_uri|dpop_jkt)$/
 
 /** Extra authorization parameters as a query string. */
 export function authorizationParameters(text: string): URLSearchParams {

@@ -1,10 +1,10 @@
 import { Agent, fetch, Headers, type RequestInit as UndiciInit } from 'undici'
 import type { UpstreamOptions } from '../../config/index.ts'
 import { tokenTarget } from '../issuer/token-target.ts'
-import { type SentToken, tokenHeaders } from '../tokens/token-headers.ts'
+import { keepNonce, type SentToken, tokenHeaders } from '../tokens/token-headers.ts'
 import type { WantedToken } from '../tokens/user-tokens.ts'
+import { createRemedies } from '../upstream/remedy.ts'
 import { upstreamError } from '../upstream/report.ts'
-import { wantsOtherLogin } from '../upstream/step-up.ts'
 import { tlsOptions } from '../upstream/upstream-client.ts'
 import { destinationOf } from './upstream-of.ts'
 
@@ -22,7 +22,7 @@ export interface AuthorizedFetch {
   close(): Promise<void>
 }
 
-/** `fetch` with the user's token, for upstreams only. */
+/** `fetch` with the user's token, for upstreams only. Repeats requests after a 401 as the proxy does. */
 export function createAuthorizedFetch(upstreams: UpstreamOptions[]): AuthorizedFetch {
   const agents = new Map<UpstreamOptions, Agent>()
 
@@ -30,17 +30,23 @@ export function createAuthorizedFetch(upstreams: UpstreamOptions[]): AuthorizedF
     async fetch(wanted, init, token) {
       const { upstream, url } = destinationOf(wanted, upstreams)
       const target = tokenTarget(upstream)
-      const first = await token({ target })
-      const answer = await send(upstream, url, init, first)
-      const challenges = answer.headers.get('www-authenticate') ?? undefined
-      if (answer.status !== 401 || wantsOtherLogin(challenges) || !isRepeatable(init.body)) return answer
-      const newer = await token({ target, forceRenewal: true }).catch(async (error: unknown) => {
+      const remedyFor = createRemedies()
+      let current = await token({ target })
+      for (;;) {
+        const answer = await send(upstream, url, init, current)
+        if (answer.status !== 401 || !isRepeatable(init.body)) return answer
+        const remedy = remedyFor(current, Object.fromEntries(answer.headers))
+        if (remedy === undefined) return answer
+        if (remedy === 'token') {
+          const newer = await token({ target, forceRenewal: true }).catch(async (error: unknown) => {
+            await answer.body?.cancel()
+            throw error
+          })
+          if (newer.value === current.value) return answer
+          current = newer
+        }
         await answer.body?.cancel()
-        throw error
-      })
-      if (newer.value === first.value) return answer
-      await answer.body?.cancel()
-      return send(upstream, url, init, newer)
+      }
     },
     async close() {
       await Promise.all([...agents.values()].map((agent) => agent.destroy()))
@@ -55,13 +61,18 @@ export function createAuthorizedFetch(upstreams: UpstreamOptions[]): AuthorizedF
   ): Promise<Response> {
     const headers = new Headers(init.headers as UndiciInit['headers'])
     const { method = 'GET', body = null, signal = null } = init
-    const authorization = await tokenHeaders(token, { method, url: url.href })
+    const { href: server } = upstream.target
+    const authorization = tokenHeaders(token, { method: methodSent(method), url: url.href, server })
+    // One of the application's own would not fit the token.
+    headers.delete('dpop')
     for (const [name, value] of Object.entries(authorization)) headers.set(name, value)
     const dispatcher = agentOf(upstream)
     try {
       const options = { method, headers, body, signal, dispatcher, redirect: 'manual', duplex: 'half' }
       // undici declares a `Response` of its own, with the same members as the global one.
-      return (await fetch(url, options as UndiciInit)) as unknown as Response
+      const answer = (await fetch(url, options as UndiciInit)) as unknown as Response
+      keepNonce(token, server, answer.headers.get('dpop-nonce') ?? undefined)
+      return answer
     } catch (error) {
       if (signal?.aborted) throw error
       throw upstreamError((error as Error).cause ?? error)
@@ -83,6 +94,11 @@ function newAgent(upstream: UpstreamOptions): Agent {
     headersTimeout: upstream.timeoutMs,
     bodyTimeout: 0,
   })
+}
+
+/** `fetch` sends these in upper case, and others as they are. */
+function methodSent(method: string): string {
+  return /^(?:delete|get|head|options|post|put)$/i.test(method) ? method.toUpperCase() : method
 }
 
 /** A stream can be read only once. */

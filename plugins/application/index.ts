@@ -10,7 +10,13 @@ import { tokenTarget } from '../issuer/token-target.ts'
 import { type SessionInfo, sessionInfo } from '../session/claims.ts'
 import type { SessionHooks } from '../session/events/session-events.ts'
 import { StoreUnavailableError } from '../session-store/store.ts'
-import { bareToken, type SentToken } from '../tokens/token-headers.ts'
+import {
+  bareToken,
+  keepNonce,
+  type SentToken,
+  type TokenHeaders,
+  tokenHeaders,
+} from '../tokens/token-headers.ts'
 import type { WantedToken } from '../tokens/user-tokens.ts'
 import { type AuthorizedInit, createAuthorizedFetch } from './authorized-fetch.ts'
 
@@ -32,8 +38,18 @@ declare module 'fastify' {
      * @throws GatewayError 401 `BFF_SESSION_REQUIRED` without a session, 401 `BFF_SESSION_ENDED` when the issuer
      *   refuses to renew, 503 `BFF_ISSUER_UNAVAILABLE` or `BFF_STORE_UNAVAILABLE`, each with a `statusCode`, so that
      *   Fastify sends the right status if it is not caught
+     * @throws TypeError when tokens are bound to keys (`oidc.dpop`): use `tokenHeaders`
      */
     accessToken(options?: AccessTokenOptions): Promise<string>
+    /**
+     * The headers that carry such a token in one request of the application's own, whatever kind of token it is:
+     * `authorization`, and with `oidc.dpop` a proof in `dpop`, which is valid for this request only. Make new ones
+     * for each request, and also for a repetition.
+     *
+     * @throws GatewayError as `accessToken` does
+     * @see https://www.rfc-editor.org/rfc/rfc9449
+     */
+    tokenHeaders(request: TokenRequest): Promise<TokenHeaders>
   }
 }
 
@@ -46,6 +62,19 @@ export interface AccessTokenOptions {
    * Default false.
    */
   forceRenewal?: boolean
+}
+
+/** The request that `tokenHeaders` is for. */
+export interface TokenRequest extends AccessTokenOptions {
+  /** Default `GET`. */
+  method?: string
+  /** Absolute. */
+  url: string | URL
+  /**
+   * The `DPoP-Nonce` header of the API's last answer. The gateway remembers it for the API's origin. After a 401 with
+   * `error="use_dpop_nonce"` the request can be sent once more, with new headers.
+   */
+  dpopNonce?: string | null
 }
 
 /** Hooks of the application. They receive neither tokens nor cookies. */
@@ -66,8 +95,11 @@ export interface Bff {
   guard(request: FastifyRequest): Promise<void>
   /** The same as `request.accessToken(options)`. */
   accessToken(request: FastifyRequest, options?: AccessTokenOptions): Promise<string>
+  /** The same as `request.tokenHeaders(target)`. */
+  tokenHeaders(request: FastifyRequest, target: TokenRequest): Promise<TokenHeaders>
   /**
-   * `fetch` with the token of the request's user; repeated once with a newer token if the API refuses it.
+   * `fetch` with the token of the request's user; repeated once with a newer token if the API refuses it,
+   * and once with the API's nonce if it wants one in proofs (DPoP).
    *
    * @param url below the target of an upstream with `token: 'user'`, or a path below its prefix, as the frontend
    *   calls it. Other URLs throw a TypeError and redirects are not followed, so that the token goes nowhere else
@@ -102,6 +134,9 @@ export const requestMembers = fp(
     app.decorateRequest('accessToken', function (this: FastifyRequest, options) {
       return this.server.bff.accessToken(this, options)
     })
+    app.decorateRequest('tokenHeaders', function (this: FastifyRequest, target) {
+      return this.server.bff.tokenHeaders(this, target)
+    })
   },
   { name: 'request-members', fastify: '5.x' },
 )
@@ -120,9 +155,12 @@ export default fp<LocalRoutesOptions>(
         checks.origin(raw)
         checks.header(raw)
       },
-      async accessToken(request, { resource, forceRenewal } = {}) {
-        const target = resource === undefined ? undefined : tokenTarget({ resource })
-        return bareToken(await tokenFor(request, { target, forceRenewal }))
+      accessToken: async (request, options = {}) => bareToken(await ownToken(request, options)),
+      async tokenHeaders(request, { method = 'GET', url, dpopNonce, ...options }) {
+        const { href, origin } = new URL(url)
+        const token = await ownToken(request, options)
+        keepNonce(token, origin, dpopNonce ?? undefined)
+        return tokenHeaders(token, { method, url: href, server: origin })
       },
       fetch: (request, url, init = {}) =>
         upstreamCalls.fetch(url, init, (wanted) => tokenFor(request, wanted)),
@@ -130,6 +168,11 @@ export default fp<LocalRoutesOptions>(
       missing: () => missingParts(app),
     }
     app.decorate('bff', bff)
+
+    function ownToken(request: FastifyRequest, { resource, forceRenewal }: AccessTokenOptions) {
+      const target = resource === undefined ? undefined : tokenTarget({ resource })
+      return tokenFor(request, { target, forceRenewal })
+    }
 
     async function tokenFor(request: FastifyRequest, wanted: WantedToken): Promise<SentToken> {
       await bff.loadSession(request)

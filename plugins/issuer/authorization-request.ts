@@ -1,6 +1,9 @@
 import type { ServerMetadata } from 'openid-client'
 import * as oidc from 'openid-client'
 import type { SigningKey } from './client-authentication/signing-key.ts'
+import { proofOptions } from './dpop/issuer-proofs.ts'
+import { thumbprint } from './dpop/key.ts'
+import type { Nonces } from './dpop/nonces.ts'
 import type { AuthorizationRequest, IssuerOptions } from './issuer.ts'
 import { pushedAuthorizationUrl } from './pushed-authorization.ts'
 
@@ -12,6 +15,7 @@ interface Context {
   configuration: oidc.Configuration
   /** Unset: the request is not signed. */
   requestKey: SigningKey | undefined
+  nonces: Nonces
   /** Milliseconds since the epoch. */
   now: number
 }
@@ -26,12 +30,14 @@ const backdatedSeconds = 10
 export async function authorizationUrl(
   request: ScopedRequest,
   options: RequestOptions,
-  { configuration, requestKey, now }: Context,
+  { configuration, requestKey, nonces, now }: Context,
 ): Promise<URL> {
   const parameters = await parametersOf(request, options)
   const signed = requestKey && (await signedParameters(configuration, parameters, requestKey))
-  if (pushes(options, configuration.serverMetadata()))
-    return pushedAuthorizationUrl(configuration, signed ?? parameters, now)
+  if (pushes(options, configuration.serverMetadata())) {
+    const proofs = await proofOptions(configuration, request.dpopKey, nonces)
+    return pushedAuthorizationUrl(configuration, signed ?? parameters, proofs, now)
+  }
   if (!signed) return oidc.buildAuthorizationUrl(configuration, parameters)
   // OpenID Connect demands these two outside of the request object as well.
   signed.set('response_type', 'code')
@@ -40,7 +46,7 @@ export async function authorizationUrl(
 }
 
 async function parametersOf(
-  { redirectUri, scope, state, nonce, codeVerifier, parameters }: ScopedRequest,
+  { redirectUri, scope, state, nonce, codeVerifier, dpopKey, parameters }: ScopedRequest,
   { responseMode }: RequestOptions,
 ): Promise<URLSearchParams> {
   const all = new URLSearchParams(parameters)
@@ -50,6 +56,8 @@ async function parametersOf(
   all.set('nonce', nonce)
   all.set('code_challenge', await oidc.calculatePKCECodeChallenge(codeVerifier))
   all.set('code_challenge_method', 'S256')
+  // @see https://www.rfc-editor.org/rfc/rfc9449#section-10
+  if (dpopKey) all.set('dpop_jkt', await thumbprint(dpopKey))
   // The default of the code flow.
   if (responseMode !== 'query') all.set('response_mode', responseMode)
   return all

@@ -6,6 +6,9 @@ import { authorizationUrl, loginPrompt } from './authorization-request.ts'
 import { authorizationResponse, sessionStateOf, stateOf } from './authorization-response.ts'
 import { createDecryption } from './decryption.ts'
 import { discover, pkceSupport } from './discovery.ts'
+import { keepNonces, proofOptions } from './dpop/issuer-proofs.ts'
+import { createDpopKey } from './dpop/key.ts'
+import { createNonces } from './dpop/nonces.ts'
 import { endSessionUrl } from './end-session-url.ts'
 import { createGrants, grantedTokens } from './grants.ts'
 import { checkIdToken } from './id-token.ts'
@@ -21,7 +24,9 @@ import { createTransport } from './transport.ts'
 import { fetchUserInfo } from './user-info.ts'
 
 export function createIssuer(options: IssuerOptions, clock: Clock, events: IssuerEvents): Issuer {
-  const transport = createTransport(options)
+  const nonces = createNonces()
+  const connection = createTransport(options)
+  const transport = { ...connection, fetch: keepNonces(connection.fetch, nonces) }
   const decryption = createDecryption(options.decryptionKeyFile)
   const metadata = createMetadataSource(fetchMetadata, clock, events.unreachable)
   const known = () =>
@@ -38,8 +43,10 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
   async function fetchMetadata() {
     const configurations = await discover(options, { transport, decryption, openUserInfo })
     const { interactive, method } = configurations
-    events.metadataLoaded(pkceSupport(interactive.serverMetadata()))
+    const server = interactive.serverMetadata()
+    events.metadataLoaded(pkceSupport(server))
     if (!method.isOffered) events.clientAuthNotOffered(method.name)
+    if (options.dpop && server['dpop_signing_alg_values_supported'] === undefined) events.dpopNotOffered()
     return configurations
   }
 
@@ -50,12 +57,29 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
     },
   }
 
-  const grants = createGrants(async () => (await metadata.get()).grants, clock)
+  async function newKey() {
+    const { dpopAlgorithm } = await metadata.get()
+    return dpopAlgorithm && createDpopKey(dpopAlgorithm)
+  }
+
+  const grants = createGrants({
+    configuration: async () => (await metadata.get()).grants,
+    clock,
+    // Even a late answer is needed, because the refresh token is already spent.
+    timeoutMs: 2.5 * options.timeoutMs,
+    newKey,
+    nonces,
+  })
 
   return {
     clientId: options.clientId,
     isKnown: () => metadata.known() !== undefined,
     loadMetadata: (signal) => metadata.keepTrying(signal),
+
+    async newDpopKey() {
+      await known()
+      return newKey()
+    },
 
     async authorizationUrl(request) {
       const { interactive, requestKey } = await known()
@@ -63,29 +87,34 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
       return authorizationUrl({ ...request, scope }, options, {
         configuration: interactive,
         requestKey,
+        nonces,
         now: clock.now(),
       })
     },
 
     stateOf: (parameters) => stateOf(parameters, options, decryption),
 
-    async redeemCode(callbackUrl, { state, nonce, codeVerifier, maxAgeSeconds }) {
+    async redeemCode(callbackUrl, { state, nonce, codeVerifier, dpopKey, maxAgeSeconds }) {
       try {
         const { interactive, redeeming } = await metadata.get()
         const server = redeeming.serverMetadata()
         const response = await readResponse(callbackUrl, server)
-        const answer = await oidc.authorizationCodeGrant(redeeming, response, {
+        const checks = {
           expectedState: state,
           expectedNonce: nonce,
           pkceCodeVerifier: codeVerifier,
           ...(maxAgeSeconds !== undefined && { maxAge: maxAgeSeconds }),
-        })
+        }
+        const key = dpopKey ?? (await newKey())
+        const proofs = await proofOptions(redeeming, key, nonces)
+        const answer = await oidc.authorizationCodeGrant(redeeming, response, checks, {}, proofs)
+        const tokens = await grantedTokens(answer, answer.id_token, key)
         const idToken = answer.claims()
         if (!answer.id_token || !idToken?.sub)
           throw new TypeError('The issuer sent no ID token, or one without a subject')
         await checkIdToken(answer.id_token, answer.access_token, keysOfAnswers(server))
         const userInfo = options.userinfo
-          ? await fetchUserInfo(interactive, answer.access_token, idToken.sub, events.userInfoFailed)
+          ? await fetchUserInfo(interactive, answer.access_token, idToken.sub, proofs, events.userInfoFailed)
           : {}
         return {
           issuer: idToken.iss,
@@ -93,7 +122,7 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
           // The issuer's session is identified only by the signed token's `sid`, never by UserInfo.
           claims: { ...idToken, ...userInfo, sid: idToken['sid'] },
           // An omitted scope is the requested one (RFC 6749 section 5.1).
-          tokens: { scope: scopeAt(server), ...grantedTokens(answer, answer.id_token) },
+          tokens: { scope: scopeAt(server), ...tokens },
           ...sessionStateOf(response),
         }
       } catch (error) {
@@ -103,8 +132,8 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
 
     ...grants,
 
-    async refresh(refreshToken, parameters) {
-      const result = await grants.refresh(refreshToken, parameters)
+    async refresh(refreshToken, parameters, key) {
+      const result = await grants.refresh(refreshToken, parameters, key)
       if (result.outcome !== 'granted') return result
       const { tokens } = result
       return {

@@ -4,6 +4,7 @@ import { signsRequests } from './authorization-request.ts'
 import { type ChosenMethod, clientAuthentication } from './client-authentication/methods.ts'
 import { readSigningKey, type SigningKey } from './client-authentication/signing-key.ts'
 import type { Decryption } from './decryption.ts'
+import { type DpopAlgorithm, dpopAlgorithm } from './dpop/key.ts'
 import type { IssuerOptions } from './issuer.ts'
 import { loginAnswerFetch, parseAnswer, refreshAnswerFetch } from './token-answers.ts'
 import type { Transport } from './transport.ts'
@@ -19,12 +20,14 @@ export interface Configurations {
    */
   redeeming: oidc.Configuration
   /**
-   * For all other grants. A longer timeout: even a late answer is needed, because the refresh token is already spent.
+   * For all other grants, each within `withGrantDeadline`.
    */
   grants: oidc.Configuration
   method: ChosenMethod
   /** Signs authorization requests. Unset: they are not signed. */
   requestKey: SigningKey | undefined
+  /** For new keys. Unset: tokens are not bound to keys. */
+  dpopAlgorithm: DpopAlgorithm | undefined
 }
 
 /** How the issuer is reached, and its answers read. */
@@ -59,11 +62,12 @@ export async function discover(
       loginAnswerFetch(fetch, tokenEndpoint(server, options), decryption.decrypt),
       timeout,
     ),
-    grants: await configuration(refreshAnswerFetch(fetch, 2.5 * options.timeoutMs)),
+    grants: await configuration(refreshAnswerFetch(fetch)),
     method,
     requestKey: signsRequests(options, server)
       ? await readSigningKey(options, server.request_object_signing_alg_values_supported as string[])
       : undefined,
+    dpopAlgorithm: options.dpop ? dpopAlgorithm(server['dpop_signing_alg_values_supported']) : undefined,
   }
 
   /**

@@ -21,6 +21,11 @@ export type GrantFailure =
        * log in.
        */
       refusal?: IssuerRefusal
+      /**
+       * The issuer has answered with tokens, of which the access token can't be used. The refresh token that was sent
+       * may be spent; this one replaces it.
+       */
+      refreshToken?: string
     }
 
 /** The issuer's error response. */

@@ -1,8 +1,13 @@
 import * as oidc from 'openid-client'
 import type { Clock } from '../../lib/clock.ts'
+import { type ProofOptions, proofOptions } from './dpop/issuer-proofs.ts'
+import type { DpopKey } from './dpop/key.ts'
+import type { Nonces } from './dpop/nonces.ts'
+import { withGrantDeadline } from './grant-deadline.ts'
 import { type GrantFailure, grantFailure } from './grant-failure.ts'
 import type { Issuer } from './issuer.ts'
 import { refreshedIdToken } from './token-answers.ts'
+import { checkBinding } from './token-binding.ts'
 import type { GrantedTokens } from './token-set.ts'
 import { type TokenParameters, tokenParameters } from './token-target.ts'
 
@@ -11,54 +16,81 @@ export type GrantOutcome = { outcome: 'granted'; tokens: GrantedTokens } | Grant
 const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange'
 const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token'
 
-/** The grants without a browser. */
-export function createGrants(
-  configuration: () => Promise<oidc.Configuration>,
-  clock: Clock,
-): Pick<Issuer, 'refresh' | 'exchange' | 'clientCredentials'> {
-  return {
-    refresh: (refreshToken, parameters = {}) =>
-      attempt((issuer) => oidc.refreshTokenGrant(issuer, refreshToken, given(parameters))),
+export interface GrantsOptions {
+  configuration(): Promise<oidc.Configuration>
+  clock: Clock
+  /** How long the issuer's answer is awaited, in milliseconds. */
+  timeoutMs: number
+  /** A key for tokens that have none yet. Undefined: they are bearer tokens. */
+  newKey(): Promise<DpopKey | undefined>
+  nonces: Nonces
+}
 
-    async exchange(accessToken, parameters) {
+type SendGrant = (issuer: oidc.Configuration, proofs: ProofOptions) => Promise<oidc.TokenEndpointResponse>
+
+/** The grants without a browser. */
+export function createGrants({
+  configuration,
+  clock,
+  timeoutMs,
+  newKey,
+  nonces,
+}: GrantsOptions): Pick<Issuer, 'refresh' | 'exchange' | 'clientCredentials'> {
+  return {
+    refresh: (refreshToken, parameters = {}, key) =>
+      attempt(key, (issuer, proofs) =>
+        oidc.refreshTokenGrant(issuer, refreshToken, given(parameters), proofs),
+      ),
+
+    async exchange(accessToken, parameters, key) {
       const subject = { subject_token: accessToken, subject_token_type: accessTokenType }
-      const result = await attempt((issuer) =>
-        oidc.genericGrantRequest(issuer, tokenExchange, { ...subject, ...given(parameters) }),
+      const result = await attempt(key, (issuer, proofs) =>
+        oidc.genericGrantRequest(issuer, tokenExchange, { ...subject, ...given(parameters) }, proofs),
       )
       // The issuer refused the access token, not the refresh token, so the session is not over.
       if (result.outcome === 'refused')
         return { outcome: 'failed', reason: result.oauthError, requestSpecific: true }
-      return result.outcome === 'granted' ? { ...result, tokens: accessTokenOnly(result.tokens) } : result
+      return result.outcome === 'granted'
+        ? { ...result, tokens: accessTokenOnly(result.tokens) }
+        : accessTokenOnly(result)
     },
 
     clientCredentials: (parameters) =>
-      attempt((issuer) => oidc.clientCredentialsGrant(issuer, given(parameters))),
+      attempt(undefined, (issuer, proofs) => oidc.clientCredentialsGrant(issuer, given(parameters), proofs)),
   }
 
-  async function attempt(
-    grant: (issuer: oidc.Configuration) => Promise<oidc.TokenEndpointResponse>,
-  ): Promise<GrantOutcome> {
+  async function attempt(knownKey: DpopKey | undefined, send: SendGrant): Promise<GrantOutcome> {
+    let answer: oidc.TokenEndpointResponse | undefined
     try {
-      const answer = await grant(await configuration())
-      return { outcome: 'granted', tokens: grantedTokens(answer, refreshedIdToken(answer)) }
+      const issuer = await configuration()
+      const key = knownKey ?? (await newKey())
+      const proofs = await proofOptions(issuer, key, nonces)
+      answer = await withGrantDeadline(timeoutMs, () => send(issuer, proofs))
+      return { outcome: 'granted', tokens: await grantedTokens(answer, refreshedIdToken(answer), key) }
     } catch (error) {
-      return await grantFailure(error, clock.now())
+      const failure = await grantFailure(error, clock.now())
+      const refreshToken = answer?.refresh_token
+      return failure.outcome === 'failed' && refreshToken !== undefined
+        ? { ...failure, refreshToken }
+        : failure
     }
   }
 }
 
 /**
  * @param idToken the response's ID token
- * @throws TypeError for a `DPoP` token: openid-client accepts it, but the gateway sends no proofs
+ * @param key the key that the access token was requested for, if it was
+ * @throws TokenError when it is not bound to that key
  */
-export function grantedTokens(
+export async function grantedTokens(
   answer: oidc.TokenEndpointResponse,
   idToken: string | undefined,
-): GrantedTokens {
-  if (answer.token_type !== 'bearer') throw new TypeError('The access token is no bearer token')
+  key: DpopKey | undefined,
+): Promise<GrantedTokens> {
+  await checkBinding(answer.access_token, answer.token_type, key)
   return {
     accessToken: answer.access_token,
-    tokenType: 'Bearer',
+    ...(key ? { tokenType: 'DPoP', dpopKey: key } : { tokenType: 'Bearer' }),
     ...(answer.expires_in !== undefined && { expiresInMs: answer.expires_in * 1000 }),
     ...(answer.refresh_token !== undefined && { refreshToken: answer.refresh_token }),
     ...(idToken !== undefined && { idToken }),
@@ -67,7 +99,11 @@ export function grantedTokens(
 }
 
 /** Some issuers also send a refresh or ID token for the new access token. These must not replace the session's. */
-function accessTokenOnly({ refreshToken: _, idToken: __, ...tokens }: GrantedTokens): GrantedTokens {
+function accessTokenOnly<T extends { refreshToken?: string; idToken?: string }>({
+  refreshToken: _,
+  idToken: __,
+  ...tokens
+}: T): Omit<T, 'refreshToken' | 'idToken'> {
   return tokens
 }
 

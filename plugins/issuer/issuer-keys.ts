@@ -9,8 +9,8 @@ import {
 import type { ServerMetadata } from 'openid-client'
 import { boundedFetch, type Fetch } from './bounded-fetch.ts'
 import { endpoint } from './discovery.ts'
+import { deadlineSignal } from './grant-deadline.ts'
 import type { IssuerOptions } from './issuer.ts'
-import { deadlineSignal } from './token-answers.ts'
 
 /** The issuer's keys, and the algorithms that it may use them with. */
 export interface SigningKeys {

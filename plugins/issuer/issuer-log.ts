@@ -12,6 +12,7 @@ export interface Log {
 export function issuerLog(log: Log): IssuerEvents {
   let logged: PkceSupport = 'supported'
   let isMethodLogged = false
+  let isDpopLogged = false
 
   return {
     unreachable(err, retryInMs) {
@@ -34,6 +35,15 @@ export function issuerLog(log: Log): IssuerEvents {
     idTokenRefused(outcome, err) {
       const event = `issuer.id_token.${outcome}`
       log.warn({ event, reason: failureReason(err), err }, `The ID token of a refresh is ${outcome}`)
+    },
+
+    dpopNotOffered() {
+      if (!isDpopLogged)
+        log.warn(
+          { event: 'issuer.dpop.not_offered' },
+          "OIDC_DPOP is true, and the issuer's metadata do not mention DPoP",
+        )
+      isDpopLogged = true
     },
 
     clientAuthNotOffered(method) {

@@ -1,6 +1,7 @@
 import type { ClientAuthenticationName, ResponseMode } from '../../config/index.ts'
 import type { ClientCredentials } from './client-authentication/method.ts'
 import type { PkceSupport } from './discovery.ts'
+import type { DpopKey } from './dpop/key.ts'
 import type { GrantOutcome } from './grants.ts'
 import type { LogoutNotice } from './logout-token.ts'
 import type { GrantedTokens } from './token-set.ts'
@@ -19,6 +20,8 @@ export interface IssuerOptions extends ClientCredentials {
   decryptionKeyFile?: string
   /** Accepted difference between the issuer's clock and ours. */
   clockToleranceMs: number
+  /** Tokens are bound to a key of their session. @see https://www.rfc-editor.org/rfc/rfc9449 */
+  dpop: boolean
   /** Pushed authorization requests; `auto`: where the metadata demand them. */
   par: 'auto' | 'always' | 'never'
   /** Signed authorization requests; `auto`: where the metadata demand them. */
@@ -45,6 +48,11 @@ export interface Issuer {
   /** Fetches its metadata, retrying until it succeeds or `signal` aborts. */
   loadMetadata(signal: AbortSignal): Promise<void>
   /**
+   * A new key for the tokens of a login; undefined if they are to be bearer tokens.
+   * @throws GatewayError BFF_ISSUER_UNAVAILABLE while its metadata are unknown
+   */
+  newDpopKey(): Promise<DpopKey | undefined>
+  /**
    * The URL where the browser logs in. Pushes the request if the issuer requires it (RFC 9126).
    * @throws LoginError when the issuer declines the pushed request
    * @throws GatewayError BFF_ISSUER_UNAVAILABLE while its metadata are unknown, or when pushing fails
@@ -65,10 +73,11 @@ export interface Issuer {
   /**
    * One refresh token grant. Never throws: the caller decides by the failure whether the session ends.
    * @param parameters scope, resource or audience, if they differ from those of the login
+   * @param key that the refresh token is bound to. Unset: the new tokens get a key if they are to be bound
    */
-  refresh(refreshToken: string, parameters?: TokenParameters): Promise<GrantOutcome>
+  refresh(refreshToken: string, parameters?: TokenParameters, key?: DpopKey): Promise<GrantOutcome>
   /** Exchanges the user's access token for another. Never throws. @see https://www.rfc-editor.org/rfc/rfc8693 */
-  exchange(accessToken: string, parameters: TokenParameters): Promise<GrantOutcome>
+  exchange(accessToken: string, parameters: TokenParameters, key?: DpopKey): Promise<GrantOutcome>
   /**
    * A client credentials grant: a token of the gateway's own. Never throws.
    * @see https://www.rfc-editor.org/rfc/rfc6749#section-4.4
@@ -106,6 +115,8 @@ export interface AuthorizationRequest {
   state: string
   nonce: string
   codeVerifier: string
+  /** The code is bound to it. */
+  dpopKey?: DpopKey
   /** Further parameters; those above cannot be overridden. */
   parameters: URLSearchParams
 }
@@ -122,6 +133,8 @@ export interface ExpectedLogin {
   state: string
   nonce: string
   codeVerifier: string
+  /** Unset: the login was begun by a gateway that binds no tokens. */
+  dpopKey?: DpopKey
   maxAgeSeconds?: number
 }
 
@@ -145,6 +158,8 @@ export interface IssuerEvents {
   userInfoFailed(error: unknown): void
   /** Its metadata were fetched (also on each refresh). */
   metadataLoaded(pkce: PkceSupport): void
+  /** The metadata don't say that the issuer supports DPoP; it is used all the same. */
+  dpopNotOffered(): void
   /** The configured client authentication is not among those of the metadata; it is used all the same. */
   clientAuthNotOffered(method: string): void
   /**

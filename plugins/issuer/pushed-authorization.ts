@@ -1,5 +1,6 @@
 import * as oidc from 'openid-client'
 import { GatewayError } from '../errors/catalogue.ts'
+import type { ProofOptions } from './dpop/issuer-proofs.ts'
 import { failureReason, oauthErrorOf, retryAfterOf } from './grant-failure.ts'
 import { LoginError } from './login-error.ts'
 
@@ -20,6 +21,7 @@ const passingErrors = new Set(['server_error', 'temporarily_unavailable'])
 export async function pushedAuthorizationUrl(
   configuration: oidc.Configuration,
   parameters: URLSearchParams,
+  proofs: ProofOptions,
   now: number,
 ): Promise<URL> {
   if (!configuration.serverMetadata().pushed_authorization_request_endpoint)
@@ -29,7 +31,7 @@ export async function pushedAuthorizationUrl(
       ),
     })
   try {
-    return await oidc.buildAuthorizationUrlWithPAR(configuration, parameters)
+    return await oidc.buildAuthorizationUrlWithPAR(configuration, parameters, proofs)
   } catch (error) {
     if (isDeclined(error)) throw new LoginError(error)
     const retryAfterMs = retryAfterOf(error, now)

@@ -1,6 +1,6 @@
-import { setImmediate as nextEventLoopTurn } from 'node:timers/promises'
 import type { CustomFetch, TokenEndpointResponse } from 'openid-client'
 import type { Fetch } from './bounded-fetch.ts'
+import { grantDeadline } from './grant-deadline.ts'
 
 /** Drops members that are `null` or empty: some issuers send these instead of omitting the member. */
 export function withoutBlanks(answer: object): Record<string, unknown> {
@@ -43,9 +43,6 @@ export function loginAnswerFetch(
 /** Member that holds the ID token of a refresh response, so that openid-client does not validate it. */
 const movedIdToken = 'fastify_bff_id_token'
 
-/** Turns of the event loop: enough to read a head and a body, with some margin. */
-const turnsToRead = 10
-
 /**
  * Fetches the response to a refresh token grant so that a fault in an optional member does not lose the tokens.
  *
@@ -53,22 +50,17 @@ const turnsToRead = 10
  * token is not valid. So the ID token is moved to another member; the renewer later compares it with the session's
  * identity. Blank members are dropped.
  *
- * @param timeoutMs for head and body. The configuration that uses this needs no timeout of its own.
+ * Ends with the grant's deadline, so the configuration that uses this needs no timeout of its own.
  */
-export function refreshAnswerFetch(fetch: Fetch, timeoutMs: number): CustomFetch {
+export function refreshAnswerFetch(fetch: Fetch): CustomFetch {
   return async (url, options) => {
-    const deadline = deadlineSignal(timeoutMs)
-    try {
-      const response = await fetch(url, { ...(options as RequestInit), signal: deadline.signal })
-      const { status } = response
-      const text = await response.text()
-      const headers = new Headers(response.headers)
-      // Some issuers send errors with another content type; openid-client reads `invalid_grant` from JSON only.
-      if (status >= 400) headers.set('content-type', 'application/json')
-      return new Response(status === 200 ? rearranged(text) : text || null, { status, headers })
-    } finally {
-      deadline.clear()
-    }
+    const response = await fetch(url, { ...(options as RequestInit), signal: grantDeadline() })
+    const { status } = response
+    const text = await response.text()
+    const headers = new Headers(response.headers)
+    // Some issuers send errors with another content type; openid-client reads `invalid_grant` from JSON only.
+    if (status >= 400) headers.set('content-type', 'application/json')
+    return new Response(status === 200 ? rearranged(text) : text || null, { status, headers })
   }
 }
 
@@ -84,22 +76,4 @@ function rearranged(text: string): string {
   if (!answer) return text
   const { id_token: idToken, ...rest } = withoutBlanks(answer)
   return JSON.stringify(idToken === undefined ? rest : { ...rest, [movedIdToken]: idToken })
-}
-
-/** Like `AbortSignal.timeout`, but first lets the process read data that has already arrived. */
-export function deadlineSignal(timeoutMs: number): { signal: AbortSignal; clear(): void } {
-  const deadline = new AbortController()
-  let cleared = false
-  const timer = setTimeout(async () => {
-    // After a stall Node runs timers before it reads a response that is already in the socket.
-    for (let turns = 0; turns < turnsToRead && !cleared; turns++) await nextEventLoopTurn()
-    deadline.abort(new DOMException('The issuer did not answer in time', 'TimeoutError'))
-  }, timeoutMs).unref()
-  return {
-    signal: deadline.signal,
-    clear() {
-      cleared = true
-      clearTimeout(timer)
-    },
-  }
 }

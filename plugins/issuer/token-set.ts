@@ -1,10 +1,13 @@
 import { decodeJwt } from 'jose'
 import { isNumber, isObject, isString, isUnsetOr } from '../../lib/type-guards.ts'
+import { type DpopKey, isDpopKey } from './dpop/key.ts'
 
 /** A stored access token. Times are milliseconds since the epoch. */
 export interface AccessToken {
   accessToken: string
   tokenType: string
+  /** The key that the token is bound to, and the refresh token with it. Unset: none. */
+  dpopKey?: DpopKey
   /** Unset: unknown, so the token is used until an upstream refuses it. */
   expiresAt?: number
   obtainedAt: number
@@ -21,6 +24,8 @@ export interface TokenSet extends AccessToken {
 export interface GrantedTokens {
   accessToken: string
   tokenType: string
+  /** The key that they are bound to, if `tokenType` is `DPoP`. */
+  dpopKey?: DpopKey
   expiresInMs?: number
   refreshToken?: string
   idToken?: string
@@ -32,10 +37,11 @@ export interface GrantedTokens {
 /** Whether an unsealed value is an access token. It may have further members. */
 export function isAccessToken(value: unknown): value is AccessToken & Record<string, unknown> {
   if (!isObject(value)) return false
-  const { accessToken, tokenType, expiresAt, obtainedAt, scope } = value
+  const { accessToken, tokenType, dpopKey, expiresAt, obtainedAt, scope } = value
   return (
     [accessToken, tokenType].every(isString) &&
     isNumber(obtainedAt) &&
+    isUnsetOr(isDpopKey, dpopKey) &&
     isUnsetOr(isNumber, expiresAt) &&
     isUnsetOr(isString, scope)
   )
@@ -56,12 +62,13 @@ export function isTokenSet(value: unknown): value is TokenSet {
  *   a token look younger than it is.
  */
 export function accessTokenFrom(granted: GrantedTokens, requestedAt: number): AccessToken {
-  const { accessToken, tokenType, expiresInMs, scope } = granted
+  const { accessToken, tokenType, dpopKey, expiresInMs, scope } = granted
   const stated = expiresInMs === undefined ? undefined : requestedAt + expiresInMs
   const expiresAt = [stated, jwtExpiry(accessToken)].find(isTime)
   return {
     accessToken,
     tokenType,
+    ...(dpopKey && { dpopKey }),
     obtainedAt: requestedAt,
     ...(expiresAt !== undefined && { expiresAt }),
     ...(scope !== undefined && { scope }),
@@ -70,14 +77,16 @@ export function accessTokenFrom(granted: GrantedTokens, requestedAt: number): Ac
 
 /**
  * The token set after a grant. What the issuer omits stays as it was: the refresh token and scope
- * (RFC 6749 sections 5.1 and 6), the ID token (OpenID Connect Core section 12.2).
+ * (RFC 6749 sections 5.1 and 6), the ID token (OpenID Connect Core section 12.2). So does the key.
  */
 export function tokenSetFrom(granted: GrantedTokens, requestedAt: number, previous?: TokenSet): TokenSet {
   const refreshToken = granted.refreshToken ?? previous?.refreshToken
   const idToken = granted.idToken ?? previous?.idToken
   const scope = granted.scope ?? previous?.scope
+  const dpopKey = granted.dpopKey ?? previous?.dpopKey
   return {
     ...accessTokenFrom(granted, requestedAt),
+    ...(dpopKey && { dpopKey }),
     ...(refreshToken !== undefined && { refreshToken }),
     ...(idToken !== undefined && { idToken }),
     ...(scope !== undefined && { scope }),

@@ -1,5 +1,6 @@
 import * as oidc from 'openid-client'
 import type { Fetch } from './bounded-fetch.ts'
+import type { ProofOptions } from './dpop/issuer-proofs.ts'
 
 /** The claims of UserInfo, or none if it can't be fetched: the ID token is enough. Throws if its `sub` is another user's.
  *  @param onFailure called if it can't be fetched
@@ -8,11 +9,12 @@ export async function fetchUserInfo(
   configuration: oidc.Configuration,
   accessToken: string,
   subject: string,
+  proofs: ProofOptions,
   onFailure: (error: unknown) => void,
 ): Promise<Record<string, unknown>> {
   if (configuration.serverMetadata().userinfo_endpoint === undefined) return {}
   try {
-    return await oidc.fetchUserInfo(configuration, accessToken, subject)
+    return await oidc.fetchUserInfo(configuration, accessToken, subject, proofs)
   } catch (error) {
     if (error instanceof oidc.ClientError && error.code === 'OAUTH_JSON_ATTRIBUTE_COMPARISON_FAILED')
       throw error

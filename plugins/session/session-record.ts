@@ -111,6 +111,7 @@ export function recordAfter(
     return { ...record, tokenSet: renewed, renewals: record.renewals + 1, renewedAt: now }
   }
   const { refreshToken = tokenSet.refreshToken, idToken = tokenSet.idToken } = granted
+  const dpopKey = tokenSet.dpopKey ?? granted.dpopKey
   const renewals = (apiTokens?.[target.key]?.renewals ?? 0) + 1
   const apiToken: ApiToken = { ...accessTokenFrom(granted, requestedAt), renewals, renewedAt: now }
   return {
@@ -119,6 +120,7 @@ export function recordAfter(
       ...tokenSet,
       ...(refreshToken !== undefined && { refreshToken }),
       ...(idToken !== undefined && { idToken }),
+      ...(dpopKey && { dpopKey }),
     },
     apiTokens: { ...withoutExpired(apiTokens, now), [target.key]: apiToken },
   }

@@ -50,6 +50,11 @@ export interface ClientTokensOptions extends Omit<RenewerOptions, 'onWaiting'> {
   issuer: Pick<Issuer, 'clientId' | 'clientCredentials' | 'tokenEndpoint'>
   /** Part of the store key: gateways of other issuers may share the store. */
   issuerUrl: string
+  /**
+   * Part of the store key, like the issuer: a gateway that is configured otherwise would send a bound token without
+   * proof. The key of such a token is stored with it, so that every process can make proofs.
+   */
+  dpop: boolean
   /** 32 bytes each. The first encrypts, all decrypt. */
   keys: [Buffer, ...Buffer[]]
   /** From 0 up to 1. */
@@ -65,7 +70,7 @@ type ClientToken = AccessToken | null
 const unknownLifetimeMs = 24 * 3_600_000
 
 export function createClientTokens(options: ClientTokensOptions): ClientTokens {
-  const { store, issuer, issuerUrl, keys, clock, random, metrics = noMetrics } = options
+  const { store, issuer, issuerUrl, dpop, keys, clock, random, metrics = noMetrics } = options
   const renewer = createRenewer<ClientToken>({ ...options, onWaiting: metrics.renewalWaiters })
   /** Tokens in memory. Bounded by the number of upstreams with different parameters. */
   const held = new Map<string, ClientToken>()
@@ -159,7 +164,13 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
 
   /** The store key of a token. */
   function idOf(parameters: TokenParameters): string {
-    const name = ['client token', issuerUrl, issuer.clientId, tokenParameters(parameters)]
+    const name = [
+      'client token',
+      issuerUrl,
+      issuer.clientId,
+      tokenParameters(parameters),
+      ...(dpop ? ['DPoP'] : []),
+    ]
     return createHash('sha256').update(JSON.stringify(name)).digest('base64url')
   }
 }

@@ -3,12 +3,13 @@ import fp from 'fastify-plugin'
 import type { UpstreamOptions } from '../../config/index.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
+import type { AccessToken } from '../issuer/token-set.ts'
 import { type TokenTarget, tokenTarget } from '../issuer/token-target.ts'
 import { deriveKeys } from '../session/sealing.ts'
 import type { Session } from '../session/session.ts'
 import { heldToken } from '../session/session-record.ts'
 import { type ClientTokens, createClientTokens } from './client-tokens.ts'
-import { type SentToken, sentToken } from './token-headers.ts'
+import { createSentTokens, type SentToken, type SentTokens } from './token-headers.ts'
 import { createUserTokens, type UserTokens, type WantedToken } from './user-tokens.ts'
 
 declare module 'fastify' {
@@ -52,6 +53,8 @@ export interface TokenSourcesOptions {
   /** 32 bytes each. The first encrypts, all decrypt. */
   keys: Buffer[]
   issuerUrl: URL
+  /** Whether tokens are bound to keys. */
+  dpop: boolean
   issuerTimeoutMs: number
   storeTimeoutMs: number
   refreshBeforeExpirationMs: number
@@ -59,7 +62,7 @@ export interface TokenSourcesOptions {
 }
 
 export default fp<TokenSourcesOptions>(
-  async (app, { keys, issuerUrl, ...options }) => {
+  async (app, { keys, issuerUrl, dpop, ...options }) => {
     const { sessions, sessionStore: store, issuer, metrics, reportEnding, sessionEvents } = app
     const shared = { ...options, store, issuer, metrics, random: Math.random }
     const userTokens = createUserTokens({
@@ -70,12 +73,14 @@ export default fp<TokenSourcesOptions>(
     })
     const clientTokens = createClientTokens({
       ...shared,
+      dpop,
       issuerUrl: issuerUrl.href,
       keys: deriveKeys(keys, 'client tokens') as [Buffer, ...Buffer[]],
     })
+    const sent = createSentTokens(options.clock)
     app.decorate('userTokens', userTokens)
     app.decorateRequest('upstreamToken', null)
-    app.decorate('tokenSource', (upstream: UpstreamToken) => sourceFor(app, clientTokens, upstream))
+    app.decorate('tokenSource', (upstream: UpstreamToken) => sourceFor(app, clientTokens, sent, upstream))
     app.decorate('tokenFor', async (request: FastifyRequest, { target, forceRenewal }: WantedToken) => {
       const { userSession: session, log } = request
       if (!session) throw new GatewayError('BFF_SESSION_REQUIRED')
@@ -83,7 +88,7 @@ export default fp<TokenSourcesOptions>(
         ? await userTokens.forceRenewal(session, 'application', log, target)
         : undefined
       request.userSession = newer ?? (await userTokens.withUsableToken(session, log, target))
-      return userTokenOf(request.userSession, target)
+      return sent(userTokenOf(request.userSession, target))
     })
     // onClose hooks run in reverse order, so running grants can still store their tokens.
     app.addHook('onClose', () => Promise.all([userTokens.idle(), clientTokens.idle()]))
@@ -103,16 +108,23 @@ export default fp<TokenSourcesOptions>(
   },
 )
 
-function sourceFor(app: FastifyInstance, clientTokens: ClientTokens, upstream: UpstreamToken): TokenSource {
+function sourceFor(
+  app: FastifyInstance,
+  clientTokens: ClientTokens,
+  sent: SentTokens,
+  upstream: UpstreamToken,
+): TokenSource {
+  const ofUser = () => userToken(app, sent, upstream)
+  const ofClient = () => clientToken(clientTokens, sent, upstream)
   switch (upstream.token) {
     case 'user':
-      return signedInOnly(app, userToken(app, upstream))
+      return signedInOnly(app, ofUser())
     case 'client':
-      return clientToken(clientTokens, upstream)
+      return ofClient()
     case 'user-or-client':
-      return bySession(app, userToken(app, upstream), clientToken(clientTokens, upstream))
+      return bySession(app, ofUser(), ofClient())
     case 'user-or-none':
-      return bySession(app, userToken(app, upstream), noToken)
+      return bySession(app, ofUser(), noToken)
     case 'none':
       return noToken
   }
@@ -125,7 +137,7 @@ const noToken: TokenSource = {
 }
 
 /** Requires that the request's session is loaded. */
-function userToken({ userTokens }: FastifyInstance, upstream: UpstreamToken): TokenSource {
+function userToken({ userTokens }: FastifyInstance, sent: SentTokens, upstream: UpstreamToken): TokenSource {
   const target = tokenTarget(upstream)
   return {
     attachNow(request) {
@@ -155,26 +167,26 @@ function userToken({ userTokens }: FastifyInstance, upstream: UpstreamToken): To
 
   function use(request: FastifyRequest, session: Session): void {
     request.userSession = session
-    request.upstreamToken = userTokenOf(session, target)
+    request.upstreamToken = sent(userTokenOf(session, target))
   }
 }
 
-function userTokenOf({ record }: Session, target: TokenTarget | undefined): SentToken {
+function userTokenOf({ record }: Session, target: TokenTarget | undefined): AccessToken {
   const token = heldToken(record, target)
   if (!token) throw new GatewayError('BFF_ISSUER_UNAVAILABLE')
-  return sentToken(token)
+  return token
 }
 
-function clientToken(clientTokens: ClientTokens, upstream: UpstreamToken): TokenSource {
+function clientToken(clientTokens: ClientTokens, sent: SentTokens, upstream: UpstreamToken): TokenSource {
   return {
     attachNow: () => false,
     async attach(request) {
-      request.upstreamToken = sentToken(await clientTokens.usable(upstream, request.log))
+      request.upstreamToken = sent(await clientTokens.usable(upstream, request.log))
     },
     async replaceRefused(request) {
       const refused = { accessToken: request.upstreamToken?.value ?? '', parameters: upstream }
       const token = await clientTokens.forceRenewal(refused, upstream.prefix, request.log)
-      if (token) request.upstreamToken = sentToken(token)
+      if (token) request.upstreamToken = sent(token)
       return token !== undefined
     },
   }

@@ -60,7 +60,7 @@ export function createUserGrant(options: UserGrantOptions) {
     const startedAt = clock.monotonic()
     const requestedAt = clock.now()
     const count = (outcome: RenewalOutcome) => metrics.renewalDone(outcome, clock.monotonic() - startedAt)
-    const answer = await requestGrant(credential, target, log)
+    const answer = await requestGrant(session.record, credential, target, log)
     if (answer.outcome !== 'granted') return afterFailure(answer, session, renewal, count)
     const stored = await storeTokens(session, answer.tokens, { ...renewal, requestedAt, count })
     if (stored.outcome !== 'obtained') return stored
@@ -72,15 +72,20 @@ export function createUserGrant(options: UserGrantOptions) {
     return stored
   }
 
-  function requestGrant(credential: string, target: TokenTarget | undefined, log: RenewalLog) {
+  function requestGrant(
+    { tokenSet: { dpopKey } }: SessionRecord,
+    credential: string,
+    target: TokenTarget | undefined,
+    log: RenewalLog,
+  ) {
     const isExchange = target?.grant === 'exchange'
     if (!isExchange) {
       log.trace({ event: 'token.renewal.grant', refreshTokenHash: hashForLog(credential) })
     }
     log.debug({ event: 'token.renewal.request', tokenEndpoint: issuer.tokenEndpoint() })
     return isExchange
-      ? issuer.exchange(credential, target.parameters)
-      : issuer.refresh(credential, target?.parameters)
+      ? issuer.exchange(credential, target.parameters, dpopKey)
+      : issuer.refresh(credential, target?.parameters, dpopKey)
   }
 
   async function afterFailure(
@@ -105,7 +110,7 @@ export function createUserGrant(options: UserGrantOptions) {
       return end(session, refusal, renewal)
     }
     count('failed')
-    await storeTime.measure(() => noteRefusal(session, refusal))
+    await storeTime.measure(() => noteFailure(session, refusal, failure.refreshToken))
     const retryInMs = backOffMs(lock.failures, random(), failure.retryAfterMs)
     log.warn({ event: 'token.renewal.failed', reason, final: false, retryInMs })
     return { outcome: 'failed', retryInMs }
@@ -147,12 +152,21 @@ export function createUserGrant(options: UserGrantOptions) {
   /**
    * Counts consecutive ambiguous refusals in the session's record.
    * @param refusal unset: the grant failed in another way, which resets the count
+   * @param refreshToken replaces the session's, if the issuer has sent one although the grant failed
    */
-  async function noteRefusal(session: Session, refusal: IssuerRefusal | undefined): Promise<void> {
+  async function noteFailure(
+    session: Session,
+    refusal: IssuerRefusal | undefined,
+    refreshToken = session.record.tokenSet.refreshToken,
+  ): Promise<void> {
     const { refusals: before = 0, ...record } = session.record
     const refusals = refusal ? Math.min(before + 1, maxRefusals) : 0
-    if (refusals === before) return
-    const noted = sessions.prepareWrite(session, refusals > 0 ? { ...record, refusals } : record)
+    if (refusals === before && refreshToken === record.tokenSet.refreshToken) return
+    const noted = sessions.prepareWrite(session, {
+      ...record,
+      tokenSet: { ...record.tokenSet, ...(refreshToken !== undefined && { refreshToken }) },
+      ...(refusals > 0 && { refusals }),
+    })
     // Best effort: an outage of the store loses one count. A conflict means newer tokens, which the refusal is not
     // about.
     await noted().catch((error: unknown) => {

@@ -1,11 +1,11 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { UpstreamOptions } from '../../config/index.ts'
 import { queryOf } from '../../http/path.ts'
-import { type SentToken, tokenHeaders } from '../tokens/token-headers.ts'
+import { keepNonce, type SentToken, tokenHeaders } from '../tokens/token-headers.ts'
+import { createRemedies } from './remedy.ts'
 import type { Log, Reports } from './report.ts'
 import { type Body, hasBody, isReplayable, sentBody } from './request-body.ts'
 import type { OutgoingHeaders } from './request-headers.ts'
-import type { IncomingHeaders } from './response-headers.ts'
 import { wantsTrailers } from './trailers.ts'
 import { discard, drain, type UpstreamAnswer } from './upstream-answer.ts'
 import type { Sending, UpstreamClient } from './upstream-client.ts'
@@ -32,8 +32,8 @@ export interface ForwardOptions<Request, Reply> {
   upstream: UpstreamOptions
   client: UpstreamClient
   reports: Reports
-  /** After a 401: replaces the token, if another one may help. Resolves with whether there is one. @param headers of the 401 */
-  replaceToken(request: Request, headers: IncomingHeaders): Promise<boolean>
+  /** After the upstream refused the token: replaces it. Resolves with whether there is another one. */
+  replaceToken(request: Request): Promise<boolean>
   /** Headers for the upstream, without those of the token. */
   outgoingHeaders(request: Request, hasBody: boolean): OutgoingHeaders
   /** Answers the browser. */
@@ -51,12 +51,13 @@ export function createForward<Request extends ForwardedRequest, Reply extends Fo
   options: ForwardOptions<Request, Reply>,
 ): Forward<Request, Reply> {
   const { upstream, client, reports, replaceToken, outgoingHeaders, respond } = options
+  const { origin, href: server } = upstream.target
 
   return function forward(request, reply, path) {
     const { raw } = reply
     let body: Body = null
     let sending: Sending | undefined
-    let isReplayed = false
+    let remedyFor: ReturnType<typeof createRemedies> | undefined
     let isGone = false
     const disconnected = () => {
       if (raw.writableFinished) return
@@ -78,20 +79,11 @@ export function createForward<Request extends ForwardedRequest, Reply extends Fo
         .catch(fail)
 
     function send(): void {
-      const url = upstream.target.origin + path
-      const authorization = tokenHeaders(request.upstreamToken, { method: request.method, url })
-      if (!(authorization instanceof Promise)) sendWith(authorization)
-      else
-        authorization
-          .then((made) => {
-            if (!isGone) sendWith(made)
-          })
-          .catch(fail)
-    }
-
-    function sendWith(authorization: OutgoingHeaders): void {
-      const { method } = request
-      const headers = Object.assign(outgoingHeaders(request, body !== null), authorization)
+      const { method, upstreamToken } = request
+      const headers = Object.assign(
+        outgoingHeaders(request, body !== null),
+        tokenHeaders(upstreamToken, { method, url: origin + path, server }),
+      )
       // Over HTTP/1.1 `Connection` would have to name `TE`, which undici does not allow.
       if (upstream.http2 && wantsTrailers(request.raw)) headers['te'] = 'trailers'
       const startedAt = performance.now()
@@ -101,7 +93,8 @@ export function createForward<Request extends ForwardedRequest, Reply extends Fo
           answered(answer) {
             const { statusCode } = answer
             reports.answered(request.log, method, path, startedAt, statusCode)
-            if (statusCode === 401 && !isReplayed) void replay(answer)
+            keepNonce(upstreamToken, server, answer.headers['dpop-nonce'])
+            if (statusCode === 401 && upstreamToken) void replay(answer)
             else pass(answer)
           },
           failed(error) {
@@ -112,13 +105,14 @@ export function createForward<Request extends ForwardedRequest, Reply extends Fo
       )
     }
 
-    /** Repeats the request once if the upstream refused the token and there is a new one. */
+    /** Repeats the request if the upstream refused the token and there is a new one, or it wants a nonce in the proof. */
     async function replay(answer: UpstreamAnswer): Promise<void> {
-      isReplayed = true
       try {
-        const isReplaced = await replaceToken(request, answer.headers)
+        remedyFor ??= createRemedies()
+        const remedy = remedyFor(request.upstreamToken, answer.headers)
+        const isMended = remedy === 'nonce' || (remedy === 'token' && (await replaceToken(request)))
         if (isGone) return discard(answer)
-        if (!isReplaced || !isReplayable(body)) return pass(answer)
+        if (!isMended || !isReplayable(body)) return pass(answer)
         await drain(answer)
         if (!isGone) send()
       } catch (error) {

@@ -5,14 +5,14 @@ import { methods as allMethods, type UpstreamOptions } from '../../config/index.
 import { isWebSocketUpgrade } from '../../http/fields.ts'
 import { pathBelow, pathOf, queryOf, staysBelow } from '../../http/path.ts'
 import { GatewayError } from '../errors/catalogue.ts'
-import { tokenHeaders } from '../tokens/token-headers.ts'
+import { keepNonce, tokenHeaders } from '../tokens/token-headers.ts'
 import { createForward } from './forward.ts'
 import { endWebSocket, openUpstreamWebSocket } from './open-websocket.ts'
+import { createRemedies } from './remedy.ts'
 import { createReports, startReport } from './report.ts'
 import { type OutgoingHeaders, requestHeaders } from './request-headers.ts'
 import { createRespond, varyHeader } from './respond.ts'
-import { type IncomingHeaders, type ResponseHeaderRules, responseHeaders } from './response-headers.ts'
-import { wantsOtherLogin } from './step-up.ts'
+import { type ResponseHeaderRules, responseHeaders } from './response-headers.ts'
 import { routeUpgrades, upgradeHead } from './upgrades.ts'
 import { createUpstreamClient } from './upstream-client.ts'
 import { handshakeFault, webSocketVersion } from './websocket-handshake.ts'
@@ -74,7 +74,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     upstream,
     client,
     reports,
-    replaceToken,
+    replaceToken: tokenSource.replaceRefused,
     outgoingHeaders,
     respond,
   })
@@ -144,6 +144,8 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
   ) {
     const { raw, userSession } = request
     const browser = raw.socket
+    const proven = { method: 'GET', url: target.origin + path, server: target.href }
+    const remedyFor = createRemedies()
     const closing = new AbortController()
     let end = () => closing.abort(new GatewayError('BFF_SHUTTING_DOWN'))
     app.openStreams.open(userSession, browser, () => end())
@@ -151,11 +153,12 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
       raw,
       head: upgradeHead(raw),
       path: path + queryOf(raw.url),
-      headers: async () => ({
-        ...outgoingHeaders(request, false),
-        ...(await tokenHeaders(request.upstreamToken, { method: 'GET', url: target.origin + path })),
-      }),
-      replaceToken: ({ headers }) => replaceToken(request, headers),
+      headers: () => ({ ...outgoingHeaders(request, false), ...tokenHeaders(request.upstreamToken, proven) }),
+      async mend({ headers }) {
+        const remedy = remedyFor(request.upstreamToken, headers)
+        return remedy === 'nonce' || (remedy === 'token' && tokenSource.replaceRefused(request))
+      },
+      answered: ({ headers }) => keepNonce(request.upstreamToken, proven.server, headers['dpop-nonce']),
       report: () => startReport(reports, request, path),
       signal: AbortSignal.any([signal, closing.signal]),
     })
@@ -166,11 +169,6 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     end = () => endWebSocket(browser)
     // The gateway began to close in the same turn of the event loop.
     if (closing.signal.aborted) end()
-  }
-
-  /** After a 401: whether another token may help, and there is one now. @param headers of the 401 */
-  async function replaceToken(request: FastifyRequest, headers: IncomingHeaders): Promise<boolean> {
-    return !wantsOtherLogin(headers['www-authenticate']) && tokenSource.replaceRefused(request)
   }
 
   /** Without those of the token. */

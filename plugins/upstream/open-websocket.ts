@@ -16,9 +16,11 @@ export interface WebSocketRequest {
   /** Path and query on the upstream. */
   path: string
   /** Headers for the upstream, with the current access token. */
-  headers(): Promise<OutgoingHeaders>
-  /** To be called after a 401. Resolves with true when there is a new token. */
-  replaceToken(answer: IncomingMessage): Promise<boolean>
+  headers(): OutgoingHeaders
+  /** To be called with each answer. */
+  answered(answer: IncomingMessage): void
+  /** To be called after a 401. Resolves with true when the handshake may now succeed. */
+  mend(answer: IncomingMessage): Promise<boolean>
   report(): Report
   /** Aborts when the browser disconnects. */
   signal: AbortSignal
@@ -67,23 +69,24 @@ export async function openUpstreamWebSocket(
   }
 }
 
-/** Repeats the handshake once if the upstream refused the token and there is a new one. */
+/** Repeats the handshake if the upstream refused it and `mend` can help. */
 async function handshakeAnswer(
   upstream: UpstreamOptions,
   request: WebSocketRequest,
 ): Promise<HandshakeAnswer> {
-  const answer = await sendOnce(upstream, request)
-  if (answer.response.statusCode !== 401) return answer
-  try {
-    const isReplaced = await request.replaceToken(answer.response)
-    request.signal.throwIfAborted()
-    if (!isReplaced) return answer
-  } catch (error) {
+  for (;;) {
+    const answer = await sendOnce(upstream, request)
+    if (answer.response.statusCode !== 401) return answer
+    try {
+      const isMended = await request.mend(answer.response)
+      request.signal.throwIfAborted()
+      if (!isMended) return answer
+    } catch (error) {
+      answer.response.destroy()
+      throw error
+    }
     answer.response.destroy()
-    throw error
   }
-  answer.response.destroy()
-  return sendOnce(upstream, request)
 }
 
 /** As an answer of the client, so that it is sent like any other. */
@@ -100,12 +103,13 @@ export function endWebSocket(browser: Socket): void {
 async function sendOnce(upstream: UpstreamOptions, request: WebSocketRequest): Promise<HandshakeAnswer> {
   const { raw, path, signal } = request
   const report = request.report()
-  const headers = withHandshake(await request.headers(), raw.headers)
+  const headers = withHandshake(request.headers(), raw.headers)
   const answer = await sendHandshake(upstream, { path, headers, signal }).catch((error: GatewayError) => {
     if (!signal.aborted) report.failed(error)
     throw error
   })
   report.answered(answer.response.statusCode ?? 0)
+  request.answered(answer.response)
   // The browser disconnected in the same turn of the event loop.
   if (signal.aborted) answer.opened?.socket.destroy()
   signal.throwIfAborted()

@@ -1,4 +1,4 @@
-import { createRemoteJWKSet, jwtVerify } from 'jose'
+import { calculateJwkThumbprint, createRemoteJWKSet, EmbeddedJWK, jwtVerify } from 'jose'
 import { errors, type TokenEndpointGrantContext } from 'oidc-provider'
 import type { DemoIssuer } from '../../demo/issuer.ts'
 
@@ -12,7 +12,7 @@ interface ExchangeParameters {
 
 /**
  * Makes the issuer support token exchange for another API's tokens. Its gateways' client must be
- * registered with the grant type.
+ * registered with the grant type. With a proof the new token is bound to its key.
  * @see https://www.rfc-editor.org/rfc/rfc8693
  */
 export function offerTokenExchange({ provider, issuer }: DemoIssuer): void {
@@ -42,10 +42,15 @@ export function offerTokenExchange({ provider, issuer }: DemoIssuer): void {
         accessTokenTTL: 30,
         jwt: { sign: { alg: 'ES256' } },
       })
+      const proof = ctx.get('dpop')
+      if (proof !== '') {
+        const { protectedHeader } = await jwtVerify(proof, EmbeddedJWK, { typ: 'dpop+jwt' })
+        token.jkt = await calculateJwkThumbprint(protectedHeader.jwk ?? {})
+      }
       ctx.body = {
         access_token: await token.save(),
         issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
-        token_type: 'Bearer',
+        token_type: token.tokenType,
         expires_in: token.expiration,
       }
     },

@@ -217,6 +217,14 @@ const cases: Record<string, Cases> = {
     ],
     read: ({ oidc }) => String(oidc.authorizationParams),
   },
+  OIDC_DPOP: {
+    good: [
+      ['true', true],
+      ['false', false],
+    ],
+    bad: [['yes', /must be one of true, false/]],
+    read: ({ oidc }) => oidc.dpop,
+  },
   OIDC_PAR: {
     good: ['auto', 'always', 'never'].map((when) => [when, when]),
     bad: [['true', /must be one of auto, always, never/]],

@@ -44,6 +44,7 @@ async function entra(endpoint: string, iss: string) {
     clientId: 'gateway',
     clientSecret: 's',
     clockToleranceMs: 30_000,
+    dpop: false,
     par: 'auto',
     requestObject: 'auto',
     responseMode: 'query',

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as oidc from 'openid-client'
 import { boundedFetch } from '../../../plugins/issuer/bounded-fetch.ts'
+import { createNonces } from '../../../plugins/issuer/dpop/nonces.ts'
 import { createGrants } from '../../../plugins/issuer/grants.ts'
 import { refreshAnswerFetch } from '../../../plugins/issuer/token-answers.ts'
 import { createFakeClock } from '../../support/fake-clock.ts'
@@ -11,10 +12,16 @@ function grantsAt(answer: object) {
   const issuer = 'https://login.example.com'
   const configuration = new oidc.Configuration({ issuer, token_endpoint: `${issuer}/token` }, 'gateway')
   const json = JSON.stringify(answer)
-  const rearranging = refreshAnswerFetch(boundedFetch, 1000)
+  const rearranging = refreshAnswerFetch(boundedFetch)
   const url = `data:application/json,${encodeURIComponent(json)}`
   configuration[oidc.customFetch] = () => rearranging(url, { method: 'GET' } as never)
-  return createGrants(async () => configuration, createFakeClock())
+  return createGrants({
+    configuration: async () => configuration,
+    clock: createFakeClock(),
+    timeoutMs: 1000,
+    newKey: async () => undefined,
+    nonces: createNonces(),
+  })
 }
 
 test("a token exchange gives an access token only, nothing that would replace the session's own tokens", async () => {

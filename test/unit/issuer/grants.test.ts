@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as oidc from 'openid-client'
+import { createNonces } from '../../../plugins/issuer/dpop/nonces.ts'
 import { createGrants } from '../../../plugins/issuer/grants.ts'
 import { createFakeClock } from '../../support/fake-clock.ts'
 
@@ -12,10 +13,13 @@ test('besides the authorization code there are only these grants, and no passwor
     asked.push(Object.fromEntries(new URLSearchParams(String(body))))
     return Response.json({ access_token: 'a', token_type: 'Bearer' })
   }
-  const { refresh, exchange, clientCredentials, ...others } = createGrants(
-    async () => configuration,
-    createFakeClock(),
-  )
+  const { refresh, exchange, clientCredentials, ...others } = createGrants({
+    configuration: async () => configuration,
+    clock: createFakeClock(),
+    timeoutMs: 1000,
+    newKey: async () => undefined,
+    nonces: createNonces(),
+  })
   assert.deepEqual(others, {})
 
   const outcomes = [await refresh('r'), await exchange('a', { audience: 'api' }), await clientCredentials({})]

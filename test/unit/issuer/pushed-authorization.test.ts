@@ -26,7 +26,7 @@ function configurationOf(metadata: Partial<oidc.ServerMetadata> = {}): oidc.Conf
 function push(answer: (url: string, body: URLSearchParams) => Response | Promise<Response>): Promise<URL> {
   const configuration = configurationOf()
   configuration[oidc.customFetch] = async (url, { body }) => answer(url, body as URLSearchParams)
-  return pushedAuthorizationUrl(configuration, new URLSearchParams('state=s&resource=a&resource=b'), now)
+  return pushedAuthorizationUrl(configuration, new URLSearchParams('state=s&resource=a&resource=b'), {}, now)
 }
 
 const failureOf = (answer: () => Response | Promise<Response>): Promise<unknown> =>
@@ -109,7 +109,7 @@ test('no connection, no answer in time and no such endpoint mean that the issuer
   for (const failing of [
     failureOf(() => Promise.reject(new TypeError('fetch failed', { cause: refused }))),
     failureOf(() => Promise.reject(new DOMException('late', 'TimeoutError'))),
-    pushedAuthorizationUrl(nowhere, new URLSearchParams(), now).catch((thrown: unknown) => thrown),
+    pushedAuthorizationUrl(nowhere, new URLSearchParams(), {}, now).catch((thrown: unknown) => thrown),
   ]) {
     const error = await failing
     assert.ok(error instanceof GatewayError)

@@ -39,6 +39,7 @@ function createWorld() {
         store: { ...store, ...parts.store },
         issuer,
         issuerUrl,
+        dpop: false,
         keys,
         clock,
         random: () => 0,

@@ -1,0 +1,29 @@
+import { LRUCache } from 'lru-cache'
+
+/** The latest nonce of each server, for proofs. @see https://www.rfc-editor.org/rfc/rfc9449#section-8 */
+export interface Nonces {
+  of(server: string): string | undefined
+  /**
+   * Keeps the nonce of an answer, whatever its status.
+   * @param nonce its `DPoP-Nonce`, if it has one
+   */
+  keep(server: string, nonce: unknown): void
+}
+
+/** An application may call any number of servers. */
+const maxServers = 100
+
+/** A longer one would make requests too large for some servers. */
+const maxLength = 1024
+const nonceCharacters = /^[\x21\x23-\x5b\x5d-\x7e]+$/
+
+export function createNonces(): Nonces {
+  const latest = new LRUCache<string, string>({ max: maxServers })
+  return {
+    of: (server) => latest.get(server),
+    keep(server, nonce) {
+      if (typeof nonce === 'string' && nonce.length <= maxLength && nonceCharacters.test(nonce))
+        latest.set(server, nonce)
+    },
+  }
+}
