@@ -12,6 +12,13 @@ COPY plugins plugins
 COPY routes routes
 RUN npm run build
 
+# Issuer and API for trying the gateway out: compose.yaml builds it with --profile demo. Not for production.
+FROM build AS demo
+COPY demo demo
+USER node
+EXPOSE 4000 5000 5001
+CMD ["node", "demo/container.ts"]
+
 FROM node:24-bookworm-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./

@@ -49,7 +49,8 @@ export class DemoPortError extends Error {
   }
 }
 
-const audience = 'urn:fastify-bff:demo:time-api'
+/** Of the time API's access tokens. */
+export const audience = 'urn:fastify-bff:demo:time-api'
 
 /**
  * An issuer, a time API and the gateway between them and the sample page, in this process, on loopback.

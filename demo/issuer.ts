@@ -9,6 +9,8 @@ import { listen, stop } from './listen.ts'
 export interface IssuerOptions {
   /** 0, the default, takes a free port. */
   port?: number
+  /** Address to listen on. Default: loopback. */
+  host?: string
   /** Origins (with base path, if any) of the gateways that sign in here. `allowGateway` adds more. */
   publicUrls?: string[]
   /** Audience of the JWT access tokens, an absolute URI. Undefined: opaque access tokens, for UserInfo only. */
@@ -65,7 +67,7 @@ export async function startIssuer(options: IssuerOptions = {}): Promise<DemoIssu
   registerGateways()
 
   const server = createServer()
-  const port = await listen(server, wantedPort)
+  const port = await listen(server, wantedPort, options.host)
   const issuer = `http://localhost:${port}`
 
   const securityHeaders = () => pageHeaders(clients.values())
@@ -113,7 +115,7 @@ export async function startIssuer(options: IssuerOptions = {}): Promise<DemoIssu
     },
     close: () => stop(server),
     async reopen() {
-      await listen(server, port)
+      await listen(server, port, options.host)
     },
   }
 }

@@ -13,14 +13,14 @@ export class PortInUseError extends Error {
 }
 
 /**
- * Listens on loopback only.
  * @param port 0 takes a free one
+ * @param host loopback by default
  * @returns the port
  * @throws PortInUseError
  */
-export async function listen(server: Server, port: number): Promise<number> {
+export async function listen(server: Server, port: number, host = '127.0.0.1'): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
-  server.once('error', reject).listen(port, '127.0.0.1', resolve)
+  server.once('error', reject).listen(port, host, resolve)
   await promise.catch((error: unknown) => {
     throw asPortInUse(error, port)
   })

@@ -6,6 +6,8 @@ import { listen, stop } from './listen.ts'
 export interface TimeApiOptions {
   /** 0, the default, takes a free port. */
   port?: number
+  /** Address to listen on. Default: loopback. */
+  host?: string
   /** The issuer of accepted access tokens. */
   issuer: string
   /** Their required audience. */
@@ -47,7 +49,7 @@ interface Answer {
  * @throws PortInUseError
  * @see https://www.rfc-editor.org/rfc/rfc9068
  */
-export async function startTimeApi({ port = 0, issuer, audience }: TimeApiOptions): Promise<TimeApi> {
+export async function startTimeApi({ port = 0, host, issuer, audience }: TimeApiOptions): Promise<TimeApi> {
   const requests: TimeApiRequest[] = []
   const verify = createVerifier(issuer, audience)
 
@@ -72,7 +74,7 @@ export async function startTimeApi({ port = 0, issuer, audience }: TimeApiOption
     })
     response.end(JSON.stringify(body))
   })
-  const listeningPort = await listen(server, port)
+  const listeningPort = await listen(server, port, host)
 
   return {
     url: `http://127.0.0.1:${listeningPort}`,
