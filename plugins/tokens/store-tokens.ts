@@ -5,7 +5,7 @@ import type { RenewalOutcome } from '../observability/metrics.ts'
 import type { RenewalResult } from '../renewal/renewal-lock.ts'
 import type { RenewalLog } from '../renewal/renewer.ts'
 import type { Session } from '../session/session.ts'
-import { recordAfter, type SessionRecord } from '../session/session-record.ts'
+import { isRenewedSince, recordAfter, type SessionRecord } from '../session/session-record.ts'
 import { StoreUnavailableError } from '../session-store/store.ts'
 import type { UserGrantOptions, UserRenewal } from './user-grant.ts'
 
@@ -68,7 +68,10 @@ export function createStoreTokens({ sessions, issuer, clock, reportEnding }: Use
       // The lock had expired, and another holder has stored its tokens. Those are newer, unless the stored refresh
       // token is the one that this grant has spent.
       const spent = session.record.tokenSet.refreshToken
-      const isNewest = refreshToken !== undefined && current.record.tokenSet.refreshToken === spent
+      const isUnspent = current.record.tokenSet.refreshToken === spent
+      // Or something else than tokens has changed, such as the device that the session is bound to.
+      const isNewest =
+        isUnspent && (refreshToken !== undefined || !isRenewedSince(session.record, current.record, target))
       // A token for one API replaces no other token, so it is stored in any case.
       if (!isNewest && !target) return { outcome: 'obtained', value: current }
       if (!isNewest) tokens = withoutRefreshToken(granted)
