@@ -19,6 +19,8 @@ import { serializers } from './plugins/logging/logger.ts'
 import loginGate from './plugins/login/gate/index.ts'
 import observability from './plugins/observability/index.ts'
 import sessionCookie from './plugins/session/cookie/index.ts'
+import deviceBinding from './plugins/session/device-binding/index.ts'
+import type { BindingTimes } from './plugins/session/device-binding/times.ts'
 import sessionEvents from './plugins/session/events/index.ts'
 import oidcSession from './plugins/session/index.ts'
 import openStreams from './plugins/session/streams/index.ts'
@@ -37,6 +39,8 @@ export interface AppExtras {
   clock?: Clock
   /** Overrides of the default limits. */
   limits?: Partial<Limits>
+  /** Overrides of the times of device binding. */
+  bindingTimes?: Partial<BindingTimes>
   /** Decides whether requests are refused. Unset: while the event loop is late. */
   isOverloaded?: (() => boolean) | undefined
   /** Where log lines go. Unset: standard output. */
@@ -72,6 +76,14 @@ async function gateway(app: FastifyInstance, options: GatewayOptions, extras: Ap
   prepareSockets(app.server)
   app.register(issuer, { ...oidc, clock })
   app.register(sessionEvents, { ...extras.hooks })
+  app.register(deviceBinding, {
+    publicUrl,
+    binding: session.binding,
+    keys: session.keys,
+    sessionCookie: cookie.name,
+    clock,
+    times: extras.bindingTimes,
+  })
   app.register(oidcSession, { ...session, clock })
   app.register(openStreams, { ...defaultLimits, ...extras.limits })
   app.register(tokens, {

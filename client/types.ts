@@ -33,6 +33,8 @@ export interface SignedIn {
     tokenType: string
   }
   sid: string
+  /** The session is bound to the browser's device. */
+  bound: boolean
 }
 
 export interface SignedOut {

@@ -134,6 +134,12 @@ export interface BffConfiguration {
     idleTimeout?: Input['session']['idleTimeout']
     /** How long a session lives at the most (absolute). Default `7d`. */
     lifetime?: Input['session']['lifetime']
+    /**
+     * Device Bound Session Credentials: `auto` binds a session to the browser's device where the browser
+     * can, `required` refuses sessions that are not bound within a minute, `off`. Default `auto` on https,
+     * `off` on http.
+     */
+    binding?: Input['session']['binding']
     /** The most sessions that one user has at a time; with one more, the oldest ends. Default `100`. */
     maxPerUser?: Input['session']['maxPerUser']
   }

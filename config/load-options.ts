@@ -91,6 +91,8 @@ function dependentDefaults(given: Map<string, Given>, files: Files, production: 
   const publicUrl = read('publicUrl')
   if (!given.has('cookie.name') && publicUrl instanceof URL && publicUrl.protocol === 'https:')
     fill('cookie.name', '__Host-bff')
+  if (!given.has('session.binding') && publicUrl instanceof URL && publicUrl.protocol === 'http:')
+    fill('session.binding', 'off')
   return { values, warnings }
 }
 

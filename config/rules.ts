@@ -22,6 +22,11 @@ export function rulesOf(files: Files, isApiInTree: boolean): z.core.$ZodCheck<Va
         cookie.sameSite === 'none' &&
         '{cookie.sameSite} is none, which browsers accept on https only: give {publicUrl} https or use strict or lax',
     ]),
+    rule(['publicUrl', 'session.binding'], ({ publicUrl, session }) => [
+      publicUrl.protocol === 'http:' &&
+        session.binding === 'required' &&
+        '{session.binding} is required, which browsers can do on https only: give {publicUrl} https or use auto or off',
+    ]),
     rule(['oidc.clientSecret', 'oidc.clientPrivateKeyFile', 'oidc.clientAuth'], ({ oidc }) => [
       oidc.clientSecret !== undefined &&
         oidc.clientPrivateKeyFile !== undefined &&

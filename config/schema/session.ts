@@ -33,6 +33,15 @@ export const sessionShape = {
       env: 'SESSION_LIFETIME',
       meaning: 'How long a session lives at the most (absolute)',
     }),
+    binding: z
+      .enum(['auto', 'required', 'off'], 'must be one of auto, required, off')
+      .prefault('auto')
+      .register(facts, {
+        env: 'SESSION_BINDING',
+        defaultText: '`auto` on https, `off` on http',
+        meaning:
+          "Device Bound Session Credentials: `auto` binds a session to the browser's device where the browser can, `required` refuses sessions that are not bound within a minute, `off`",
+      }),
     maxPerUser: wholeNumber(1, 10_000).prefault(100).register(facts, {
       env: 'SESSION_MAX_PER_USER',
       meaning: 'The most sessions that one user has at a time; with one more, the oldest ends',

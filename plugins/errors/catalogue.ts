@@ -10,6 +10,21 @@ const catalogue = {
     error: 'Failed to get access token',
     details: 'Token error: invalid_grant',
   },
+  BFF_SESSION_NOT_BOUND: {
+    statusCode: 401,
+    error: 'Session not bound',
+    details: 'The session is bound to a device, and the request has no fresh proof that it comes from there',
+  },
+  BFF_DEVICE_PROOF_REQUIRED: {
+    statusCode: 403,
+    error: 'Device proof required',
+    details: 'Sign the challenge of Secure-Session-Challenge with the key of the session',
+  },
+  BFF_BINDING_REJECTED: {
+    statusCode: 400,
+    error: 'Device binding rejected',
+    details: 'The proof of the device is not valid, or the session is bound already',
+  },
   BFF_CSRF_REJECTED: {
     statusCode: 403,
     error: 'Request rejected',
@@ -127,6 +142,7 @@ const tokenFailures: ReadonlySet<ErrorCode> = new Set(['BFF_SESSION_ENDED', 'BFF
 const resolvedByLogin: ReadonlySet<ErrorCode> = new Set([
   'BFF_SESSION_REQUIRED',
   'BFF_SESSION_ENDED',
+  'BFF_SESSION_NOT_BOUND',
   'BFF_LOGIN_REJECTED',
   'BFF_LOGIN_LOOP',
 ])

@@ -21,6 +21,7 @@ export interface Metrics {
    */
   responseSent(route: string, code: string): void
   loginDone(outcome: LoginOutcome): void
+  deviceBinding(outcome: DeviceBindingOutcome): void
   /** A request was refused because the event loop is overloaded. */
   overloaded(): void
   /** Metrics for one of several frontends, labelled with its name. */
@@ -59,6 +60,11 @@ const sessionEndReasons = [
 /** `unavailable`: it did not answer, or not in time. `error`: anything else went wrong. */
 export type StoreOutcome = (typeof storeOutcomes)[number]
 
+/**
+ * `ended`: a refresh for a session that is over. `refused`: a request without the proof that its session needs.
+ */
+export type DeviceBindingOutcome = (typeof deviceBindingOutcomes)[number]
+
 export type LoginOutcome = (typeof loginOutcomes)[number]
 
 const renewalOutcomes = [
@@ -71,6 +77,15 @@ const renewalOutcomes = [
 const storeOutcomes = ['ok', 'unavailable', 'error'] as const
 /** `silent_refused`: a silent login of a user who is not signed in at the issuer. `failed`: the issuer or the store did. */
 const loginOutcomes = ['succeeded', 'rejected', 'silent_refused', 'failed'] as const
+
+const deviceBindingOutcomes = [
+  'registered',
+  'registration_rejected',
+  'refreshed',
+  'refresh_rejected',
+  'ended',
+  'refused',
+] as const
 
 /** Up to the longest usual time-outs: 30 s for an upstream, 2.5 times 5 s for the issuer. */
 const buckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60]
@@ -86,6 +101,7 @@ export const noMetrics: Metrics = {
   redisConnected() {},
   responseSent() {},
   loginDone() {},
+  deviceBinding() {},
   overloaded() {},
   of: () => noMetrics,
 }
@@ -166,6 +182,12 @@ export function createMetrics({ several = false } = {}): { metrics: Metrics; reg
     labelNames: [...frontendLabel, 'outcome'],
     registers,
   })
+  const deviceBindings = new Counter({
+    name: 'bff_device_bindings_total',
+    help: 'Registrations and refreshes of device-bound sessions, and requests refused for a missing proof',
+    labelNames: [...frontendLabel, 'outcome'],
+    registers,
+  })
   const overloads = new Counter({
     name: 'bff_event_loop_overloaded_total',
     help: 'Requests refused because the event loop was late by more than a second',
@@ -176,6 +198,7 @@ export function createMetrics({ several = false } = {}): { metrics: Metrics; reg
     // Start all counters at 0: a rate over a counter that appears with its first event would miss that event.
     for (const outcome of renewalOutcomes) renewals.inc({ ...labels, outcome }, 0)
     for (const outcome of loginOutcomes) logins.inc({ ...labels, outcome }, 0)
+    for (const outcome of deviceBindingOutcomes) deviceBindings.inc({ ...labels, outcome }, 0)
     for (const reason of sessionEndReasons) sessionsEnded.inc({ ...labels, reason }, 0)
     return recorder(labels)
   }
@@ -208,6 +231,7 @@ export function createMetrics({ several = false } = {}): { metrics: Metrics; reg
       redisConnected: (isConnected) => redisConnection().set(isConnected ? 1 : 0),
       responseSent: (route, code) => responseSeries(route, code).inc(),
       loginDone: (outcome) => logins.inc({ ...labels, outcome }),
+      deviceBinding: (outcome) => deviceBindings.inc({ ...labels, outcome }),
       overloaded: () => overloads.inc(),
       of: (frontend) => metricsWith({ frontend }),
     }

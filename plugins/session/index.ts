@@ -31,8 +31,9 @@ declare module 'fastify' {
     /**
      * Loads the session of the request's cookie. The route's `config.sessionCookieUpdates` decides whether to update the
      * cookie.
+     * @throws GatewayError BFF_SESSION_NOT_BOUND if the request does not come from the session's device
      */
-    findSession(request: FastifyRequest, options?: { slide?: boolean }): Promise<Session | null>
+    findSession(request: FastifyRequest, options?: FindOptions): Promise<Session | null>
     /**
      * Sets `request.userSession` without waiting, if the session is in memory and nothing of it is due.
      * @returns the session; null: call `loadSession`
@@ -43,6 +44,13 @@ declare module 'fastify' {
     /** An onRequest hook: 401 without a session. */
     requireSession(request: FastifyRequest): Promise<void>
   }
+}
+
+export interface FindOptions {
+  /** Default true: extends the idle timeout. */
+  slide?: boolean
+  /** `optional`: without a proof of the session's device, too. For endpoints that only begin, end or refresh something. */
+  proof?: 'optional'
 }
 
 export interface OidcSessionOptions {
@@ -75,6 +83,7 @@ export default fp<OidcSessionOptions>(
       const session = sessions.loadCached(reference)
       if (!session) return null
       describeInLog(request, session)
+      app.deviceBinding.demandProof(request, session)
       request.userSession = session
       return session
     })
@@ -86,7 +95,7 @@ export default fp<OidcSessionOptions>(
       if (!request.userSession) throw new GatewayError('BFF_SESSION_REQUIRED')
     })
 
-    async function findSession(request: FastifyRequest, options: { slide?: boolean } = {}) {
+    async function findSession(request: FastifyRequest, { proof, ...options }: FindOptions = {}) {
       const reference = app.browserCookies.sessionReference(request)
       if (!reference) return null
       const session = await sessions.load(reference, { ...options, client: () => sessionClient(request) })
@@ -94,9 +103,10 @@ export default fp<OidcSessionOptions>(
         if (await mayChangeCookie(request, reference)) app.browserCookies.clearSession(request)
         return null
       }
+      describeInLog(request, session)
+      if (proof !== 'optional') app.deviceBinding.demandProof(request, session)
       if (app.browserCookies.isOutdated(request) && (await mayChangeCookie(request, reference)))
         app.browserCookies.resealSession(request)
-      describeInLog(request, session)
       return session
     }
 
@@ -124,6 +134,6 @@ export default fp<OidcSessionOptions>(
   {
     name: 'oidc-session',
     fastify: '5.x',
-    dependencies: ['request-members', 'session-cookie', 'session-store', 'issuer'],
+    dependencies: ['request-members', 'session-cookie', 'session-store', 'issuer', 'device-binding'],
   },
 )

@@ -9,6 +9,7 @@ import {
   tokenSetFrom,
 } from '../issuer/token-set.ts'
 import type { TokenTarget } from '../issuer/token-target.ts'
+import { type BoundDevice, isBoundDevice } from './device-key.ts'
 
 /**
  * The stored data of a session, sealed. Times are milliseconds since the epoch. Unknown fields, added by a newer
@@ -32,6 +33,8 @@ export interface SessionRecord {
   refusals?: number
   /** The user's additional tokens for APIs, by {@link TokenTarget.key}. */
   apiTokens?: Record<string, ApiToken>
+  /** The device that the session is bound to. Gateways of earlier releases keep it, but demand no proof. */
+  device?: BoundDevice
 }
 
 export interface ApiToken extends AccessToken {
@@ -47,8 +50,19 @@ export function sessionRecord(value: unknown): SessionRecord | undefined {
 
 function isSessionRecord(value: unknown): value is SessionRecord {
   if (!isObject(value)) return false
-  const { issuer, subject, sid, claims, sessionState, createdAt, tokenSet, renewals, renewedAt, apiTokens } =
-    value
+  const {
+    issuer,
+    subject,
+    sid,
+    claims,
+    sessionState,
+    createdAt,
+    tokenSet,
+    renewals,
+    renewedAt,
+    apiTokens,
+    device,
+  } = value
   return (
     [issuer, subject, sid].every(isString) &&
     isObject(claims) &&
@@ -56,6 +70,7 @@ function isSessionRecord(value: unknown): value is SessionRecord {
     [createdAt, renewals].every(isNumber) &&
     isUnsetOr(isNumber, renewedAt) &&
     isTokenSet(tokenSet) &&
+    isUnsetOr(isBoundDevice, device) &&
     (apiTokens === undefined || (isObject(apiTokens) && Object.values(apiTokens).every(isApiToken)))
   )
 }

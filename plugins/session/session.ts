@@ -8,7 +8,7 @@ export interface Session {
   readonly id: string
   readonly key: Buffer
   readonly record: SessionRecord
-  /** Version of the stored record. Incremented only by a renewal and when refusals are counted. */
+  /** Version of the stored record. Incremented by a renewal, when refusals are counted and when a device is bound. */
   readonly version: number
   /** When it expires unless it is used, in milliseconds since the epoch. */
   readonly expiresAt: number

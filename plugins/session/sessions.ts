@@ -207,7 +207,11 @@ export function createSessions(options: SessionsOptions): Sessions {
     await Promise.all([
       store.touch(session.id, ttlMs),
       // Only for lists: a failure concerns no request.
-      updateProfile(session.id, { lastUsedAt: clock.now(), ...client?.() }).catch(() => {}),
+      updateProfile(session.id, {
+        lastUsedAt: clock.now(),
+        ...client?.(),
+        ...(session.record.device && { bound: true }),
+      }).catch(() => {}),
     ])
     return new LoadedSession({ ...session, expiresAt })
   }

@@ -93,7 +93,7 @@ export async function callback(app: FastifyInstance, options: RouteOptions): Pro
   /** Only browsers send Fetch Metadata: other clients get the error. */
   async function isSignedIn(request: CallbackRequest): Promise<boolean> {
     if (request.headers['sec-fetch-mode'] === undefined || !isPersonsNavigation(request.headers)) return false
-    return (await app.findSession(request, { slide: false }).catch(() => null)) !== null
+    return (await app.findSession(request, { slide: false, proof: 'optional' }).catch(() => null)) !== null
   }
 
   function loginUrl({ returnUrl, silent, inFrame }: LoginTransaction): string {

@@ -21,7 +21,7 @@ export async function diagnostics(
 }
 
 function diagnosis({ record, expiresAt }: Session, lifetimeMs: number, now: number) {
-  const { issuer, subject, sid, claims, createdAt, renewals, renewedAt, tokenSet } = record
+  const { issuer, subject, sid, claims, createdAt, renewals, renewedAt, tokenSet, device } = record
   const {
     accessToken,
     tokenType,
@@ -44,6 +44,7 @@ function diagnosis({ record, expiresAt }: Session, lifetimeMs: number, now: numb
       lifetimeEndsUtc: isoTime(createdAt + lifetimeMs),
       renewals,
       renewedUtc: isoTime(renewedAt),
+      device: device ? { algorithm: device.key.alg, boundUtc: isoTime(device.boundAt) } : null,
     },
     accessToken: {
       ...describeToken(accessToken),

@@ -72,6 +72,7 @@ export function createLoginFinisher(app: FastifyInstance, options: RouteOptions)
     if (joined === replacing) await report(request, joined.session)
     app.browserCookies.setReplacedSession(request, reply, transaction, joined.reference)
     app.browserCookies.setSessionReference(request, joined.reference)
+    app.deviceBinding.offerRegistration(reply, joined.reference, joined.session)
     return 'succeeded'
   }
 

@@ -1,9 +1,11 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
+import { errorCodeOf } from '../../plugins/errors/index.ts'
 import requestGuard from '../../plugins/guard/index.ts'
 import { answerHeaders } from './answer-headers.ts'
 import { backchannelLogout } from './backchannel-logout.ts'
 import { callback } from './callback.ts'
+import { deviceBound } from './device-bound.ts'
 import { diagnostics } from './diagnostics.ts'
 import { events } from './events.ts'
 import { frontchannelLogout } from './frontchannel-logout.ts'
@@ -22,6 +24,7 @@ export const bffRoutes: FastifyPluginAsync<RouteOptions> = async (app, options) 
   const methods = collectMethods(app)
   app.register(navigations, { ...options, methods })
   app.register(logoutNotices, options)
+  app.register(deviceBindings, options)
   app.register((scope) => sessionEndpoints(scope, options), { prefix: '/bff' })
 }
 
@@ -57,6 +60,13 @@ async function logoutNotices(app: FastifyInstance, options: RouteOptions): Promi
   for (const route of [backchannelLogout, frontchannelLogout]) app.register(route, options)
 }
 
+/** Endpoints that browsers themselves call, to bind a session to their device. */
+async function deviceBindings(app: FastifyInstance, options: RouteOptions): Promise<void> {
+  await answerHeaders(app, options)
+  await rateLimit(app, 'device-bound', options)
+  await app.register(deviceBound, options)
+}
+
 /**
  * Endpoints for the frontend's scripts. The headers are registered first, so that the guard's rejections have them,
  * too.
@@ -65,6 +75,11 @@ async function sessionEndpoints(app: FastifyInstance, options: RouteOptions): Pr
   updateSessionCookie(app)
   await answerHeaders(app, options)
   await app.register(requestGuard, options)
+  app.addHook('onSend', async (request, reply, payload) => {
+    // One that is not valid here, after a change of clocks or keys: the browser gets a new one only if it has none.
+    if (errorCodeOf(request) === 'BFF_SESSION_NOT_BOUND') app.deviceBinding.clearProof(request, reply)
+    return payload
+  })
   for (const route of [user, session, sessions, events]) app.register(route, options)
   if (options.diagnostics) app.register(diagnostics, options)
 }

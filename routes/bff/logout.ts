@@ -29,10 +29,11 @@ export async function logout(app: FastifyInstance, options: RouteOptions): Promi
       const returnUrl = allowedReturnUrl(request.query['returnUrl'] ?? homePath(publicUrl), options)
       if (returnUrl === undefined) throw new GatewayError('BFF_INVALID_RETURN_URL')
 
-      const session = await app.findSession(request, { slide: false })
+      const session = await app.findSession(request, { slide: false, proof: 'optional' })
       if (session && !isIntended(request, session)) throw new GatewayError('BFF_LOGOUT_REJECTED')
       const ended = session ? await endSession(app, request.log, session, 'logout') : undefined
       if (session && !(await hasNewerSession(request))) app.browserCookies.clearSession(request)
+      if (session) app.deviceBinding.clearProof(request, reply)
       // The cache may contain the user's API responses. A link on another site must not be able to clear it.
       if (session || request.headers['sec-fetch-site'] !== 'cross-site')
         reply.header('clear-site-data', '"cache"')

@@ -19,6 +19,7 @@ export async function session(app: FastifyInstance, { clock }: RouteOptions): Pr
       reply.header('cache-control', 'no-store')
       const session = await app.findSession(request, { slide: request.query.slide !== 'false' })
       if (!session) return { isAuthenticated: false, message: 'Not signed in' }
+      app.deviceBinding.offerAgain(request, reply, session)
       return sessionView(session, clock.now())
     },
   })
@@ -46,5 +47,6 @@ export function sessionView({ record, expiresAt }: Session, now: number) {
       tokenType: tokenSet.tokenType,
     },
     sid: record.sid,
+    bound: record.device !== undefined,
   }
 }

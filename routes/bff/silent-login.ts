@@ -25,7 +25,7 @@ export async function silentLogin(app: FastifyInstance, options: RouteOptions): 
 
   /** For frames that load this page directly: reports whether there is a session, without extending it. */
   app.get('/bff/silent-login-callback', { exposeHeadRoute: false, errorHandler }, async (request, reply) => {
-    const session = await app.findSession(request, { slide: false })
+    const session = await app.findSession(request, { slide: false, proof: 'optional' })
     return postOutcomeToParent(reply, session !== null, parentOrigins(request, options), options)
   })
 }

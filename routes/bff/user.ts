@@ -12,6 +12,7 @@ export async function user(app: FastifyInstance, { publicUrl, clock }: RouteOpti
     reply.header('cache-control', 'no-store')
     const session = await app.findSession(request, { slide: request.query.slide !== 'false' })
     if (!session) throw new GatewayError('BFF_SESSION_REQUIRED')
+    app.deviceBinding.offerAgain(request, reply, session)
 
     const { claims, sid, sessionState } = session.record
     const logoutUrl = `${basePath(publicUrl)}/bff/logout?sid=${encodeURIComponent(sid)}`

@@ -6,6 +6,16 @@ import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../../app.ts'
 import { loadConfig } from '../../config/index.ts'
 import { StoreUnavailableError } from '../../plugins/session-store/store.ts'
+import { startBoundGateway } from '../device-binding/support.ts'
+import {
+  askToRefresh,
+  createDevice,
+  post,
+  refresh,
+  refreshPath,
+  register,
+  registerPath,
+} from '../support/device.ts'
 import { startFaultyIssuer } from '../support/faulty-issuer.ts'
 import { freePort } from '../support/free-port.ts'
 import type { InjectBrowser } from '../support/inject-browser.ts'
@@ -22,12 +32,15 @@ test('docs/openapi.yaml is a valid OpenAPI 3.1 document', async () => {
 
 test('the document has every endpoint of the gateway, and no others', async (t) => {
   const routes = new Set<string>()
-  for (const OIDC_RESPONSE_MODE of ['query', 'form_post']) {
+  for (const [OIDC_RESPONSE_MODE, PUBLIC_URL] of [
+    ['query', 'http://localhost:3000'],
+    ['form_post', 'https://app.example.com'],
+  ] as const) {
     const app = buildApp(
       loadConfig({
         ...withoutIssuer,
         OIDC_RESPONSE_MODE,
-        PORT: '3000',
+        PUBLIC_URL,
         SESSION_KEYS: newKey(),
         LOG_LEVEL: 'silent',
       }).options,
@@ -59,6 +72,7 @@ test('the gateway answers as documented: each status, with its headers and body'
   }
 
   await expectAnswers(t, expect)
+  await expectBindings(t, expect)
   await expectFailures(t, expect)
 
   const documented = operations().flatMap((operation) =>
@@ -174,6 +188,30 @@ async function expectEvents(app: FastifyInstance, browser: InjectBrowser, expect
   await expect('GET /bff/events', 200, { statusCode: stream.status, headers, body: '' })
   await expect('GET /bff/events', 429, browser.call('/bff/events'))
   closing.abort()
+}
+
+async function expectBindings(t: TestContext, expect: Expect): Promise<void> {
+  const [registration, refreshing] = [`POST ${registerPath}`, `POST ${refreshPath}`] as const
+  const gateway = await startBoundGateway(t)
+  const [browser, stranger, device] = [gateway.newBrowser(), gateway.newBrowser(), await createDevice()]
+  const login = await browser.signIn()
+  const registered = await register(browser, device, login)
+  const id = registered.json().session_identifier
+  await expect(registration, 200, registered)
+  await expect(registration, 400, register(browser, device, login))
+  await expect(registration, 403, post(stranger, registerPath, { 'sec-fetch-site': 'cross-site' }))
+  await expect(refreshing, 200, refresh(browser, device, id))
+  await expect(refreshing, 200, askToRefresh(stranger, id))
+  await expect(refreshing, 403, askToRefresh(browser, id))
+  await expect(refreshing, 400, post(browser, refreshPath, {}))
+  const ended = await stranger.signIn()
+  await stranger.open('/bff/logout')
+  await expect(registration, 401, register(stranger, device, ended))
+
+  const unbound = await stranger.signIn()
+  t.mock.method(gateway.app.sessionStore, 'read', unavailable)
+  await expect(registration, 503, register(stranger, device, unbound))
+  await expect(refreshing, 503, askToRefresh(stranger, id))
 }
 
 async function expectLogouts(

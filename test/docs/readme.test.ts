@@ -192,7 +192,8 @@ test('the example of local routes serves signed-in users', async (t) => {
 
 /** With an upstream at `/api` that is never called. */
 function gateway(t: TestContext, extras = {}): Promise<InjectGateway> {
-  return startInjectGateway(t, { env: { API_URL: 'https://api.example.com' }, extras })
+  const env = { PUBLIC_URL: 'https://app.example.com', API_URL: 'https://api.example.com' }
+  return startInjectGateway(t, { env, extras })
 }
 
 interface Endpoint {

@@ -47,6 +47,7 @@ test('metrics are served on a port of their own, as Prometheus reads them, and n
   assert.equal(answer.headers.get('cache-control'), 'no-store')
   const text = await answer.text()
   assert.deepEqual(Object.keys(typesOf(text)).toSorted(), [
+    'bff_device_bindings_total',
     'bff_event_loop_overloaded_total',
     'bff_http_responses_total',
     'bff_logins_total',

@@ -72,6 +72,7 @@ test('the session view has exactly the documented members', async (t) => {
         scope: 'openid profile email',
         tokenType: 'Bearer',
       },
+      bound: false,
     })
   }
 })

@@ -11,6 +11,8 @@ export interface Visit {
   hasSession: boolean
   /** The request has a session cookie, valid or not. */
   hasSessionCookie: boolean
+  /** Of a device-bound session whose proof was not sent. Then `hasSession` is false. */
+  isUnproven: boolean
   rounds: LoginRounds | undefined
 }
 
@@ -27,7 +29,8 @@ export type Admission = 'admit' | 'refuse' | 're-enter' | 'log-in' | 'stop'
 export function decideAdmission(visit: Visit, isStrict: boolean): Admission {
   if (visit.hasSession) return 'admit'
   if (!isNavigation(visit)) return 'refuse'
-  if (isStrict && !visit.hasSessionCookie && mayHaveLeftCookieBehind(visit)) return 're-enter'
+  const mayLackCookie = isStrict && !visit.hasSessionCookie
+  if ((mayLackCookie || visit.isUnproven) && mayHaveLeftCookieBehind(visit)) return 're-enter'
   return visit.rounds && visit.rounds.logins >= maxLogins ? 'stop' : 'log-in'
 }
 
@@ -38,7 +41,7 @@ export function isNavigation({ method, accept, secFetchMode = 'navigate' }: Visi
 }
 
 /**
- * Browsers don't send a Strict cookie if another site began the navigation: by a link, or by the issuer's redirect
+ * Browsers don't send a Strict cookie, nor renew the proof of a device, if another site began the navigation: by a link, or by the issuer's redirect
  * after a login. From a page of our own site they do, so a second request shows whether there is a session.
  */
 function mayHaveLeftCookieBehind({ secFetchSite, rounds }: Visit): boolean {

@@ -49,15 +49,17 @@ export default fp<LoginGateOptions>(
 
     app.decorate('loginGate', {
       async admit(request, reply) {
-        await app.loadSession(request)
-        const visit = visitOf(request)
+        const unproven = await app.loadSession(request).then(() => undefined, ifNotBound)
+        // A login would not bind it either, and would be repeated each minute.
+        if (unproven && !(await isBound(request))) throw unproven
+        const visit = visitOf(request, unproven !== undefined)
         const { rounds } = visit
         switch (decideAdmission(visit, sameSite === 'strict')) {
           case 'admit':
             if (rounds && isNavigation(visit)) reply.clearCookie(roundsCookie, attributes)
             return
           case 'refuse':
-            throw new GatewayError('BFF_SESSION_REQUIRED')
+            throw unproven ?? new GatewayError('BFF_SESSION_REQUIRED')
           case 're-enter':
             setRounds(reply, afterReentry(rounds))
             return reply.headers(reentryHeaders).send(reentryPage)
@@ -74,7 +76,7 @@ export default fp<LoginGateOptions>(
       },
     } satisfies (typeof app)['loginGate'])
 
-    function visitOf({ method, headers, session, cookies }: FastifyRequest): Visit {
+    function visitOf({ method, headers, session, cookies }: FastifyRequest, isUnproven: boolean): Visit {
       return {
         method,
         accept: headers.accept,
@@ -82,8 +84,14 @@ export default fp<LoginGateOptions>(
         secFetchSite: asText(headers['sec-fetch-site']),
         hasSession: session !== null,
         hasSessionCookie: cookies[sessionCookie] !== undefined,
+        isUnproven,
         rounds: readRounds(cookies[roundsCookie]),
       }
+    }
+
+    async function isBound(request: FastifyRequest): Promise<boolean> {
+      const session = await app.findSession(request, { slide: false, proof: 'optional' })
+      return session?.record.device !== undefined
     }
 
     function setRounds(reply: FastifyReply, rounds: LoginRounds): void {
@@ -100,6 +108,12 @@ export default fp<LoginGateOptions>(
   },
   { name: 'login-gate', fastify: '5.x', dependencies: ['session-cookie', 'oidc-session'] },
 )
+
+/** @returns the error of a request without the proof that its session needs */
+function ifNotBound(error: unknown): GatewayError {
+  if (error instanceof GatewayError && error.code === 'BFF_SESSION_NOT_BOUND') return error
+  throw error
+}
 
 function asText(header: string | string[] | undefined): string | undefined {
   return typeof header === 'string' ? header : undefined

@@ -322,6 +322,12 @@ const cases: Record<string, Cases> = {
     bad: durations,
     read: ({ session }) => session.lifetimeMs,
   },
+  SESSION_BINDING: {
+    good: ['auto', 'required', 'off'].map((text) => [text, text]),
+    bad: ['on', 'true'].map((text) => [text, /must be one of auto, required, off/]),
+    read: ({ session }) => session.binding,
+    with: { PUBLIC_URL: 'https://app.example.com' },
+  },
   SESSION_MAX_PER_USER: {
     good: [
       ['1', 1],

@@ -11,6 +11,7 @@ const typed: Visit = {
   secFetchSite: 'none',
   hasSession: false,
   hasSessionCookie: false,
+  isUnproven: false,
   rounds: undefined,
 }
 const strict = (visit: Partial<Visit>) => decideAdmission({ ...typed, ...visit }, true)

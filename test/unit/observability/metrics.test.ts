@@ -13,6 +13,7 @@ test('metrics have the names, types and labels of the documents', async () => {
   metrics.storeAnswered('read', 'ok', 10)
   metrics.responseSent('/api/*', '2xx')
   metrics.loginDone('succeeded')
+  metrics.deviceBinding('registered')
   metrics.overloaded()
 
   const text = await registry.metrics()
@@ -27,6 +28,7 @@ test('metrics have the names, types and labels of the documents', async () => {
     bff_store_duration_seconds: 'histogram',
     bff_http_responses_total: 'counter',
     bff_logins_total: 'counter',
+    bff_device_bindings_total: 'counter',
     bff_event_loop_overloaded_total: 'counter',
   })
   const labels = new Map<string, string[]>()
@@ -46,6 +48,7 @@ test('metrics have the names, types and labels of the documents', async () => {
     bff_store_duration_seconds: ['operation', 'outcome'],
     bff_http_responses_total: ['route', 'code'],
     bff_logins_total: ['outcome'],
+    bff_device_bindings_total: ['outcome'],
     bff_event_loop_overloaded_total: [],
   })
 })
