@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as oidc from 'openid-client'
+import { createDpopKey } from '../../../plugins/issuer/dpop/key.ts'
+import { createNonces } from '../../../plugins/issuer/dpop/nonces.ts'
+import { grantDeadline } from '../../../plugins/issuer/grant-deadline.ts'
+import { createGrants } from '../../../plugins/issuer/grants.ts'
+import { refreshAnswerFetch } from '../../../plugins/issuer/token-answers.ts'
+import { createFakeClock } from '../../support/fake-clock.ts'
+
+const issuer = 'https://login.example.com'
+
+/** Grants with DPoP at an issuer that answers requests so. */
+function grantsAt(answer: (signal: AbortSignal) => Response | Promise<Response>) {
+  const configuration = new oidc.Configuration({ issuer, token_endpoint: `${issuer}/token` }, 'gateway')
+  configuration[oidc.customFetch] = refreshAnswerFetch(async (_url, options) => {
+    assert.ok(options?.signal)
+    return answer(options.signal)
+  })
+  return createGrants({
+    configuration: async () => configuration,
+    clock: createFakeClock(),
+    timeoutMs: 50,
+    newKey: async () => createDpopKey('ES256'),
+    nonces: createNonces(),
+  })
+}
+
+test('the second request of a grant, with the nonce, has what is left of its time: another process may take over then', async () => {
+  const signals: AbortSignal[] = []
+  const { refresh } = grantsAt(async (signal) => {
+    signals.push(signal)
+    if (signals.length === 1)
+      return Response.json({ error: 'use_dpop_nonce' }, { status: 400, headers: { 'dpop-nonce': 'n' } })
+    // Never answers.
+    return new Promise((_resolve, reject) =>
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true }),
+    )
+  })
+  assert.equal((await refresh('r')).outcome, 'failed')
+  assert.equal(signals.length, 2)
+  assert.equal(signals[0], signals[1])
+})
+
+test('grants at the same time have deadlines of their own, and there is none outside of a grant', async () => {
+  const signals = new Set<AbortSignal>()
+  const { refresh } = grantsAt((signal) => {
+    signals.add(signal)
+    return Response.json({ access_token: 'a', token_type: 'DPoP' })
+  })
+  const outcomes = await Promise.all([refresh('r'), refresh('s')])
+  assert.ok(outcomes.every(({ outcome }) => outcome === 'granted'))
+  assert.equal(signals.size, 2)
+  assert.equal(grantDeadline(), null)
+})
