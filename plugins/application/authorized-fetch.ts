@@ -1,6 +1,6 @@
 import { Agent, fetch, Headers, type RequestInit as UndiciInit } from 'undici'
 import type { UpstreamOptions } from '../../config/index.ts'
-import { tokenTarget } from '../issuer/token-target.ts'
+import { tokenTarget } from '../issuer/token-set.ts'
 import { keepNonce, type SentToken, tokenHeaders } from '../tokens/token-headers.ts'
 import type { WantedToken } from '../tokens/user-tokens.ts'
 import { createRemedies } from '../upstream/remedy.ts'

@@ -1,8 +1,10 @@
-import type { IncomingMessage, RequestListener, Server } from 'node:http'
+import { randomUUID } from 'node:crypto'
+import { type IncomingMessage, METHODS, type RequestListener, type Server } from 'node:http'
 import { createSecureServer } from 'node:http2'
 import { maxHeaderFields, maxHeaderListBytes } from '../../http/limits.ts'
+import { GatewayError } from '../errors/catalogue.ts'
+import { answerDirectly } from '../errors/malformed-request.ts'
 import { GatewayRequest, GatewayResponse } from './http2-messages.ts'
-import { withKnownMethod } from './known-method.ts'
 
 /** Older versions have known weaknesses. @see https://www.rfc-editor.org/rfc/rfc8996 */
 export const minTlsVersion = 'TLSv1.2'
@@ -45,4 +47,18 @@ export function createTlsServer(
   server.on('session', (session) => session.setTimeout(keepAliveTimeoutMs, () => session.close()))
   // Fastify and its plugins use it like a plain HTTP server, but Node's types don't relate the two.
   return server as unknown as Server
+}
+
+type Http2Listener = (request: GatewayRequest, response: GatewayResponse) => void
+
+/**
+ * Rejects methods that the HTTP/1.1 parser would reject: over HTTP/2 Node accepts any word, and Fastify's router treats
+ * an unknown one as an internal error, which it logs with all of its routes.
+ */
+function withKnownMethod(listener: Http2Listener): Http2Listener {
+  const known = new Set(METHODS)
+  return (request, response) => {
+    if (known.has(request.method)) listener(request, response)
+    else answerDirectly(response, new GatewayError('BFF_MALFORMED_REQUEST'), randomUUID())
+  }
 }

@@ -2,8 +2,8 @@ import { decodeJwt, type JWTPayload, jwtVerify } from 'jose'
 import type { ServerMetadata } from 'openid-client'
 import type { Decryption } from './decryption.ts'
 import type { IssuerOptions } from './issuer.ts'
-import { type SigningKeys, withEachKey } from './issuer-keys.ts'
-import { TokenError } from './token-error.ts'
+import type { SigningKeys } from './issuer-keys.ts'
+import { TokenError, withEachKey } from './verify-jwt.ts'
 
 interface Context {
   server: ServerMetadata

@@ -2,7 +2,7 @@ import type { ServerMetadata } from 'openid-client'
 import * as oidc from 'openid-client'
 import type { Clock } from '../../lib/clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
-import { authorizationUrl, loginPrompt } from './authorization-request.ts'
+import { authorizationUrl, defaultScope, loginPrompt } from './authorization-request.ts'
 import { authorizationResponse, sessionStateOf, stateOf } from './authorization-response.ts'
 import { createDecryption } from './decryption.ts'
 import { discover, pkceSupport } from './discovery.ts'
@@ -11,17 +11,14 @@ import { createDpopKey } from './dpop/key.ts'
 import { createNonces } from './dpop/nonces.ts'
 import { endSessionUrl } from './end-session-url.ts'
 import { createGrants, grantedTokens } from './grants.ts'
-import { checkIdToken } from './id-token.ts'
-import type { Issuer, IssuerEvents, IssuerOptions } from './issuer.ts'
+import { checkIdToken, type IdTokenChecks, withCheckedIdToken } from './id-token.ts'
+import { type Issuer, type IssuerEvents, type IssuerOptions, LoginError } from './issuer.ts'
 import { createKeySet } from './issuer-keys.ts'
-import { LoginError } from './login-error.ts'
 import { LogoutTokenError, verifyLogoutToken } from './logout-token.ts'
 import { createMetadataSource } from './metadata-source.ts'
-import { openJwt } from './open-jwt.ts'
-import { type IdTokenChecks, withCheckedIdToken } from './refreshed-id-token.ts'
-import { defaultScope } from './scope.ts'
 import { createTransport } from './transport.ts'
 import { fetchUserInfo } from './user-info.ts'
+import { verifiedClaims } from './verify-jwt.ts'
 
 export function createIssuer(options: IssuerOptions, clock: Clock, events: IssuerEvents): Issuer {
   const nonces = createNonces()
@@ -41,7 +38,7 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
   const keysOfNotices = createKeySet(options, 1000, 6, transport.fetch)
 
   async function fetchMetadata() {
-    const configurations = await discover(options, { transport, decryption, openUserInfo })
+    const configurations = await discover(options, { transport, decryption, verifyUserInfo })
     const { interactive, method } = configurations
     const server = interactive.serverMetadata()
     events.metadataLoaded(pkceSupport(server))
@@ -174,9 +171,9 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
     return options.scope ?? defaultScope(server)
   }
 
-  function openUserInfo(jwt: string, server: ServerMetadata): Promise<string> {
+  function verifyUserInfo(jwt: string, server: ServerMetadata): Promise<string> {
     const keys = keysOfAnswers(server, server.userinfo_signing_alg_values_supported)
-    return openJwt(jwt, decryption, { ...keys, issuer: server.issuer, clientId: options.clientId })
+    return verifiedClaims(jwt, decryption, { ...keys, issuer: server.issuer, clientId: options.clientId })
   }
 
   function readResponse(callbackUrl: URL, server: ServerMetadata): Promise<URL> {

@@ -1,7 +1,7 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { compactDecrypt, errors, type JWK } from 'jose'
-import { TokenError } from './token-error.ts'
+import { TokenError } from './verify-jwt.ts'
 
 /** Decrypts what the issuer encrypts for this client: ID tokens, UserInfo, authorization responses, logout tokens. */
 export interface Decryption {

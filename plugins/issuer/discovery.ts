@@ -35,7 +35,7 @@ export interface Means {
   transport: Transport
   decryption: Decryption
   /** Verifies and decrypts. @returns the claims as JSON */
-  openUserInfo(jwt: string, server: ServerMetadata): Promise<string>
+  verifyUserInfo(jwt: string, server: ServerMetadata): Promise<string>
 }
 
 /**
@@ -45,7 +45,7 @@ export interface Means {
  */
 export async function discover(
   options: IssuerOptions,
-  { transport, decryption, openUserInfo }: Means,
+  { transport, decryption, verifyUserInfo }: Means,
 ): Promise<Configurations> {
   await Promise.all([transport.load(), decryption.load()])
   const { fetch } = transport
@@ -55,7 +55,7 @@ export async function discover(
     if (!endpoint(needed, options.issuer)) throw new TypeError('The issuer names no usable endpoints')
   const method = await clientAuthentication(options, server, options.clientAuth)
 
-  const readUserInfo = userInfoFetch(fetch, (jwt) => openUserInfo(jwt, server))
+  const readUserInfo = userInfoFetch(fetch, (jwt) => verifyUserInfo(jwt, server))
   return {
     interactive: await configuration(readUserInfo as oidc.CustomFetch, timeout),
     redeeming: await configuration(

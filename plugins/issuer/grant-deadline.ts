@@ -1,16 +1,15 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { setImmediate as nextEventLoopTurn } from 'node:timers/promises'
+import { arrivedDataRead } from '../../lib/event-loop.ts'
 
-/** Turns of the event loop: enough to read a head and a body, with some margin. */
-const turnsToRead = 10
+/** Enough to read a head and a body, with some margin. */
+const maxReads = 5
 
 /** Like `AbortSignal.timeout`, but first lets the process read data that has already arrived. */
 export function deadlineSignal(timeoutMs: number): { signal: AbortSignal; clear(): void } {
   const deadline = new AbortController()
   let cleared = false
   const timer = setTimeout(async () => {
-    // After a stall Node runs timers before it reads a response that is already in the socket.
-    for (let turns = 0; turns < turnsToRead && !cleared; turns++) await nextEventLoopTurn()
+    for (let reads = 0; reads < maxReads && !cleared; reads++) await arrivedDataRead()
     deadline.abort(new DOMException('The issuer did not answer in time', 'TimeoutError'))
   }, timeoutMs).unref()
   return {

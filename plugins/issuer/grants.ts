@@ -8,8 +8,7 @@ import { type GrantFailure, grantFailure } from './grant-failure.ts'
 import type { Issuer } from './issuer.ts'
 import { refreshedIdToken } from './token-answers.ts'
 import { checkBinding } from './token-binding.ts'
-import type { GrantedTokens } from './token-set.ts'
-import { type TokenParameters, tokenParameters } from './token-target.ts'
+import { type GrantedTokens, type TokenParameters, tokenParameters } from './token-set.ts'
 
 export type GrantOutcome = { outcome: 'granted'; tokens: GrantedTokens } | GrantFailure
 

@@ -1,5 +1,5 @@
 import { basePath } from '../../config/index.ts'
-import type { Fetch } from './bounded-fetch.ts'
+import type { Fetch } from './transport.ts'
 
 /** An issuer that the gateway reaches at another address than browsers do. */
 export interface InternalAddress {

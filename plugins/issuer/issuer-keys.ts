@@ -1,16 +1,9 @@
-import {
-  compactVerify,
-  createRemoteJWKSet,
-  customFetch,
-  errors,
-  type FetchImplementation,
-  type JWTVerifyGetKey,
-} from 'jose'
+import { createRemoteJWKSet, customFetch, errors, type FetchImplementation, type JWTVerifyGetKey } from 'jose'
 import type { ServerMetadata } from 'openid-client'
-import { boundedFetch, type Fetch } from './bounded-fetch.ts'
 import { endpoint } from './discovery.ts'
 import { deadlineSignal } from './grant-deadline.ts'
 import type { IssuerOptions } from './issuer.ts'
+import { boundedFetch, type Fetch } from './transport.ts'
 
 /** The issuer's keys, and the algorithms that it may use them with. */
 export interface SigningKeys {
@@ -88,31 +81,3 @@ export function createKeySet(
 }
 
 const isSymmetric = /^HS\d+$/i
-
-/** @throws when no key of the issuer verifies the token, or the keys can't be fetched */
-export async function checkSignature(token: string, { keys, algorithms }: SigningKeys): Promise<void> {
-  await withEachKey(keys, (key) => compactVerify(token, key, { algorithms }))
-}
-
-/**
- * Verifies with the key that the token names. If it names none and several keys fit, each of them is tried.
- * @throws what `verify` throws
- */
-export async function withEachKey<T>(
-  keys: JWTVerifyGetKey,
-  verify: (key: JWTVerifyGetKey) => Promise<T>,
-): Promise<T> {
-  try {
-    return await verify(keys)
-  } catch (error) {
-    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error
-    for await (const key of error) {
-      try {
-        return await verify(async () => key)
-      } catch (failure) {
-        if (!(failure instanceof errors.JWSSignatureVerificationFailed)) throw failure
-      }
-    }
-    throw new errors.JWSSignatureVerificationFailed()
-  }
-}

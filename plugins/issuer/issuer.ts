@@ -1,11 +1,12 @@
+import { AuthorizationResponseError } from 'openid-client'
 import type { ClientAuthenticationName, ResponseMode } from '../../config/index.ts'
 import type { ClientCredentials } from './client-authentication/method.ts'
 import type { PkceSupport } from './discovery.ts'
 import type { DpopKey } from './dpop/key.ts'
+import { descriptionOf, failureReason, isRefusedCode } from './grant-failure.ts'
 import type { GrantOutcome } from './grants.ts'
 import type { LogoutNotice } from './logout-token.ts'
-import type { GrantedTokens } from './token-set.ts'
-import type { TokenParameters } from './token-target.ts'
+import type { GrantedTokens, TokenParameters } from './token-set.ts'
 
 export interface IssuerOptions extends ClientCredentials {
   issuer: URL
@@ -167,4 +168,24 @@ export interface IssuerEvents {
    * could not be fetched, and is not stored: then only its user, issuer and audience are compared.
    */
   idTokenRefused(outcome: 'invalid' | 'unchecked', error: unknown): void
+}
+
+/** The login failed a check, or the issuer refused it. */
+export class LoginError extends Error {
+  /** The `error` of the authorization response, if it had one. */
+  readonly oauthError: string | undefined
+  /** A short word for the log. */
+  readonly reason: string
+  /** The issuer's `error_description`, for the log, with anything that could be a token removed. */
+  readonly errorDescription: string | undefined
+  /** Whether the issuer refused the code, for example because it never issued it. */
+  readonly isRefusal: boolean
+
+  constructor(cause: unknown) {
+    super('The login could not be completed', { cause })
+    this.reason = failureReason(cause)
+    this.errorDescription = descriptionOf(cause)
+    this.isRefusal = isRefusedCode(cause)
+    this.oauthError = cause instanceof AuthorizationResponseError ? cause.error : undefined
+  }
 }

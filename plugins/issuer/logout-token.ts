@@ -1,7 +1,6 @@
 import { type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose'
 import { GatewayError } from '../errors/catalogue.ts'
-import { withEachKey } from './issuer-keys.ts'
-import { isAboutToken } from './token-error.ts'
+import { isAboutToken, withEachKey } from './verify-jwt.ts'
 
 /** A verified logout token: which sessions to end. */
 export type LogoutNotice = {

@@ -2,7 +2,7 @@ import * as oidc from 'openid-client'
 import { GatewayError } from '../errors/catalogue.ts'
 import type { ProofOptions } from './dpop/issuer-proofs.ts'
 import { failureReason, oauthErrorOf, retryAfterOf } from './grant-failure.ts'
-import { LoginError } from './login-error.ts'
+import { LoginError } from './issuer.ts'
 
 /**
  * Errors about the issuer's health, not about the request.

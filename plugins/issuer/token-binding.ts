@@ -1,6 +1,6 @@
 import { decodeJwt } from 'jose'
 import { type DpopKey, thumbprint } from './dpop/key.ts'
-import { TokenError } from './token-error.ts'
+import { TokenError } from './verify-jwt.ts'
 
 /**
  * Checks that an access token is of the requested kind. A bearer token in place of a bound one must be discarded where

@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises'
 import { Agent, fetch as undiciFetch } from 'undici'
-import { boundedFetch, type Fetch } from './bounded-fetch.ts'
 import { internalAddress } from './internal-address.ts'
 import type { IssuerOptions } from './issuer.ts'
 
@@ -69,4 +68,66 @@ function fetchOver(agent: Agent | undefined): Fetch {
       ...(options as object),
       ...(agent && { dispatcher: agent }),
     }) as unknown as Promise<Response>
+}
+
+/** Limit for any response of the issuer, in bytes after decompression. Real ones are far smaller. */
+const maxAnswerBytes = 1024 * 1024
+const maxKeys = 200
+/** A body shorter than this can't hold more than `maxKeys` keys, so it is not parsed. */
+const smallestKeySetBytes = 8 * 1024
+
+export type Fetch = (url: string | URL, options?: RequestInit) => Promise<Response>
+
+/** Statuses without a body. */
+const withoutBody = new Set([101, 204, 205, 304])
+
+/**
+ * `fetch` for requests to the issuer. Reads the whole body, up to a limit, so that a broken or hostile issuer can't
+ * exhaust the memory. `options.signal` also covers the body.
+ *
+ * @param fetchAnswer what sends the request
+ * @throws TypeError whose cause has the code ISSUER_ANSWER_TOO_LARGE or ISSUER_TOO_MANY_KEYS
+ */
+export async function boundedFetch(
+  url: string | URL,
+  options: RequestInit = {},
+  fetchAnswer: Fetch = fetch,
+): Promise<Response> {
+  const response = await fetchAnswer(url, options)
+  const { status, statusText, headers } = response
+  const body = await read(response)
+  if (body.length > smallestKeySetBytes) rejectTooManyKeys(body)
+  return new Response(withoutBody.has(status) ? null : new Uint8Array(body), { status, statusText, headers })
+}
+
+async function read({ body }: Response): Promise<Buffer> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  // Throwing out of the loop cancels the body and closes the connection.
+  for await (const chunk of body ?? []) {
+    bytes += chunk.length
+    if (bytes > maxAnswerBytes) throw fault('is larger than 1 MB', 'ISSUER_ANSWER_TOO_LARGE')
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+/** Importing each key costs time, and a token without `kid` is checked against all keys. */
+function rejectTooManyKeys(body: Buffer): void {
+  const keys = keysOf(body)
+  if (Array.isArray(keys) && keys.length > maxKeys)
+    throw fault(`has more than ${maxKeys} keys`, 'ISSUER_TOO_MANY_KEYS')
+}
+
+function keysOf(body: Buffer): unknown {
+  try {
+    return Object(JSON.parse(body.toString())).keys
+  } catch {
+    return undefined
+  }
+}
+
+function fault(what: string, code: string): TypeError {
+  const cause = Object.assign(new Error(`The answer ${what}`), { code })
+  return new TypeError(`The issuer's answer ${what}`, { cause })
 }

@@ -1,6 +1,6 @@
 import * as oidc from 'openid-client'
-import type { Fetch } from './bounded-fetch.ts'
 import type { ProofOptions } from './dpop/issuer-proofs.ts'
+import type { Fetch } from './transport.ts'
 
 /** The claims of UserInfo, or none if it can't be fetched: the ID token is enough. Throws if its `sub` is another user's.
  *  @param onFailure called if it can't be fetched
@@ -27,15 +27,15 @@ export async function fetchUserInfo(
  * Gives openid-client the UserInfo of an issuer that signs or encrypts it as plain JSON.
  *
  * openid-client refetches the key set at most once a minute, and fails if several keys fit.
- * @param open verifies and decrypts. @returns the claims as JSON
+ * @param verify verifies and decrypts. @returns the claims as JSON
  */
-export function userInfoFetch(fetch: Fetch, open: (jwt: string) => Promise<string>): Fetch {
+export function userInfoFetch(fetch: Fetch, verify: (jwt: string) => Promise<string>): Fetch {
   return async (url, options) => {
     const response = await fetch(url, options)
     const { status, headers } = response
     const [type] = headers.get('content-type')?.split(';') ?? []
     if (status !== 200 || type?.trim().toLowerCase() !== 'application/jwt') return response
-    const claims = await open((await response.text()).trim())
+    const claims = await verify((await response.text()).trim())
     return new Response(claims, { status, headers: { 'content-type': 'application/json' } })
   }
 }

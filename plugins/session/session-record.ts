@@ -6,9 +6,9 @@ import {
   isAccessToken,
   isTokenSet,
   type TokenSet,
+  type TokenTarget,
   tokenSetFrom,
 } from '../issuer/token-set.ts'
-import type { TokenTarget } from '../issuer/token-target.ts'
 import { type BoundDevice, isBoundDevice } from './device-key.ts'
 
 /**

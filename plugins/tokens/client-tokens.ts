@@ -2,8 +2,13 @@ import { createHash } from 'node:crypto'
 import { isoTime } from '../../lib/clock.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import type { Issuer } from '../issuer/issuer.ts'
-import { type AccessToken, accessTokenFrom, isAccessToken } from '../issuer/token-set.ts'
-import { type TokenParameters, tokenParameters } from '../issuer/token-target.ts'
+import {
+  type AccessToken,
+  accessTokenFrom,
+  isAccessToken,
+  type TokenParameters,
+  tokenParameters,
+} from '../issuer/token-set.ts'
 import { type Metrics, noMetrics } from '../observability/metrics.ts'
 import type { StoreTime } from '../renewal/flight.ts'
 import { backOffMs } from '../renewal/policy.ts'

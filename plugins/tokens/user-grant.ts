@@ -1,7 +1,7 @@
 import { type Clock, isoTime } from '../../lib/clock.ts'
 import type { GrantFailure, IssuerRefusal } from '../issuer/grant-failure.ts'
 import type { Issuer } from '../issuer/issuer.ts'
-import type { TokenTarget } from '../issuer/token-target.ts'
+import type { TokenTarget } from '../issuer/token-set.ts'
 import { hashForLog } from '../logging/logger.ts'
 import { type Metrics, noMetrics, type RenewalOutcome } from '../observability/metrics.ts'
 import type { StoreTime } from '../renewal/flight.ts'

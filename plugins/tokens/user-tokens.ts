@@ -1,5 +1,5 @@
 import { GatewayError } from '../errors/catalogue.ts'
-import type { TokenTarget } from '../issuer/token-target.ts'
+import type { TokenTarget } from '../issuer/token-set.ts'
 import { type Metrics, noMetrics } from '../observability/metrics.ts'
 import type { RenewalResult } from '../renewal/renewal-lock.ts'
 import {

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
-import { LoginError } from '../../plugins/issuer/login-error.ts'
+import { LoginError } from '../../plugins/issuer/issuer.ts'
 import { authorizationParameters } from '../../plugins/login/authorization-parameters.ts'
 import { keepReturnUrl } from '../../plugins/login/kept-return-url.ts'
 import { beginTransaction } from '../../plugins/login/login-transaction.ts'

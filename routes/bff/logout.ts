@@ -6,9 +6,9 @@ import { allowedReturnUrl } from '../../plugins/login/return-url.ts'
 import type { Session } from '../../plugins/session/session.ts'
 import { isReplaced } from '../../plugins/session/superseded-session.ts'
 import { endSession } from './end-session.ts'
-import { logoutForm, logoutFormHeaders } from './logout-form.ts'
 import { isByServiceWorker, isPersonsNavigation } from './navigation.ts'
 import { homePath, logoutCallbackUrl, type RouteOptions } from './options.ts'
+import { selfSubmittingForm, selfSubmittingFormHeaders } from './self-submitting-form.ts'
 
 type LogoutRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 
@@ -74,3 +74,20 @@ function isIntended({ query, headers }: LogoutRequest, { record }: Session): boo
   const site = headers['sec-fetch-site']
   return (site === 'same-origin' || site === 'none') && !isByServiceWorker(headers)
 }
+
+/**
+ * A page that sends the parameters of an end session request as a form: with a long `id_token_hint` the URL would be
+ * refused by proxies and issuers. Issuers must accept both.
+ *
+ * @see https://openid.net/specs/openid-connect-rpinitiated-1_0.html#RPLogout
+ */
+function logoutForm({ origin, pathname, searchParams }: URL): string {
+  return selfSubmittingForm({
+    title: 'Logging out',
+    action: origin + pathname,
+    fields: searchParams,
+    button: 'Log out',
+  })
+}
+
+const logoutFormHeaders = selfSubmittingFormHeaders("'none'")

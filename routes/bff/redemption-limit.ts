@@ -1,5 +1,5 @@
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
-import { LoginError } from '../../plugins/issuer/login-error.ts'
+import { LoginError } from '../../plugins/issuer/issuer.ts'
 import { type CountedClient, createClientTally } from './client-tally.ts'
 import type { RouteOptions } from './options.ts'
 

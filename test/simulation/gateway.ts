@@ -1,5 +1,5 @@
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
-import { type TokenTarget, tokenTarget } from '../../plugins/issuer/token-target.ts'
+import { type TokenTarget, tokenTarget } from '../../plugins/issuer/token-set.ts'
 import { decideRenewal } from '../../plugins/renewal/policy.ts'
 import type { Session } from '../../plugins/session/session.ts'
 import { type HeldToken, heldToken } from '../../plugins/session/session-record.ts'

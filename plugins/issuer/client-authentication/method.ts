@@ -20,3 +20,14 @@ export interface ClientAuthenticationMethod {
   /** @throws when a file can't be read or doesn't hold what it must */
   prepare(credentials: ClientCredentials, server: ServerMetadata): Promise<ClientAuth>
 }
+
+/** Adapts the claims of a client assertion. @see https://www.rfc-editor.org/rfc/rfc7523#section-3 */
+export function assertionClaims(
+  claims: Record<string, unknown>,
+  { issuer, token_endpoint: tokenEndpoint = issuer }: ServerMetadata,
+  audience = 'issuer',
+): void {
+  // Optional, and an issuer whose clock is behind would refuse it.
+  delete claims['nbf']
+  if (audience !== 'issuer') claims['aud'] = audience === 'token_endpoint' ? tokenEndpoint : audience
+}

@@ -1,12 +1,16 @@
-import type { ClientAuth, ServerMetadata } from 'openid-client'
+import { type ClientAuth, None, type ServerMetadata } from 'openid-client'
 import type { ClientAuthenticationName } from '../../../config/index.ts'
-import { clientSecretBasic } from './client-secret-basic.ts'
-import { clientSecretJwt } from './client-secret-jwt.ts'
-import { clientSecretPost } from './client-secret-post.ts'
+import { clientSecretBasic, clientSecretJwt, clientSecretPost } from './client-secret.ts'
 import type { ClientAuthenticationMethod, ClientCredentials } from './method.ts'
 import { mutualTls } from './mutual-tls.ts'
-import { none } from './none.ts'
 import { privateKeyJwt } from './private-key-jwt.ts'
+
+/** A public client: it only says who it is. */
+const none: ClientAuthenticationMethod = {
+  isPossible: ({ clientSecret, clientPrivateKeyFile, clientCertFile }) =>
+    [clientSecret, clientPrivateKeyFile, clientCertFile].every((credential) => credential === undefined),
+  prepare: async () => None(),
+}
 
 /** All methods, in the order in which they are preferred. @see https://www.rfc-editor.org/rfc/rfc9700#section-2.5 */
 const methods: Record<ClientAuthenticationName, ClientAuthenticationMethod> = {

@@ -1,6 +1,5 @@
 import { modifyAssertion, PrivateKeyJwt } from 'openid-client'
-import { assertionClaims } from './assertion.ts'
-import type { ClientAuthenticationMethod } from './method.ts'
+import { assertionClaims, type ClientAuthenticationMethod } from './method.ts'
 import { readSigningKey } from './signing-key.ts'
 
 /** An assertion that is signed with the gateway's private key. @see https://www.rfc-editor.org/rfc/rfc7523#section-2.2 */

@@ -55,7 +55,7 @@ async function entra(endpoint: string, iss: string) {
   const means = {
     transport: { fetch, load: async () => {}, publicMetadata: (text: string) => text },
     decryption: createDecryption(undefined),
-    openUserInfo: async () => '',
+    verifyUserInfo: async () => '',
   }
   const { redeeming } = await discover(options, means)
   const answer = await oidc.authorizationCodeGrant(

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as oidc from 'openid-client'
-import { boundedFetch } from '../../../plugins/issuer/bounded-fetch.ts'
 import { createNonces } from '../../../plugins/issuer/dpop/nonces.ts'
 import { createGrants } from '../../../plugins/issuer/grants.ts'
 import { refreshAnswerFetch } from '../../../plugins/issuer/token-answers.ts'
+import { boundedFetch } from '../../../plugins/issuer/transport.ts'
 import { createFakeClock } from '../../support/fake-clock.ts'
 
 /** Grants at an issuer whose token endpoint gives this answer. */

@@ -3,7 +3,8 @@ import { createServer } from 'node:http'
 import { test } from 'node:test'
 import { type CryptoKey, exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { listen, stop } from '../../../demo/listen.ts'
-import { checkSignature, createKeySet } from '../../../plugins/issuer/issuer-keys.ts'
+import { createKeySet } from '../../../plugins/issuer/issuer-keys.ts'
+import { checkSignature } from '../../../plugins/issuer/verify-jwt.ts'
 
 const issuer = new URL('https://login.example.com')
 

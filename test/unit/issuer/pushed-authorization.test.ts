@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as oidc from 'openid-client'
 import { GatewayError } from '../../../plugins/errors/catalogue.ts'
-import { LoginError } from '../../../plugins/issuer/login-error.ts'
+import { LoginError } from '../../../plugins/issuer/issuer.ts'
 import { pushedAuthorizationUrl } from '../../../plugins/issuer/pushed-authorization.ts'
 
 const now = Date.UTC(2026, 0, 1)

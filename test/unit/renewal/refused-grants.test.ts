@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { GrantOutcome } from '../../../plugins/issuer/grants.ts'
-import type { TokenTarget } from '../../../plugins/issuer/token-target.ts'
+import type { TokenTarget } from '../../../plugins/issuer/token-set.ts'
 import { type Metrics, noMetrics } from '../../../plugins/observability/metrics.ts'
 import { accessToken, createWorld, failed, freezeHolder, granted, rejectsWith, settle } from './support.ts'
 

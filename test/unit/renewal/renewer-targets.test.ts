@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type TokenTarget, tokenTarget } from '../../../plugins/issuer/token-target.ts'
+import { type TokenTarget, tokenTarget } from '../../../plugins/issuer/token-set.ts'
 import type { Session } from '../../../plugins/session/session.ts'
 import {
   accessToken,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { TokenTarget } from '../../../plugins/issuer/token-target.ts'
+import type { TokenTarget } from '../../../plugins/issuer/token-set.ts'
 import { noMetrics } from '../../../plugins/observability/metrics.ts'
 import { StoreUnavailableError } from '../../../plugins/session-store/store.ts'
 import {

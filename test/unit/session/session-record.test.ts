@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { tokenTarget } from '../../../plugins/issuer/token-target.ts'
+import { tokenTarget } from '../../../plugins/issuer/token-set.ts'
 import {
   displayName,
   recordAfter,

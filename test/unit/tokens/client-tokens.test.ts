@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { GrantOutcome } from '../../../plugins/issuer/grants.ts'
-import type { TokenParameters } from '../../../plugins/issuer/token-target.ts'
+import type { TokenParameters } from '../../../plugins/issuer/token-set.ts'
 import { type Metrics, noMetrics } from '../../../plugins/observability/metrics.ts'
 import { createMemoryStore } from '../../../plugins/session-store/memory.ts'
 import { StoreUnavailableError } from '../../../plugins/session-store/store.ts'

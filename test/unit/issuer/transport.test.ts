@@ -3,8 +3,8 @@ import { createServer, type ServerResponse } from 'node:http'
 import { type TestContext, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { listen, stop } from '../../../demo/listen.ts'
-import { boundedFetch } from '../../../plugins/issuer/bounded-fetch.ts'
 import { failureReason } from '../../../plugins/issuer/grant-failure.ts'
+import { boundedFetch } from '../../../plugins/issuer/transport.ts'
 
 const megabyte = 1024 * 1024
 
