@@ -27,6 +27,7 @@ import openStreams from './plugins/session/streams/index.ts'
 import sessionStore from './plugins/session-store/index.ts'
 import tokens from './plugins/tokens/index.ts'
 import upstreamProxy from './plugins/upstream/index.ts'
+import { admin, administered } from './routes/admin/index.ts'
 import { bffRoutes } from './routes/bff/index.ts'
 import type { RouteOptions } from './routes/bff/options.ts'
 import { health } from './routes/health.ts'
@@ -85,6 +86,7 @@ async function gateway(app: FastifyInstance, options: GatewayOptions, extras: Ap
     times: extras.bindingTimes,
   })
   app.register(oidcSession, { ...session, clock })
+  app.register(administered, { publicUrl, issuerUrl: oidc.issuer })
   app.register(openStreams, { ...defaultLimits, ...extras.limits })
   app.register(tokens, {
     refreshBeforeExpirationMs: options.refreshBeforeExpirationMs,
@@ -164,16 +166,25 @@ export function refuseOverload(
   app.register(overload, { corsOrigins, onRefused: () => app.metrics.overloaded(), isOverloaded })
 }
 
-/** Metrics and session store, shared by all gateways of a process. @param several true for several gateways */
+/** Metrics, session store and the administrator's API, shared by all gateways of a process. @param several true for several gateways */
 export function registerSharedPlugins(
   app: FastifyInstance,
-  { metricsHost, metricsPort, redisUrl, redis, storeTimeoutMs }: GatewayOptions,
+  options: GatewayOptions,
   extras: AppExtras,
   several = false,
 ): void {
+  const { metricsHost, metricsPort, redisUrl, redis, storeTimeoutMs } = options
   app.register(observability, { host: metricsHost, metricsPort, several })
   const clock = extras.clock ?? systemClock
   app.register(sessionStore, { redisUrl, redisAccess: redis, storeTimeoutMs, clock })
+  const { adminHost, adminPort, adminToken } = options
+  app.register(admin, {
+    host: adminHost,
+    port: adminPort,
+    token: adminToken,
+    errors: errorsOptions(options),
+    clock,
+  })
 }
 
 /** Registers the gateway in a separate scope with its own error handler and log serializers, and decorates `app` with `bff`. */

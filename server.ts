@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from './app.ts'
+import { sessionsCommand } from './cli/sessions.ts'
 import {
   ConfigurationError,
   describeConfig,
@@ -12,17 +13,24 @@ import {
 } from './config/index.ts'
 import { buildFrontends } from './frontends.ts'
 import { systemClock } from './lib/clock.ts'
-import { MetricsPortError } from './plugins/observability/index.ts'
+import { PrivatePortError } from './plugins/private-port/index.ts'
 
 const usage = `Usage: fastify-bff [--check-config]      (from a clone: npm start -- --check-config)
+       fastify-bff sessions --help
 
 Starts the gateway, configured by environment variables, .env and CONFIG_FILE.
 
-  --check-config   validate the configuration, print it with its secrets masked, and exit with 0 or 2`
+  --check-config   validate the configuration, print it with its secrets masked, and exit with 0 or 2
+  sessions         list and end sessions of users, at a running gateway with ADMIN_PORT`
 
 /** How long a shutdown waits for a renewal's tokens after it has aborted all requests, in milliseconds. */
 const lastTokensMs = 1000
 
+if (process.argv[2] === 'sessions') {
+  readEnvFile()
+  const output = { out: console.log, err: console.error }
+  process.exit(await sessionsCommand(process.argv.slice(3), process.env, output))
+}
 const { checkConfig, help } = readArguments()
 if (help) {
   console.log(usage)
@@ -86,7 +94,7 @@ async function serve({ options, frontends, warnings }: LoadedConfig): Promise<vo
   try {
     await app.listen({ host, port })
   } catch (err) {
-    const why = err instanceof MetricsPortError ? err.message : `Can't listen on ${host}, port ${port}`
+    const why = err instanceof PrivatePortError ? err.message : `Can't listen on ${host}, port ${port}`
     app.log.fatal({ err }, why)
     process.exit(1)
   }

@@ -231,6 +231,12 @@ export interface BffConfiguration {
   metricsPort?: Input['metricsPort']
   /** Address on which `/metrics` listens. Default `host`. */
   metricsHost?: Input['metricsHost']
+  /** Port of the administrator's API, with `adminToken`; unset: none. */
+  adminPort?: Input['adminPort']
+  /** Address on which the administrator's API listens. Default `127.0.0.1`. */
+  adminHost?: Input['adminHost']
+  /** Bearer token for the administrator's API, at least 32 random characters. */
+  adminToken?: Input['adminToken']
 }
 
 export interface BffUpstreamConfiguration {

@@ -26,6 +26,8 @@ export function doubts(
     frontendUrl,
     requireLogin,
     corsOrigins,
+    adminPort,
+    adminToken,
   }: GatewayOptions,
   { environment, files, now }: World,
 ): string[] {
@@ -70,6 +72,9 @@ export function doubts(
     tls !== undefined &&
       publicUrl.protocol === 'http:' &&
       '{publicUrl} begins with http although {tls.certFile} is set: browsers reach the gateway over https only',
+    adminToken !== undefined &&
+      adminPort === undefined &&
+      "{adminToken} does nothing without {adminPort}: the administrator's API is off",
     ...corsOrigins.map((origin) => {
       const parsed = URL.parse(origin)
       return (

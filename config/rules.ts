@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import { isOwnCookie } from '../http/cookies.ts'
 import { type Files, readOr, Unreadable } from './files.ts'
 import type { OptionKey, optionsSchema } from './schema/index.ts'
+import { makeKey } from './schema/parsers.ts'
 import { certificatesFault, decryptionKeyFault, keyPairFaults, signingKeyFault } from './schema/pem.ts'
 import { parseRedisUrl } from './schema/redis-url.ts'
 import { type RuleFault, ruleBetween } from './schema/rule-between.ts'
@@ -73,6 +74,17 @@ export function rulesOf(files: Files, isApiInTree: boolean): z.core.$ZodCheck<Va
       port !== 0 &&
         metricsPort === port &&
         '{metricsPort} is the same as {port}: give it another, since metrics are not for the public',
+    ]),
+    rule(['port', 'metricsPort', 'adminPort'], ({ port, metricsPort, adminPort }) => [
+      adminPort !== undefined &&
+        adminPort !== 0 &&
+        (adminPort === port || adminPort === metricsPort) &&
+        `{adminPort} is the same as ${adminPort === port ? '{port}' : '{metricsPort}'}: give it another, since it is for administrators only`,
+    ]),
+    rule(['adminPort', 'adminToken'], ({ adminPort, adminToken }) => [
+      adminPort !== undefined &&
+        adminToken === undefined &&
+        `{adminPort} is set without {adminToken}, with which administrators authenticate: ${makeKey}`,
     ]),
     rule(['oidc.clientPrivateKeyFile'], ({ oidc }) => [
       fileFault('oidc.clientPrivateKeyFile', oidc.clientPrivateKeyFile, signingKeyFault, files),

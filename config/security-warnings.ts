@@ -47,6 +47,11 @@ export function securityWarnings(options: GatewayOptions): string[] {
       '{frontendCsp} lets pages run scripts of any origin, inline scripts or evaluated text, and so what an attacker manages to inject; allow single origins or hashes',
     )
   }
+  if (options.adminPort !== undefined && !isLoopback(options.adminHost)) {
+    warnings.push(
+      "{adminHost} lets other hosts reach the administrator's API, which is plain http: its token can be read on the way; restrict it to a network of your own",
+    )
+  }
   return [...warnings, ...keyWarnings(session.keys)]
 }
 

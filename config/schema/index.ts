@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { frontendShape } from './frontend.ts'
 import { oidc } from './oidc.ts'
 import { type Facts, facts, isDuration, type Milliseconds, parsed, unwrap } from './option.ts'
-import { host, path } from './parsers.ts'
+import { adminToken, host, path } from './parsers.ts'
 import { listenShape, port, processShape } from './server.ts'
 import { sessionShape } from './session.ts'
 import { upstreamSchema } from './upstream.ts'
@@ -46,6 +46,19 @@ export const optionsSchema = z.strictObject({
     defaultText: '`{host}`',
     meaning: 'Address on which `/metrics` listens',
   }),
+  adminPort: port.optional().register(facts, {
+    env: 'ADMIN_PORT',
+    meaning: "Port of the [administrator's API](docs/administration.md), with `{adminToken}`; unset: none",
+  }),
+  adminHost: parsed(host).prefault('127.0.0.1').register(facts, {
+    env: 'ADMIN_HOST',
+    meaning: "Address on which the administrator's API listens",
+  }),
+  adminToken: parsed(adminToken).optional().register(facts, {
+    env: 'ADMIN_TOKEN',
+    secret: true,
+    meaning: "Bearer token for the administrator's API, at least 32 random characters",
+  }),
   ...processShape,
 })
 
@@ -64,6 +77,9 @@ const sharedMembers = {
   storeTimeout: true,
   metricsPort: true,
   metricsHost: true,
+  adminPort: true,
+  adminHost: true,
+  adminToken: true,
 } as const
 
 /** @param key such as `shutdown.delay` */

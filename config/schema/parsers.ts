@@ -63,6 +63,21 @@ export function key(text: string): Buffer {
 
 export const makeKey = 'make one with: node -p "crypto.randomBytes(32).toString(\'base64\')"'
 
+/** A bearer token that can't be guessed. @see https://www.rfc-editor.org/rfc/rfc6750#section-2.1 */
+export function adminToken(text: string): string {
+  if (!/^[\w.~+/-]{32,512}=*$/.test(text))
+    throw new TypeError(`must be at least 32 letters, digits, -, ., _, ~, + or /: ${makeKey}`)
+  if (isPattern(text)) throw new TypeError(`can be guessed, as it is not random: ${makeKey}`)
+  return text
+}
+
+/** Repetitions and sequences. Of 32 random hexadecimal digits almost all triples and steps are distinct. */
+function isPattern(text: string): boolean {
+  const triples = [...text.slice(2)].map((_, at) => text.slice(at, at + 3))
+  const steps = [...text.slice(1)].map((_, at) => text.charCodeAt(at + 1) - text.charCodeAt(at))
+  return new Set(triples).size < (triples.length * 3) / 4 || new Set(steps).size < 8
+}
+
 /** @see https://www.rfc-editor.org/rfc/rfc6265#section-4.1.1 */
 export function cookieName(text: string): string {
   if (isToken(text)) return notInherited(text)

@@ -25,6 +25,11 @@ const catalogue = {
     error: 'Device binding rejected',
     details: 'The proof of the device is not valid, or the session is bound already',
   },
+  BFF_ADMIN_TOKEN_REQUIRED: {
+    statusCode: 401,
+    error: 'Token required',
+    details: "The administrator's API needs Authorization: Bearer with ADMIN_TOKEN",
+  },
   BFF_CSRF_REJECTED: {
     statusCode: 403,
     error: 'Request rejected',

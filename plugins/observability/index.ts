@@ -1,6 +1,6 @@
-import Fastify from 'fastify'
 import fp from 'fastify-plugin'
 import { errorCodeOf } from '../errors/index.ts'
+import { openPrivatePort } from '../private-port/index.ts'
 import { createMetrics, type Metrics, noMetrics } from './metrics.ts'
 
 declare module 'fastify' {
@@ -15,15 +15,6 @@ export interface ObservabilityOptions {
   metricsPort?: number | undefined
   /** True for several frontends, each of which uses its own `metrics.of`. */
   several?: boolean | undefined
-}
-
-/** The metrics port can't be opened. */
-export class MetricsPortError extends Error {
-  readonly code = 'METRICS_PORT_UNAVAILABLE'
-
-  constructor(host: string, port: number, cause: unknown) {
-    super(`Can't listen on ${host}, port ${port}, for metrics`, { cause })
-  }
 }
 
 /** Prometheus metrics, served on a separate port. */
@@ -45,19 +36,17 @@ export default fp<ObservabilityOptions>(
       done()
     })
 
-    // Without logging: scrapes come every few seconds.
-    const server = Fastify({ logger: false })
+    const server = openPrivatePort(app, {
+      host,
+      port: metricsPort,
+      purpose: 'metrics',
+      event: 'metrics.listening',
+      path: '/metrics',
+    })
     server.get('/metrics', async (_request, reply) => {
       reply.header('content-type', registry.contentType).header('cache-control', 'no-store')
       return registry.metrics()
     })
-    app.addHook('onReady', async () => {
-      const url = await server.listen({ host, port: metricsPort }).catch((cause: unknown) => {
-        throw new MetricsPortError(host, metricsPort, cause)
-      })
-      app.log.info({ event: 'metrics.listening' }, `Metrics at ${url}/metrics`)
-    })
-    app.addHook('onClose', () => server.close())
   },
   { name: 'observability', fastify: '5.x' },
 )

@@ -43,7 +43,8 @@ export type SessionEndReason = (typeof sessionEndReasons)[number]
 /**
  * `replaced`: a new login in the same browser. `refused`: the issuer refused the refresh token. `expired`: the access
  * token ran out, and there was nothing to renew it with. `foreign_identity`: a renewal brought another user's tokens.
- * `evicted_by_user_limit`: the user had too many. `evicted`: the memory of a gateway without Redis was full.
+ * `evicted_by_user_limit`: the user had too many. `evicted`: the memory of a gateway without Redis was full. `admin`: the
+ * administrator's API.
  */
 const sessionEndReasons = [
   'logout',
@@ -55,6 +56,7 @@ const sessionEndReasons = [
   'foreign_identity',
   'evicted_by_user_limit',
   'evicted',
+  'admin',
 ] as const
 
 /** `unavailable`: it did not answer, or not in time. `error`: anything else went wrong. */

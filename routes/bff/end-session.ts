@@ -77,7 +77,7 @@ export async function endWithoutCookie(
   log: FastifyBaseLogger,
   { issuer, subject }: SessionOwner,
   sessions: Pick<Session, 'id'>[],
-  reason: 'logout',
+  reason: 'logout' | 'admin',
 ): Promise<number> {
   let count = 0
   for (let i = 0; i < sessions.length; i += atATime) {

@@ -70,6 +70,9 @@ const full = {
   CSRF_HEADER: 'x-requested-by',
   METRICS_PORT: '9090',
   METRICS_HOST: '10.0.0.1',
+  ADMIN_PORT: '9091',
+  ADMIN_HOST: '::1',
+  ADMIN_TOKEN: key,
   KEEP_ALIVE_TIMEOUT: '2m',
   SHUTDOWN_DELAY: '0s',
   SHUTDOWN_TIMEOUT: '10s',
@@ -86,6 +89,7 @@ test('the described configuration can be loaded again, except the secrets', () =
     SESSION_KEYS: '********,********',
     REDIS_URL: 'sentinels://shop:********@redis.example.com/main/2',
     REDIS_SENTINEL_PASSWORD: '********',
+    ADMIN_TOKEN: '********',
   })
   assert.ok(upstream?.startsWith('{"prefix":"/api","target":"https://api.example.com/v1","token":"user"'))
 })

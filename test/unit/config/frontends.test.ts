@@ -66,6 +66,7 @@ test('options of the process are set outside `frontends`', () => {
     [{ redisUrl: 'redis://x' }, 'redisUrl'],
     [{ metricsPort: 9090 }, 'metricsPort'],
     [{ metricsHost: '::1' }, 'metricsHost'],
+    [{ adminHost: '::1' }, 'adminHost'],
     [{ redisUrlFile: '/run/secrets/redis' }, 'redisUrlFile'],
   ] as const) {
     const load = () =>

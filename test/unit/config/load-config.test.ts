@@ -49,6 +49,7 @@ test('the minimal configuration gives the documented defaults', () => {
     corsExposedHeaders: [],
     csrfHeader: 'x-csrf',
     metricsHost: '0.0.0.0',
+    adminHost: '127.0.0.1',
     keepAliveTimeoutMs: 75_000,
     shutdown: { delayMs: 5000, timeoutMs: 30_000 },
     diagnostics: true,
@@ -191,6 +192,11 @@ test('rules between variables', () => {
   )
   assertFault(() => load({ METRICS_PORT: '3000' }), /^METRICS_PORT is the same as PORT/)
   assert.ok(load({ PORT: '0', METRICS_PORT: '0' }))
+  assertFault(() => load({ ADMIN_PORT: '9091' }), /^ADMIN_PORT is set without ADMIN_TOKEN/)
+  const admin = { ADMIN_TOKEN: key, METRICS_PORT: '9090' }
+  assertFault(() => load({ ...admin, ADMIN_PORT: '3000' }), /^ADMIN_PORT is the same as PORT/)
+  assertFault(() => load({ ...admin, ADMIN_PORT: '9090' }), /^ADMIN_PORT is the same as METRICS_PORT/)
+  assert.ok(load({ ADMIN_TOKEN: key, PORT: '0', METRICS_PORT: '0', ADMIN_PORT: '0' }))
 })
 
 test('a lifetime below the default idle timeout shortens the default, but not a configured idle timeout', () => {

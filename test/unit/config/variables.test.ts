@@ -534,6 +534,34 @@ const cases: Record<string, Cases> = {
     bad: [['127.0.0.1:9090', /must be an IP address or host name by itself/]],
     read: ({ metricsHost }) => metricsHost,
   },
+  ADMIN_PORT: {
+    good: [['9091', 9091]],
+    bad: [['admin', /from 0 to 65535/]],
+    read: ({ adminPort }) => adminPort,
+    with: { ADMIN_TOKEN: key },
+  },
+  ADMIN_HOST: {
+    good: [
+      ['127.0.0.1', '127.0.0.1'],
+      ['::1', '::1'],
+    ],
+    bad: [['127.0.0.1:9091', /must be an IP address or host name by itself/]],
+    read: ({ adminHost }) => adminHost,
+  },
+  ADMIN_TOKEN: {
+    good: [
+      [key, key],
+      ['9f86d081884c7d659a2feaa0c55ad015', '9f86d081884c7d659a2feaa0c55ad015'],
+    ],
+    bad: [
+      ['hunter2', /must be at least 32 letters/],
+      [`${key} `.repeat(2), /must be at least 32 letters/],
+      ['a'.repeat(64), /can be guessed/],
+      ['admin-token-admin-token-admin-token', /can be guessed/],
+      ['abcdefghijklmnopqrstuvwxyz0123456789', /can be guessed/],
+    ],
+    read: ({ adminToken }) => adminToken,
+  },
   KEEP_ALIVE_TIMEOUT: {
     good: [['2m', 120_000]],
     bad: [...durations, ['0s', /must be from 1s to 1h/]],

@@ -1,0 +1,146 @@
+import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
+import { GatewayError } from '../../plugins/errors/catalogue.ts'
+import { hashForLog } from '../../plugins/logging/logger.ts'
+import { sessionHash } from '../../plugins/session/session.ts'
+import type { UserSession } from '../../plugins/session/session-list.ts'
+import type { ListedSession } from '../../plugins/session-store/store.ts'
+import { endWithoutCookie } from '../bff/end-session.ts'
+import type { Administered } from './index.ts'
+
+export interface AdminSessionsOptions {
+  gateways: readonly Administered[]
+  log: FastifyBaseLogger
+}
+
+type UserRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
+type OneRequest = FastifyRequest<{ Params: { id: string } }>
+type EndAllRequest = FastifyRequest<{ Body: unknown }>
+
+/** A user's sessions at one gateway. */
+interface Found {
+  gateway: Administered
+  issuer: string
+  sessions: UserSession[]
+}
+
+/** Lists and ends sessions of any user, at all gateways of this process. */
+export async function sessions(
+  server: FastifyInstance,
+  { gateways, log }: AdminSessionsOptions,
+): Promise<void> {
+  server.get('/sessions', { config: { adminEvent: 'admin.sessions.list' } }, async (request: UserRequest) => {
+    const { found } = await findUser(request)
+    const listed = found.flatMap(({ gateway: { app, publicUrl }, sessions }) =>
+      sessions.map((session) => ({
+        ...app.sessionList.view(session),
+        ...(gateways.length > 1 && { frontend: publicUrl.href }),
+      })),
+    )
+    request.adminCall['sessions'] = listed.length
+    return listed
+  })
+
+  server.delete(
+    '/sessions',
+    { config: { adminEvent: 'admin.sessions.end' } },
+    async (request: UserRequest) => {
+      const { subject, found } = await findUser(request)
+      let ended = 0
+      for (const { gateway, issuer, sessions } of found)
+        ended += await endWithoutCookie(gateway.app, log, { issuer, subject }, sessions, 'admin')
+      request.adminCall['sessions'] = ended
+      return { ended }
+    },
+  )
+
+  server.delete(
+    '/sessions/:id',
+    { config: { adminEvent: 'admin.session.end' } },
+    async (request: OneRequest, reply) => {
+      for (const gateway of gateways) {
+        const { app } = gateway
+        const id = app.sessionList.storeId(request.params.id)
+        if (id === undefined) continue
+        const fields = { sessionHash: sessionHash({ id }) }
+        Object.assign(request.adminCall, fields)
+        if (!(await app.sessionStore.destroy(id, undefined, 'admin'))) break
+        app.reportUnreadEndings({ issuer: await issuerOf(gateway) }, 'admin', log, 1, fields)
+        return reply.code(204).send()
+      }
+      throw new GatewayError('BFF_NOT_FOUND', { details: 'There is no session with this identifier' })
+    },
+  )
+
+  server.post(
+    '/sessions/end-all',
+    { config: { adminEvent: 'admin.sessions.end_all' } },
+    async (request: EndAllRequest) => {
+      const { body } = request
+      const isConfirmed =
+        typeof body === 'object' && body !== null && 'confirm' in body && body.confirm === true
+      if (!isConfirmed) {
+        throw new GatewayError('BFF_INVALID_PARAMETER', {
+          details: 'This ends the sessions of all users: confirm it by the body {"confirm": true}',
+        })
+      }
+      const ended = await endAll()
+      request.adminCall['sessions'] = ended
+      return { ended }
+    },
+  )
+
+  async function findUser(request: UserRequest): Promise<{ subject: string; found: Found[] }> {
+    const { sub: subject, iss } = request.query
+    if (typeof subject !== 'string' || subject === '' || (iss !== undefined && typeof iss !== 'string')) {
+      throw new GatewayError('BFF_INVALID_PARAMETER', {
+        details: 'Name one user: ?sub=…, and if needed &iss=…',
+      })
+    }
+    request.adminCall['sub'] = hashForLog(subject)
+    const found: Found[] = []
+    const seen = new Set<string>()
+    for (const gateway of gateways) {
+      const issuer = iss ?? (await gateway.app.issuer.identifier())
+      const all = await gateway.app.sessionList.of({ issuer, subject })
+      // Frontends with the same issuer and client share their users.
+      const sessions = all.filter(({ id }) => !seen.has(id))
+      for (const { id } of sessions) seen.add(id)
+      found.push({ gateway, issuer, sessions })
+    }
+    return { subject, found }
+  }
+
+  /** Batch by batch, so that other requests are served meanwhile. @returns how many have ended */
+  async function endAll(): Promise<number> {
+    const ended = new Map<Administered, number>()
+    try {
+      const [first] = gateways
+      if (!first) return 0
+      for await (const batch of first.app.sessionStore.listAll()) {
+        for (let i = 0; i < batch.length; i += atATime)
+          await Promise.all(batch.slice(i, i + atATime).map((session) => endOwn(session, ended)))
+      }
+    } finally {
+      // If the store fails in between, too.
+      for (const [gateway, sessions] of ended) {
+        const issuer = await issuerOf(gateway)
+        gateway.app.reportUnreadEndings({ issuer }, 'admin', log, sessions, { sessions })
+      }
+    }
+    return [...ended.values()].reduce((sum, count) => sum + count, 0)
+  }
+
+  async function endOwn(session: ListedSession, ended: Map<Administered, number>): Promise<void> {
+    const gateway = gateways.find(({ app }) => app.sessionList.isOwn(session))
+    if (!gateway || !(await gateway.app.sessionStore.destroy(session.id, undefined, 'admin'))) return
+    ended.set(gateway, (ended.get(gateway) ?? 0) + 1)
+  }
+}
+
+/** Sessions ended at the same time. */
+const atATime = 100
+
+/** Sessions can be ended while the issuer is down. */
+async function issuerOf({ app, issuerUrl }: Administered): Promise<string> {
+  return app.issuer.isKnown() ? app.issuer.identifier() : issuerUrl.href
+}
