@@ -2,11 +2,13 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { ReplyError } from 'ioredis'
 import type { RedisClient } from './redis-client.ts'
 import type { RedisConnection } from './redis-connection.ts'
-import { answerWithin, tooLate } from './redis-reachability.ts'
+import { answerWithin, type Reachability, tooLate } from './redis-reachability.ts'
 import { StoreUnavailableError } from './store.ts'
 
 export interface RedisCommandsOptions {
-  connection: RedisConnection
+  connection: Pick<RedisConnection, 'client' | 'route'> & {
+    reachability: Pick<Reachability, 'isReady' | 'awayMs' | 'ready'>
+  }
   /** How long a caller waits for a Redis that doesn't answer, in milliseconds. */
   storeTimeoutMs: number
 }

@@ -17,7 +17,10 @@ const maxUnderWay = 300
  *
  * @throws GatewayError BFF_RATE_LIMITED
  */
-export function createRedemptionLimit({ clock, refusedCodesPerMinute }: RouteOptions): RedemptionLimit {
+export function createRedemptionLimit({
+  clock,
+  refusedCodesPerMinute,
+}: Pick<RouteOptions, 'clock' | 'refusedCodesPerMinute'>): RedemptionLimit {
   const refused = createClientTally(clock, refusedCodesPerMinute)
   const underWay = new Map<string, number>()
 

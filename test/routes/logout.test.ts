@@ -247,6 +247,30 @@ test('an ID token that is too long for a URL goes to the issuer in a form that s
   assert.equal(locationOf(await browser.open(`/bff/logout-callback?state=${state}`)), '/bye')
 })
 
+test('a logout URL of up to 4,000 characters is a redirect, a longer one a form', async (t) => {
+  const { newBrowser, app } = await startInjectGateway(t)
+  const end = app.sessions.end
+  let idToken = 'x'
+  app.sessions.end = async (session) => {
+    const record = await end(session)
+    return record && { ...record, tokenSet: { ...record.tokenSet, idToken } }
+  }
+  const logOut = async () => {
+    const browser = newBrowser()
+    await browser.signIn()
+    return browser.open('/bff/logout')
+  }
+  const spare = 4000 - locationOf(await logOut()).length
+  idToken += 'x'.repeat(spare)
+  const longest = await logOut()
+  idToken += 'x'
+  const longer = await logOut()
+
+  assert.equal(locationOf(longest).length, 4000)
+  assert.equal(longer.statusCode, 200)
+  assert.equal(formOf(longer.body)?.hidden['id_token_hint'], idToken)
+})
+
 test('a logout without a session is a redirect too', async (t) => {
   const { newBrowser, issuer } = await startInjectGateway(t)
 

@@ -85,7 +85,8 @@ for (const [trouble, setting, value] of [
   ['without free memory', 'maxmemory', '1'],
 ] as const) {
   test(`a Redis ${trouble} is not ready, until it accepts writes again`, async (t) => {
-    const { client, store } = await setUp(t)
+    // So long that the first refusal must count, not the time without an answer.
+    const { client, store } = await setUp(t, { storeTimeoutMs: HOUR })
     const isReady = () =>
       store.ping().then(
         () => true,
@@ -100,6 +101,24 @@ for (const [trouble, setting, value] of [
     assert.equal(await isReady(), true)
   })
 }
+
+test('readiness is checked by a write at most once a second, and else by a PING', async (t) => {
+  const { redis, store } = await setUp(t)
+  const writes = async () =>
+    Number(/cmdstat_set:calls=(\d+)/.exec(await redis.send('INFO commandstats'))?.[1] ?? 0)
+  let now = 0
+  t.mock.method(performance, 'now', () => now)
+  for (const [at, expected] of [
+    [0, 1],
+    [999, 1],
+    [1000, 2],
+    [1000, 2],
+  ] as const) {
+    now = at
+    await store.ping()
+    assert.equal(await writes(), expected, `at ${at} ms`)
+  }
+})
 
 test('a Cluster is ready while any of its masters accepts writes', async (t) => {
   const cluster = await startCluster()
@@ -141,9 +160,9 @@ test('every key of the store has a time to live', async (t) => {
   for (const key of keys) assert.ok((await client.pttl(key)) > 0, key)
 })
 
-async function setUp(t: TestContext) {
+async function setUp(t: TestContext, options?: { storeTimeoutMs: number }) {
   const redis = await startRedis()
-  const store = openStore(redis.url)
+  const store = openStore(redis.url, options)
   const connection = connectRedis(parseRedisUrl(redis.url))
   t.after(async () => {
     await Promise.all([store.close(), connection.close()])

@@ -37,6 +37,26 @@ test('a repeated write counts from then on, and keeps no older one of another ke
   assert.deepEqual(await putBack(), ['a 10000', 'c 0'])
 })
 
+test('after a successful put-back, writes are dropped after twenty seconds again', async () => {
+  const { writes, putBack, advance } = setUp()
+  writes('a')
+  assert.deepEqual(await putBack(), ['a 0'])
+  advance(21_000)
+  writes('b')
+
+  assert.deepEqual(await putBack(), ['b 0'])
+})
+
+test('of more than ten thousand writes the oldest are dropped', async () => {
+  const { writes, putBack } = setUp()
+  for (let number = 1; number <= 10_002; number++) writes(`${number}`)
+
+  const restored = await putBack()
+
+  assert.equal(restored.length, 10_000)
+  assert.deepEqual([restored[0], restored.at(-1)], ['3 0', '10002 0'])
+})
+
 test('every write that is put back is reported: done, refused by Redis, or cut off and tried again with the next connection', async () => {
   const reported: [string, unknown][][] = []
   const recent = createRecentWrites({

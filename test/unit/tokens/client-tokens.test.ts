@@ -33,11 +33,16 @@ function createWorld() {
     store,
     asked,
     answers,
-    startGateway: ({ keys = [first], issuerUrl = 'https://issuer.example', ...parts }: Parts = {}) =>
+    startGateway: ({
+      keys = [first],
+      issuerUrl = 'https://issuer.example',
+      clientId = issuer.clientId,
+      ...parts
+    }: Parts = {}) =>
       createClientTokens({
         metrics: { ...noMetrics, ...parts.metrics },
         store: { ...store, ...parts.store },
-        issuer,
+        issuer: { ...issuer, clientId },
         issuerUrl,
         dpop: false,
         keys,
@@ -52,6 +57,7 @@ function createWorld() {
 interface Parts {
   keys?: [Buffer, ...Buffer[]]
   issuerUrl?: string
+  clientId?: string
   store?: Partial<ReturnType<typeof createMemoryStore>>
   metrics?: Partial<Metrics>
 }
@@ -66,13 +72,14 @@ test('gateways that share a store share a token, with any number of parallel req
   assert.equal(asked.length, 1)
 })
 
-test('each scope, resource, audience and issuer has a token of its own', async () => {
+test('each scope, resource, audience, issuer and client has a token of its own', async () => {
   const { startGateway, asked } = createWorld()
   const gateway = startGateway()
   const wanted = [{}, { scope: 'a' }, { scope: 'b' }, { resource: 'urn:a' }, { audience: 'a' }]
   for (const parameters of wanted) await gateway.usable(parameters, log)
   await startGateway({ issuerUrl: 'https://other.example' }).usable({}, log)
-  assert.deepEqual(asked, [...wanted, {}])
+  await startGateway({ clientId: 'another' }).usable({}, log)
+  assert.deepEqual(asked, [...wanted, {}, {}])
 })
 
 test('the stored token is sealed, and opens with any of the keys', async () => {
@@ -121,6 +128,22 @@ test('after a failure all gateways back off, and use a token that is still usabl
   const error = await rejectsWith(here.usable({}, log), 'BFF_ISSUER_UNAVAILABLE')
   assert.equal(error.retryAfterMs, 20_000)
   assert.equal(asked.length, 3)
+})
+
+test('the back-off doubles with each failure of any gateway', async () => {
+  const { startGateway, clock, answers } = createWorld()
+  const gateways = [startGateway(), startGateway()]
+  for (const expectedMs of [1_000, 2_000, 4_000]) {
+    const gateway = gateways[answers.length % 2] ?? assert.fail()
+    answers.push(failed('http_503'))
+    await rejectsWith(gateway.usable({}, log), 'BFF_ISSUER_UNAVAILABLE')
+    for (const other of gateways) {
+      const error = await rejectsWith(other.usable({}, log), 'BFF_ISSUER_UNAVAILABLE')
+      assert.equal(error.retryAfterMs, expectedMs)
+    }
+    gateways.reverse()
+    await clock.advance(expectedMs)
+  }
 })
 
 test('during a back-off, requests with a usable token do not ask the store for the lock', async () => {
