@@ -10,6 +10,7 @@ import type { DemoIssuer } from '../../demo/issuer.ts'
 import { listen, stop } from '../../demo/listen.ts'
 import { buildFrontends } from '../../frontends.ts'
 import { assertError } from '../support/assert-error.ts'
+import { createDevice, offeredChallenge, post, registerPath } from '../support/device.ts'
 import { type FaultyIssuer, startFaultyIssuer } from '../support/faulty-issuer.ts'
 import { freePort } from '../support/free-port.ts'
 import { createInjectBrowser, type InjectBrowser } from '../support/inject-browser.ts'
@@ -58,6 +59,27 @@ for (const [how, urls] of [
     assert.notEqual(goods.authorization, tickets.authorization)
   })
 }
+
+test('each frontend binds its own sessions, or none', async (t) => {
+  const urls = ['https://localhost:3000/shop', 'https://localhost:3000/desk'] as const
+  const session = (index: number) => ({ session: { binding: index === 0 ? 'auto' : 'off' } })
+  const { browsers } = await start(t, urls, session)
+  const [shop, desk] = browsers
+  const login = await shop.signIn()
+  const challenge = offeredChallenge(login) ?? assert.fail('No registration is offered')
+  assert.match(
+    String(login.headers['secure-session-registration']),
+    /path="\/shop\/bff\/device-bound\/register"/,
+  )
+  const jwt = await (await createDevice()).registration(challenge)
+  const registration = { 'secure-session-response': jwt }
+
+  assert.equal((await post(desk, `/desk${registerPath}`, registration)).statusCode, 404)
+  const answer = await post(shop, `/shop${registerPath}`, registration)
+  assert.equal(answer.json().credentials[0].name, 'bff-shop-bound')
+  assert.equal((await shop.call('/shop/bff/session')).json().bound, true)
+  assert.equal(offeredChallenge(await desk.signIn()), undefined)
+})
 
 test('metrics are labelled by frontend', async (t) => {
   const metricsPort = await freePort()

@@ -61,6 +61,7 @@ test('where nginx can not be installed the command to run is printed', (t) => {
 for (const [command, packageName] of [
   ['openssl', 'openssl'],
   ['promtool', 'prometheus'],
+  ['certutil', 'libnss3-tools'],
 ] as const) {
   test(`${command} is installed where it is missing, or the command to install it is printed`, (t) => {
     const bare = { has: ['apt-get', 'redis-server', 'nginx', 'haproxy', 'chromium'], lacks: command }
@@ -116,6 +117,8 @@ for (const [when, picture] of notPossible)
     )
   })
 
+const commandOf: Record<string, string> = { prometheus: 'promtool', 'libnss3-tools': 'certutil' }
+
 interface Picture {
   /** Commands on the PATH. */
   has: string[]
@@ -126,7 +129,7 @@ interface Picture {
   /** Whether Playwright can reach its downloads. */
   downloads?: boolean
   /** A common command that this machine lacks. */
-  lacks?: 'openssl' | 'promtool'
+  lacks?: 'openssl' | 'promtool' | 'certutil'
 }
 
 /** A machine that consists of a folder with empty executables. */
@@ -139,7 +142,7 @@ function pretend(
   const fileAt = (name: string) => join(folder, name)
   const add = (name: string) => writeFileSync(fileAt(name), '', { mode: 0o755 })
   has.forEach(add)
-  for (const command of ['openssl', 'promtool']) if (command !== lacks) add(command)
+  for (const command of ['openssl', 'promtool', 'certutil']) if (command !== lacks) add(command)
 
   const commands: string[] = []
   const said: string[] = []
@@ -160,7 +163,7 @@ function pretend(
   }
   const install = (name: string) => {
     const known = packages.includes(name)
-    if (known) add(name === 'prometheus' ? 'promtool' : name)
+    if (known) add(commandOf[name] ?? name)
     return known
   }
   return Object.assign(machine, { commands, said, fileAt })

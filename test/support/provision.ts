@@ -26,6 +26,8 @@ const tools = [
   { name: 'HAProxy', commands: ['haproxy'], package: 'haproxy' },
   { name: 'OpenSSL', commands: ['openssl'], package: 'openssl' },
   { name: 'promtool', commands: ['promtool'], package: 'prometheus' },
+  // To make Chromium trust a test's authority.
+  { name: 'certutil', commands: ['certutil'], package: 'libnss3-tools' },
 ]
 
 /**
@@ -114,7 +116,7 @@ function byHand(machine: Machine): string {
   return `The tests need ${missing.join(' and ')}, which can't be installed from here. Please run:
   Debian        sudo apt-get install ${packages} chromium
   Ubuntu        sudo apt-get install ${packages} && npx playwright-core install --with-deps chromium
-  macOS         brew install redis nginx haproxy openssl prometheus && npx playwright-core install chromium
+  macOS         brew install redis nginx haproxy openssl prometheus nss && npx playwright-core install chromium
 Any redis-server or valkey-server on the PATH does, and any Chromium or Chrome there or in CHROMIUM_PATH.`
 }
 
