@@ -82,12 +82,12 @@ async function startStrictApi(t: TestContext): Promise<string> {
 }
 
 /** Two gateways that share a Redis. */
-async function startTwo(t: TestContext) {
+async function startTwo(t: TestContext, more: Record<string, string> = {}) {
   const issuer = await startFaultyIssuer()
   t.after(() => issuer.close())
   const redis = await redisUrl()
   t.after(() => redis.close())
-  const env = { REDIS_URL: redis.url, SESSION_KEYS: newKey(), API_URL: await startStrictApi(t) }
+  const env = { REDIS_URL: redis.url, SESSION_KEYS: newKey(), API_URL: await startStrictApi(t), ...more }
   const [a, b] = [await startInjectGateway(t, { issuer, env }), await startInjectGateway(t, { issuer, env })]
   const signIn = async () => {
     const browser = a.newBrowser()
@@ -140,6 +140,46 @@ test('a notice of the issuer at one gateway ends the streams at the others', asy
 
   for (const tab of tabs)
     assert.deepEqual(await tab.next(), { event: 'ended', data: { reason: 'backchannel_logout' } })
+})
+
+test('sessions that their user ends in another browser, or an administrator ends, leave the tabs at other gateways', async (t) => {
+  const token = newKey()
+  const { a, urlOfB, signIn } = await startTwo(t, { ADMIN_PORT: '0', ADMIN_TOKEN: token })
+  const [own, phone, laptop] = [await signIn(), await signIn(), await signIn()]
+  const tabs = []
+  for (const { browser } of [phone, phone, laptop, own]) {
+    const tab = await openEvents(urlOfB, browser)
+    await tab.next()
+    tabs.push(tab)
+  }
+  const [ownTab, others] = [tabs[3] ?? assert.fail(), tabs.slice(0, 3)]
+
+  const startedAt = performance.now()
+  const answer = await own.browser.call('/bff/sessions', { method: 'DELETE' })
+  assert.deepEqual(answer.json(), { ended: 2 })
+  for (const tab of others) {
+    assert.deepEqual(await tab.next(), { event: 'ended', data: { reason: 'logout' } })
+    await tab.ended()
+  }
+  t.diagnostic(`${Math.round(performance.now() - startedAt)} ms until all tabs knew`)
+  // The caches of both gateways have forgotten them, too.
+  for (const { browser } of [phone, laptop]) {
+    const cookie = browser.cookies.headerFor(new URL('http://localhost:3000')) ?? ''
+    const headers = { cookie, 'x-csrf': '1' }
+    assert.equal((await fetch(`${urlOfB}/bff/user`, { headers })).status, 401)
+    assert.equal((await browser.call('/bff/user')).statusCode, 401)
+  }
+
+  const [{ msg }] = a
+    .log()
+    .split('\n')
+    .flatMap((line) => (line.includes('"admin.listening"') ? [JSON.parse(line)] : []))
+  const ended = await fetch(`${/http:\S+/.exec(msg)?.[0]}/sessions?sub=alice`, {
+    method: 'DELETE',
+    headers: { authorization: `Bearer ${token}` },
+  })
+  assert.deepEqual(await ended.json(), { ended: 1 })
+  assert.deepEqual(await ownTab.next(), { event: 'ended', data: { reason: 'admin' } })
 })
 
 test('pages are told a minute before the session ends, and that it has; listening does not extend it', async (t) => {
