@@ -3,6 +3,7 @@ import { files } from './files.ts'
 import { proxy } from './proxy.ts'
 import { storm } from './storm.ts'
 import { stream } from './stream.ts'
+import { streams } from './streams.ts'
 
 /**
  * `npm run bench`: all benchmarks, or the named ones.
@@ -14,7 +15,7 @@ import { stream } from './stream.ts'
  *
  * Only the ratios between variants measured side by side are meaningful, not absolute figures.
  */
-const benchmarks = { files, proxy, storm, stream }
+const benchmarks = { files, proxy, storm, stream, streams }
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
