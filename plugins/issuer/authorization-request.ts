@@ -1,8 +1,9 @@
 import type { ServerMetadata } from 'openid-client'
 import * as oidc from 'openid-client'
 import type { SigningKey } from './client-authentication/signing-key.ts'
+import { expandKey } from './dpop/compact-key.ts'
 import { proofOptions } from './dpop/issuer-proofs.ts'
-import { thumbprint } from './dpop/key.ts'
+import { type DpopKey, thumbprint } from './dpop/key.ts'
 import type { Nonces } from './dpop/nonces.ts'
 import type { AuthorizationRequest, IssuerOptions } from './issuer.ts'
 import { pushedAuthorizationUrl } from './pushed-authorization.ts'
@@ -32,10 +33,11 @@ export async function authorizationUrl(
   options: RequestOptions,
   { configuration, requestKey, nonces, now }: Context,
 ): Promise<URL> {
-  const parameters = await parametersOf(request, options)
+  const key = request.loginKey === undefined ? undefined : expandKey(request.loginKey)
+  const parameters = await parametersOf(request, key, options)
   const signed = requestKey && (await signedParameters(configuration, parameters, requestKey))
   if (pushes(options, configuration.serverMetadata())) {
-    const proofs = await proofOptions(configuration, request.dpopKey, nonces)
+    const proofs = await proofOptions(configuration, key, nonces)
     return pushedAuthorizationUrl(configuration, signed ?? parameters, proofs, now)
   }
   if (!signed) return oidc.buildAuthorizationUrl(configuration, parameters)
@@ -46,7 +48,8 @@ export async function authorizationUrl(
 }
 
 async function parametersOf(
-  { redirectUri, scope, state, nonce, codeVerifier, dpopKey, parameters }: ScopedRequest,
+  { redirectUri, scope, state, nonce, codeVerifier, parameters }: ScopedRequest,
+  key: DpopKey | undefined,
   { responseMode }: RequestOptions,
 ): Promise<URLSearchParams> {
   const all = new URLSearchParams(parameters)
@@ -57,7 +60,7 @@ async function parametersOf(
   all.set('code_challenge', await oidc.calculatePKCECodeChallenge(codeVerifier))
   all.set('code_challenge_method', 'S256')
   // @see https://www.rfc-editor.org/rfc/rfc9449#section-10
-  if (dpopKey) all.set('dpop_jkt', await thumbprint(dpopKey))
+  if (key) all.set('dpop_jkt', await thumbprint(key))
   // The default of the code flow.
   if (responseMode !== 'query') all.set('response_mode', responseMode)
   return all

@@ -6,6 +6,7 @@ import { authorizationUrl, defaultScope, loginPrompt } from './authorization-req
 import { authorizationResponse, sessionStateOf, stateOf } from './authorization-response.ts'
 import { createDecryption } from './decryption.ts'
 import { discover, pkceSupport } from './discovery.ts'
+import { compactKey, expandKey } from './dpop/compact-key.ts'
 import { keepNonces, proofOptions } from './dpop/issuer-proofs.ts'
 import { createDpopKey } from './dpop/key.ts'
 import { createNonces } from './dpop/nonces.ts'
@@ -73,9 +74,10 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
     isKnown: () => metadata.known() !== undefined,
     loadMetadata: (signal) => metadata.keepTrying(signal),
 
-    async newDpopKey() {
+    async newLoginKey() {
       await known()
-      return newKey()
+      const key = await newKey()
+      return key && compactKey(key)
     },
 
     async authorizationUrl(request) {
@@ -91,7 +93,7 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
 
     stateOf: (parameters) => stateOf(parameters, options, decryption),
 
-    async redeemCode(callbackUrl, { state, nonce, codeVerifier, dpopKey, maxAgeSeconds }) {
+    async redeemCode(callbackUrl, { state, nonce, codeVerifier, loginKey, maxAgeSeconds }) {
       try {
         const { interactive, redeeming } = await metadata.get()
         const server = redeeming.serverMetadata()
@@ -102,7 +104,7 @@ export function createIssuer(options: IssuerOptions, clock: Clock, events: Issue
           pkceCodeVerifier: codeVerifier,
           ...(maxAgeSeconds !== undefined && { maxAge: maxAgeSeconds }),
         }
-        const key = dpopKey ?? (await newKey())
+        const key = loginKey === undefined ? await newKey() : expandKey(loginKey)
         const proofs = await proofOptions(redeeming, key, nonces)
         const answer = await oidc.authorizationCodeGrant(redeeming, response, checks, {}, proofs)
         const tokens = await grantedTokens(answer, answer.id_token, key)

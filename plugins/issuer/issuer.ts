@@ -49,10 +49,10 @@ export interface Issuer {
   /** Fetches its metadata, retrying until it succeeds or `signal` aborts. */
   loadMetadata(signal: AbortSignal): Promise<void>
   /**
-   * A new key for the tokens of a login; undefined if they are to be bearer tokens.
+   * A new key for the tokens of a login, as short as can be; undefined if they are to be bearer tokens.
    * @throws GatewayError BFF_ISSUER_UNAVAILABLE while its metadata are unknown
    */
-  newDpopKey(): Promise<DpopKey | undefined>
+  newLoginKey(): Promise<string | undefined>
   /**
    * The URL where the browser logs in. Pushes the request if the issuer requires it (RFC 9126).
    * @throws LoginError when the issuer declines the pushed request
@@ -116,8 +116,8 @@ export interface AuthorizationRequest {
   state: string
   nonce: string
   codeVerifier: string
-  /** The code is bound to it. */
-  dpopKey?: DpopKey
+  /** Of `newLoginKey`. The code is bound to it. */
+  loginKey?: string
   /** Further parameters; those above cannot be overridden. */
   parameters: URLSearchParams
 }
@@ -135,7 +135,7 @@ export interface ExpectedLogin {
   nonce: string
   codeVerifier: string
   /** Unset: the login was begun by a gateway that binds no tokens. */
-  dpopKey?: DpopKey
+  loginKey?: string
   maxAgeSeconds?: number
 }
 

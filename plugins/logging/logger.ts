@@ -36,7 +36,8 @@ function serializeRequest(request: AddressedRequest & { method: string; url: str
   return { method, url: url.split('?', 1)[0] ?? '', remoteAddress: clientAddress(request) ?? '' }
 }
 
-const secret = '(?:authorization|(?:set-)?cookie|(?:access|refresh|id)_?token|dpop(?:_?key)?|request_uri)'
+const secret =
+  '(?:authorization|(?:set-)?cookie|(?:access|refresh|id)_?token|dpop(?:_?key)?|login_?key|request_uri)'
 const holdsSecret = new RegExp(`"${secret}":`, 'i')
 const isSecret = new RegExp(`^${secret}$`, 'i')
 

@@ -1,5 +1,4 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { type DpopKey, isDpopKey } from '../issuer/dpop/key.ts'
 import { readReference, type SessionReference } from '../session/session-reference.ts'
 
 /** A login under way. Each has its own cookie, so that logins in parallel tabs don't interfere. Single use. */
@@ -10,8 +9,8 @@ export interface LoginTransaction {
   nonce: string
   /** @see https://www.rfc-editor.org/rfc/rfc7636#section-4.1 */
   codeVerifier: string
-  /** The key that the code and its tokens are bound to, if they are. */
-  dpopKey?: DpopKey
+  /** The key that the code and its tokens are bound to, if they are. Of `Issuer.newLoginKey`. */
+  loginKey?: string
   /** As `keepReturnUrl` makes it of the URL. */
   returnUrl: string
   /** Milliseconds since the epoch. */
@@ -31,7 +30,7 @@ export interface LoginTransaction {
 }
 
 /**
- * Per browser; the oldest are dropped. A browser may restore many tabs at once, and each cookie takes some 700 bytes, 1 KB with a key.
+ * Per browser; the oldest are dropped. A browser may restore many tabs at once, and each cookie takes some 700 bytes, 100 more with a key.
  */
 export const maxOpenTransactions = 10
 /** Total size of their cookies in a request. Its headers are limited to 16 KiB, and the callback's URL is long, too. */
@@ -40,7 +39,14 @@ export const maxTransactionBytes = 12_000
 export function beginTransaction(
   login: Pick<
     LoginTransaction,
-    'issuer' | 'dpopKey' | 'returnUrl' | 'silent' | 'inFrame' | 'parentOrigins' | 'maxAgeSeconds' | 'replaces'
+    | 'issuer'
+    | 'loginKey'
+    | 'returnUrl'
+    | 'silent'
+    | 'inFrame'
+    | 'parentOrigins'
+    | 'maxAgeSeconds'
+    | 'replaces'
   >,
   now: number,
 ): LoginTransaction {
@@ -62,11 +68,11 @@ export function isTransactionCookie(sessionCookieName: string, name: string): bo
 
 /** Validates a transaction cookie's content. The gateway has encrypted it, so this is about older versions only. */
 export function readTransaction(content: Record<string, unknown>): LoginTransaction | undefined {
-  const { issuer, state, nonce, codeVerifier, dpopKey, returnUrl, startedAt, replaces } = content
+  const { issuer, state, nonce, codeVerifier, loginKey, returnUrl, startedAt, replaces } = content
   const complete =
     [issuer, state, nonce, codeVerifier, returnUrl].every((text) => typeof text === 'string') &&
     typeof startedAt === 'number' &&
-    (dpopKey === undefined || isDpopKey(dpopKey)) &&
+    (loginKey === undefined || typeof loginKey === 'string') &&
     (replaces === undefined || readReference(Object(replaces)) !== undefined)
   // `every` does not narrow the members that it has checked.
   return complete ? (content as unknown as LoginTransaction) : undefined

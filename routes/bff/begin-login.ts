@@ -39,11 +39,11 @@ export async function beginLogin(
   }
   const maxAge = parameters.get('max_age')
   const replaces = app.browserCookies.sessionReference(request)
-  const dpopKey = await app.issuer.newDpopKey()
+  const loginKey = await app.issuer.newLoginKey()
   const transaction = beginTransaction(
     {
       issuer: oidc.issuer.href,
-      ...(dpopKey && { dpopKey }),
+      ...(loginKey !== undefined && { loginKey }),
       returnUrl: await keepReturnUrl(app.sessionStore, returnUrl),
       silent,
       ...(inFrame && { inFrame, parentOrigins: parentOrigins(request, { publicUrl, corsOrigins }) }),

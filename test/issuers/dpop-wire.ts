@@ -18,6 +18,16 @@ import { freePort } from '../support/free-port.ts'
 const ends: (() => Promise<unknown>)[] = []
 const t = { after: (end: () => Promise<unknown>) => void ends.unshift(end) }
 
+const secrets = [
+  'authorization',
+  'code',
+  'code_verifier',
+  'access_token',
+  'refresh_token',
+  'id_token',
+  'request_uri',
+]
+
 const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-wire-'))
 t.after(async () => rmSync(folder, { recursive: true }))
 const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
@@ -80,6 +90,7 @@ try {
   const call = async (path: string) => {
     const { status } = await browser.fetch(gateway + path, { headers: { 'x-csrf': '1' } })
     console.log(`# ${path} was answered ${status}\n`)
+    if (status !== 200) process.exitCode = 1
   }
   await browser.signIn(gateway, 'alice')
   await call('/api/orders?page=2')
@@ -102,16 +113,6 @@ function print(start: string, headers: object, body?: string): void {
 function parameter([name, value]: [string, string]): string {
   return `${name}=${shown(value, name)}`
 }
-
-const secrets = [
-  'authorization',
-  'code',
-  'code_verifier',
-  'access_token',
-  'refresh_token',
-  'id_token',
-  'request_uri',
-]
 
 /** Proofs and assertions are useless afterwards, and shown as what they hold; of secrets only the beginning. */
 function shown(value: string, name: string): string {

@@ -97,6 +97,16 @@ test('each session has a key of its own', async (t) => {
   assert.equal(new Set(api.requests.map(({ jkt }) => jkt)).size, 2)
 })
 
+test('ten logins under way fit into the cookies of a request, each with its key', async (t) => {
+  const { newBrowser, publicUrl } = await start(t)
+  const browser = newBrowser()
+  await browser.signIn()
+  const returnUrl = `/${'a'.repeat(299)}`
+  for (let login = 0; login < 10; login++) await browser.beginLogin({ returnUrl })
+  const cookies = browser.cookies.headerFor(new URL('/bff/callback', publicUrl)) ?? ''
+  assert.equal(cookies.match(/bff-tx-/g)?.length, 10)
+})
+
 test('UserInfo is asked with a proof', async (t) => {
   // Opaque tokens, which are for UserInfo.
   const { issuer, newBrowser } = await start(t, { opaqueTokens: true }, { OIDC_USERINFO: 'true' })

@@ -1,4 +1,4 @@
-import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { generateKeyPairSync } from 'node:crypto'
 import { calculateJwkThumbprint } from 'jose'
 import { isObject, isString, isUnsetOr } from '../../../lib/type-guards.ts'
 
@@ -37,22 +37,17 @@ export function dpopAlgorithm(supported: unknown): DpopAlgorithm {
   )
 }
 
+const curves = { ES256: 'P-256', ES384: 'P-384', ES512: 'P-521' } as const
+
 export function createDpopKey(alg: DpopAlgorithm): DpopKey {
-  return { ...(generate(alg).export({ format: 'jwk' }) as Omit<DpopKey, 'alg'>), alg }
+  const { privateKey } = isEdwards(alg)
+    ? generateKeyPairSync('ed25519')
+    : generateKeyPairSync('ec', { namedCurve: curves[alg] })
+  return { ...(privateKey.export({ format: 'jwk' }) as Omit<DpopKey, 'alg'>), alg }
 }
 
-function generate(alg: DpopAlgorithm): KeyObject {
-  switch (alg) {
-    case 'ES256':
-      return generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
-    case 'ES384':
-      return generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey
-    case 'ES512':
-      return generateKeyPairSync('ec', { namedCurve: 'P-521' }).privateKey
-    case 'Ed25519':
-    case 'EdDSA':
-      return generateKeyPairSync('ed25519').privateKey
-  }
+function isEdwards(alg: DpopAlgorithm): alg is 'Ed25519' | 'EdDSA' {
+  return alg === 'Ed25519' || alg === 'EdDSA'
 }
 
 export function publicKey({ kty, crv, x, y }: DpopKey): DpopPublicKey {

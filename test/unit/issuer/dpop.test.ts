@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { UnsecuredJWT } from 'jose'
+import { compactKey, expandKey } from '../../../plugins/issuer/dpop/compact-key.ts'
 import { createDpopKey, dpopAlgorithm, isDpopKey, thumbprint } from '../../../plugins/issuer/dpop/key.ts'
 import { checkBinding } from '../../../plugins/issuer/token-binding.ts'
 
@@ -18,6 +19,24 @@ test('a stored key is recognised, and what is no key is not', () => {
   const { d, ...withoutPrivatePart } = createDpopKey('ES256')
   for (const other of [undefined, null, d, {}, withoutPrivatePart, { ...withoutPrivatePart, d, alg: 'none' }])
     assert.ok(!isDpopKey(other))
+})
+
+test('a key that a login keeps in short form is the same key afterwards', () => {
+  for (const alg of ['ES256', 'Ed25519', 'EdDSA', 'ES384', 'ES512'] as const)
+    for (let times = 0; times < 20; times++) {
+      const key = createDpopKey(alg)
+      assert.deepEqual(expandKey(compactKey(key)), key)
+    }
+  for (const malformed of [
+    '',
+    'ES256',
+    'ES256 ',
+    'RS256 AAAA',
+    'ES256 AA',
+    `ES256 ${'A'.repeat(43)}`,
+    'EdDSA AAAA',
+  ])
+    assert.throws(() => expandKey(malformed), String(malformed))
 })
 
 test('an access token must be of the kind that was requested, and bound to the right key', async () => {

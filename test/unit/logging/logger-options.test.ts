@@ -24,7 +24,7 @@ test('a request is logged without its query', () => {
 
 const secretNames = ['authorization', 'cookie', 'set-cookie', 'accessToken', 'refreshToken', 'idToken']
 secretNames.push('access_token', 'refresh_token', 'id_token', 'request_uri', 'Authorization', 'Set-Cookie')
-secretNames.push('dpop', 'DPoP', 'dpopKey')
+secretNames.push('dpop', 'DPoP', 'dpopKey', 'loginKey')
 
 test('a token or cookie that is logged by mistake is redacted, at any depth of the line', () => {
   for (const name of secretNames) {
