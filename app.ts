@@ -81,7 +81,8 @@ async function gateway(app: FastifyInstance, options: GatewayOptions, extras: Ap
     publicUrl,
     binding: session.binding,
     keys: session.keys,
-    sessionCookie: cookie.name,
+    sessionCookie: cookie,
+    corsOrigins,
     clock,
     times: extras.bindingTimes,
   })

@@ -233,3 +233,16 @@ test('below a base path only that path is in scope, and the cookie has the name 
   assert.equal(credentials[0].name, '__Host-shop-bound')
   assert.equal((await browser.call('/shop/bff/session')).json().bound, true)
 })
+
+test('a frontend on another site sends the proof wherever the session cookie goes, and may refresh it', async (t) => {
+  const env = { COOKIE_SAMESITE: 'none', CORS_ORIGINS: 'https://front.example:8443,https://app.example.org' }
+  const gateway = await startBoundGateway(t, { env })
+  const browser = gateway.newBrowser()
+
+  const answer = await register(browser, await createDevice(), await browser.signIn())
+  assert.match(setCookies(answer).join(), /SameSite=None$/)
+  const { credentials, scope, allowed_refresh_initiators } = answer.json()
+  assert.equal(credentials[0].attributes, 'Path=/; Secure; HttpOnly; SameSite=None')
+  assert.equal(scope.include_site, false)
+  assert.deepEqual(allowed_refresh_initiators, ['front.example', 'app.example.org'])
+})

@@ -45,8 +45,10 @@ export interface DeviceBindingOptions {
   binding: 'auto' | 'required' | 'off'
   /** The first seals, all open. */
   keys: Buffer[]
-  /** Name of the session cookie. */
-  sessionCookie: string
+  /** The session cookie. */
+  sessionCookie: { name: string; sameSite: 'strict' | 'lax' | 'none' }
+  /** Origins of other pages of the frontend. */
+  corsOrigins: string[]
   clock: Clock
   times?: Partial<BindingTimes> | undefined
 }
@@ -55,17 +57,20 @@ export interface DeviceBindingOptions {
 const offerAgainAfterMs = 10_000
 
 export default fp<DeviceBindingOptions>(
-  async (app, { publicUrl, binding, keys, sessionCookie, clock, times = {} }) => {
+  async (app, { publicUrl, binding, keys, sessionCookie, corsOrigins, clock, times = {} }) => {
     const { proofMs, challengeMs, registrationMs, underWayMs } = { ...bindingTimes, ...times }
     // Browsers bind sessions over https only.
     const isOn = binding !== 'off' && publicUrl.protocol === 'https:'
-    const cookieName = `${sessionCookie}-bound`
+    const cookieName = `${sessionCookie.name}-bound`
+    // Sent with the same requests as the session cookie.
+    const { sameSite } = sessionCookie
     const instructions = {
       publicUrl,
       cookieName,
-      cookieAttributes: 'Path=/; Secure; HttpOnly; SameSite=Strict',
+      cookieAttributes: `Path=/; Secure; HttpOnly; SameSite=${capitalized(sameSite)}`,
+      refreshInitiators: corsOrigins.map((origin) => new URL(origin).hostname),
     }
-    const cookie = { path: '/', secure: true, httpOnly: true, sameSite: 'strict' } as const
+    const cookie = { path: '/', secure: true, httpOnly: true, sameSite }
     const proofs = createProofs({ keys, clock, lifetimeMs: proofMs })
     const store = app.sessionStore
     const challenges = createChallenges({ keys, store, clock, lifetimeMs: challengeMs })
@@ -122,8 +127,8 @@ export default fp<DeviceBindingOptions>(
     app.decorate('deviceBinding', deviceBinding)
 
     function isUnderWay({ headers }: FastifyRequest, boundAt: number): boolean {
-      // Every browser that binds sessions sends both.
-      const isOfPage = headers['sec-fetch-site'] === 'same-origin' && headers['sec-fetch-dest'] !== undefined
+      // Every browser that binds sessions sends both. Pages of foreign origins were refused.
+      const isOfPage = headers['sec-fetch-site'] !== undefined && headers['sec-fetch-dest'] !== undefined
       return isOfPage && isCurrent(boundAt, underWayMs, clock.now())
     }
 
@@ -141,3 +146,7 @@ export default fp<DeviceBindingOptions>(
     dependencies: ['session-cookie', 'session-store', 'observability'],
   },
 )
+
+function capitalized(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1)
+}

@@ -8,6 +8,8 @@ export interface InstructionsOptions {
   cookieName: string
   /** As in `Set-Cookie`, without the lifetime. */
   cookieAttributes: string
+  /** Hosts of other sites whose pages may make the browser refresh. */
+  refreshInitiators: string[]
 }
 
 /**
@@ -17,7 +19,7 @@ export interface InstructionsOptions {
  * @see https://w3c.github.io/webappsec-dbsc/#format-session-instructions
  */
 export function sessionInstructions(
-  { publicUrl, cookieName, cookieAttributes }: InstructionsOptions,
+  { publicUrl, cookieName, cookieAttributes, refreshInitiators }: InstructionsOptions,
   sessionId: string,
 ) {
   const base = basePath(publicUrl)
@@ -34,6 +36,7 @@ export function sessionInstructions(
       scope_specification: [...ownPaths, ...excluded],
     },
     credentials: [{ type: 'cookie', name: cookieName, attributes: cookieAttributes }],
+    ...(refreshInitiators.length > 0 && { allowed_refresh_initiators: refreshInitiators }),
   }
 }
 
