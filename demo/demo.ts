@@ -27,6 +27,7 @@ export interface Demo {
   url: string
   issuer: DemoIssuer
   timeApi: TimeApi
+  app: FastifyInstance
   /** Warnings about the gateway's configuration. */
   warnings: string[]
   close(): Promise<void>
@@ -92,7 +93,7 @@ export async function startDemo({
       })
     })
 
-    return { url, issuer, timeApi, warnings, close }
+    return { url, issuer, timeApi, app, warnings, close }
   } catch (error) {
     await close()
     throw error

@@ -1,14 +1,15 @@
+import { decodeJwt } from 'jose'
 import * as oidc from 'openid-client'
 import type { Clock } from '../../lib/clock.ts'
 import { type ProofOptions, proofOptions } from './dpop/issuer-proofs.ts'
-import type { DpopKey } from './dpop/key.ts'
+import { type DpopKey, thumbprint } from './dpop/key.ts'
 import type { Nonces } from './dpop/nonces.ts'
-import { withGrantDeadline } from './grant-deadline.ts'
 import { type GrantFailure, grantFailure } from './grant-failure.ts'
 import type { Issuer } from './issuer.ts'
 import { refreshedIdToken } from './token-answers.ts'
-import { checkBinding } from './token-binding.ts'
 import { type GrantedTokens, type TokenParameters, tokenParameters } from './token-set.ts'
+import { withGrantDeadline } from './transport.ts'
+import { TokenError } from './verify-jwt.ts'
 
 export type GrantOutcome = { outcome: 'granted'; tokens: GrantedTokens } | GrantFailure
 
@@ -108,4 +109,44 @@ function accessTokenOnly<T extends { refreshToken?: string; idToken?: string }>(
 
 function given(parameters: TokenParameters): Record<string, string> {
   return { ...tokenParameters(parameters) }
+}
+
+/**
+ * Checks that an access token is of the requested kind. A bearer token in place of a bound one must be discarded where
+ * the binding matters, and no API would accept a token that is bound to another key.
+ *
+ * @param tokenType `token_type` of the answer, in lower case
+ * @param key the key that a bound token was requested for. Unset: a bearer token was requested
+ * @throws TokenError
+ * @see https://www.rfc-editor.org/rfc/rfc9449#section-5
+ */
+export async function checkBinding(
+  accessToken: string,
+  tokenType: string,
+  key: DpopKey | undefined,
+): Promise<void> {
+  if (!key && tokenType !== 'bearer')
+    throw new TokenError(
+      'The access token is bound to a key, and a bearer token was requested',
+      'token_is_bound',
+    )
+  if (!key) return
+  if (tokenType !== 'dpop')
+    throw new TokenError(
+      'The access token is a bearer token, and OIDC_DPOP=true demands one that is bound to a key',
+      'token_not_bound',
+    )
+  const bound = boundTo(accessToken)
+  if (bound !== undefined && bound !== (await thumbprint(key)))
+    throw new TokenError('The access token is bound to another key', 'token_of_another_key')
+}
+
+/** The thumbprint that a JWT access token names. Undefined if it names none, or is opaque. */
+function boundTo(accessToken: string): unknown {
+  try {
+    const { cnf }: { cnf?: unknown } = decodeJwt(accessToken)
+    return Object(cnf).jkt
+  } catch {
+    return undefined
+  }
 }

@@ -1,9 +1,8 @@
 import { createRemoteJWKSet, customFetch, errors, type FetchImplementation, type JWTVerifyGetKey } from 'jose'
 import type { ServerMetadata } from 'openid-client'
 import { endpoint } from './discovery.ts'
-import { deadlineSignal } from './grant-deadline.ts'
 import type { IssuerOptions } from './issuer.ts'
-import { boundedFetch, type Fetch } from './transport.ts'
+import { boundedFetch, deadlineSignal, type Fetch } from './transport.ts'
 
 /** The issuer's keys, and the algorithms that it may use them with. */
 export interface SigningKeys {

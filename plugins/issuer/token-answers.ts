@@ -1,6 +1,5 @@
 import type { CustomFetch, TokenEndpointResponse } from 'openid-client'
-import { grantDeadline } from './grant-deadline.ts'
-import type { Fetch } from './transport.ts'
+import { type Fetch, grantDeadline } from './transport.ts'
 
 /** Drops members that are `null` or empty: some issuers send these instead of omitting the member. */
 export function withoutBlanks(answer: object): Record<string, unknown> {

@@ -12,8 +12,8 @@ import { hashForLog } from '../../plugins/logging/logger.ts'
 import { rememberEnd } from '../../plugins/login/ended-sid.ts'
 import type { EndedSession } from '../../plugins/session/events/session-events.ts'
 import { sidIndex, subjectIndex } from '../../plugins/session/session-indexes.ts'
+import { readForms } from './body-parsers.ts'
 import type { RouteOptions } from './options.ts'
-import { readForms } from './read-forms.ts'
 
 /**
  * Maximum number of notices processed at the same time. Each needs a few store commands; more would only queue there.

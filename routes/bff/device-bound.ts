@@ -15,7 +15,7 @@ import type { DeviceKey } from '../../plugins/session/device-key.ts'
 import { type Session, sessionHash } from '../../plugins/session/session.ts'
 import { logName } from '../../plugins/session/session-record.ts'
 import { StoreUnavailableError } from '../../plugins/session-store/store.ts'
-import { ignoreBodies } from './ignore-bodies.ts'
+import { ignoreBodies } from './body-parsers.ts'
 import type { RouteOptions } from './options.ts'
 
 /**

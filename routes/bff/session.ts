@@ -3,7 +3,7 @@ import { isoTime, secondsBetween } from '../../lib/clock.ts'
 import { claimList } from '../../plugins/session/claims.ts'
 import type { Session } from '../../plugins/session/session.ts'
 import { displayName } from '../../plugins/session/session-record.ts'
-import { ignoreBodies } from './ignore-bodies.ts'
+import { ignoreBodies } from './body-parsers.ts'
 import type { RouteOptions } from './options.ts'
 
 type SessionRequest = FastifyRequest<{ Querystring: { slide?: string } }>

@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import type { Session } from '../../plugins/session/session.ts'
+import { ignoreBodies } from './body-parsers.ts'
 import { endSession, endWithoutCookie } from './end-session.ts'
-import { ignoreBodies } from './ignore-bodies.ts'
 
 type ListRequest = FastifyRequest<{ Querystring: { slide?: string } }>
 type OneRequest = FastifyRequest<{ Params: { id: string } }>

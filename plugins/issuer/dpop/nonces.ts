@@ -27,3 +27,14 @@ export function createNonces(): Nonces {
     },
   }
 }
+
+type Fetch = (url: string | URL, options?: RequestInit) => Promise<Response>
+
+/** `fetch` that keeps the nonces of the issuer's answers. */
+export function keepNonces(fetch: Fetch, nonces: Nonces): Fetch {
+  return async (url, options) => {
+    const response = await fetch(url, options)
+    nonces.keep(new URL(url).origin, response.headers.get('dpop-nonce'))
+    return response
+  }
+}

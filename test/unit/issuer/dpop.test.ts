@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { UnsecuredJWT } from 'jose'
 import { compactKey, expandKey } from '../../../plugins/issuer/dpop/compact-key.ts'
 import { createDpopKey, dpopAlgorithm, isDpopKey, thumbprint } from '../../../plugins/issuer/dpop/key.ts'
-import { checkBinding } from '../../../plugins/issuer/token-binding.ts'
+import { checkBinding } from '../../../plugins/issuer/grants.ts'
 
 test('proofs are signed with ES256 unless the issuer names other algorithms', () => {
   assert.equal(dpopAlgorithm(undefined), 'ES256')

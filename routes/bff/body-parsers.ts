@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 
 /**
@@ -12,4 +13,10 @@ export function readForms(app: FastifyInstance): void {
     async (_request: FastifyRequest, body: string) => new URLSearchParams(body),
   )
   app.addContentTypeParser('*', { parseAs: 'buffer' }, async () => undefined)
+}
+
+/** Lets the routes of this scope accept a body of any type, and ignore it. */
+export function ignoreBodies(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', async (_request: FastifyRequest, body: IncomingMessage) => void body.resume())
 }
