@@ -1,4 +1,8 @@
-FROM node:24-bookworm-slim AS build
+# The only place that names the base. The release pins it by digest, see .github/workflows/release.yml; to do so yourself:
+#   docker buildx imagetools inspect node:24-bookworm-slim --format '{{.Manifest.Digest}}'
+FROM node:24-bookworm-slim AS base
+
+FROM base AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
 # Without install scripts: the only one, of the development dependency `node`, would fetch a second Node.
@@ -19,21 +23,28 @@ USER node
 EXPOSE 4000 5000 5001
 CMD ["node", "demo/container.ts"]
 
-FROM node:24-bookworm-slim AS dependencies
+FROM base AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
+# Which packages are in the image (CycloneDX).
+RUN npm sbom --omit=dev --sbom-format=cyclonedx > sbom.cdx.json
 # sodium-native brings its binaries for phones, Windows and macOS along, 17 MB of them.
 RUN find node_modules/sodium-native/prebuilds -name '*.bare' -delete \
   && find node_modules/sodium-native/prebuilds -mindepth 1 -maxdepth 1 ! -name "$(node -p 'process.platform + "-" + process.arch')" -exec rm -r {} +
 
-FROM node:24-bookworm-slim
+FROM base
 LABEL org.opencontainers.image.title="fastify-bff" \
   org.opencontainers.image.description="Backend-for-Frontend gateway: OpenID Connect sessions, token renewal, and a proxy that keeps tokens out of the browser" \
-  org.opencontainers.image.licenses="MIT"
+  org.opencontainers.image.licenses="MIT" \
+  org.opencontainers.image.url="https://github.com/fastify-bff/fastify-bff" \
+  org.opencontainers.image.source="https://github.com/fastify-bff/fastify-bff" \
+  org.opencontainers.image.documentation="https://github.com/fastify-bff/fastify-bff/blob/main/docs/production.md#container" \
+  org.opencontainers.image.base.name="docker.io/library/node:24-bookworm-slim"
 ENV NODE_ENV=production
 WORKDIR /app
 COPY package.json LICENSE ./
+COPY --from=dependencies /app/sbom.cdx.json ./
 COPY --from=dependencies /app/node_modules node_modules
 COPY --from=build /app/dist dist
 # Nothing in /app belongs to this user and nothing is written at run time: works on a read-only file system.

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { test } from 'node:test'
+import { parse } from 'yaml'
 import { options } from '../../config/schema/index.ts'
 import { type Duration, parseDuration } from '../../config/schema/option.ts'
 
@@ -18,6 +19,29 @@ test('.dockerignore lets through exactly the files that the Dockerfile copies', 
 
   assert.equal(ignore[0], '*')
   assert.deepEqual(ignore.slice(1).sort(), [...new Set(copied)].map((source) => `!${source}`).sort())
+})
+
+test('the image names its base once, so that it can be pinned, and holds its labels and a list of its packages', () => {
+  assert.equal([...dockerfile.matchAll(/^FROM node:\S+ AS base$/gm)].length, 1)
+  assert.deepEqual(
+    [...dockerfile.matchAll(/^FROM (?!node:)(\w+)/gm)].map(([, name]) => name),
+    ['base', 'build', 'base', 'base'],
+  )
+  assert.match(read('.github/workflows/release.yml'), /'s\/\^FROM \\\(node:/)
+  for (const label of ['title', 'description', 'licenses', 'url', 'source', 'documentation', 'base.name'])
+    assert.ok(dockerfile.includes(`org.opencontainers.image.${label}="`), label)
+  assert.match(dockerfile, /npm sbom .*> sbom\.cdx\.json/)
+  assert.match(dockerfile, /^COPY --from=dependencies \/app\/sbom\.cdx\.json/m)
+})
+
+test('compose.yaml limits memory and processes of every service, and takes away its privileges', () => {
+  const { services } = parse(compose)
+  assert.ok(Object.keys(services).length > 3)
+  for (const [name, service] of Object.entries(services) as [string, Record<string, unknown>][]) {
+    assert.ok(service['mem_limit'] && service['pids_limit'], name)
+    assert.deepEqual([service['read_only'], service['cap_drop']], [true, ['ALL']], name)
+    assert.deepEqual(service['security_opt'], ['no-new-privileges:true'], name)
+  }
 })
 
 test('compose.yaml passes every variable on, and demands all that production requires', () => {
