@@ -8,6 +8,7 @@ COPY package.json package-lock.json ./
 # Without install scripts: the only one, of the development dependency `node`, would fetch a second Node.
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json index.ts app.ts frontends.ts server.ts ./
+COPY cli cli
 COPY client client
 COPY config config
 COPY http http

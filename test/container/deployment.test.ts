@@ -21,6 +21,12 @@ test('.dockerignore lets through exactly the files that the Dockerfile copies', 
   assert.deepEqual(ignore.slice(1).sort(), [...new Set(copied)].map((source) => `!${source}`).sort())
 })
 
+test('the image is built of all that the package is built of', () => {
+  const { include } = JSON.parse(read('tsconfig.build.json')) as { include: string[] }
+  for (const source of include)
+    assert.match(dockerfile, new RegExp(`^COPY .*\\b${source.replace('.', '\\.')}\\b`, 'm'))
+})
+
 test('the image names its base once, so that it can be pinned, and holds its labels and a list of its packages', () => {
   assert.equal([...dockerfile.matchAll(/^FROM node:\S+ AS base$/gm)].length, 1)
   assert.deepEqual(
