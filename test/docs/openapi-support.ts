@@ -33,22 +33,27 @@ const ajv = new Ajv2020({ strict: false, allErrors: true })
 ajv.addSchema(openApi, 'openapi', false, false)
 const validators = new Map<string, ValidateFunction>()
 
-/** All documented operations, as `GET /bff/user`. */
-export function operations(): string[] {
-  return Object.entries(openApi.paths).flatMap(([path, item]) =>
-    Object.keys(item)
-      .filter((key) => key !== 'servers' && key !== 'parameters')
-      .map((method) => `${method.toUpperCase()} ${path}`),
-  )
+/** Paths of the administrator's API, which is on a port of its own. */
+const administration = /^\/(sessions|status)/
+
+/** All documented operations, as `GET /bff/user`: of the administrator's API, or all others. */
+export function operations(kind?: 'administration'): string[] {
+  return Object.entries(openApi.paths)
+    .filter(([path]) => administration.test(path) === (kind === 'administration'))
+    .flatMap(([path, item]) =>
+      Object.keys(item)
+        .filter((key) => key !== 'servers' && key !== 'parameters')
+        .map((method) => `${method.toUpperCase()} ${path}`),
+    )
 }
 
 /** The documented statuses of an operation, without `default`. */
-export function statuses(operation: string): string[] {
+function statuses(operation: string): string[] {
   return Object.keys(responsesOf(operation)).filter((status) => status !== 'default')
 }
 
 /** Fails unless the document has this answer: its status, content type, headers and body. */
-export function assertDocumented(operation: string, { statusCode, headers, body }: Answer): void {
+function assertDocumented(operation: string, { statusCode, headers, body }: Answer): void {
   const [method = '', path = ''] = operation.split(' ')
   assert.ok(
     responsesOf(operation)[statusCode],
@@ -95,3 +100,27 @@ function follow(place: string[]): [value: unknown, place: string[]] {
   const { $ref } = value as { $ref?: string }
   return $ref ? follow($ref.replace('#/', '').split('/')) : [value, place]
 }
+
+/** Checks answers against the document, and in the end that every documented status of these operations was seen. */
+export function documentedAnswers(all: string[]) {
+  const seen = new Set<string>()
+  return {
+    async expect(operation: string, status: number, answered: Promise<Answer> | Answer): Promise<void> {
+      const answer = await answered
+      assert.equal(answer.statusCode, status, `${operation}: ${answer.body}`)
+      assertDocumented(operation, answer)
+      seen.add(`${operation} ${status}`)
+    },
+    assertAllSeen(): void {
+      const documented = all.flatMap((operation) =>
+        statuses(operation).map((status) => `${operation} ${status}`),
+      )
+      assert.deepEqual(
+        documented.filter((answer) => !seen.has(answer)),
+        [],
+      )
+    },
+  }
+}
+
+export type Expect = ReturnType<typeof documentedAnswers>['expect']
