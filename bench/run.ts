@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import { files } from './files.ts'
 import { proxy } from './proxy.ts'
+import { scale } from './scale.ts'
 import { storm } from './storm.ts'
 import { stream } from './stream.ts'
 import { streams } from './streams.ts'
@@ -9,13 +10,14 @@ import { streams } from './streams.ts'
  * `npm run bench`: all benchmarks, or the named ones.
  *
  *   npm run bench -- storm
+ *   npm run bench -- scale --sessions 200000 --users 10000
  *   npm run bench -- proxy --only Redis --seconds 20 --json --profile /tmp/profiles
  *
  * `--only` takes the variants of `proxy` whose name contains it, `--profile` a folder for CPU profiles of its servers.
  *
  * Only the ratios between variants measured side by side are meaningful, not absolute figures.
  */
-const benchmarks = { files, proxy, storm, stream, streams }
+const benchmarks = { files, proxy, scale, storm, stream, streams }
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -23,6 +25,8 @@ const { values, positionals } = parseArgs({
     only: { type: 'string' },
     seconds: { type: 'string', default: '60' },
     profile: { type: 'string' },
+    sessions: { type: 'string' },
+    users: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
 })
