@@ -4,10 +4,10 @@ import { spec } from 'node:test/reporters'
 import { parseArgs } from 'node:util'
 import { unheldRules } from './docs/rules.ts'
 import { countsLast, type TestEvent } from './support/counts-last.ts'
-import { provision } from './support/provision.ts'
+import { type Browsers, provision } from './support/provision.ts'
 
 /**
- * `npm test`: provides Redis and Chromium, then runs Node's own test runner.
+ * `npm test`: provides Redis, Chromium, Firefox and other tools, then runs Node's own test runner.
  *
  *   npm test                                        everything, with coverage
  *   npm test -- test/unit/policy.test.ts            these files only
@@ -18,7 +18,9 @@ const { values, positionals } = parseArgs({
   options: { 'without-coverage': { type: 'boolean', default: false } },
 })
 
-process.env['CHROMIUM_PATH'] = provisionOrExit()
+const { chromium, firefox } = provisionOrExit()
+process.env['CHROMIUM_PATH'] = chromium
+process.env['FIREFOX_PATH'] = firefox
 
 const stopped = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
@@ -60,7 +62,7 @@ events
   .pipe(new spec())
   .pipe(process.stdout)
 
-function provisionOrExit(): string {
+function provisionOrExit(): Browsers {
   try {
     return provision()
   } catch (error) {

@@ -37,7 +37,7 @@ export async function openProfile(
   })
   trust(authority, home)
   context = await chromium.launchPersistentContext(join(home, 'profile'), {
-    executablePath: process.env['CHROMIUM_PATH'] || provision(),
+    executablePath: process.env['CHROMIUM_PATH'] || provision().chromium,
     env: { ...process.env, HOME: home },
     args: [
       binds ? bindsSessions : bindsNoSessions,

@@ -13,7 +13,7 @@ export interface OpenPage {
 export function useChromium() {
   let browser: Browser
   before(async () => {
-    const executablePath = process.env['CHROMIUM_PATH'] || provision()
+    const executablePath = process.env['CHROMIUM_PATH'] || provision().chromium
     // As root, in containers and CI runners, its sandbox does not work.
     const args = process.getuid?.() === 0 ? ['--no-sandbox'] : []
     browser = await chromium.launch({ executablePath, args })

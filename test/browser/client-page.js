@@ -6,4 +6,5 @@ const client = createBffClient({ onLoginRequired: (url) => required.push(url) })
 const remove = client.onSession(({ isAuthenticated, accessToken, reason }, event) =>
   seen.push({ event, isAuthenticated, renewals: accessToken?.renewals, reason }),
 )
-Object.assign(window, { client, seen, required, remove })
+const connectTo = (url) => createBffClient({ url })
+Object.assign(window, { client, connectTo, seen, required, remove })

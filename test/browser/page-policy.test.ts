@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { freePort } from '../support/free-port.ts'
 import { startInjectGateway } from '../support/inject-gateway.ts'
+import { buildPages, filesOf, writeFiles } from './build-pages.ts'
 import { useChromium } from './chromium.ts'
 
 const openPage = useChromium()
@@ -13,10 +14,7 @@ const openPage = useChromium()
 async function serve(t: TestContext, files: Record<string, string>, csp = ''): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-frontend-'))
   t.after(() => rmSync(folder, { recursive: true }))
-  for (const [path, text] of Object.entries(files)) {
-    mkdirSync(dirname(join(folder, path)), { recursive: true })
-    writeFileSync(join(folder, path), text)
-  }
+  writeFiles(folder, files)
   const port = await freePort()
   const url = `http://localhost:${port}`
   const env = { PUBLIC_URL: url, STATIC_DIR: folder, FRONTEND_CSP: csp }
@@ -25,27 +23,9 @@ async function serve(t: TestContext, files: Record<string, string>, csp = ''): P
   return url
 }
 
-/** Stands for the files that a build's page refers to. */
-function stubs(page: string): Record<string, string> {
-  const paths = [...page.matchAll(/(?:src|href)="\/?([^"]+\.\w+)"/g)].map(([, path = '']) => path)
-  return Object.fromEntries(
-    paths.map((path) => [
-      path,
-      path.endsWith('.js')
-        ? `document.body.append('the app runs')`
-        : path.endsWith('.css')
-          ? 'body { color: rgb(1, 2, 3) }'
-          : '<svg xmlns="http://www.w3.org/2000/svg"/>',
-    ]),
-  )
-}
-
-const pages = new URL('../data/pages/', import.meta.url)
-
-for (const name of readdirSync(pages)) {
+for (const name of buildPages) {
   test(`the page of ${name} runs and is styled, without a violation`, async (t) => {
-    const html = readFileSync(new URL(name, pages), 'utf8')
-    const url = await serve(t, { 'index.html': html, ...stubs(html) })
+    const url = await serve(t, filesOf(name))
     const { page, faults } = await openPage(t)
 
     for (const path of ['/', '/orders']) {

@@ -8,7 +8,10 @@ import { type Machine, provision } from './provision.ts'
 test('tools on the PATH are used, and nothing is installed', (t) => {
   const machine = pretend(t, { has: ['apt-get', 'valkey-server', 'nginx', 'haproxy', 'google-chrome'] })
 
-  assert.equal(provision(machine), machine.fileAt('google-chrome'))
+  assert.deepEqual(provision(machine), {
+    chromium: machine.fileAt('google-chrome'),
+    firefox: machine.fileAt('firefox'),
+  })
   assert.deepEqual(machine.commands, [])
 })
 
@@ -16,7 +19,7 @@ test('CHROMIUM_PATH takes precedence', (t) => {
   const machine = pretend(t, { has: ['redis-server', 'nginx', 'haproxy', 'chromium', 'mine'] })
   machine.chromiumPath = machine.fileAt('mine')
 
-  assert.equal(provision(machine), machine.fileAt('mine'))
+  assert.equal(provision(machine).chromium, machine.fileAt('mine'))
 })
 
 test('a missing file in CHROMIUM_PATH is an error, and no other Chromium is used', (t) => {
@@ -26,10 +29,19 @@ test('a missing file in CHROMIUM_PATH is an error, and no other Chromium is used
   assert.throws(() => provision(machine), /CHROMIUM_PATH/)
 })
 
+test('FIREFOX_PATH takes precedence, and a missing file there is an error', (t) => {
+  const machine = pretend(t, { has: ['redis-server', 'nginx', 'haproxy', 'chromium', 'mine'] })
+  machine.firefoxPath = machine.fileAt('mine')
+  assert.equal(provision(machine).firefox, machine.fileAt('mine'))
+
+  machine.firefoxPath = machine.fileAt('missing')
+  assert.throws(() => provision(machine), /FIREFOX_PATH/)
+})
+
 test('on Debian missing tools are installed, and this is printed', (t) => {
   const machine = pretend(t, { has: ['apt-get'], packages: ['redis-server', 'nginx', 'haproxy', 'chromium'] })
 
-  assert.equal(provision(machine), machine.fileAt('chromium'))
+  assert.equal(provision(machine).chromium, machine.fileAt('chromium'))
   assert.match(machine.said.join('\n'), /redis-server[\s\S]+nginx[\s\S]+chromium/)
   assert.match(machine.commands.join('\n'), /^env DEBIAN_FRONTEND=noninteractive apt-get -q update$/m)
 })
@@ -41,7 +53,7 @@ test('a package list that can not be updated does not stop the installation', (t
     staleLists: true,
   })
 
-  assert.equal(provision(machine), machine.fileAt('chromium'))
+  assert.equal(provision(machine).chromium, machine.fileAt('chromium'))
 })
 
 test('an nginx in /usr/sbin is found, even if that is not on the PATH', (t) => {
@@ -62,6 +74,7 @@ for (const [command, packageName] of [
   ['openssl', 'openssl'],
   ['promtool', 'prometheus'],
   ['certutil', 'libnss3-tools'],
+  ['firefox', 'firefox-esr'],
 ] as const) {
   test(`${command} is installed where it is missing, or the command to install it is printed`, (t) => {
     const bare = { has: ['apt-get', 'redis-server', 'nginx', 'haproxy', 'chromium'], lacks: command }
@@ -94,13 +107,13 @@ test('users other than root install with sudo, which may not ask for a password'
 test('without a Chromium package Playwright downloads one', (t) => {
   const machine = pretend(t, { has: ['apt-get', 'nginx', 'haproxy', 'redis-server'], downloads: true })
 
-  assert.equal(provision(machine), machine.downloadedChromium)
+  assert.equal(provision(machine).chromium, machine.downloadedChromium)
 })
 
 test('a Chromium downloaded by Playwright is found again', (t) => {
   const machine = pretend(t, { has: ['apt-get', 'nginx', 'haproxy', 'redis-server', 'downloaded'] })
 
-  assert.equal(provision(machine), machine.downloadedChromium)
+  assert.equal(provision(machine).chromium, machine.downloadedChromium)
   assert.deepEqual(machine.commands, [])
 })
 
@@ -129,7 +142,7 @@ interface Picture {
   /** Whether Playwright can reach its downloads. */
   downloads?: boolean
   /** A common command that this machine lacks. */
-  lacks?: 'openssl' | 'promtool' | 'certutil'
+  lacks?: 'openssl' | 'promtool' | 'certutil' | 'firefox'
 }
 
 /** A machine that consists of a folder with empty executables. */
@@ -142,13 +155,14 @@ function pretend(
   const fileAt = (name: string) => join(folder, name)
   const add = (name: string) => writeFileSync(fileAt(name), '', { mode: 0o755 })
   has.forEach(add)
-  for (const command of ['openssl', 'promtool', 'certutil']) if (command !== lacks) add(command)
+  for (const command of ['openssl', 'promtool', 'certutil', 'firefox']) if (command !== lacks) add(command)
 
   const commands: string[] = []
   const said: string[] = []
   const machine: Machine = {
     searchPath: `/does/not/exist:${folder}`,
     chromiumPath: undefined,
+    firefoxPath: undefined,
     downloadedChromium: fileAt('downloaded'),
     systemPath: '/does/not/exist/either',
     isRoot,

@@ -9,6 +9,8 @@ export interface Machine {
   searchPath: string
   /** Value of CHROMIUM_PATH. */
   chromiumPath: string | undefined
+  /** Value of FIREFOX_PATH. */
+  firefoxPath: string | undefined
   /** Where Playwright stores a downloaded Chromium. */
   downloadedChromium: string
   /** Folder where Debian installs servers, which is on the PATH of root only. */
@@ -19,7 +21,13 @@ export interface Machine {
   say(line: string): void
 }
 
-/** Tools that the tests need besides Chromium and that npm can't install. Any one of the commands is enough. */
+/** The executables of the browsers. */
+export interface Browsers {
+  chromium: string
+  firefox: string
+}
+
+/** Tools that the tests need besides the browsers and that npm can't install. Any one of the commands is enough. */
 const tools = [
   { name: 'Redis', commands: ['redis-server', 'valkey-server'], package: 'redis-server' },
   { name: 'nginx', commands: ['nginx'], package: 'nginx' },
@@ -31,19 +39,21 @@ const tools = [
 ]
 
 /**
- * Makes sure that the tests find the tools above and a Chromium. Missing ones are installed on Debian and similar
+ * Makes sure that the tests find the tools above, a Chromium and a Firefox. Missing ones are installed on Debian and similar
  * systems.
  *
  * A Redis server is needed even when `REDIS_URL` names a running one, because the tests that stop, freeze or
  * cluster it start their own. Debian starts services on ports 6379, 80 and 9090 along with the packages, or fails to;
  * the tests never use them.
  *
- * @returns the path of Chromium's executable
+ * @returns the browsers' executables
  * @throws when something is missing that can't be installed here, with the commands to install it by hand
  */
-export function provision(machine: Machine = thisMachine()): string {
+export function provision(machine: Machine = thisMachine()): Browsers {
   if (machine.chromiumPath && !isExecutable(machine.chromiumPath))
     throw new Error(`CHROMIUM_PATH is no executable file: ${machine.chromiumPath}`)
+  if (machine.firefoxPath && !isExecutable(machine.firefoxPath))
+    throw new Error(`FIREFOX_PATH is no executable file: ${machine.firefoxPath}`)
 
   for (const tool of tools) {
     if (isInstalled(machine, tool)) continue
@@ -52,18 +62,22 @@ export function provision(machine: Machine = thisMachine()): string {
     if (!isInstalled(machine, tool)) throw new Error(byHand(machine))
   }
 
-  const found = findChromium(machine)
-  if (found) return found
-  installChromium(machine)
-  const installed = findChromium(machine)
-  if (!installed) throw new Error(byHand(machine))
-  return installed
+  if (!findFirefox(machine)) {
+    machine.say('No Firefox on the PATH or in FIREFOX_PATH: installing the package firefox-esr')
+    aptInstall(machine, 'firefox-esr')
+  }
+  if (!findChromium(machine)) installChromium(machine)
+  const chromium = findChromium(machine)
+  const firefox = findFirefox(machine)
+  if (!chromium || !firefox) throw new Error(byHand(machine))
+  return { chromium, firefox }
 }
 
 function thisMachine(): Machine {
   return {
     searchPath: process.env['PATH'] ?? '',
     chromiumPath: process.env['CHROMIUM_PATH'] || undefined,
+    firefoxPath: process.env['FIREFOX_PATH'] || undefined,
     downloadedChromium: chromium.executablePath(),
     systemPath: '/usr/sbin:/usr/local/sbin',
     isRoot: process.getuid?.() === 0,
@@ -82,6 +96,10 @@ function findChromium(machine: Machine): string | undefined {
   const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome']
   const found = names.map((name) => onPath(machine, name)).find((path) => path !== undefined)
   return found ?? (isExecutable(machine.downloadedChromium) ? machine.downloadedChromium : undefined)
+}
+
+function findFirefox(machine: Machine): string | undefined {
+  return machine.firefoxPath ?? onPath(machine, 'firefox') ?? onPath(machine, 'firefox-esr')
 }
 
 /** Ubuntu has Chromium as a snap only, which containers and CI runners can't install: they use Playwright's. */
@@ -112,12 +130,16 @@ function becomeRoot(machine: Machine): [] | ['sudo', '-n'] | undefined {
 function byHand(machine: Machine): string {
   const missing = tools.filter((tool) => !isInstalled(machine, tool)).map(({ name }) => name)
   if (!findChromium(machine)) missing.push('Chromium')
+  if (!findFirefox(machine)) missing.push('Firefox')
   const packages = tools.map((tool) => tool.package).join(' ')
   return `The tests need ${missing.join(' and ')}, which can't be installed from here. Please run:
-  Debian        sudo apt-get install ${packages} chromium
+  Debian        sudo apt-get install ${packages} chromium firefox-esr
   Ubuntu        sudo apt-get install ${packages} && npx playwright-core install --with-deps chromium
+                npx --yes @puppeteer/browsers install firefox@stable
   macOS         brew install redis nginx haproxy openssl prometheus nss && npx playwright-core install chromium
-Any redis-server or valkey-server on the PATH does, and any Chromium or Chrome there or in CHROMIUM_PATH.`
+                npx --yes @puppeteer/browsers install firefox@stable
+The install command of Firefox prints the path for FIREFOX_PATH. Any redis-server or valkey-server on the PATH does,
+any Chromium or Chrome there or in CHROMIUM_PATH, and any Firefox there or in FIREFOX_PATH.`
 }
 
 function onPath({ searchPath }: Machine, name: string): string | undefined {
