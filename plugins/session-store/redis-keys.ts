@@ -14,6 +14,9 @@ export const indexKey = (name: string) => `bff:index:${name}`
 // Earlier releases, which may run at the same time, call a marker a claim.
 export const markerKey = (name: string) => `bff:claim:${name}`
 
+/** Pub/sub channel: receives the identifiers of changed sessions. */
+export const CHANGED_CHANNEL = 'bff:changed'
+
 /**
  * Keys to test whether Redis accepts writes, each in another part of a Cluster. The store is ready while any of them
  * can be written: otherwise the failover of one shard would make every gateway unready, also for sessions of other

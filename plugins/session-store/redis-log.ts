@@ -1,6 +1,6 @@
 import type { RedisAddress, RedisTarget } from '../../config/index.ts'
 import type { Metrics } from '../observability/metrics.ts'
-import { CHANGED_CHANNEL } from './redis-scripts.ts'
+import { CHANGED_CHANNEL } from './redis-keys.ts'
 import type { RedisReport } from './redis-state.ts'
 
 /** How often a lasting fault is logged again. */
