@@ -11,7 +11,6 @@ import { signIn, startGateway, type WantedUpstream } from './support.ts'
 async function start(t: TestContext, wanted: Partial<WantedUpstream> = {}, env: Record<string, string> = {}) {
   const clock = createFakeClock(Date.now())
   const issuer = await startDpopIssuer(t, {
-    accessTokenLifetime: 600,
     clientMetadata: {
       grant_types: ['authorization_code', 'refresh_token', 'client_credentials', tokenExchange],
     },

@@ -10,7 +10,6 @@ import { redisUrl } from '../support/redis.ts'
 async function start(t: TestContext) {
   const clock = createFakeClock(Date.now())
   const issuer = await startDpopIssuer(t, {
-    accessTokenLifetime: 600,
     clientMetadata: { dpop_bound_access_tokens: false },
   })
   const api = await startDpopApi(t, issuer, clock.now)

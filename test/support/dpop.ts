@@ -47,6 +47,8 @@ export async function startDpopIssuer(t: Ending, options: DpopIssuerOptions = {}
   } = options
   const issuer = await startFaultyIssuer({
     ...(!opaqueTokens && { apiAudience: audience }),
+    // Longer than a test lasts, on a busy machine too.
+    accessTokenLifetime: 600,
     ...others,
     clientMetadata: { dpop_bound_access_tokens: true, ...clientMetadata },
     configure: (configuration) =>
