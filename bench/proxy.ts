@@ -12,6 +12,7 @@ import { latencies, median } from './latencies.ts'
 import { type Load, openLoad } from './load.ts'
 import type { ProxyServer } from './proxy-server.ts'
 import { type RawApi, startRawApi } from './raw-api.ts'
+import { report } from './report.ts'
 
 const connections = 64
 const sessions = 8
@@ -101,8 +102,7 @@ export async function proxy({ only = '', seconds, profile, json }: ProxyBenchmar
     for (const subject of subjects) await checkTokens(subject, issuer)
 
     const table = sizes.flatMap((size) => subjects.map((subject) => row(subject, subjects, size)))
-    if (json) console.log(JSON.stringify(table))
-    else console.table(table)
+    report(table, json)
   })
 }
 
