@@ -12,12 +12,15 @@ export interface Load {
 }
 
 /** How long an answer may take, in milliseconds. */
-const answerMs = 10_000
+const answerMs = 60_000
 
-/** @param cookies spread over the connections */
+/** @param cookies spread over the connections, each of which uses its own in turn */
 export async function openLoad(port: number, connections: number, cookies: string[]): Promise<Load> {
   const clients = await Promise.all(
-    Array.from({ length: connections }, (_, i) => openClient(port, cookies[i % cookies.length] ?? '')),
+    Array.from({ length: connections }, (_, i) => {
+      const own = cookies.filter((_cookie, index) => index % connections === i)
+      return openClient(port, own.length > 0 ? own : [cookies[i % cookies.length] ?? ''])
+    }),
   )
   return {
     async run(path, body, count) {
@@ -31,12 +34,11 @@ export async function openLoad(port: number, connections: number, cookies: strin
   }
 }
 
-async function openClient(port: number, cookie: string) {
+async function openClient(port: number, cookies: string[]) {
   const socket = connect({ port, host: '127.0.0.1', noDelay: true })
   await once(socket, 'connect')
   const headers = [
     `Host: localhost:${port}`,
-    `Cookie: ${cookie}`,
     'X-CSRF: 1',
     'Accept: */*',
     'Accept-Encoding: gzip, deflate, br',
@@ -48,7 +50,11 @@ async function openClient(port: number, cookie: string) {
   ]
   return {
     async run(path: string, body: Buffer, takeOne: () => boolean): Promise<number[]> {
-      const request = `GET ${path} HTTP/1.1\r\n${headers.join('\r\n')}\r\n\r\n`
+      const requests = cookies.map(
+        (cookie) => `GET ${path} HTTP/1.1\r\n${headers.join('\r\n')}\r\nCookie: ${cookie}\r\n\r\n`,
+      )
+      let next = 0
+      const send = () => socket.write(requests[next++ % requests.length] ?? '')
       const latencies: number[] = []
       if (!takeOne()) return latencies
       const { promise, resolve, reject } = Promise.withResolvers<number[]>()
@@ -62,13 +68,13 @@ async function openClient(port: number, cookie: string) {
           tooLong.refresh()
           if (!takeOne()) return resolve(latencies)
           sentAt = now
-          socket.write(request)
+          send()
         },
         reject,
       )
       const onClose = () => reject(new Error('The server closed its connection'))
       socket.on('data', reader).on('error', reject).once('close', onClose)
-      socket.write(request)
+      send()
       return promise.finally(() => {
         clearTimeout(tooLong)
         socket.off('data', reader).off('error', reject).off('close', onClose)

@@ -1,6 +1,3 @@
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
-import { join } from 'node:path'
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 import { createHttpBrowser } from '../demo/http-browser.ts'
 import { type DemoIssuer, startIssuer } from '../demo/issuer.ts'
@@ -10,9 +7,9 @@ import { pin } from './cores.ts'
 import { withEnding } from './ending.ts'
 import { latencies, median } from './latencies.ts'
 import { type Load, openLoad } from './load.ts'
-import type { ProxyServer } from './proxy-server.ts'
 import { type RawApi, startRawApi } from './raw-api.ts'
 import { report } from './report.ts'
+import { type Subject, startSubject } from './subject.ts'
 
 const connections = 64
 const sessions = 8
@@ -53,8 +50,8 @@ export interface ProxyBenchmark {
 }
 
 /** A server under measurement. */
-interface Subject extends Variant {
-  server: ChildProcess
+interface Measured extends Variant {
+  server: Subject
   load: Load
   api: RawApi
   samples: Record<keyof typeof bodies, Sample[]>
@@ -83,7 +80,7 @@ export async function proxy({ only = '', seconds, profile, json }: ProxyBenchmar
     const redis = await startRedis()
     ending.after(redis.close)
 
-    const subjects: Subject[] = []
+    const subjects: Measured[] = []
     for (const variant of chosen(only)) {
       const api = await startRawApi({ bodies, needsToken: !isBare(variant) })
       ending.after(api.close)
@@ -124,7 +121,7 @@ interface Surroundings {
 async function start(
   variant: Variant,
   { api, issuer, redisUrl, isPinned, profile }: Surroundings,
-): Promise<Subject> {
+): Promise<Measured> {
   const { kind, logLevel } = variant
   const port = await freePort()
   const url = `http://localhost:${port}`
@@ -136,17 +133,12 @@ async function start(
     SESSION_KEYS: Buffer.alloc(32, 'a key for benchmarks').toString('base64'),
     ...(kind === 'fastify-bff, Redis' && { REDIS_URL: redisUrl }),
   }
-  const settings: ProxyServer = { port, apiUrl: api.url, logLevel, ...(!isBare(variant) && { gateway }) }
-  const server = fork(join(import.meta.dirname, 'proxy-server.ts'), [JSON.stringify(settings)], {
-    // What is logged goes nowhere, as cheaply as can be.
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    execArgv: profile === undefined ? [] : profiling(variant, profile),
-  })
-  await Promise.race([
-    once(server, 'message'),
-    once(server, 'exit').then(() => Promise.reject(new Error(`${kind} did not start`))),
-  ])
-  if (isPinned && server.pid !== undefined) pin(server.pid, serverCore)
+  const server = await startSubject(
+    nameOf(variant),
+    { apiUrl: api.url, logLevel, ...(!isBare(variant) && { gateway }) },
+    { port, execArgv: profile === undefined ? [] : profiling(variant, profile) },
+  )
+  if (isPinned) pin(server.pid, serverCore)
   const cookies: string[] = []
   // The bare one passes it on.
   for (let i = 0; i < sessions; i++)
@@ -176,7 +168,7 @@ async function signIn(url: string): Promise<string> {
   return browser.cookies.headerFor(new URL(url)) ?? ''
 }
 
-async function measure(subject: Subject, path: keyof typeof bodies, requests: number): Promise<Sample> {
+async function measure(subject: Measured, path: keyof typeof bodies, requests: number): Promise<Sample> {
   const { load, server, api, kind } = subject
   const ask = (count: number) =>
     load.run(`/api${path}`, bodies[path], count).catch((cause: unknown) => {
@@ -184,18 +176,18 @@ async function measure(subject: Subject, path: keyof typeof bodies, requests: nu
     })
   // The others' turns took longer than Redis's records are believed: what is measured are warm sessions.
   await ask(connections)
-  const cpuBefore = await cpuTime(server)
+  const cpuBefore = (await server.usage()).cpu
   const startedAt = performance.now()
   const samples = await ask(requests)
   const seconds = (performance.now() - startedAt) / 1000
-  const cpu = (await cpuTime(server)) - cpuBefore
+  const cpu = (await server.usage()).cpu - cpuBefore
   if (api.refused() > 0) throw new Error(`${kind} sent requests without a token`)
   const { count, p50, p99 } = latencies(samples)
   return { cpu: cpu / count, requestsPerSecond: count / seconds, p50, p99 }
 }
 
 /** The API took any token, to cost little: now each is verified. */
-async function checkTokens(subject: Subject, { issuer }: DemoIssuer): Promise<void> {
+async function checkTokens(subject: Measured, { issuer }: DemoIssuer): Promise<void> {
   if (isBare(subject)) return
   const { tokens } = subject.api
   if (tokens.size !== sessions) throw new Error(`${tokens.size} tokens came of ${sessions} sessions`)
@@ -203,21 +195,14 @@ async function checkTokens(subject: Subject, { issuer }: DemoIssuer): Promise<vo
   for (const token of tokens) await jwtVerify(token, keys, { issuer, audience })
 }
 
-/** In microseconds. */
-async function cpuTime(server: ChildProcess): Promise<number> {
-  server.send('how much?')
-  const [{ user, system }] = await once(server, 'message')
-  return user + system
-}
-
 function isBare({ kind }: Variant): boolean {
   return kind === 'bare @fastify/http-proxy'
 }
 
-function row(subject: Subject, subjects: Subject[], { name, path }: (typeof sizes)[number]) {
+function row(subject: Measured, subjects: Measured[], { name, path }: (typeof sizes)[number]) {
   const { kind, logLevel } = subject
   const bare = subjects.find((other) => other.logLevel === logLevel) ?? subject
-  const figures = (of: Subject, what: keyof Sample) => of.samples[path].map((sample) => sample[what])
+  const figures = (of: Measured, what: keyof Sample) => of.samples[path].map((sample) => sample[what])
   const figure = (what: keyof Sample) => median(figures(subject, what))
   // Round by round, since a machine's moods last longer than a round.
   const ratio = (what: keyof Sample) => {
@@ -239,11 +224,7 @@ function row(subject: Subject, subjects: Subject[], { name, path }: (typeof size
   }
 }
 
-async function end({ server, load }: Subject): Promise<void> {
+async function end({ server, load }: Measured): Promise<void> {
   load.close()
-  const exited = once(server, 'exit')
-  server.send('end')
-  const tooLong = setTimeout(() => server.kill('SIGKILL'), 10_000)
-  await exited
-  clearTimeout(tooLong)
+  await server.end()
 }

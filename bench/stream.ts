@@ -9,6 +9,7 @@ import { listen, stop } from '../demo/listen.ts'
 import { type Gateway, startGateway } from '../test/support/gateway-process.ts'
 import { sampleValue } from '../test/support/samples.ts'
 import { withEnding } from './ending.ts'
+import { report } from './report.ts'
 
 const megabyte = 1024 * 1024
 const bytes = 2048 * megabyte
@@ -21,7 +22,7 @@ const sampleEveryMs = 50
  * Two gigabytes up and two down, each through a gateway in a separate process. The result is the memory that
  * it uses meanwhile, which should be that of an idle gateway and some buffers.
  */
-export async function stream(): Promise<void> {
+export async function stream({ json }: { json: boolean }): Promise<void> {
   await withEnding(async (ending) => {
     const api = createServer(async (incoming, response) => {
       if (incoming.method === 'GET') return pipeline(Readable.from(zeros()), response).catch(() => {})
@@ -40,8 +41,8 @@ export async function stream(): Promise<void> {
     const idle = await memory(gateway)
     const rows = [await measured(gateway, 'download', idle, () => download(gateway.url, cookie))]
     rows.push(await measured(gateway, 'upload', idle, () => upload(gateway.url, cookie)))
-    console.log(`${bytes / megabyte} MB each way; the gateway idle: ${megabytes(idle)} MB\n`)
-    console.table(rows)
+    if (!json) console.log(`${bytes / megabyte} MB each way; the gateway idle: ${megabytes(idle)} MB\n`)
+    report(rows, json)
   })
 }
 

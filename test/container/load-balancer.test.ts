@@ -1,14 +1,10 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { Agent, createServer, type IncomingMessage, request } from 'node:http'
-import { tmpdir } from 'node:os'
-import { delimiter, join, resolve } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { listen, stop } from '../../demo/listen.ts'
-import { findExecutable } from '../support/executables.ts'
 import { freePort } from '../support/free-port.ts'
+import { startHaproxy } from '../support/haproxy.ts'
 import { until } from '../support/until.ts'
 
 /** Imitates gateways that are killed during a request: below `/die` all, at `/die/once` only the first. */
@@ -36,19 +32,8 @@ async function startGateways(t: TestContext) {
 async function startBalancer(t: TestContext) {
   const { requests, ports } = await startGateways(t)
   const port = await freePort()
-  const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-haproxy-'))
-  const file = join(folder, 'haproxy.cfg')
-  writeFileSync(file, configuration(port, ports))
-  const searchPath = [process.env['PATH'] ?? '', '/usr/sbin', '/usr/local/sbin'].join(delimiter)
-  const executable = findExecutable(['haproxy'], searchPath)
-  if (!executable) throw new Error('There is no haproxy on the PATH: apt-get install haproxy')
-  const server = spawn(executable, ['-q', '-db', '-f', file], { stdio: 'ignore' })
-  const exited = once(server, 'exit')
-  t.after(async () => {
-    server.kill('SIGKILL')
-    await exited
-    rmSync(folder, { recursive: true })
-  })
+  const balancer = startHaproxy(port, ports)
+  t.after(balancer.close)
 
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   t.after(() => agent.destroy())
@@ -73,19 +58,6 @@ async function startBalancer(t: TestContext) {
       return { ...(await call(method, path)), requests: [...requests] }
     },
   }
-}
-
-/** The configuration of compose.yaml, with addresses of this machine. */
-function configuration(port: number, gateways: number[]): string {
-  const original = readFileSync(resolve(import.meta.dirname, '../../deploy/haproxy.cfg'), 'utf8')
-  const servers = gateways.map((gateway, i) => `server gateway-${i} 127.0.0.1:${gateway}`)
-  return original
-    .replace(/resolvers containers\n( .*\n)+/, '')
-    .replace(' resolvers containers resolve-prefer ipv4 init-addr none', '')
-    .replace('bind :8080', `bind 127.0.0.1:${port}`)
-    .replaceAll('abns@requests', `abns@fastify-bff-${port}`)
-    .replace(/server-template .*/, servers.join('\n  '))
-    .replace(/^ *log .*\n/gm, '')
 }
 
 test('if a gateway dies during a request the browser gets JSON, also on a connection used before', async (t) => {
