@@ -28,7 +28,7 @@ import type { RouteOptions } from './options.ts'
 export async function deviceBound(app: FastifyInstance, options: RouteOptions): Promise<void> {
   const { clock } = options
   const { deviceBinding } = app
-  if (!deviceBinding.isOn) return
+  if (!deviceBinding.isPossible) return
   const { challenges } = deviceBinding
   const checks = requestChecks(options)
 
@@ -37,7 +37,7 @@ export async function deviceBound(app: FastifyInstance, options: RouteOptions): 
     checks.origin(request.raw)
   })
   ignoreBodies(app)
-  app.post(registrationPath, register)
+  if (deviceBinding.isOn) app.post(registrationPath, register)
   app.post(refreshPath, refresh)
 
   async function register(request: FastifyRequest, reply: FastifyReply): Promise<object> {

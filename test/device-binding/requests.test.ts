@@ -9,7 +9,14 @@ import { WebSocket, WebSocketServer } from 'ws'
 import { startIssuer } from '../../demo/issuer.ts'
 import { listen, stop } from '../../demo/listen.ts'
 import { assertError } from '../support/assert-error.ts'
-import { askToRefresh, createDevice, refresh, refreshPath, signInBound } from '../support/device.ts'
+import {
+  askToRefresh,
+  createDevice,
+  refresh,
+  refreshChallenge,
+  refreshPath,
+  signInBound,
+} from '../support/device.ts'
 import { createFakeClock } from '../support/fake-clock.ts'
 import { startFaultyIssuer } from '../support/faulty-issuer.ts'
 import { locationOf } from '../support/inject-browser.ts'
@@ -166,18 +173,26 @@ test('proofs and challenges outlive a rotation of SESSION_KEYS', async (t) => {
   assert.equal(asked.statusCode, 403)
 })
 
-test('with SESSION_BINDING=off again no proof is demanded of bound sessions', async (t) => {
+test('instances with SESSION_BINDING=off demand no proof of bound sessions, and refresh them for the others', async (t) => {
   const issuer = await startIssuer()
   t.after(() => issuer.close())
   const SESSION_KEYS = newKey()
   const before = await startBoundGateway(t, { issuer, env: { SESSION_KEYS } })
   const browser = before.newBrowser()
-  await signInBound(browser, await createDevice())
+  const device = await createDevice()
+  const id = await signInBound(browser, device)
   const after = await startBoundGateway(t, { issuer, env: { SESSION_KEYS, SESSION_BINDING: 'off' } })
   shareStore(t, before, after)
 
   const answer = await sendFromElsewhere(after, cookiesOf(browser, [sessionCookie]))
   assert.deepEqual([answer.statusCode, answer.json().bound], [200, true])
+  const proof = await device.proof(refreshChallenge(await askToRefresh(browser, id)))
+  const headers = { 'sec-secure-session-id': id, 'secure-session-response': proof }
+  const refreshed = await sendFromElsewhere(after, cookiesOf(browser), refreshPath, {
+    method: 'POST',
+    headers,
+  })
+  assert.equal(refreshed.json().session_identifier, id)
 })
 
 test('the idle timeout slides for bound sessions, by requests and not by refreshes', async (t) => {

@@ -20,7 +20,10 @@ declare module 'fastify' {
 
 /** Device Bound Session Credentials. @see https://w3c.github.io/webappsec-dbsc/ */
 export interface DeviceBinding {
+  /** Whether sessions are bound, and proofs demanded. */
   isOn: boolean
+  /** Whether bound sessions can be refreshed: also if they are not bound any more, since other instances may bind them. */
+  isPossible: boolean
   challenges: Challenges
   /**
    * Checks, without waiting, that a request comes from the device that its session is bound to.
@@ -60,7 +63,8 @@ export default fp<DeviceBindingOptions>(
   async (app, { publicUrl, binding, keys, sessionCookie, corsOrigins, clock, times = {} }) => {
     const { proofMs, challengeMs, registrationMs, underWayMs } = { ...bindingTimes, ...times }
     // Browsers bind sessions over https only.
-    const isOn = binding !== 'off' && publicUrl.protocol === 'https:'
+    const isPossible = publicUrl.protocol === 'https:'
+    const isOn = isPossible && binding !== 'off'
     const cookieName = `${sessionCookie.name}-bound`
     // Sent with the same requests as the session cookie.
     const { sameSite } = sessionCookie
@@ -77,6 +81,7 @@ export default fp<DeviceBindingOptions>(
 
     const deviceBinding: DeviceBinding = {
       isOn,
+      isPossible,
       challenges,
 
       demandProof(request, session) {
