@@ -18,8 +18,10 @@ import { freePort } from '../support/free-port.ts'
 import { newKey } from '../support/inject-gateway.ts'
 import { until } from '../support/until.ts'
 import { openProfile } from './bound-chromium.ts'
+import { fillIn, useBrowser } from './puppeteer.ts'
 
 const host = 'app.example.com'
+const openInFirefox = useBrowser('firefox', { acceptInsecureCerts: true })
 
 /** Long enough for a busy machine to send a request with a fresh proof, short enough to see some expire. */
 const proofMs = 4000
@@ -79,6 +81,23 @@ test('Chromium binds a session and renews its proof; copied cookies die; a brows
   assert.equal(answered(registerPath, /./), 1)
 })
 
+test('Firefox, which binds no sessions, works as before', async (t) => {
+  const { url, answers } = await startSecureGateway(t, 'localhost')
+  const page = await (await openInFirefox(t)).newPage()
+  await page.goto(`${url}/bff/login`)
+  await fillIn(page)
+  await until(() => page.evaluate("document.body?.innerText.includes('The frontend')"))
+
+  for (let request = 0; request < 2; request++) {
+    const text = await page.evaluate(
+      "fetch('/bff/session', { headers: { 'x-csrf': '1' } }).then((it) => it.text())",
+    )
+    const { isAuthenticated, bound } = JSON.parse(String(text))
+    assert.deepEqual([isAuthenticated, bound], [true, false])
+  }
+  assert.deepEqual(answers, [])
+})
+
 interface SessionAnswer {
   status: number
   code?: string
@@ -95,7 +114,7 @@ interface SecureGateway {
   answers: { path: string; body: string }[]
 }
 
-async function startSecureGateway(t: TestContext): Promise<SecureGateway> {
+async function startSecureGateway(t: TestContext, name = host): Promise<SecureGateway> {
   const issuer = await startIssuer()
   t.after(() => issuer.close())
   const authority = certificateAuthority()
@@ -105,10 +124,10 @@ async function startSecureGateway(t: TestContext): Promise<SecureGateway> {
     writeFileSync(join(folder, name), text)
     return join(folder, name)
   }
-  const { cert, key } = authority.issue(host)
+  const { cert, key } = authority.issue(name)
   write('index.html', '<!doctype html><link rel="icon" href="data:,"><p>The frontend</p>')
   const port = await freePort()
-  const url = `https://${host}:${port}`
+  const url = `https://${name}:${port}`
   issuer.allowGateway(url)
   const { options } = loadConfig({
     PUBLIC_URL: url,

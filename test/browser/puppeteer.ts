@@ -1,5 +1,5 @@
 import { after, before, type TestContext } from 'node:test'
-import puppeteer, { type Browser, type Page } from 'puppeteer-core'
+import puppeteer, { type Browser, type LaunchOptions, type Page } from 'puppeteer-core'
 import { provision } from '../support/provision.ts'
 import { giveUpMs, until } from '../support/until.ts'
 
@@ -16,11 +16,12 @@ export interface OpenPages {
  * For what is to be held in Firefox, too, or needs the back-forward cache, which Playwright switches off. One browser
  * for all tests of a file, and a separate profile for each test.
  */
-export function useBrowser(name: BrowserName) {
+export function useBrowser(name: BrowserName, options: Pick<LaunchOptions, 'acceptInsecureCerts'> = {}) {
   let browser: Browser
   before(async () => {
     const paths = provision()
     browser = await puppeteer.launch({
+      ...options,
       browser: name,
       executablePath: name === 'firefox' ? paths.firefox : paths.chromium,
       // As root, in containers and CI runners, Chromium's sandbox does not work.
