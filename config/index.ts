@@ -19,4 +19,4 @@ export {
   type RedisTarget,
 } from './schema/redis-url.ts'
 export { methods } from './schema/upstream-values.ts'
-export { basePath } from './schema/urls.ts'
+export { basePath, isLoopback } from './schema/urls.ts'

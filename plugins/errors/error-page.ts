@@ -57,7 +57,8 @@ function linksOf(error: GatewayError, wantedUrl: string | undefined, options: Er
   const { loginUrl, homeUrl } = options
   const loginAgain = wantedUrl === undefined ? loginUrl : `${loginUrl}?returnUrl=${asQueryValue(wantedUrl)}`
   if (isResolvedByLogin(error.code)) {
-    return [['Log in again', loginAgain], ...back(wantedUrl)]
+    const again: Link = ['Log in again', loginAgain]
+    return isCancelled(error) ? [...back(wantedUrl), again] : [again, ...back(wantedUrl)]
   }
   // An empty URL is that of this page.
   if (isTemporary(error))
@@ -67,6 +68,16 @@ function linksOf(error: GatewayError, wantedUrl: string | undefined, options: Er
 
 function back(wantedUrl: string | undefined): Link[] {
   return wantedUrl === undefined ? [] : [['Go back without logging in', wantedUrl]]
+}
+
+/**
+ * A user who cancels wants to go back. The page leaves that to a click: at an issuer that refuses without asking, a
+ * frontend that logs in by itself would go round in a circle.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1
+ */
+function isCancelled({ cause }: GatewayError): boolean {
+  return cause instanceof Error && 'oauthError' in cause && cause.oauthError === 'access_denied'
 }
 
 function isTemporary({ statusCode }: GatewayError): boolean {

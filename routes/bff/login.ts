@@ -8,12 +8,14 @@ import { countedClient, createClientTally } from './client-tally.ts'
 import { rejectUnlessNavigation } from './navigation.ts'
 import { homePath, type RouteOptions } from './options.ts'
 import { answerErrorInFrame, beginSilentLogin, isInFrame } from './silent-login.ts'
+import { createUnreadableCookieWarning } from './unreadable-cookie.ts'
 
 type LoginRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 
 /** Starts a login at the issuer. */
 export async function login(app: FastifyInstance, options: RouteOptions): Promise<void> {
   const errorHandler = answerErrorInFrame(options, isSilentInFrame)
+  const warnIfUnreadable = createUnreadableCookieWarning(app, options)
   const longReturnUrls = createClientTally(options.clock, options.longReturnUrlsPerMinute)
   app.get(
     '/bff/login',
@@ -26,6 +28,7 @@ export async function login(app: FastifyInstance, options: RouteOptions): Promis
       if (returnUrl === undefined) throw new GatewayError('BFF_INVALID_RETURN_URL')
       offerOnErrorPage(request, returnUrl)
       if (isLong(returnUrl)) limitLong(request)
+      warnIfUnreadable(request)
       return beginLogin(app, options, request, reply, { returnUrl, query })
     },
   )

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
-import { buildApp } from '../../app.ts'
+import { type AppExtras, buildApp } from '../../app.ts'
 import { loadConfig } from '../../config/index.ts'
 import type { DemoIssuer } from '../../demo/issuer.ts'
 import { freePort } from '../support/free-port.ts'
@@ -17,12 +17,14 @@ export interface BrowserGateway {
  * @param env in addition to the minimal configuration
  * @param path of its public URL
  * @param host of its public URL
+ * @param extras of the composition root
  */
 export async function startGateway(
   issuer: DemoIssuer,
   env: Record<string, string>,
   path = '',
   host = '127.0.0.1',
+  extras: AppExtras = {},
 ): Promise<BrowserGateway> {
   const port = await freePort()
   const url = `http://${host}:${port}${path}`
@@ -36,7 +38,7 @@ export async function startGateway(
     LOG_LEVEL: 'silent',
     ...env,
   })
-  const app = buildApp(options, { isOverloaded: () => false })
+  const app = buildApp(options, { isOverloaded: () => false, ...extras })
   await app.listen({ host: '127.0.0.1', port })
   return {
     url,

@@ -16,6 +16,7 @@ const otherVariables = [
   'DEMO_API_PORT',
   'FILES_DIR',
   'CHROMIUM_PATH',
+  'FIREFOX_PATH',
 ]
 
 test('every document is checked', () => {
