@@ -27,6 +27,8 @@ test('the minimal configuration is described with the documented defaults, in th
     OIDC_ISSUER: 'https://login.example.com',
     OIDC_CLIENT_ID: 'gateway',
     SESSION_KEYS: '********',
+    // Automatic: browsers bind sessions over https only.
+    SESSION_BINDING: 'off',
     REFRESH_BEFORE_EXPIRATION: '1m',
   })
   assert.deepEqual(Object.keys(variables), settingNames)
@@ -47,6 +49,7 @@ const full = {
   SESSION_KEYS: `${key},${Buffer.alloc(32, 2).toString('base64')}`,
   SESSION_IDLE_TIMEOUT: '90m',
   SESSION_LIFETIME: '36h',
+  SESSION_BINDING: 'required',
   SESSION_MAX_PER_USER: '20',
   COOKIE_NAME: '__Host-shop',
   COOKIE_SAMESITE: 'lax',

@@ -8,6 +8,7 @@ const secrets = {
   SESSION_KEYS: key,
   REDIS_URL: 'rediss://:hunter2@redis.example.com',
   REDIS_SENTINEL_PASSWORD: 'hunter2',
+  ADMIN_TOKEN: Buffer.from(Array.from({ length: 32 }, (_, i) => i * 7)).toString('base64'),
 }
 
 test('every secret has a value in these tests', () => {
@@ -16,10 +17,12 @@ test('every secret has a value in these tests', () => {
 
 for (const [name, value] of Object.entries(secrets)) {
   const path = '/run/secrets/it'
-  const environment = { [name]: '', [`${name}_FILE`]: path }
+  // A token without its port is a warning, and a port without its token a fault.
+  const needed = name === 'ADMIN_TOKEN' ? { ADMIN_PORT: '9091' } : {}
+  const environment = { ...needed, [name]: '', [`${name}_FILE`]: path }
 
   test(`${name}_FILE names a file with the value, whose line break at the end does not count`, () => {
-    const expected = load({ [name]: value }).options
+    const expected = load({ ...needed, [name]: value }).options
     for (const text of [value, `${value}\n`, `${value}\r\n`, `\uFEFF${value}\n`]) {
       const { options, warnings } = load(environment, { [path]: text })
       assert.deepEqual(options, expected)
