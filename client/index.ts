@@ -20,6 +20,9 @@ export function createBffClient({
     fetch: call,
     user,
     session,
+    sessions: async () => json(await send(at('bff/sessions'))),
+    endSession: async (id) => void (await end(`/${id}`)),
+    endOtherSessions: async () => (await json<{ ended: number }>(await end(''))).ended,
     silentLogin: ({ timeoutMs = 10_000 } = {}) => silentLogin(at('bff/silent-login'), timeoutMs),
     onSession: followSession((signal) => send(at('bff/events'), { signal }), peek, base.href),
 
@@ -78,6 +81,12 @@ export function createBffClient({
     }
   }
 
+  async function end(which: string): Promise<Response> {
+    const response = await send(at(`bff/sessions${which}`), { method: 'DELETE' })
+    if (!response.ok) throw await errorFrom(response)
+    return response
+  }
+
   async function session(): Promise<BffSession> {
     return json(await send(at('bff/session')))
   }
@@ -102,7 +111,11 @@ export function createBffClient({
 
 async function json<T>(response: Response): Promise<T> {
   if (response.ok) return response.json()
-  throw new BffError(response.status, (await errorOf(response)).code)
+  throw await errorFrom(response)
+}
+
+async function errorFrom(response: Response): Promise<BffError> {
+  return new BffError(response.status, (await errorOf(response)).code)
 }
 
 async function errorOf(response: Response): Promise<{ code?: string; loginUrl?: unknown }> {

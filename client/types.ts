@@ -45,6 +45,24 @@ export interface SignedOut {
 
 export type BffSession = SignedIn | SignedOut
 
+/** One of the user's sessions. Times are ISO 8601; null: not known. */
+export interface BffUserSession {
+  /** For `endSession`. */
+  id: string
+  /** Whether it is this browser's. */
+  current: boolean
+  createdAt: string | null
+  lastUsedAt: string | null
+  userAgent: string | null
+  address: string | null
+  /** Whether it is bound to a device. */
+  bound: boolean
+  /** The session that the login of this one ended, because the user had too many. */
+  endedByLimit?: Pick<BffUserSession, 'createdAt' | 'lastUsedAt' | 'userAgent' | 'address'> & {
+    endedAt: string
+  }
+}
+
 export interface BffClientOptions {
   /** URL of the gateway, with its base path if it has one. Default: this page's origin. */
   url?: string
@@ -64,6 +82,12 @@ export interface BffClient {
   user(): Promise<BffUser | null>
   /** The session. Extends it. @throws BffError */
   session(): Promise<BffSession>
+  /** The user's sessions in all browsers, the one used last first. Extends this one. @throws BffError */
+  sessions(): Promise<BffUserSession[]>
+  /** Ends one of them. @throws BffError */
+  endSession(id: string): Promise<void>
+  /** Ends all but this one. @returns how many. @throws BffError */
+  endOtherSessions(): Promise<number>
   /** Leaves this page to log in. `returnUrl` is this page by default. */
   login(options?: { returnUrl?: string }): void
   /** Leaves this page to log out. `returnUrl` is the start page by default. */

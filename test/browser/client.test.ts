@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, type TestContext, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import type { Page } from 'playwright-core'
+import type { BffUserSession } from '../../client/types.ts'
 import { type DemoIssuer, startIssuer } from '../../demo/issuer.ts'
 import { type Answer, startUpstream } from '../proxy/support.ts'
+import { redisUrl } from '../support/redis.ts'
 import { until } from '../support/until.ts'
 import { useChromium } from './chromium.ts'
 import { bundle, root, strictApi, writeClientPages } from './client-pages.ts'
@@ -199,6 +202,33 @@ test('a silent login needs a user who is signed in at the issuer, and never hang
   await page.route('**/bff/silent-login', () => {})
   assert.equal(await page.evaluate('client.silentLogin({ timeoutMs: 100 })'), false)
   assert.equal(await page.locator('iframe').count(), 0)
+})
+
+test('a user ends the session of another browser, which is at another gateway', async (t) => {
+  const redis = await redisUrl()
+  t.after(() => redis.close())
+  const env = { STATIC_DIR: folder, REDIS_URL: redis.url, SESSION_KEYS: randomBytes(32).toString('base64') }
+  const gateways = [await startGateway(issuer, env), await startGateway(issuer, env)] as const
+  for (const gateway of gateways) t.after(() => gateway.close())
+  const [{ page: own }, { page: other }] = [await openPage(t), await openPage(t)]
+  await signIn(own, gateways[0].url)
+  await signIn(other, gateways[1].url)
+  for (const page of [own, other]) await until(async () => (await lastSeen(page))?.isAuthenticated === true)
+
+  const sessions = await own.evaluate<BffUserSession[]>('client.sessions()')
+  assert.deepEqual(sessions.map(({ current }) => current).sort(), [false, true])
+  for (const { userAgent } of sessions) assert.match(userAgent ?? '', /Chrome\/\d/)
+  const startedAt = performance.now()
+  assert.equal(await own.evaluate('client.endOtherSessions()'), 1)
+  await until(async () => (await lastSeen(other))?.event === 'ended')
+  t.diagnostic(`${Math.round(performance.now() - startedAt)} ms until the other browser knew`)
+  assert.deepEqual(await lastSeen(other), { event: 'ended', isAuthenticated: false, reason: 'logout' })
+  assert.equal((await lastSeen(own))?.isAuthenticated, true)
+
+  const [{ id } = assert.fail()] = await own.evaluate<BffUserSession[]>('client.sessions()')
+  await own.evaluate(`client.endSession('${id}')`)
+  await until(async () => (await lastSeen(own))?.event === 'ended')
+  assert.equal(await own.evaluate(`client.endSession('${id}').catch(({ status }) => status)`), 401)
 })
 
 test('the example of the README shows who is signed in, and leads to the login', async (t) => {
