@@ -2,6 +2,7 @@ import { find, setText, timeOfDay } from './dom.js'
 import { listEvent } from './event-list.js'
 import { bff, call, shown } from './gateway.js'
 import { showAnswer } from './response-pane.js'
+import { hideSessions, showSessions } from './session-list.js'
 import { addCall, addToken, clearTimeline, drawTimeline, endToken } from './timeline.js'
 import { showToken } from './token-card.js'
 
@@ -68,6 +69,8 @@ function showSession(current, event) {
   const hasEnded = before?.signedIn === true && !session.signedIn
   showNotice(hasEnded ? 'Your session has ended. Log in again to continue.' : '')
   if (hasEnded) noteEnd(current.reason)
+  if (!session.signedIn) hideSessions()
+  else if (before?.sid !== session.sid) showSessions()
   if (event === 'expiring')
     listEvent({ kind: 'session', at: Date.now(), text: 'Session ends soon', detail: 'within a minute' })
   else if (session.signedIn) noteToken(session, before)
