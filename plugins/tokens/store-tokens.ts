@@ -1,4 +1,5 @@
 import { decodeJwt } from 'jose'
+import type { Clock } from '../../lib/clock.ts'
 import type { GrantedTokens } from '../issuer/token-set.ts'
 import { hashForLog } from '../logging/logger.ts'
 import type { RenewalOutcome } from '../observability/metrics.ts'
@@ -35,7 +36,7 @@ const retryStoreForMs = 60_000
 export function createStoreTokens({ sessions, issuer, clock, reportEnding }: UserGrantOptions): StoreTokens {
   return async function storeTokens(session, granted, { requestedAt, target, lock, log, storeTime, count }) {
     const storeWithRetries = <T>(write: () => Promise<T>) =>
-      storeTime.measure(() => retryUntilStored(write, lock))
+      storeTime.measure(() => retryUntilStored(write, lock, clock))
     const { uncheckedIdToken, idToken = uncheckedIdToken, refreshToken } = granted
     if (idToken !== undefined && !isSameIdentity(idToken, session.record, issuer.clientId)) {
       // Checked before storing, so that another user's tokens never reach another instance.
@@ -79,24 +80,6 @@ export function createStoreTokens({ sessions, issuer, clock, reportEnding }: Use
     }
   }
 
-  /**
-   * Retries a write that must succeed because the refresh token is spent. Extends the lock meanwhile: otherwise another
-   * holder would send the spent token again.
-   */
-  async function retryUntilStored<T>(write: () => Promise<T>, lock: UserRenewal['lock']): Promise<T> {
-    const giveUpAt = clock.monotonic() + retryStoreForMs
-    for (let retryInMs = 50; ; retryInMs = Math.min(2 * retryInMs, 1000)) {
-      // Not awaited: it is sent before the write.
-      void lock.extend()
-      try {
-        return await write()
-      } catch (error) {
-        if (!(error instanceof StoreUnavailableError) || clock.monotonic() >= giveUpAt) throw error
-        await clock.sleep(retryInMs)
-      }
-    }
-  }
-
   async function revoke(refreshToken: string | undefined, log: RenewalLog): Promise<void> {
     if (refreshToken === undefined) return
     await issuer.revoke(refreshToken).catch(() => {
@@ -109,6 +92,28 @@ export function createStoreTokens({ sessions, issuer, clock, reportEnding }: Use
     await issuer.revoke(accessToken, 'access_token').catch(() => {
       log.warn({ event: 'token.revocation.failed', tokenType: 'access_token' })
     })
+  }
+}
+
+/**
+ * Retries a write that must succeed because the refresh token is spent. Extends the lock meanwhile: otherwise another
+ * holder would send the spent token again.
+ */
+export async function retryUntilStored<T>(
+  write: () => Promise<T>,
+  lock: UserRenewal['lock'],
+  clock: Clock,
+): Promise<T> {
+  const giveUpAt = clock.monotonic() + retryStoreForMs
+  for (let retryInMs = 50; ; retryInMs = Math.min(2 * retryInMs, 1000)) {
+    // Not awaited: it is sent before the write.
+    void lock.extend()
+    try {
+      return await write()
+    } catch (error) {
+      if (!(error instanceof StoreUnavailableError) || clock.monotonic() >= giveUpAt) throw error
+      await clock.sleep(retryInMs)
+    }
   }
 }
 

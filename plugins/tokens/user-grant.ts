@@ -13,7 +13,7 @@ import type { Session } from '../session/session.ts'
 import { grantCredential, heldToken, isRenewedSince, type SessionRecord } from '../session/session-record.ts'
 import type { Sessions } from '../session/sessions.ts'
 import { StoreUnavailableError } from '../session-store/store.ts'
-import { createStoreTokens } from './store-tokens.ts'
+import { createStoreTokens, retryUntilStored } from './store-tokens.ts'
 
 export interface UserGrantOptions {
   sessions: Sessions
@@ -110,7 +110,12 @@ export function createUserGrant(options: UserGrantOptions) {
       return end(session, refusal, renewal)
     }
     count('failed')
-    await storeTime.measure(() => noteFailure(session, refusal, failure.refreshToken))
+    const { refreshToken } = failure
+    await storeTime.measure(() =>
+      refreshToken === undefined
+        ? noteRefusal(session, refusal)
+        : keepRefreshToken(session, refreshToken, renewal),
+    )
     const retryInMs = backOffMs(lock.failures, random(), failure.retryAfterMs)
     log.warn({ event: 'token.renewal.failed', reason, final: false, retryInMs })
     return { outcome: 'failed', retryInMs }
@@ -152,25 +157,31 @@ export function createUserGrant(options: UserGrantOptions) {
   /**
    * Counts consecutive ambiguous refusals in the session's record.
    * @param refusal unset: the grant failed in another way, which resets the count
-   * @param refreshToken replaces the session's, if the issuer has sent one although the grant failed
    */
-  async function noteFailure(
-    session: Session,
-    refusal: IssuerRefusal | undefined,
-    refreshToken = session.record.tokenSet.refreshToken,
-  ): Promise<void> {
+  async function noteRefusal(session: Session, refusal: IssuerRefusal | undefined): Promise<void> {
     const { refusals: before = 0, ...record } = session.record
     const refusals = refusal ? Math.min(before + 1, maxRefusals) : 0
-    if (refusals === before && refreshToken === record.tokenSet.refreshToken) return
-    const noted = sessions.prepareWrite(session, {
-      ...record,
-      tokenSet: { ...record.tokenSet, ...(refreshToken !== undefined && { refreshToken }) },
-      ...(refusals > 0 && { refusals }),
-    })
+    if (refusals === before) return
+    const noted = sessions.prepareWrite(session, refusals > 0 ? { ...record, refusals } : record)
     // Best effort: an outage of the store loses one count. A conflict means newer tokens, which the refusal is not
     // about.
     await noted().catch((error: unknown) => {
       if (!(error instanceof StoreUnavailableError)) throw error
+    })
+  }
+
+  /** Stores only the refresh token of an answer: the session's own may be spent. */
+  async function keepRefreshToken(
+    session: Session,
+    refreshToken: string,
+    { lock, log }: UserRenewal,
+  ): Promise<void> {
+    const { refusals: _, ...record } = session.record
+    const kept = { ...record, tokenSet: { ...record.tokenSet, refreshToken } }
+    const { outcome } = await retryUntilStored(sessions.prepareWrite(session, kept), lock, clock)
+    if (outcome !== 'gone') return
+    await issuer.revoke(refreshToken).catch(() => {
+      log.warn({ event: 'token.revocation.failed', refreshTokenHash: hashForLog(refreshToken) })
     })
   }
 }

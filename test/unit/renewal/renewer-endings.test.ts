@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { GrantOutcome } from '../../../plugins/issuer/grants.ts'
 import { createWorld, granted, refused, rejectsWith, settle } from './support.ts'
 
 const usable = 50_000
@@ -84,4 +85,44 @@ test('tokens are revoked if their retried write finds that the session is gone',
   await ended
   assert.equal(await sessions.reload(session), undefined)
   assert.deepEqual(issuer.revoked, ['refresh-1'])
+})
+
+/** The issuer's answer had an access token that can't be used. */
+const unusableAnswer: GrantOutcome = {
+  outcome: 'failed',
+  reason: 'token_not_bound',
+  refreshToken: 'refresh-late',
+}
+
+test('the refresh token of an answer whose access token is unusable is kept, also over an outage of the store', async () => {
+  const { startGateway, signIn, issuer, logger, sessions, breakStore, mendStore, clock } = createWorld()
+  const session = await signIn(usable)
+  issuer.answers.push(unusableAnswer)
+  breakStore('replace')
+  const renewer = startGateway()
+  await renewer.withUsableToken(session, logger)
+  await settle()
+  mendStore('replace')
+  await clock.advance(1000)
+  await renewer.idle()
+
+  const { tokenSet, renewals } = (await sessions.reload(session))?.record ?? {}
+  assert.equal(tokenSet?.refreshToken, 'refresh-late')
+  assert.equal(tokenSet.accessToken, session.record.tokenSet.accessToken)
+  assert.equal(renewals, 0)
+})
+
+test('the refresh token of such an answer is revoked when the user has logged out meanwhile', async () => {
+  const { startGateway, signIn, issuer, logger, sessions } = createWorld()
+  const session = await signIn(usable)
+  const answer = issuer.hold()
+  const renewer = startGateway()
+  await renewer.withUsableToken(session, logger)
+  await settle()
+  await sessions.end(session)
+  answer(unusableAnswer)
+  await renewer.idle()
+
+  assert.equal(await sessions.reload(session), undefined)
+  assert.deepEqual(issuer.revoked, ['refresh-late'])
 })
