@@ -18,6 +18,7 @@ import issuer from './plugins/issuer/index.ts'
 import { serializers } from './plugins/logging/logger.ts'
 import loginGate from './plugins/login/gate/index.ts'
 import observability from './plugins/observability/index.ts'
+import tracing from './plugins/observability/tracing/index.ts'
 import sessionCookie from './plugins/session/cookie/index.ts'
 import deviceBinding from './plugins/session/device-binding/index.ts'
 import type { BindingTimes } from './plugins/session/device-binding/times.ts'
@@ -167,7 +168,10 @@ export function refuseOverload(
   app.register(overload, { corsOrigins, onRefused: () => app.metrics.overloaded(), isOverloaded })
 }
 
-/** Metrics, session store and the administrator's API, shared by all gateways of a process. @param several true for several gateways */
+/**
+ * Traces, metrics, session store and the administrator's API, shared by all gateways of a process.
+ * @param several true for several gateways
+ */
 export function registerSharedPlugins(
   app: FastifyInstance,
   options: GatewayOptions,
@@ -175,6 +179,7 @@ export function registerSharedPlugins(
   several = false,
 ): void {
   const { metricsHost, metricsPort, redisUrl, redis, storeTimeoutMs } = options
+  app.register(tracing)
   app.register(observability, { host: metricsHost, metricsPort, several })
   const clock = extras.clock ?? systemClock
   app.register(sessionStore, { redisUrl, redisAccess: redis, storeTimeoutMs, clock })

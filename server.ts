@@ -13,6 +13,7 @@ import {
 } from './config/index.ts'
 import { buildFrontends } from './frontends.ts'
 import { systemClock } from './lib/clock.ts'
+import { startTraces } from './plugins/observability/tracing/start.ts'
 import { PrivatePortError } from './plugins/private-port/index.ts'
 
 const usage = `Usage: fastify-bff [--check-config]      (from a clone: npm start -- --check-config)
@@ -81,13 +82,16 @@ function loadOrExit(): LoadedConfig {
 
 async function serve({ options, frontends, warnings }: LoadedConfig): Promise<void> {
   const { host, port, shutdown } = options
+  const { traces, warnings: ofTraces } = await startTraces(process.env)
   const app = frontends ? buildFrontends(frontends) : buildApp(options)
-  for (const warning of warnings) app.log.warn(warning)
+  for (const warning of [...warnings, ...ofTraces]) app.log.warn(warning)
+  traces?.logTo(app.log)
 
   closeWithGrace({ delay: false, logger: app.log }, async ({ signal, err }) => {
     if (err) app.log.fatal({ err }, 'Uncaught error')
     else app.log.info({ event: 'shutdown.begun', signal })
     await shutDown(app, { ...shutdown, ...(signal !== 'SIGTERM' && { delayMs: 0 }) })
+    await traces?.shutdown()
     app.log.info({ event: 'shutdown.done' })
   })
 

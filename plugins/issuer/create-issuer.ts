@@ -1,6 +1,7 @@
 import type { ServerMetadata } from 'openid-client'
 import * as oidc from 'openid-client'
 import type { Clock } from '../../lib/clock.ts'
+import { noTracing } from '../../lib/tracing.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import { authorizationUrl, defaultScope, loginPrompt } from './authorization-request.ts'
 import { authorizationResponse, sessionStateOf, stateOf } from './authorization-response.ts'
@@ -21,9 +22,14 @@ import { createTransport } from './transport.ts'
 import { fetchUserInfo } from './user-info.ts'
 import { verifiedClaims } from './verify-jwt.ts'
 
-export function createIssuer(options: IssuerOptions, clock: Clock, events: IssuerEvents): Issuer {
+export function createIssuer(
+  options: IssuerOptions,
+  clock: Clock,
+  events: IssuerEvents,
+  tracing = noTracing,
+): Issuer {
   const nonces = createNonces()
-  const connection = createTransport(options)
+  const connection = createTransport(options, tracing)
   const transport = { ...connection, fetch: keepNonces(connection.fetch, nonces) }
   const decryption = createDecryption(options.decryptionKeyFile)
   const metadata = createMetadataSource(fetchMetadata, clock, events.unreachable)

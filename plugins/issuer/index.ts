@@ -13,11 +13,11 @@ declare module 'fastify' {
 export default fp<IssuerOptions & { clock: Clock }>(
   async (app, { clock, ...options }) => {
     const closing = new AbortController()
-    const issuer = createIssuer(options, clock, issuerLog(app.log))
+    const issuer = createIssuer(options, clock, issuerLog(app.log), app.tracing)
     app.decorate('issuer', issuer)
     // Not awaited: an issuer that is down delays readiness, not the start.
     app.addHook('onListen', async () => void issuer.loadMetadata(closing.signal))
     app.addHook('onClose', async () => closing.abort())
   },
-  { name: 'issuer', fastify: '5.x' },
+  { name: 'issuer', fastify: '5.x', dependencies: ['tracing'] },
 )

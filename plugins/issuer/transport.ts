@@ -2,8 +2,10 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { readFile } from 'node:fs/promises'
 import { Agent, fetch as undiciFetch } from 'undici'
 import { arrivedDataRead } from '../../lib/event-loop.ts'
+import { noTracing } from '../../lib/tracing.ts'
 import { internalAddress } from './internal-address.ts'
 import type { IssuerOptions } from './issuer.ts'
+import { tracedFetch } from './traced-fetch.ts'
 
 /** How requests reach the issuer. */
 export interface Transport {
@@ -28,9 +30,10 @@ interface ClientCertificate {
  */
 export function createTransport(
   options: ClientCertificate & Pick<IssuerOptions, 'issuer' | 'internalUrl'>,
+  tracing = noTracing,
 ): Transport {
   const { fetch, load } = createConnection(options)
-  return { load, ...internalAddress(options.issuer, options.internalUrl, fetch) }
+  return { load, ...internalAddress(options.issuer, options.internalUrl, tracedFetch(fetch, tracing)) }
 }
 
 function createConnection({

@@ -1,11 +1,14 @@
 import type { Clock } from '../../lib/clock.ts'
 import { arrivedDataRead } from '../../lib/event-loop.ts'
+import type { Span } from '../../lib/tracing.ts'
 import { StoreUnavailableError } from '../session-store/store.ts'
 
 /** A running task, and how long it has waited for the store so far. */
 export interface Flight<T> {
   result: Promise<T>
   storeTime: StoreTime
+  /** Its span, which those of waiting requests link to. */
+  span?: Span
 }
 
 /** Runs one task per key at a time in this process; concurrent callers share its result. */

@@ -1,5 +1,6 @@
 import { type Clock, isoTime } from '../../lib/clock.ts'
 import { createExpiringMap } from '../../lib/expiring-map.ts'
+import { noTracing, type Span, type Tracing } from '../../lib/tracing.ts'
 import { type SessionStore, StoreUnavailableError } from '../session-store/store.ts'
 import {
   createSingleFlight,
@@ -10,6 +11,7 @@ import {
 } from './flight.ts'
 import { decideRenewal, type Renewable, type RenewalDecision } from './policy.ts'
 import { type Attempt, createRenewalLock, type HeldLock, type RenewalResult } from './renewal-lock.ts'
+import { inRenewalSpan } from './renewal-span.ts'
 
 /** A token that is renewed: where it is stored, and which grant renews it. `T` holds it. */
 export interface RenewableToken<T> {
@@ -92,6 +94,8 @@ export interface RenewerOptions {
   maxBackingOff?: number
   /** Counts waiting requests. */
   onWaiting: (change: 1 | -1) => void
+  /** Default: no traces. */
+  tracing?: Tracing
 }
 
 interface Start {
@@ -103,6 +107,7 @@ interface Start {
 /** Renews tokens: decides when, and joins the requests that wait for one. Knows neither issuer nor sessions. */
 export function createRenewer<T>(options: RenewerOptions): Renewer<T> {
   const { store, clock, refreshBeforeExpirationMs, issuerTimeoutMs, maxBackingOff = 10_000 } = options
+  const { tracing = noTracing } = options
   const withRenewalLock = createRenewalLock(options)
   const withinWaitLimit = createWaitLimit({ storeTimeoutMs: issuerTimeoutMs, ...options })
   const flights = createSingleFlight<RenewalResult<T>>(clock)
@@ -129,7 +134,7 @@ export function createRenewer<T>(options: RenewerOptions): Renewer<T> {
         if (!backingOff.get(token.key)) start(token, seen, { background: true }).result.catch(() => {})
         return { outcome: 'obtained', value: seen }
       case 'wait':
-        return withinWaitLimit(newUsable(token, seen, storeTime), storeTime)
+        return wait((span) => newUsable(token, seen, storeTime, span), storeTime)
       case 'ended':
         return storeTime.measure(() =>
           orUnavailable(async () => (await token.end?.(seen)) ?? { outcome: 'ended' }),
@@ -141,7 +146,11 @@ export function createRenewer<T>(options: RenewerOptions): Renewer<T> {
     const permitForced = () =>
       store.addMarker(`forced-renewal:${token.key}:${upstream}`, refreshBeforeExpirationMs)
     const storeTime = createStoreTime(clock)
-    return withinWaitLimit(newUsable(token, seen, storeTime, permitForced), storeTime)
+    return wait((span) => newUsable(token, seen, storeTime, span, permitForced), storeTime)
+  }
+
+  function wait(obtain: (span: Span) => Promise<RenewalResult<T>>, storeTime: StoreTime) {
+    return inRenewalSpan(tracing, 'token.wait', (span) => withinWaitLimit(obtain(span), storeTime))
   }
 
   function decide(token: Pick<RenewableToken<T>, 'times' | 'end'>, holder: T): RenewalDecision {
@@ -156,12 +165,13 @@ export function createRenewer<T>(options: RenewerOptions): Renewer<T> {
     token: RenewableToken<T>,
     seen: T,
     storeTime: StoreTime,
+    span: Span,
     permitForced?: Start['permitForced'],
   ): Promise<RenewalResult<T>> {
     const askedAt = clock.now()
-    let result = await newer(token, seen, storeTime, permitForced)
+    let result = await newer(token, seen, storeTime, span, permitForced)
     while (result.outcome === 'obtained' && hasRunOut(token, result.value, askedAt))
-      result = await newer(token, result.value, storeTime)
+      result = await newer(token, result.value, storeTime, span)
     return result
   }
 
@@ -176,12 +186,14 @@ export function createRenewer<T>(options: RenewerOptions): Renewer<T> {
     token: RenewableToken<T>,
     seen: T,
     storeTime: StoreTime,
+    span: Span,
     permitForced?: Start['permitForced'],
   ): Promise<RenewalResult<T>> {
     for (;;) {
       const joined = flights.current(token.key)
       const flight = joined ?? start(token, seen, { permitForced })
       storeTime.include(flight.storeTime)
+      if (flight.span) span.link(flight.span)
       const result = await flight.result
       // A renewal that another request started may have ended with the token that this request already had.
       const isNothingNew =
@@ -198,9 +210,12 @@ export function createRenewer<T>(options: RenewerOptions): Renewer<T> {
     { background = false, permitForced }: Start,
   ): Flight<RenewalResult<T>> {
     const { key, log } = token
-    return flights.run(key, async (storeTime) => {
+    const forced = permitForced !== undefined
+    let ofRenewal: Span | undefined
+    const run = async (storeTime: StoreTime, span: Span): Promise<RenewalResult<T>> => {
+      ofRenewal = span
       const expiresAt = isoTime(token.times(seen)?.expiresAt)
-      log.debug({ event: 'token.renewal.due', expiresAt, forced: permitForced !== undefined, background })
+      log.debug({ event: 'token.renewal.due', expiresAt, forced, background })
       const result = await orUnavailable(() => renew(token, seen, storeTime, permitForced)).catch((error) => {
         logFailure(log, 'internal_error', error)
         throw error
@@ -209,7 +224,12 @@ export function createRenewer<T>(options: RenewerOptions): Renewer<T> {
       if (result.outcome === 'issuer-unavailable') backingOff.set(key, { failed: true }, result.retryInMs)
       if (result.outcome === 'store-unavailable') logFailure(log, 'store_unavailable', result.error)
       return result
-    })
+    }
+    const attributes = { 'bff.renewal.forced': forced, 'bff.renewal.background': background }
+    const flight = flights.run(key, (storeTime) =>
+      inRenewalSpan(tracing, 'token.renewal', (span) => run(storeTime, span), attributes),
+    )
+    return Object.assign(flight, ofRenewal && { span: ofRenewal })
   }
 
   async function renew(
@@ -227,7 +247,8 @@ export function createRenewer<T>(options: RenewerOptions): Renewer<T> {
       read: token.read,
       isRenewed: (current) => token.isNewer(current, seen),
       permit: permitForced ?? (async () => true),
-      grant: (current, lock) => token.grant(current, lock, storeTime),
+      grant: (current, lock) =>
+        inRenewalSpan(tracing, 'token.grant', () => token.grant(current, lock, storeTime)),
     })
   }
 }

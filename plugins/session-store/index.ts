@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
 import { noMetrics } from '../observability/metrics.ts'
 import { type CreateStoreOptions, createStore } from './create-store.ts'
-import { measured } from './measured.ts'
+import { measured, traced } from './measured.ts'
 import { createReadiness } from './readiness.ts'
 import type { RedisClient } from './redis-client.ts'
 import { createRedisLog } from './redis-log.ts'
@@ -30,7 +30,8 @@ export default fp<Omit<CreateStoreOptions, 'onEvicted'>>(
     } = createStore({ ...options, onEvicted: reportEviction }, (target) =>
       createRedisLog(app.log, target, app.metrics),
     )
-    const store = app.metrics === noMetrics ? plain : measured(plain, app.metrics.storeAnswered)
+    const timed = app.metrics === noMetrics ? plain : measured(plain, app.metrics.storeAnswered)
+    const store = app.tracing.isOn ? traced(timed, app.tracing, redis && 'redis') : timed
     app.decorate('sessionStore', store)
     const readiness = createReadiness(store, options.clock, reportReadiness)
     app.decorate('storeIsReady', readiness.isReady)
@@ -55,5 +56,5 @@ export default fp<Omit<CreateStoreOptions, 'onEvicted'>>(
       else app.log.warn({ event: 'store.not_ready', err }, 'The session store can not be read and written')
     }
   },
-  { name: 'session-store', fastify: '5.x', dependencies: ['observability'] },
+  { name: 'session-store', fastify: '5.x', dependencies: ['observability', 'tracing'] },
 )

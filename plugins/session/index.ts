@@ -98,7 +98,9 @@ export default fp<OidcSessionOptions>(
     async function findSession(request: FastifyRequest, { proof, ...options }: FindOptions = {}) {
       const reference = app.browserCookies.sessionReference(request)
       if (!reference) return null
-      const session = await sessions.load(reference, { ...options, client: () => sessionClient(request) })
+      const session = await app.tracing.span('session.lookup', {}, () =>
+        sessions.load(reference, { ...options, client: () => sessionClient(request) }),
+      )
       if (!session) {
         if (await mayChangeCookie(request, reference)) app.browserCookies.clearSession(request)
         return null

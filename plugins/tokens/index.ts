@@ -62,8 +62,8 @@ export interface TokenSourcesOptions {
 
 export default fp<TokenSourcesOptions>(
   async (app, { keys, issuerUrl, dpop, ...options }) => {
-    const { sessions, sessionStore: store, issuer, metrics, reportEnding, sessionEvents } = app
-    const shared = { ...options, store, issuer, metrics, random: Math.random }
+    const { sessions, sessionStore: store, issuer, metrics, tracing, reportEnding, sessionEvents } = app
+    const shared = { ...options, store, issuer, metrics, tracing, random: Math.random }
     const userTokens = createUserTokens({
       ...shared,
       sessions,
