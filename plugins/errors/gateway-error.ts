@@ -43,14 +43,25 @@ function isClientFault(thrown: unknown): thrown is ClientFault {
 /** The part of a pino logger that is needed here. */
 interface Log {
   error(fields: object, message: string): void
+  info(fields: object, message: string): void
   debug(fields: object, message: string): void
 }
 
 /** Logged once elsewhere, not for each request. */
 const loggedElsewhere: ReadonlySet<ErrorCode> = new Set(['BFF_OVERLOADED', 'BFF_SHUTTING_DOWN'])
 
-/** Logs errors of the gateway or of its dependencies at level error, clients' errors at debug. */
-export function logError(log: Log, error: GatewayError): void {
+/**
+ * Logs errors of the gateway or of its dependencies at level error, and clients' errors at debug, except that a user
+ * has to log in.
+ * @param request for the log's serializer
+ */
+export function logError(log: Log, error: GatewayError, request?: object): void {
   if (error.statusCode >= 500 && !loggedElsewhere.has(error.code)) log.error({ err: error }, error.message)
-  else log.debug({ err: error }, error.message)
+  else if (error.statusCode === 401) {
+    const { code, details } = error
+    log.info(
+      { event: 'request.unauthorized', code, details, ...(request && { req: request }) },
+      error.message,
+    )
+  } else log.debug({ err: error }, error.message)
 }

@@ -136,7 +136,7 @@ function answer(thrown: unknown, request: FastifyRequest, reply: FastifyReply, o
     const { statusCode, code, message } = error
     return reply.send({ statusCode, code, error: 'Bad request', details: message, requestId: request.id })
   }
-  logError(request.log, error)
+  logError(request.log, error, request)
 
   const seconds = retryAfterSeconds(error)
   if (seconds !== undefined) reply.header('retry-after', seconds)

@@ -214,6 +214,11 @@ export function descriptionOf(error: unknown): string | undefined {
     : undefined
 }
 
+/** The status of the issuer's response; undefined if there was none. */
+export function statusOf(error: unknown): number | undefined {
+  return responseOf(error)?.status
+}
+
 function responseOf(error: unknown): Response | undefined {
   if (error instanceof ResponseBodyError || error instanceof WWWAuthenticateChallengeError)
     return error.response

@@ -13,7 +13,7 @@ declare module 'fastify' {
 export default fp<IssuerOptions & { clock: Clock }>(
   async (app, { clock, ...options }) => {
     const closing = new AbortController()
-    const issuer = createIssuer(options, clock, issuerLog(app.log), app.tracing)
+    const issuer = createIssuer(options, clock, issuerLog(app.log, options.issuer), app.tracing)
     app.decorate('issuer', issuer)
     // Not awaited: an issuer that is down delays readiness, not the start.
     app.addHook('onListen', async () => void issuer.loadMetadata(closing.signal))

@@ -1,5 +1,5 @@
 import type { PkceSupport } from './discovery.ts'
-import { failureReason } from './grant-failure.ts'
+import { failureReason, statusOf } from './grant-failure.ts'
 import type { IssuerEvents } from './issuer.ts'
 
 /** The part of a pino logger that is needed here. */
@@ -9,14 +9,16 @@ export interface Log {
 }
 
 /** Metadata are fetched repeatedly, so what they say is logged only when it changes. */
-export function issuerLog(log: Log): IssuerEvents {
+export function issuerLog(log: Log, issuer: URL): IssuerEvents {
   let logged: PkceSupport = 'supported'
   let isMethodLogged = false
   let isDpopLogged = false
 
   return {
     unreachable(err, retryInMs) {
-      log.warn({ event: 'issuer.unreachable', err, retryInMs }, 'Discovery of the issuer failed')
+      const url = discoveryUrl(issuer)
+      const fields = { event: 'issuer.unreachable', url, status: statusOf(err), reason: failureReason(err) }
+      log.warn({ ...fields, err, retryInMs }, 'Discovery of the issuer failed')
     },
 
     userInfoFailed(err) {
@@ -55,4 +57,12 @@ export function issuerLog(log: Log): IssuerEvents {
       isMethodLogged = true
     },
   }
+}
+
+/** The URL of the metadata, as openid-client makes it. */
+function discoveryUrl({ origin, pathname }: URL): string {
+  const path = pathname.includes('/.well-known/')
+    ? pathname
+    : `${pathname.replace(/\/$/, '')}/.well-known/openid-configuration`
+  return origin + path
 }

@@ -15,6 +15,7 @@ export function loggerOptions(level: string) {
 }
 
 const lineFields = Symbol('fields of each line')
+const noFields: object = {}
 
 /** A logger made with {@link loggerOptions}. Its children inherit the fields. */
 interface GatewayLog {
@@ -27,7 +28,7 @@ function mixin(_line: object, _level: number, log: object | GatewayLog): object 
 }
 
 function onChild(child: object): void {
-  if (!(lineFields in child)) Object.assign(child, { [lineFields]: {} } satisfies GatewayLog)
+  if (!(lineFields in child)) Object.assign(child, { [lineFields]: noFields } satisfies GatewayLog)
 }
 
 /** Without the query, which holds the authorization code at the callback. */
@@ -75,9 +76,16 @@ interface LoggedRequest<L extends Log> {
  */
 export function addToLog<L extends Log>(request: LoggedRequest<L>, bindings: object): void {
   const { log } = request
-  if (lineFields in log) log[lineFields] = bindings
+  if (lineFields in log) log[lineFields] = joined(log[lineFields] as object, bindings)
   else if (isOwnLogger(request) && log.setBindings) log.setBindings(bindings)
   else request.log = log.child(bindings) as L
+}
+
+/** Both objects' members. Getters stay getters, so that they are called only for a line that is written. */
+function joined(before: object, bindings: object): object {
+  if (before === noFields) return bindings
+  const members = Object.getOwnPropertyDescriptors(before)
+  return Object.defineProperties({}, { ...members, ...Object.getOwnPropertyDescriptors(bindings) })
 }
 
 /**

@@ -44,7 +44,7 @@ export type SessionEndReason = (typeof sessionEndReasons)[number]
  * `replaced`: a new login in the same browser. `refused`: the issuer refused the refresh token. `expired`: the access
  * token ran out, and there was nothing to renew it with. `foreign_identity`: a renewal brought another user's tokens.
  * `evicted_by_user_limit`: the user had too many. `evicted`: the memory of a gateway without Redis was full. `admin`: the
- * administrator's API.
+ * administrator's API. `idle`, `lifetime`: its time was up. `lost`: the store lost it, or its end has no known reason.
  */
 const sessionEndReasons = [
   'logout',
@@ -57,6 +57,9 @@ const sessionEndReasons = [
   'evicted_by_user_limit',
   'evicted',
   'admin',
+  'idle',
+  'lifetime',
+  'lost',
 ] as const
 
 /** `unavailable`: it did not answer, or not in time. `error`: anything else went wrong. */
@@ -145,7 +148,7 @@ export function createMetrics({ several = false } = {}): { metrics: Metrics; reg
   })
   const sessionsEnded = new Counter({
     name: 'bff_sessions_ended_total',
-    help: 'Sessions that ended for a reason other than their lifetime',
+    help: 'Sessions that ended. Those that expired or were lost are counted when a request finds that out',
     labelNames: [...frontendLabel, 'reason'],
     registers,
   })

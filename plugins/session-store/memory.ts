@@ -24,6 +24,8 @@ const BACKING_OFF = Symbol('backing off')
 const FAILURES_OUTLIVE_BACK_OFF_MS = 60_000
 
 const END_REMEMBERED_MS = 120_000
+/** The lifetime that an evicted session had left is not known any more. */
+const EVICTION_REMEMBERED_MS = 24 * 3_600_000
 
 /** Batch size of `listAll`. */
 const AT_A_TIME = 500
@@ -36,7 +38,8 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
   const records = createExpiringMap<MemoryRecord>({ ...bounds, onGone: leaveIndexes })
   /** Apart from the sessions, of which anonymous requests must not evict any. */
   const shared = createExpiringMap<MemoryRecord>({ clock, maxEntries: 2000 })
-  const endings = createExpiringMap<{ reason?: string | undefined }>(bounds)
+  const endings = createExpiringMap<{ ended: true }>(bounds)
+  const endReasons = createExpiringMap<string>(bounds)
   const locks = createExpiringMap<{ owner: symbol }>(bounds)
   const failures = createExpiringMap<number>(bounds)
   const markers = createExpiringMap<{ isSet: true }>(bounds)
@@ -81,10 +84,10 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
 
     async destroyBy(index, reason) {
       const ids = [...(indexes.get(index) ?? [])]
-      return ids.filter((id) => destroy(id, reason) !== undefined).length
+      return ids.filter((id) => destroy(id, reason) !== undefined)
     },
 
-    endReason: async (id) => endings.get(id)?.reason,
+    endReason: async (id) => endReasons.get(id),
 
     async trim(index, max, newest, reason) {
       const living = list(indexes.get(index) ?? [])
@@ -149,8 +152,10 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
   function destroy(id: string, reason?: string, onlyVersion?: number): SealedRecord | undefined {
     const record = records.get(id)
     if (!record || (onlyVersion ?? record.version) !== record.version) return undefined
+    const leftMs = records.remainingMs(id)
     records.delete(id)
-    endings.set(id, { reason }, END_REMEMBERED_MS)
+    endings.set(id, { ended: true }, END_REMEMBERED_MS)
+    if (reason !== undefined) endReasons.set(id, reason, Math.max(END_REMEMBERED_MS, leftMs))
     changes.notify(id)
     return { sealed: record.sealed, version: record.version }
   }
@@ -183,7 +188,10 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
   }
 
   function leaveIndexes(record: MemoryRecord, id: string, madeRoom: boolean): void {
-    if (madeRoom) onEvicted?.()
+    if (madeRoom) {
+      endReasons.set(id, 'evicted', EVICTION_REMEMBERED_MS)
+      onEvicted?.()
+    }
     for (const name of record.indexes) {
       const ids = indexes.get(name)
       ids?.delete(id)

@@ -6,6 +6,8 @@ export const sessionKeys = (id: string): [record: string, ended: string] => [
   recordKey(id),
   `bff:{${id}}:ended`,
 ]
+/** Why a session was ended, for longer than the rest of what is remembered of it. */
+export const endReasonKey = (id: string) => `bff:{${id}}:end-reason`
 export const lockKeys = (id: string): [lock: string, failures: string] => [
   `bff:{${id}}:lock`,
   `bff:{${id}}:failures`,

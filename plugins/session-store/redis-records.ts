@@ -3,7 +3,15 @@ import type { RecentReads } from './recent-reads.ts'
 import type { RedisCommands } from './redis-commands.ts'
 import { PUT_BACK_WITHIN_MS, type RecentWrites, type RedisMasters } from './redis-failover.ts'
 import { createRedisIndexes, readCreated } from './redis-indexes.ts'
-import { indexKey, markerKey, randomToken, recordKey, sessionKeys, wholeMs } from './redis-keys.ts'
+import {
+  endReasonKey,
+  indexKey,
+  markerKey,
+  randomToken,
+  recordKey,
+  sessionKeys,
+  wholeMs,
+} from './redis-keys.ts'
 import { scanRecords } from './redis-scan.ts'
 import type { SealedRecord, SessionStore, StoredRecord } from './store.ts'
 
@@ -103,16 +111,15 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
       // Entries without a session stay until they expire: they may belong to a session that is being created.
       const destroyed = await destroyAll(await indexes.ids(index), reason)
       const leftMs = putBackWithinMs(indexKey(index))
-      if (leftMs <= 0) return destroyed.length
+      if (leftMs <= 0) return destroyed
       // Another gateway may still put back entries, too.
       await clock.sleep(leftMs)
       destroyed.push(...(await destroyAll(await indexes.ids(index), reason)))
-      return destroyed.length
+      return destroyed
     },
 
     async endReason(id) {
-      const [, ended] = sessionKeys(id)
-      return (await run((redis) => redis.hget(ended, 'reason'))) || undefined
+      return (await run((redis) => redis.get(endReasonKey(id)))) ?? undefined
     },
 
     async trim(index, max, newest, reason) {
@@ -159,7 +166,7 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
     const by = randomToken()
     const end = () =>
       run((redis) =>
-        redis.bffDestroyBuffer(...sessionKeys(id), id, onlyVersion ?? '', by, END_REMEMBERED_MS, reason),
+        redis.bffDestroyBuffer(...endKeys(id), id, onlyVersion ?? '', by, END_REMEMBERED_MS, reason),
       )
     const destroyed = await retryUntilPutBack(id, end, (found) => found === null).finally(() =>
       recent.forget(id),
@@ -168,7 +175,7 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
     const [sealed, version, indexed] = destroyed
     const names: string[] = JSON.parse(indexed.toString())
     writes.note(recordKey(id), async (redis) => {
-      await redis.bffEndAgain(...sessionKeys(id), id, END_REMEMBERED_MS, reason)
+      await redis.bffEndAgain(...endKeys(id), id, END_REMEMBERED_MS, reason)
       await indexes.leaveOn(redis, id, names)
     })
     await indexes.leave(id, names)
@@ -228,4 +235,8 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
     }
     return destroyed
   }
+}
+
+function endKeys(id: string): [record: string, ended: string, endReason: string] {
+  return [...sessionKeys(id), endReasonKey(id)]
 }

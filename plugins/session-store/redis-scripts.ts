@@ -25,6 +25,16 @@ const expiring = `
       if last[2] then redis.call('PEXPIRE', KEYS[1], tonumber(last[2]) - now) end`
 
 /**
+ * Remembers why a session has ended for as long as it would have lived: until then a cookie without a session must have
+ * another reason than its timeout.
+ */
+const rememberingReason = (reason: string, atLeastMs: string) => `
+      if ${reason} ~= '' then
+        local leftMs = math.max(redis.call('PTTL', KEYS[1]), redis.call('PTTL', KEYS[3]), tonumber(${atLeastMs}))
+        redis.call('SET', KEYS[3], ${reason}, 'PX', leftMs)
+      end`
+
+/**
  * Atomic operations. Each script uses keys of one slot only, so that it works on a Cluster: those of one session, which
  * share a hash tag, or one index. The comment above each lists keys · arguments → result.
  * Every command used must be in the permissions of docs/redis.md.
@@ -107,22 +117,26 @@ export const redisScripts = {
       redis.pcall('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1])`,
   },
 
-  /** record, ended · id, how long to remember the end, reason. Puts back that a session has ended, whatever its version. */
+  /**
+   * record, ended, end-reason · id, how long to remember the end, reason. Puts back that a session has ended, whatever
+   * its version.
+   */
   bffEndAgain: {
-    numberOfKeys: 2,
+    numberOfKeys: 3,
     lua: `
-      if not redis.call('HGET', KEYS[2], 'by') then redis.call('HSET', KEYS[2], 'by', '', 'reason', ARGV[3]) end
+      ${rememberingReason('ARGV[3]', 'ARGV[2]')}
+      if not redis.call('HGET', KEYS[2], 'by') then redis.call('HSET', KEYS[2], 'by', '') end
       redis.call('PEXPIRE', KEYS[2], ARGV[2])
       if redis.call('DEL', KEYS[1]) == 1 then redis.pcall('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1]) end`,
   },
 
   /**
-   * record, ended · id, the only version to destroy or '', caller, how long to remember the end, reason → sealed,
-   * version, indexes. The same caller gets them again if it repeats the call after a lost reply. An empty array if
+   * record, ended, end-reason · id, the only version to destroy or '', caller, how long to remember the end, reason →
+   * sealed, version, indexes. The same caller gets them again if it repeats the call after a lost reply. An empty array if
    * another caller has ended it or the version differs; null if there is no trace of it.
    */
   bffDestroy: {
-    numberOfKeys: 2,
+    numberOfKeys: 3,
     lua: `
       local record = redis.call('HMGET', KEYS[1], 'sealed', 'version', 'indexes')
       if not record[1] then
@@ -131,9 +145,9 @@ export const redisScripts = {
         return ended[4] and {}
       end
       if ARGV[2] ~= '' and ARGV[2] ~= record[2] then return {} end
+      ${rememberingReason('ARGV[5]', 'ARGV[4]')}
       redis.call('DEL', KEYS[1])
-      redis.call('HSET', KEYS[2], 'sealed', record[1], 'version', record[2], 'indexes', record[3], 'by', ARGV[3],
-        'reason', ARGV[5])
+      redis.call('HSET', KEYS[2], 'sealed', record[1], 'version', record[2], 'indexes', record[3], 'by', ARGV[3])
       redis.call('PEXPIRE', KEYS[2], ARGV[4])
       redis.pcall('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1])
       return { record[1], tonumber(record[2]), record[3] }`,
@@ -173,6 +187,7 @@ export const redisScripts = {
 }
 
 type Session = [record: string, ended: string]
+type Ended = [...Session, endReason: string]
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
@@ -198,12 +213,10 @@ declare module 'ioredis' {
         profile: Buffer | '',
       ]
     ): Result<unknown, Context>
-    bffEndAgain(
-      ...args: [...Session, id: string, rememberMs: number, reason: string]
-    ): Result<unknown, Context>
+    bffEndAgain(...args: [...Ended, id: string, rememberMs: number, reason: string]): Result<unknown, Context>
     bffDestroyBuffer(
       ...args: [
-        ...Session,
+        ...Ended,
         id: string,
         onlyVersion: number | '',
         by: string,

@@ -40,7 +40,7 @@ export interface SessionStore {
 
   /**
    * Ends a session and removes it from its indexes. With `onlyVersion`, only if it still has that version.
-   * @param reason remembered for two minutes, so that other processes can tell their clients: see `endReason`
+   * @param reason remembered as long as the session would have lived: see `endReason`
    * @returns the last sealed record, so that its newest refresh token can be revoked; undefined if nothing was ended
    */
   destroy(id: string, onlyVersion?: number, reason?: string): Promise<SealedRecord | undefined>
@@ -53,8 +53,8 @@ export interface SessionStore {
    */
   trim(index: string, max: number, newest: string, reason?: string): Promise<ListedSession[]>
 
-  /** Ends every session in an index. @returns their number */
-  destroyBy(index: string, reason?: string): Promise<number>
+  /** Ends every session in an index. @returns identifiers of the ended sessions */
+  destroyBy(index: string, reason?: string): Promise<string[]>
 
   /** The sessions in an index, the oldest first. */
   list(index: string): Promise<ListedSession[]>
@@ -71,7 +71,10 @@ export interface SessionStore {
    */
   updateProfile(id: string, update: (profile: Buffer | undefined) => Buffer): Promise<void>
 
-  /** Why a session was ended in the last two minutes; undefined if it was not, or no reason was given. */
+  /**
+   * Why a session was ended, until the time at which it would have expired by itself, and for two minutes at least.
+   * Undefined if it was not ended, or no reason was given.
+   */
   endReason(id: string): Promise<string | undefined>
 
   /**

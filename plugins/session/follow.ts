@@ -3,9 +3,6 @@ import type { SessionEndReason } from '../observability/metrics.ts'
 import type { SessionStore } from '../session-store/store.ts'
 import type { Session } from './session.ts'
 
-/** `idle` and `lifetime`: its time was up. `lost`: the store lost it, or its end has no known reason. */
-export type FollowedEnd = SessionEndReason | 'idle' | 'lifetime' | 'lost'
-
 interface FollowOptions {
   store: Pick<SessionStore, 'changed' | 'endReason'>
   clock: Clock
@@ -28,7 +25,7 @@ const expiryRecheckMs = 200
 export async function follow(
   session: Session,
   { store, clock, lifetimeMs, reload, signal, onChanged }: FollowOptions,
-): Promise<FollowedEnd | undefined> {
+): Promise<SessionEndReason | undefined> {
   let latest = session
   while (!signal.aborted) {
     const waiting = new AbortController()
@@ -52,7 +49,7 @@ export async function follow(
   }
   return undefined
 
-  async function endOf({ id, record, expiresAt }: Session): Promise<FollowedEnd> {
+  async function endOf({ id, record, expiresAt }: Session): Promise<SessionEndReason> {
     const reason = await store.endReason(id).catch(() => undefined)
     if (reason !== undefined) return reason as SessionEndReason
     const now = clock.now()

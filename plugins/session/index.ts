@@ -41,6 +41,8 @@ declare module 'fastify' {
     loadCachedSession(request: FastifyRequest): Session | null
     /** An onRequest hook: `request.userSession` is the session, or null. */
     loadSession(request: FastifyRequest): Promise<void>
+    /** Reports once that the session of a cookie has expired or was lost, after it was not found. Never fails. */
+    reportIfFoundEnded(request: FastifyRequest, reference: SessionReference): Promise<void>
     /** An onRequest hook: 401 without a session. */
     requireSession(request: FastifyRequest): Promise<void>
   }
@@ -90,6 +92,15 @@ export default fp<OidcSessionOptions>(
     app.decorate('loadSession', async (request: FastifyRequest) => {
       request.userSession ??= await findSession(request)
     })
+    app.decorate('reportIfFoundEnded', async (request: FastifyRequest, reference: SessionReference) => {
+      try {
+        const madeAt = app.browserCookies.sessionCookieMadeAt(request)
+        const found = await sessions.findEnd(reference, madeAt)
+        if (found) app.reportFoundEnding(found, request.log)
+      } catch {
+        // The store is unavailable: the next request finds out.
+      }
+    })
     app.decorate('requireSession', async (request: FastifyRequest) => {
       await app.loadSession(request)
       if (!request.userSession) throw new GatewayError('BFF_SESSION_REQUIRED')
@@ -102,6 +113,7 @@ export default fp<OidcSessionOptions>(
         sessions.load(reference, { ...options, client: () => sessionClient(request) }),
       )
       if (!session) {
+        await app.reportIfFoundEnded(request, reference)
         if (await mayChangeCookie(request, reference)) app.browserCookies.clearSession(request)
         return null
       }
@@ -136,6 +148,14 @@ export default fp<OidcSessionOptions>(
   {
     name: 'oidc-session',
     fastify: '5.x',
-    dependencies: ['request-members', 'session-cookie', 'session-store', 'issuer', 'device-binding'],
+    dependencies: [
+      'request-members',
+      'session-cookie',
+      'session-store',
+      'session-events',
+      'issuer',
+      'tracing',
+      'device-binding',
+    ],
   },
 )

@@ -26,12 +26,20 @@ export interface RecordKeys {
   key: Buffer
 }
 
+/** With what this process knows of a session that it has seen, for the report of its end. */
+export interface RememberedKeys extends RecordKeys {
+  /** When it expires unless it is used again, in milliseconds since the epoch. */
+  aliveUntil?: number
+  /** Name of the user, for logs. */
+  user?: string
+}
+
 /** Number of references whose hashes are remembered, some 400 bytes each. */
 const maxRemembered = 5000
 
 /** Derives the keys of a record. Remembers them: browsers send the same cookie with every request. */
-export function createKeyDerivation(): (reference: SessionReference) => RecordKeys {
-  const remembered = new LRUCache<string, RecordKeys & { cookieKey: string }>({ max: maxRemembered })
+export function createKeyDerivation(): (reference: SessionReference) => RememberedKeys {
+  const remembered = new LRUCache<string, RememberedKeys & { cookieKey: string }>({ max: maxRemembered })
   return (reference) => {
     const known = remembered.get(reference.id)
     if (known?.cookieKey === reference.key) return known

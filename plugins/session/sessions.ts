@@ -1,12 +1,13 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { SessionEndReason } from '../observability/metrics.ts'
 import type { SessionStore, StoredRecord } from '../session-store/store.ts'
-import { type FollowedEnd, follow } from './follow.ts'
+import { follow } from './follow.ts'
+import { createFoundEnds, type FoundEndReason } from './found-end.ts'
 import { createLatestUnsealer, formatOf, newestFormat, seal, unseal } from './sealing.ts'
-import { LoadedSession, type Session } from './session.ts'
+import { LoadedSession, type Session, sessionHash } from './session.ts'
 import { sidIndex, subjectIndex } from './session-indexes.ts'
 import type { SessionClient, SessionProfile, SessionProfiles } from './session-profiles.ts'
-import { type SessionRecord, sessionRecord } from './session-record.ts'
+import { logName, type SessionRecord, sessionRecord } from './session-record.ts'
 import {
   createKeyDerivation,
   newReference,
@@ -77,7 +78,22 @@ export interface Sessions {
     session: Session,
     signal: AbortSignal,
     onChanged?: (session: Session) => void,
-  ): Promise<FollowedEnd | undefined>
+  ): Promise<SessionEndReason | undefined>
+  /**
+   * Finds out why there is no session for a cookie: it has expired, or the store lost it.
+   * @param cookieMadeAt in milliseconds since the epoch, if it is known
+   * @returns undefined if its end was reported before, by whichever process
+   */
+  findEnd(reference: SessionReference, cookieMadeAt: number | undefined): Promise<FoundEnd | undefined>
+  /** Whether the caller is the first to report that a session has expired or is lost. */
+  claimFoundEnd(session: Pick<Session, 'id'>): Promise<boolean>
+}
+
+export interface FoundEnd {
+  reason: FoundEndReason
+  sessionHash: string
+  /** Unset: this process has not seen the session. */
+  user?: string | undefined
 }
 
 export type NewSession = Pick<
@@ -104,11 +120,13 @@ export function createSessions(options: SessionsOptions): Sessions {
   const slideEveryMs = Math.min(60_000, idleTimeoutMs / 4)
   const unsealLatest = createLatestUnsealer(sessionRecord)
   const keysOf = createKeyDerivation()
+  const foundEnds = createFoundEnds(options)
 
   return {
     async create(login, client) {
       const reference = newReference()
-      const { id, key } = keysOf(reference)
+      const keys = keysOf(reference)
+      const { id, key } = keys
       const record: SessionRecord = { ...login, createdAt: clock.now(), renewals: 0 }
       const ttlMs = timeToLive(record)
       await store.create(id, {
@@ -121,6 +139,8 @@ export function createSessions(options: SessionsOptions): Sessions {
         profile: profiles?.seal(id, { lastUsedAt: record.createdAt, ...client }),
       })
       const expiresAt = clock.now() + ttlMs
+      keys.aliveUntil = expiresAt
+      keys.user = logName(record)
       return {
         reference,
         session: new LoadedSession({ id, key, record, version: 1, expiresAt, format: newestFormat }),
@@ -145,8 +165,13 @@ export function createSessions(options: SessionsOptions): Sessions {
     },
 
     async load(reference, { slide = true, client } = {}) {
-      const session = await read(keysOf(reference))
-      return session && slide ? keepAlive(session, client) : session
+      const keys = keysOf(reference)
+      const session = await read(keys)
+      if (!session) return undefined
+      const used = slide ? await keepAlive(session, client) : session
+      keys.aliveUntil = used.expiresAt
+      keys.user ??= logName(used.record)
+      return used
     },
 
     loadCached(reference) {
@@ -181,6 +206,14 @@ export function createSessions(options: SessionsOptions): Sessions {
 
     follow: (session, signal, onChanged) =>
       follow(session, { store, clock, lifetimeMs, reload: read, signal, onChanged }),
+
+    async findEnd(reference, cookieMadeAt) {
+      const { id, aliveUntil, user } = keysOf(reference)
+      const reason = await foundEnds.reasonOf({ id, startedAt: cookieMadeAt, aliveUntil })
+      return reason && { reason, sessionHash: sessionHash({ id }), user }
+    },
+
+    claimFoundEnd: ({ id }) => foundEnds.claim(id),
   }
 
   async function read(keys: RecordKeys): Promise<Session | undefined> {

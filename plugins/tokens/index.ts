@@ -102,6 +102,7 @@ export default fp<TokenSourcesOptions>(
       'session-store',
       'session-events',
       'issuer',
+      'tracing',
       'observability',
     ],
   },

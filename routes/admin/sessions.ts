@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { hashForLog } from '../../plugins/logging/logger.ts'
+import { logEnding } from '../../plugins/session/events/session-events.ts'
 import { sessionHash } from '../../plugins/session/session.ts'
 import type { UserSession } from '../../plugins/session/session-list.ts'
 import type { ListedSession } from '../../plugins/session-store/store.ts'
@@ -64,7 +65,7 @@ export async function sessions(
         const fields = { sessionHash: sessionHash({ id }) }
         Object.assign(request.adminCall, fields)
         if (!(await app.sessionStore.destroy(id, undefined, 'admin'))) break
-        app.reportUnreadEndings({ issuer: await issuerOf(gateway) }, 'admin', log, 1, fields)
+        app.reportUnreadEndings({ issuer: await issuerOf(gateway) }, 'admin', log, [id], {})
         return reply.code(204).send()
       }
       throw new GatewayError('BFF_NOT_FOUND', { details: 'There is no session with this identifier' })
@@ -124,7 +125,7 @@ export async function sessions(
       // If the store fails in between, too.
       for (const [gateway, sessions] of ended) {
         const issuer = await issuerOf(gateway)
-        gateway.app.reportUnreadEndings({ issuer }, 'admin', log, sessions, { sessions })
+        gateway.app.reportUnreadEndings({ issuer }, 'admin', log, sessions, {})
       }
     }
     return [...ended.values()].reduce((sum, count) => sum + count, 0)
@@ -134,6 +135,7 @@ export async function sessions(
     const gateway = gateways.find(({ app }) => app.sessionList.isOwn(session))
     if (!gateway || !(await gateway.app.sessionStore.destroy(session.id, undefined, 'admin'))) return
     ended.set(gateway, (ended.get(gateway) ?? 0) + 1)
+    logEnding(log, 'admin', { sessionHash: sessionHash(session) })
   }
 }
 

@@ -60,8 +60,8 @@ export async function backchannelLogout(
         : subjectIndex(issuer, clientId, notice.subject)
     const sessions = await app.sessionStore.destroyBy(index, 'backchannel_logout')
     const whose = 'sid' in notice ? { sid: hashForLog(notice.sid) } : { sub: hashForLog(notice.subject) }
-    const fields = { sessions, ...whose }
-    app.reportUnreadEndings(endedBy(notice), 'backchannel_logout', log, sessions, fields)
+    log.info({ event: 'logout.notice', sessions: sessions.length, ...whose })
+    app.reportUnreadEndings(endedBy(notice), 'backchannel_logout', log, sessions, whose)
     // Marked as used last: if the store fails before, the issuer can send the same token again.
     if (!(await app.sessionStore.addMarker(used, logoutTokenLifetimeMs))) throw replayed()
   }

@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
-import { type Session, sessionHash } from '../../plugins/session/session.ts'
+import type { Session } from '../../plugins/session/session.ts'
 import type { SessionOwner } from '../../plugins/session/session-list.ts'
 import { logName, type SessionRecord } from '../../plugins/session/session-record.ts'
 
@@ -54,8 +54,7 @@ export async function endOldestSessions(
   const user = logName(newest.record)
   try {
     for (const ended of await app.sessions.enforceLimit(newest)) {
-      const fields = { user, sessionHash: sessionHash(ended) }
-      app.reportUnreadEndings({ issuer, subject }, 'evicted_by_user_limit', log, 1, fields)
+      app.reportUnreadEndings({ issuer, subject }, 'evicted_by_user_limit', log, [ended.id], { user })
     }
   } catch (err) {
     log.warn({ event: 'session.limit.failed', err })
@@ -85,8 +84,7 @@ export async function endWithoutCookie(
       sessions.slice(i, i + atATime).map(async (session) => {
         if (!(await app.sessionStore.destroy(session.id, undefined, reason))) return
         count++
-        const fields = { sessionHash: sessionHash(session) }
-        app.reportUnreadEndings({ issuer, subject }, reason, log, 1, fields)
+        app.reportUnreadEndings({ issuer, subject }, reason, log, [session.id], {})
       }),
     )
   }

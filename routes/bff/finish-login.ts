@@ -4,6 +4,7 @@ import { loginLifetimeMs } from '../../http/limits.ts'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { type Login, LoginError } from '../../plugins/issuer/issuer.ts'
 import { tokenSetFrom } from '../../plugins/issuer/token-set.ts'
+import { hashForLog } from '../../plugins/logging/logger.ts'
 import { hasEndedWithin } from '../../plugins/login/ended-sid.ts'
 import type { LoginTransaction } from '../../plugins/login/login-transaction.ts'
 import { userClaims } from '../../plugins/session/claims.ts'
@@ -137,6 +138,9 @@ export function createLoginFinisher(app: FastifyInstance, options: RouteOptions)
       event: 'session.started',
       user: logName(session.record),
       sessionHash: sessionHash(session),
+      // As in the lines of the issuer's logout notices, which name no session.
+      sub: hashForLog(session.record.subject),
+      sid: hashForLog(session.record.sid),
     })
     await endOldestSessions(app, request, session)
     await app.sessionEvents.started(session, request)

@@ -46,10 +46,9 @@ export async function frontchannelLogout(app: FastifyInstance, { oidc }: RouteOp
       sidIndex(issuer, app.issuer.clientId, sid),
       'frontchannel_logout',
     )
-    if (sessions === 0) return 0
-    const fields = { sessions, sid: hashForLog(sid) }
-    app.reportUnreadEndings({ issuer, sid }, 'frontchannel_logout', request.log, sessions, fields)
-    return sessions
+    const whose = { sid: hashForLog(sid) }
+    app.reportUnreadEndings({ issuer, sid }, 'frontchannel_logout', request.log, sessions, whose)
+    return sessions.length
   }
 }
 

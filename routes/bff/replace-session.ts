@@ -102,7 +102,10 @@ async function endReplaced(
   try {
     await rememberReplacement(app.sessionStore, reference)
     const old = await app.sessions.load(reference, { slide: false })
-    if (!old) return undefined
+    if (!old) {
+      await app.reportIfFoundEnded(request, reference)
+      return undefined
+    }
     const log = request.log.child({ user: logName(old.record), sessionHash: sessionHash(old) })
     const { record, revoked } = await endSession(app, log, old, 'replaced')
     return revoked ? record : undefined

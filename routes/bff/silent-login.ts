@@ -80,14 +80,14 @@ for (const origin of [${targets.join()}]) parent.postMessage({ source: 'bff-sile
 
 /** Posts a failure: an error page in a frame would not be seen, and the parent page waits for the outcome. */
 export function postFailureToParent(
-  { log }: FastifyRequest,
+  request: FastifyRequest,
   reply: FastifyReply,
   thrown: unknown,
   origins: ParentOrigin[],
   options: RouteOptions,
 ): FastifyReply {
   const error = asGatewayError(thrown)
-  if (error instanceof GatewayError) logError(log, error)
+  if (error instanceof GatewayError) logError(request.log, error, request)
   return postOutcomeToParent(reply.code(error.statusCode), false, origins, options)
 }
 

@@ -55,9 +55,9 @@ test('every end of a session is reported once to log and hook, with user and ses
     [
       [30, 'logout', 'string', true, undefined, undefined],
       [30, 'frontchannel_logout', 'string', true, hashForLog(own.sid), undefined],
-      [30, 'frontchannel_logout', 'undefined', false, hashForLog(other.sid), undefined],
-      [30, 'backchannel_logout', 'undefined', false, hashForLog(bySid.sid), undefined],
-      [30, 'backchannel_logout', 'undefined', false, undefined, hashForLog('alice')],
+      [30, 'frontchannel_logout', 'undefined', true, hashForLog(other.sid), undefined],
+      [30, 'backchannel_logout', 'undefined', true, hashForLog(bySid.sid), undefined],
+      [30, 'backchannel_logout', 'undefined', true, undefined, hashForLog('alice')],
     ],
   )
   assert.deepEqual(

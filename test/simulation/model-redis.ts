@@ -18,7 +18,7 @@ export interface ModelServer {
 export type ModelCommand =
   | Exclude<keyof typeof redisScripts, 'bffRead' | 'bffDestroy' | 'bffUpdateProfile'>
   | Others
-type Others = Buffers | 'hget' | 'pexpire' | 'pttl' | 'ping' | 'scan' | 'zrange'
+type Others = Buffers | 'get' | 'hget' | 'pexpire' | 'pttl' | 'ping' | 'scan' | 'zrange'
 type Buffers = 'bffReadBuffer' | 'bffDestroyBuffer' | 'bffUpdateProfileBuffer' | 'hgetBuffer' | 'hmgetBuffer'
 
 export interface ModelEvents {
@@ -151,8 +151,17 @@ function createServer(data: Data, now: () => number, eventsOf: EventsOf) {
       changes.notify(id)
       onStored(id, back, by)
     },
-    bffEndAgain(by, key: string, ended: string, id: string, rememberMs: number, reason: string) {
-      set(ended, get(ended) ?? { by: '', reason }, rememberMs)
+    bffEndAgain(
+      by,
+      key: string,
+      ended: string,
+      endReason: string,
+      id: string,
+      rememberMs: number,
+      reason: string,
+    ) {
+      rememberReason(key, endReason, rememberMs, reason)
+      set(ended, get(ended) ?? { by: '' }, rememberMs)
       const record = get<ModelRecord>(key)
       if (!record) return
       drop(key)
@@ -163,6 +172,7 @@ function createServer(data: Data, now: () => number, eventsOf: EventsOf) {
       gateway,
       key: string,
       ended: string,
+      endReason: string,
       id: string,
       only: number | '',
       by: string,
@@ -176,8 +186,9 @@ function createServer(data: Data, now: () => number, eventsOf: EventsOf) {
         return last ? [] : null
       }
       if (only !== '' && only !== record.version) return []
+      rememberReason(key, endReason, rememberMs, reason)
       drop(key)
-      set(ended, { ...record, by, reason }, rememberMs)
+      set(ended, { ...record, by }, rememberMs)
       changes.notify(id)
       onEnded(id, record, gateway, false)
       return [record.sealed, record.version, Buffer.from(record.indexes)]
@@ -227,6 +238,7 @@ function createServer(data: Data, now: () => number, eventsOf: EventsOf) {
       set(failures, (get<number>(failures) ?? 0) + 1, rememberMs)
       changes.notify(id)
     },
+    get: (_by, key: string) => get<string>(key) ?? null,
     hget: (_by, key: string, field: keyof ModelRecord) => get<ModelRecord>(key)?.[field] ?? null,
     hgetBuffer: (_by, key: string, field: keyof ModelRecord) => bytes(get<ModelRecord>(key)?.[field]),
     hmgetBuffer: (_by, key: string, ...fields: (keyof ModelRecord)[]) =>
@@ -268,6 +280,10 @@ function createServer(data: Data, now: () => number, eventsOf: EventsOf) {
   function setIndex(index: string, all: Map<string, number>): void {
     const living = new Map([...all].filter(([, expiresAt]) => expiresAt > now()))
     set(index, living, Math.max(0, ...living.values()) - now())
+  }
+
+  function rememberReason(record: string, endReason: string, rememberMs: number, reason: string): void {
+    if (reason !== '') set(endReason, reason, Math.max(leftMs(record), leftMs(endReason), rememberMs))
   }
 
   function leftMs(key: string): number {

@@ -163,6 +163,7 @@ const operations: Record<ModelCommand, Operation> = {
   bffAddMarker: 'addMarker',
   bffRelease: 'release',
   bffBackOff: 'backOff',
+  get: 'read',
   hget: 'read',
   hgetBuffer: 'read',
   hmgetBuffer: 'read',

@@ -7,6 +7,8 @@ import type { CookieSealer } from './secure-session.ts'
 export interface SessionCookie {
   /** Undefined if there is no cookie, or it can't be decrypted: tampered with, foreign or expired. */
   sessionReference(request: CookieRequest): SessionReference | undefined
+  /** When the session cookie was made, in milliseconds since the epoch: at login. Undefined if that is not known. */
+  sessionCookieMadeAt(request: CookieRequest): number | undefined
   setSessionReference(request: CookieRequest, reference: SessionReference): void
   clearSession(request: CookieRequest): void
   /** Whether the cookie was encrypted with an old key (key rotation). */
@@ -21,6 +23,11 @@ export function createSessionCookie(sealer: CookieSealer, name: string): Session
       if (!mayOccurTwice(request.headers.cookie, name)) return decryptedReference(request)
       const values = cookieValues(request.headers.cookie, name)
       return values.length > 1 ? onlyReference(request, values) : decryptedReference(request)
+    },
+
+    sessionCookieMadeAt({ sealedSession }) {
+      const seconds = Number(sealedSession?.get('__ts'))
+      return seconds > 0 ? seconds * 1000 : undefined
     },
 
     setSessionReference(request, { id, key }) {

@@ -3,9 +3,11 @@ import fp from 'fastify-plugin'
 import { rememberSignOut } from '../../login/ended-sid.ts'
 import {
   createEndingReport,
+  createFoundEndingReport,
   createSessionEvents,
   createUnreadEndingsReport,
   type ReportEnding,
+  type ReportFoundEnding,
   type ReportUnreadEndings,
   type SessionEvents,
   type SessionHooks,
@@ -17,6 +19,7 @@ declare module 'fastify' {
     /** Must be called once for each session that this process has ended. */
     reportEnding: ReportEnding
     reportUnreadEndings: ReportUnreadEndings
+    reportFoundEnding: ReportFoundEnding
   }
 }
 
@@ -40,6 +43,7 @@ export default fp<SessionHooks<FastifyRequest>>(
     const { metrics } = app
     app.decorate('reportEnding', createEndingReport({ metrics, events: sessionEvents }))
     app.decorate('reportUnreadEndings', createUnreadEndingsReport({ metrics, events: sessionEvents }))
+    app.decorate('reportFoundEnding', createFoundEndingReport({ metrics }))
   },
   { name: 'session-events', fastify: '5.x', dependencies: ['issuer', 'session-store', 'observability'] },
 )

@@ -2,7 +2,8 @@ import { GatewayError } from '../../errors/catalogue.ts'
 import type { IssuerRefusal } from '../../issuer/grant-failure.ts'
 import type { Metrics, SessionEndReason } from '../../observability/metrics.ts'
 import { type SessionInfo, sessionInfo } from '../claims.ts'
-import type { Session } from '../session.ts'
+import { type Session, sessionHash } from '../session.ts'
+import type { FoundEnd } from '../sessions.ts'
 
 /** An ended session. After an issuer's logout notice only its subject or `sid` is known. */
 export type EndedSession = Pick<SessionInfo, 'issuer'> & Partial<SessionInfo>
@@ -84,41 +85,52 @@ export interface EndingReportOptions {
 }
 
 /** The same for every reason: metric, hook and log line. */
-export function createEndingReport(options: EndingReportOptions): ReportEnding {
-  return (session, reason, log, refusal) =>
-    report(options, { ended: sessionInfo(session), reason, log }, refusal)
+export function createEndingReport({ metrics, events }: EndingReportOptions): ReportEnding {
+  return (session, reason, log, refusal) => {
+    metrics.sessionEnded(reason)
+    events.ended(sessionInfo(session), reason)
+    logEnding(log, reason, refusal)
+  }
 }
 
 /**
- * Reports sessions that were ended by an index or identifier, without reading their records.
- * @param count number of sessions
- * @param fields log fields that identify the user or session
+ * Reports sessions that were ended by an index or identifier, without reading their records: one call of the hook, and
+ * a log line for each.
+ * @param ids keys of their records; their number if the lines are written already
+ * @param fields log fields that say whose sessions they were
  */
 export type ReportUnreadEndings = (
   ended: EndedSession,
   reason: SessionEndReason,
   log: EndingLog,
-  count: number,
+  ids: string[] | number,
   fields: object,
 ) => void
 
-export function createUnreadEndingsReport(options: EndingReportOptions): ReportUnreadEndings {
-  return (ended, reason, log, count, fields) => report(options, { ended, reason, log, count }, fields)
+export function createUnreadEndingsReport({ metrics, events }: EndingReportOptions): ReportUnreadEndings {
+  return (ended, reason, log, ids, fields) => {
+    const count = typeof ids === 'number' ? ids : ids.length
+    metrics.sessionEnded(reason, count)
+    if (count > 0) events.ended(ended, reason)
+    for (const id of typeof ids === 'number' ? [] : ids)
+      logEnding(log, reason, { sessionHash: sessionHash({ id }), ...fields })
+  }
 }
 
-interface Ending {
-  ended: EndedSession
-  reason: SessionEndReason
-  log: EndingLog
-  count?: number
+/** Reports that a session has expired or was lost, which its record can't tell any more. There is no hook for it. */
+export type ReportFoundEnding = (found: FoundEnd, log: EndingLog) => void
+
+export function createFoundEndingReport({
+  metrics,
+}: Pick<EndingReportOptions, 'metrics'>): ReportFoundEnding {
+  return ({ reason, sessionHash, user }, log) => {
+    // The store has counted an eviction.
+    if (reason !== 'evicted') metrics.sessionEnded(reason)
+    logEnding(log, reason, { sessionHash, ...(user !== undefined && { user }) })
+  }
 }
 
-function report(
-  { metrics, events }: EndingReportOptions,
-  { ended, reason, log, count = 1 }: Ending,
-  fields: object = {},
-): void {
-  metrics.sessionEnded(reason, count)
-  if (count > 0) events.ended(ended, reason)
+/** The line of one end. */
+export function logEnding(log: EndingLog, reason: SessionEndReason, fields: object = {}): void {
   log.info({ event: 'session.ended', reason, ...fields })
 }

@@ -1,5 +1,9 @@
 import fp from 'fastify-plugin'
 import type { Limits } from '../../../http/limits.ts'
+import { type FoundEndReason, isFoundEnd } from '../found-end.ts'
+import { type Session, sessionHash } from '../session.ts'
+import { logName } from '../session-record.ts'
+import type { Sessions } from '../sessions.ts'
 import { createOpenStreams, type OpenStreams } from './open-streams.ts'
 
 declare module 'fastify' {
@@ -14,11 +18,23 @@ declare module 'fastify' {
  */
 export default fp<Pick<Limits, 'streamsPerSession'>>(
   async (app, { streamsPerSession }) => {
-    const streams = createOpenStreams(app.sessions, streamsPerSession, (err) =>
+    const follow: Sessions['follow'] = async (session, signal, onChanged) => {
+      const reason = await app.sessions.follow(session, signal, onChanged)
+      // Not awaited: the streams end at once.
+      if (isFoundEnd(reason)) void report(session, reason)
+      return reason
+    }
+    const streams = createOpenStreams({ follow }, streamsPerSession, (err) =>
       app.log.error({ err }, 'A session could not be watched'),
     )
     app.decorate('openStreams', streams)
     app.addHook('preClose', async () => streams.endAll())
+
+    async function report(session: Session, reason: FoundEndReason): Promise<void> {
+      const isFirst = await app.sessions.claimFoundEnd(session).catch(() => false)
+      const found = { reason, sessionHash: sessionHash(session), user: logName(session.record) }
+      if (isFirst) app.reportFoundEnding(found, app.log)
+    }
   },
-  { name: 'open-streams', fastify: '5.x', dependencies: ['oidc-session'] },
+  { name: 'open-streams', fastify: '5.x', dependencies: ['oidc-session', 'session-events'] },
 )

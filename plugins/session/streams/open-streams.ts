@@ -1,5 +1,5 @@
 import { GatewayError } from '../../errors/catalogue.ts'
-import type { FollowedEnd } from '../follow.ts'
+import type { SessionEndReason } from '../../observability/metrics.ts'
 import type { Session } from '../session.ts'
 import type { Sessions } from '../sessions.ts'
 
@@ -27,7 +27,7 @@ export interface OpenStreams {
 /** What a stream does about changes of its session. */
 export interface Follower {
   changed(session: Session): void
-  ended(reason: FollowedEnd): void
+  ended(reason: SessionEndReason): void
 }
 
 interface Watched {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { EventEmitter } from 'node:events'
 import { test } from 'node:test'
-import type { FollowedEnd } from '../../../plugins/session/follow.ts'
+import type { SessionEndReason } from '../../../plugins/observability/metrics.ts'
 import type { Session } from '../../../plugins/session/session.ts'
 import { createOpenStreams } from '../../../plugins/session/streams/open-streams.ts'
 
@@ -22,7 +22,7 @@ function setUp(maxPerSession = 2) {
   const watched: { id: string; end: () => void; fail: () => void; signal: AbortSignal }[] = []
   const errors: unknown[] = []
   const follow = (session: Session, signal: AbortSignal) =>
-    new Promise<FollowedEnd | undefined>((resolve, reject) => {
+    new Promise<SessionEndReason | undefined>((resolve, reject) => {
       watched.push({
         id: session.id,
         end: () => resolve('logout'),
