@@ -1,14 +1,8 @@
-import { setImmediate as turn } from 'node:timers/promises'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
-import { systemClock } from '../lib/clock.ts'
-import { createSessions } from '../plugins/session/sessions.ts'
-import { createMemoryStore } from '../plugins/session-store/memory.ts'
 import { withEnding } from './ending.ts'
+import { idleSessionBytes } from './idle-session.ts'
 import { openLoad } from './load.ts'
 import { startRawApi } from './raw-api.ts'
 import { report } from './report.ts'
-import { newLogin } from './sessions.ts'
 import { startSubject } from './subject.ts'
 
 const idleSessions = 10_000
@@ -19,33 +13,9 @@ const bodies = { '/small': Buffer.alloc(120, '{"time":0}'), '/large': Buffer.all
 
 /** What a session takes in a gateway without Redis, and what a gateway takes whose users are all at work. */
 export async function memory({ json }: { json: boolean }): Promise<void> {
-  const idle = await idleSession()
+  const { total, buffers } = await idleSessionBytes(idleSessions)
   const busy = await busyGateway()
-  report([{ ...idle, ...busy }], json)
-}
-
-/** Bytes of memory for each session that nobody uses. The rest of the process is idle, too. */
-async function idleSession() {
-  const sessions = createSessions({
-    store: createMemoryStore({ clock: systemClock }),
-    clock: systemClock,
-    clientId: 'bench',
-    idleTimeoutMs: 3_600_000,
-    lifetimeMs: 28_800_000,
-  })
-  const begin = async () => {
-    for (let user = 0; user < idleSessions; user++) await sessions.create(newLogin(user))
-  }
-  // The first ones bring compiled code and the like, and maps grow in steps.
-  await begin()
-  const before = await used()
-  await begin()
-  const after = await used()
-  const each = (bytes: number) => Math.round(bytes / idleSessions)
-  return {
-    'idle session, bytes': each(after.heap + after.buffers - before.heap - before.buffers),
-    'of it Buffers': each(after.buffers - before.buffers),
-  }
+  report([{ 'idle session, bytes': total, 'of it Buffers': buffers, ...busy }], json)
 }
 
 /** All sessions are in use, over as many connections as in the other benchmarks. */
@@ -80,19 +50,6 @@ async function busyGateway() {
       'peak, MB': megabytes(peakRss),
     }
   })
-}
-
-setFlagsFromString('--expose-gc')
-const collectGarbage = runInNewContext('gc') as () => void
-
-/** After several collections: one leaves code that was used lately, and what finalizers are to free. */
-async function used() {
-  for (let i = 0; i < 8; i++) {
-    collectGarbage()
-    await turn()
-  }
-  const { heapUsed, external } = process.memoryUsage()
-  return { heap: heapUsed, buffers: external }
 }
 
 function megabytes(bytes: number): number {

@@ -10,9 +10,9 @@ import {
   responseHeaders,
 } from './response-headers.ts'
 import { stepUpUrl } from './step-up.ts'
-import { announcedTrailers, carriesTrailers, hasTrailers, responseTrailers } from './trailers.ts'
+import { announcedTrailers, carriesTrailers, responseTrailers } from './trailers.ts'
 import { limitLingering } from './tunnel.ts'
-import { discard, type UpstreamAnswer } from './upstream-answer.ts'
+import { discard, hasTrailers, type UpstreamAnswer } from './upstream-answer.ts'
 
 export interface RespondOptions {
   upstream: UpstreamOptions

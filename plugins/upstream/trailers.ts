@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { listedNames } from '../../http/fields.ts'
 import { type IncomingHeaders, type ResponseHeaderRules, responseHeaders } from './response-headers.ts'
+import { hasTrailers } from './upstream-answer.ts'
 
 /**
  * Fields that must not be trailers: those needed to process the answer, cookies, credentials, request fields, and those
@@ -24,12 +25,6 @@ export function responseTrailers(
   const { connection } = headers
   const shown = Object.entries(responseHeaders({ ...trailers, connection }, rules))
   return Object.fromEntries(shown.filter(([name]) => !headerOnly.test(name)))
-}
-
-/** False for most answers. */
-export function hasTrailers({ trailers }: { trailers: IncomingHeaders }): boolean {
-  for (const _name in trailers) return true
-  return false
 }
 
 /** The `Trailer` header for the browser. Empty if none of the named trailers passes. */

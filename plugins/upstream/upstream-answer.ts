@@ -5,7 +5,6 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { Dispatcher } from 'undici'
 import { ignore } from '../edge/sockets.ts'
 import type { IncomingHeaders } from './response-headers.ts'
-import { hasTrailers } from './trailers.ts'
 
 /** An upstream's answer. */
 export interface UpstreamAnswer {
@@ -19,6 +18,12 @@ export interface UpstreamAnswer {
   readonly isComplete: boolean
   /** Occupies the connection until it has been read, drained or discarded. */
   readonly body: Readable
+}
+
+/** False for most answers. */
+export function hasTrailers({ trailers }: Pick<UpstreamAnswer, 'trailers'>): boolean {
+  for (const _name in trailers) return true
+  return false
 }
 
 /** How much of a body is buffered before it is read, in bytes. */
