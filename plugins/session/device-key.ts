@@ -43,10 +43,6 @@ export function isDeviceKey(value: unknown): value is DeviceKey {
   return alg === 'ES256' ? [x, y].every(isString) : alg === 'RS256' && [n, e].every(isString)
 }
 
-export function isSameKey(one: DeviceKey, other: DeviceKey): boolean {
-  return JSON.stringify(publicJwk(one)) === JSON.stringify(publicJwk(other))
-}
-
 /** @throws TypeError if it is no key, such as a point that is not on the curve */
 export function publicKeyOf(key: DeviceKey): KeyObject {
   return createPublicKey({ key: publicJwk(key), format: 'jwk' })
