@@ -12,6 +12,7 @@ import {
 } from '../config/schema/index.ts'
 import { facts, unwrap } from '../config/schema/option.ts'
 import { upstreamSchema } from '../config/schema/upstream.ts'
+import { traceVariables } from '../plugins/observability/tracing/settings.ts'
 
 /**
  * Everything generated from the schema: `npm run docs` writes it, a test compares.
@@ -23,7 +24,7 @@ export function documents(read: (path: string) => string): Map<string, string> {
   const variables = options.map((option) => ({ ...option, name: option.env }))
   const keys = optionsOf(upstreamSchema).map((option) => ({ ...option, name: option.key }))
   const variableTable = inWords(
-    `${table('Variable', variables)}\n${secretFilesRow()}`,
+    `${table('Variable', variables)}\n${secretFilesRow()}\n${tracesRow}`,
     (key) => optionOf.get(key)?.env,
   )
   return new Map([
@@ -47,7 +48,7 @@ function composeVariables(text: string): string {
   const fixed = ['HOST', 'PORT', 'TLS_CERT_FILE', 'TLS_KEY_FILE']
   const isSet = (name: string) => new RegExp(`^ {6}${name}: .`, 'm').test(text)
   const names = options.map(({ env }) => env).filter((name) => !fixed.includes(name) && !isSet(name))
-  const lines = names.sort().map((name) => `      ${name}:\n`)
+  const lines = [...names, ...traceVariables].sort().map((name) => `      ${name}:\n`)
   return text.replace(
     /( {6}# <variables>\n)[\s\S]*( {6}# <\/variables>)/,
     (_, before, after) => before + lines.join('') + after,
@@ -58,6 +59,9 @@ function table(heading: string, rows: (Option & { name: string })[]): string {
   const lines = rows.map((row) => `| \`${row.name}\` | ${defaultOf(row)} | ${row.meaning} |`)
   return [`| ${heading} | Default | Meaning |`, '|---|---|---|', ...lines].join('\n')
 }
+
+const tracesRow =
+  '| `OTEL_EXPORTER_OTLP_ENDPOINT` and the other `OTEL_*` | – | [Traces by OpenTelemetry](docs/production.md#traces). Unset: none |'
 
 function secretFilesRow(): string {
   const names = options.filter(({ secret }) => secret).map(({ env }) => `\`${env}_FILE\``)

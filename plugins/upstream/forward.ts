@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { UpstreamOptions } from '../../config/index.ts'
 import { queryOf } from '../../http/path.ts'
+import type { ClientSpan, RequestTrace } from '../../lib/tracing.ts'
 import { keepNonce, type SentToken, tokenHeaders } from '../tokens/token-headers.ts'
 import { createRemedies } from './remedy.ts'
 import type { Log, Reports } from './report.ts'
@@ -9,6 +10,7 @@ import type { OutgoingHeaders } from './request-headers.ts'
 import { wantsTrailers } from './trailers.ts'
 import { discard, drain, type UpstreamAnswer } from './upstream-answer.ts'
 import type { Sending, UpstreamClient } from './upstream-client.ts'
+import { startUpstreamSpan } from './upstream-span.ts'
 
 /** The part of Fastify's request that is needed here. */
 export interface ForwardedRequest {
@@ -18,6 +20,7 @@ export interface ForwardedRequest {
   raw: IncomingMessage
   log: Log
   upstreamToken: SentToken | null
+  trace: RequestTrace | null
 }
 
 /** The part of Fastify's reply that is needed here. */
@@ -56,6 +59,7 @@ export function createForward<Request extends ForwardedRequest, Reply extends Fo
   return function forward(request, reply, path) {
     const { raw } = reply
     let body: Body = null
+    let span: ClientSpan | undefined
     let sending: Sending | undefined
     let remedyFor: ReturnType<typeof createRemedies> | undefined
     let isGone = false
@@ -64,6 +68,7 @@ export function createForward<Request extends ForwardedRequest, Reply extends Fo
       isGone = true
       reply.hijack()
       sending?.abort()
+      span?.failed('aborted')
     }
     // It may have disconnected while its token was renewed.
     if (raw.destroyed) return disconnected()
@@ -86,6 +91,8 @@ export function createForward<Request extends ForwardedRequest, Reply extends Fo
       )
       // Over HTTP/1.1 `Connection` would have to name `TE`, which undici does not allow.
       if (upstream.http2 && wantsTrailers(request.raw)) headers['te'] = 'trailers'
+      span = startUpstreamSpan(request.trace, upstream.target, method, path)
+      if (span) Object.assign(headers, span.headers)
       const startedAt = performance.now()
       sending = client.send(
         { method, path: path + queryOf(request.raw.url), headers, body },
@@ -93,12 +100,14 @@ export function createForward<Request extends ForwardedRequest, Reply extends Fo
           answered(answer) {
             const { statusCode } = answer
             reports.answered(request.log, method, path, startedAt, statusCode)
+            span?.answered(statusCode)
             keepNonce(upstreamToken, server, answer.headers['dpop-nonce'])
             if (statusCode === 401 && upstreamToken) void replay(answer)
             else pass(answer)
           },
           failed(error) {
             reports.failed(startedAt, error)
+            span?.failed(error.code)
             fail(error)
           },
         },

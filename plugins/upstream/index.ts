@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 import { methods as allMethods, type UpstreamOptions } from '../../config/index.ts'
 import { isWebSocketUpgrade } from '../../http/fields.ts'
 import { pathBelow, pathOf, queryOf, staysBelow } from '../../http/path.ts'
+import type { ClientSpan } from '../../lib/tracing.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import { keepNonce, tokenHeaders } from '../tokens/token-headers.ts'
 import { createForward } from './forward.ts'
@@ -15,6 +16,7 @@ import { createRespond, varyHeader } from './respond.ts'
 import { type ResponseHeaderRules, responseHeaders } from './response-headers.ts'
 import { routeUpgrades, upgradeHead } from './upgrades.ts'
 import { createUpstreamClient } from './upstream-client.ts'
+import { startUpstreamSpan } from './upstream-span.ts'
 import { handshakeFault, webSocketVersion } from './websocket-handshake.ts'
 
 export interface UpstreamProxyOptions {
@@ -146,6 +148,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     const browser = raw.socket
     const proven = { method: 'GET', url: target.origin + path, server: target.href }
     const remedyFor = createRemedies()
+    let span: ClientSpan | undefined
     const closing = new AbortController()
     let end = () => closing.abort(new GatewayError('BFF_SHUTTING_DOWN'))
     app.openStreams.open(userSession, browser, () => end())
@@ -153,17 +156,34 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
       raw,
       head: upgradeHead(raw),
       path: path + queryOf(raw.url),
-      headers: () => ({ ...outgoingHeaders(request, false), ...tokenHeaders(request.upstreamToken, proven) }),
+      headers() {
+        span = startUpstreamSpan(request.trace, target, 'GET', path)
+        const headers = outgoingHeaders(request, false)
+        return { ...headers, ...tokenHeaders(request.upstreamToken, proven), ...span?.headers }
+      },
       async mend({ headers }) {
         const remedy = remedyFor(request.upstreamToken, headers)
         return remedy === 'nonce' || (remedy === 'token' && tokenSource.replaceRefused(request))
       },
       answered: ({ headers }) => keepNonce(request.upstreamToken, proven.server, headers['dpop-nonce']),
-      report: () => startReport(reports, request, path),
+      report() {
+        const report = startReport(reports, request, path)
+        return {
+          answered(statusCode) {
+            span?.answered(statusCode)
+            report.answered(statusCode)
+          },
+          failed(error) {
+            span?.failed(error.code)
+            report.failed(error)
+          },
+        }
+      },
       signal: AbortSignal.any([signal, closing.signal]),
     })
     if ('refusal' in answer) return respond(answer.refusal, request, reply)
     reply.hijack()
+    request.trace?.end(101)
     reply.raw.detachSocket(browser)
     answer.open(responseHeaders(answer.response.headers, responseRules))
     end = () => endWebSocket(browser)
@@ -181,7 +201,7 @@ export default fp(upstreamProxy, {
   name: 'upstream-proxy',
   fastify: '5.x',
   encapsulate: true,
-  dependencies: ['request-members', 'tokens', 'open-streams', 'observability'],
+  dependencies: ['request-members', 'tokens', 'open-streams', 'observability', 'tracing'],
 })
 
 /** Aborts when the browser closes its connection before it has been answered. */

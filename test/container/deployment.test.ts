@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import { parse } from 'yaml'
 import { options } from '../../config/schema/index.ts'
 import { type Duration, parseDuration } from '../../config/schema/option.ts'
+import { traceVariables } from '../../plugins/observability/tracing/settings.ts'
 
 const compose = read('compose.yaml')
 const dockerfile = read('Dockerfile')
@@ -55,7 +56,7 @@ test('compose.yaml passes every variable on, and demands all that production req
   const demanded = set.filter((name) => compose.includes(`\${${name}:?`))
 
   assert.deepEqual(
-    set.filter((name) => !options.some(({ env }) => env === name)),
+    set.filter((name) => !traceVariables.includes(name) && !options.some(({ env }) => env === name)),
     [],
   )
   for (const { env } of options.filter(({ isRequired, defaultText }) => isRequired && !defaultText))

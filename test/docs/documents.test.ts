@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { test } from 'node:test'
+import { traceVariables } from '../../plugins/observability/tracing/settings.ts'
 import { secretNames, settingNames } from '../unit/config/support.ts'
 import { anchors, codeBlocks, codeSpans, links } from './markdown.ts'
 
@@ -74,6 +75,7 @@ test('every variable that the documents name exists', () => {
     ...settingNames,
     ...secretNames.map((name) => `${name}_FILE`),
     ...otherVariables,
+    ...traceVariables,
   ])
   for (const { name, text } of documents) {
     const variables = codeSpans(text).filter((span) => /^[A-Z]+(_[A-Z]+)+$/.test(span))

@@ -138,16 +138,21 @@ function startRequestSpan(tracer: Tracer, request: ArrivedRequest, parent: Conte
 
 function startClient(tracer: Tracer, name: string, attributes: SpanAttributes, parent: Context): ClientSpan {
   const span = tracer.startSpan(name, { kind: SpanKind.CLIENT, attributes }, parent)
+  let isEnded = false
+  const end = () => {
+    if (!isEnded) span.end()
+    isEnded = true
+  }
   return {
     headers: injected(trace.setSpan(parent, span)),
     answered(statusCode) {
       spanOf(span).set({ 'http.response.status_code': statusCode })
       if (statusCode >= 400) fail(span, String(statusCode))
-      span.end()
+      end()
     },
     failed(type) {
-      fail(span, type)
-      span.end()
+      if (!isEnded) fail(span, type)
+      end()
     },
   }
 }

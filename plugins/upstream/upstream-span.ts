@@ -1,0 +1,16 @@
+import type { ClientSpan, RequestTrace } from '../../lib/tracing.ts'
+
+/** The span of a request to an upstream; undefined if the browser's request is not traced. @param path without the query */
+export function startUpstreamSpan(
+  trace: RequestTrace | null,
+  target: URL,
+  method: string,
+  path: string,
+): ClientSpan | undefined {
+  return trace?.startClient(method, {
+    'http.request.method': method,
+    'url.full': target.origin + path,
+    'server.address': target.hostname,
+    'server.port': Number(target.port) || (target.protocol === 'https:' ? 443 : 80),
+  })
+}
