@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import Fastify, { type FastifyInstance } from 'fastify'
 
 /** A private port can't be opened. */
@@ -27,7 +28,7 @@ export interface PrivatePortOptions {
  */
 export function openPrivatePort(app: FastifyInstance, options: PrivatePortOptions): FastifyInstance {
   const { host, port, purpose, event, path } = options
-  const server = Fastify({ logger: false })
+  const server = Fastify({ logger: false, genReqId: () => randomUUID() })
   app.addHook('onReady', async () => {
     const url = await server.listen({ host, port }).catch((cause: unknown) => {
       throw new PrivatePortError(options, cause)

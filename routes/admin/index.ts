@@ -6,6 +6,7 @@ import { asGatewayError, logError } from '../../plugins/errors/gateway-error.ts'
 import { answerError, type ErrorsOptions } from '../../plugins/errors/index.ts'
 import { openPrivatePort } from '../../plugins/private-port/index.ts'
 import { checkToken, logCalls } from './calls.ts'
+import { endAllSessions } from './end-all.ts'
 import { sessions } from './sessions.ts'
 import { status } from './status.ts'
 
@@ -54,6 +55,7 @@ export const admin = fp<AdminOptions>(
     checkToken(server, token)
     server.addHook('onRequest', async (_request, reply) => void reply.header('cache-control', 'no-store'))
     server.register(sessions, { gateways, log: app.log })
+    server.register(endAllSessions, { gateways, log: app.log })
     server.register(status, { gateways, shared: app, clock })
   },
   { name: 'admin', fastify: '5.x', dependencies: ['session-store'] },

@@ -1,11 +1,11 @@
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { hashForLog } from '../../plugins/logging/logger.ts'
-import { logEnding } from '../../plugins/session/events/session-events.ts'
 import { sessionHash } from '../../plugins/session/session.ts'
 import type { UserSession } from '../../plugins/session/session-list.ts'
-import type { ListedSession } from '../../plugins/session-store/store.ts'
+import { ignoreBodies } from '../bff/body-parsers.ts'
 import { endWithoutCookie } from '../bff/end-session.ts'
+import { issuerOf } from './end-all.ts'
 import type { Administered } from './index.ts'
 
 export interface AdminSessionsOptions {
@@ -15,7 +15,6 @@ export interface AdminSessionsOptions {
 
 type UserRequest = FastifyRequest<{ Querystring: Record<string, unknown> }>
 type OneRequest = FastifyRequest<{ Params: { id: string } }>
-type EndAllRequest = FastifyRequest<{ Body: unknown }>
 
 /** A user's sessions at one gateway. */
 interface Found {
@@ -29,6 +28,7 @@ export async function sessions(
   server: FastifyInstance,
   { gateways, log }: AdminSessionsOptions,
 ): Promise<void> {
+  ignoreBodies(server)
   server.get('/sessions', { config: { adminEvent: 'admin.sessions.list' } }, async (request: UserRequest) => {
     const { found } = await findUser(request)
     const listed = found.flatMap(({ gateway: { app, publicUrl }, sessions }) =>
@@ -72,24 +72,6 @@ export async function sessions(
     },
   )
 
-  server.post(
-    '/sessions/end-all',
-    { config: { adminEvent: 'admin.sessions.end_all' } },
-    async (request: EndAllRequest) => {
-      const { body } = request
-      const isConfirmed =
-        typeof body === 'object' && body !== null && 'confirm' in body && body.confirm === true
-      if (!isConfirmed) {
-        throw new GatewayError('BFF_INVALID_PARAMETER', {
-          details: 'This ends the sessions of all users: confirm it by the body {"confirm": true}',
-        })
-      }
-      const ended = await endAll()
-      request.adminCall['sessions'] = ended
-      return { ended }
-    },
-  )
-
   async function findUser(request: UserRequest): Promise<{ subject: string; found: Found[] }> {
     const { sub: subject, iss } = request.query
     if (typeof subject !== 'string' || subject === '' || (iss !== undefined && typeof iss !== 'string')) {
@@ -110,39 +92,4 @@ export async function sessions(
     }
     return { subject, found }
   }
-
-  /** Batch by batch, so that other requests are served meanwhile. @returns how many have ended */
-  async function endAll(): Promise<number> {
-    const ended = new Map<Administered, number>()
-    try {
-      const [first] = gateways
-      if (!first) return 0
-      for await (const batch of first.app.sessionStore.listAll()) {
-        for (let i = 0; i < batch.length; i += atATime)
-          await Promise.all(batch.slice(i, i + atATime).map((session) => endOwn(session, ended)))
-      }
-    } finally {
-      // If the store fails in between, too.
-      for (const [gateway, sessions] of ended) {
-        const issuer = await issuerOf(gateway)
-        gateway.app.reportUnreadEndings({ issuer }, 'admin', log, sessions, {})
-      }
-    }
-    return [...ended.values()].reduce((sum, count) => sum + count, 0)
-  }
-
-  async function endOwn(session: ListedSession, ended: Map<Administered, number>): Promise<void> {
-    const gateway = gateways.find(({ app }) => app.sessionList.isOwn(session))
-    if (!gateway || !(await gateway.app.sessionStore.destroy(session.id, undefined, 'admin'))) return
-    ended.set(gateway, (ended.get(gateway) ?? 0) + 1)
-    logEnding(log, 'admin', { sessionHash: sessionHash(session) })
-  }
-}
-
-/** Sessions ended at the same time. */
-const atATime = 100
-
-/** Sessions can be ended while the issuer is down. */
-async function issuerOf({ app, issuerUrl }: Administered): Promise<string> {
-  return app.issuer.isKnown() ? app.issuer.identifier() : issuerUrl.href
 }

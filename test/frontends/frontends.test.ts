@@ -81,6 +81,43 @@ test('each frontend binds its own sessions, or none', async (t) => {
   assert.equal(offeredChallenge(await desk.signIn()), undefined)
 })
 
+test("administrators see a user's sessions at all frontends, and end them there, users only those at their own", async (t) => {
+  const [adminPort, token] = [await freePort(), newKey()]
+  const { browsers } = await start(t, byPath, undefined, undefined, { adminPort, adminToken: token })
+  const [shop, desk] = browsers
+  for (const browser of browsers) await browser.signIn('alice')
+  const call = async (path: string, init: RequestInit = {}) => {
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
+    return (await fetch(`http://127.0.0.1:${adminPort}${path}`, { ...init, headers })).json()
+  }
+
+  const listed = (await call('/sessions?sub=alice')) as { id: string; frontend: string }[]
+  assert.deepEqual(
+    listed.map(({ frontend }) => frontend),
+    [...byPath],
+  )
+  const own = (await shop.call(shop.path('/bff/sessions'))).json()
+  assert.deepEqual(
+    own.map(({ id }: { id: string }) => id),
+    [listed[0]?.id],
+  )
+  const foreign = await shop.call(shop.path(`/bff/sessions/${listed[1]?.id}`), { method: 'DELETE' })
+  assertError(foreign, 404, 'BFF_NOT_FOUND')
+  assert.equal(await userOf(desk), 'alice')
+
+  assert.deepEqual(await call('/sessions?sub=alice', { method: 'DELETE' }), { ended: 2 })
+  for (const browser of browsers)
+    assert.equal((await browser.call(browser.path('/bff/user'))).statusCode, 401)
+  for (const browser of browsers) await browser.signIn('alice')
+  const endAll = { method: 'POST', body: '{"confirm":true}' }
+  assert.deepEqual(await call('/sessions/end-all', endAll), { ended: 2 })
+  const { frontends } = (await call('/status')) as { frontends: { publicUrl: string }[] }
+  assert.deepEqual(
+    frontends.map(({ publicUrl }) => publicUrl),
+    [...byPath],
+  )
+})
+
 test('metrics are labelled by frontend', async (t) => {
   const metricsPort = await freePort()
   const api = await startApi(t, 'shared')
