@@ -12,6 +12,8 @@ export interface ExpiringMap<V extends object | string | number> {
   delete(key: string): void
   /** Remaining lifetime of an entry in milliseconds, 0 if there is none. */
   remainingMs(key: string): number
+  /** Number of entries that have not expired. */
+  size(): number
 }
 
 export interface ExpiringMapOptions<V> {
@@ -70,6 +72,11 @@ export function createExpiringMap<V extends object | string | number>({
 
     delete(key) {
       entries.delete(key)
+    },
+
+    size() {
+      entries.purgeStale()
+      return entries.size
     },
   }
 }

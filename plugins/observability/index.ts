@@ -27,6 +27,12 @@ export default fp<ObservabilityOptions>(
     const { metrics, registry } = createMetrics({ several })
     app.decorate('metrics', metrics)
 
+    // A rate over a counter that appears with its first event would miss that event.
+    app.addHook('onRoute', function ({ url }) {
+      const { metrics: ofScope } = this
+      if (several && ofScope === metrics) return
+      for (const code of ['2xx', '4xx', '5xx']) ofScope.responseSent(url, code, 0)
+    })
     app.addHook('onResponse', (request, { statusCode }, done) => {
       // A path that matches no route has no pattern.
       const { url = 'none' } = request.routeOptions

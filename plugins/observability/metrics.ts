@@ -13,13 +13,15 @@ export interface Metrics {
    */
   upstreamDuration(upstream: string): (status: number, durationMs: number) => void
   storeAnswered(operation: string, outcome: StoreOutcome, durationMs: number): void
+  /** @param count is called for each scrape. Not called with Redis; then the metric does not exist. */
+  sessionsActive(count: () => number): void
   /** Not called with sessions in memory; then the metric does not exist. */
   redisConnected(isConnected: boolean): void
   /**
    * @param route pattern of the route, which bounds the number of series
    * @param code the error's code, or the status class such as `2xx`
    */
-  responseSent(route: string, code: string): void
+  responseSent(route: string, code: string, count?: number): void
   loginDone(outcome: LoginOutcome): void
   deviceBinding(outcome: DeviceBindingOutcome): void
   /** A request was refused because the event loop is overloaded. */
@@ -79,6 +81,24 @@ const renewalOutcomes = [
   'gone',
   'foreign_identity',
 ] as const satisfies RenewalOutcome[]
+/** The measured operations of the store. Not `changed`, which waits indefinitely, and `listAll`, which takes as long as its caller. */
+export const storeOperations = [
+  'create',
+  'put',
+  'read',
+  'replace',
+  'touch',
+  'destroy',
+  'destroyBy',
+  'endReason',
+  'trim',
+  'list',
+  'updateProfile',
+  'lock',
+  'addMarker',
+  'markerTtlMs',
+  'ping',
+] as const
 const storeOutcomes = ['ok', 'unavailable', 'error'] as const
 /** `silent_refused`: a silent login of a user who is not signed in at the issuer. `failed`: the issuer or the store did. */
 const loginOutcomes = ['succeeded', 'rejected', 'silent_refused', 'failed'] as const
@@ -103,6 +123,7 @@ export const noMetrics: Metrics = {
   sessionEnded() {},
   upstreamDuration: () => () => {},
   storeAnswered() {},
+  sessionsActive() {},
   redisConnected() {},
   responseSent() {},
   loginDone() {},
@@ -208,6 +229,8 @@ export function createMetrics({ several = false } = {}): { metrics: Metrics; reg
     return recorder(labels)
   }
 
+  for (const operation of storeOperations)
+    for (const outcome of storeOutcomes) storeDuration.zero({ operation, outcome })
   const storeSeries = remembered((operation: string, outcome: StoreOutcome) =>
     storeDuration.labels({ operation, outcome }),
   )
@@ -228,13 +251,25 @@ export function createMetrics({ several = false } = {}): { metrics: Metrics; reg
         const series = remembered((status: number) =>
           upstreamDuration.labels({ ...labels, upstream, status }),
         )
+        // What alerts look at.
+        for (const status of [502, 504]) upstreamDuration.zero({ ...labels, upstream, status })
         return (status, durationMs) => series(status).observe(durationMs / 1000)
       },
       storeAnswered(operation, outcome, durationMs) {
         storeSeries(operation, outcome).observe(durationMs / 1000)
       },
+      sessionsActive(count) {
+        new Gauge({
+          name: 'bff_sessions_active',
+          help: 'Sessions in the memory of this process',
+          registers,
+          collect() {
+            this.set(count())
+          },
+        })
+      },
       redisConnected: (isConnected) => redisConnection().set(isConnected ? 1 : 0),
-      responseSent: (route, code) => responseSeries(route, code).inc(),
+      responseSent: (route, code, count = 1) => responseSeries(route, code).inc(count),
       loginDone: (outcome) => logins.inc({ ...labels, outcome }),
       deviceBinding: (outcome) => deviceBindings.inc({ ...labels, outcome }),
       overloaded: () => overloads.inc(),

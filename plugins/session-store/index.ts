@@ -33,6 +33,7 @@ export default fp<Omit<CreateStoreOptions, 'onEvicted'>>(
     const timed = app.metrics === noMetrics ? plain : measured(plain, app.metrics.storeAnswered)
     const store = app.tracing.isOn ? traced(timed, app.tracing, redis && 'redis') : timed
     app.decorate('sessionStore', store)
+    if (plain.count() !== undefined) app.metrics.sessionsActive(() => plain.count() ?? 0)
     const readiness = createReadiness(store, options.clock, reportReadiness)
     app.decorate('storeIsReady', readiness.isReady)
     app.decorate('sharedRedis', { getter: () => redis })

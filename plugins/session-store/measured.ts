@@ -1,25 +1,8 @@
 import type { Tracing } from '../../lib/tracing.ts'
-import type { StoreOutcome } from '../observability/metrics.ts'
+import { type StoreOutcome, storeOperations } from '../observability/metrics.ts'
 import { type SessionStore, StoreUnavailableError } from './store.ts'
 
-/** The measured and traced operations. Not `changed`, which waits indefinitely, and `listAll`, which takes as long as its caller. */
-const operations = [
-  'create',
-  'put',
-  'read',
-  'replace',
-  'touch',
-  'destroy',
-  'destroyBy',
-  'endReason',
-  'trim',
-  'list',
-  'updateProfile',
-  'lock',
-  'addMarker',
-  'markerTtlMs',
-  'ping',
-] as const satisfies (keyof SessionStore)[]
+const operations = storeOperations satisfies readonly (keyof SessionStore)[]
 
 /** Wraps a store to report the duration and outcome of each operation. */
 export function measured(

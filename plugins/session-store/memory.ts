@@ -130,6 +130,8 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
 
     async ping() {},
 
+    count: () => records.size(),
+
     async close() {
       changes.notifyAll()
     },

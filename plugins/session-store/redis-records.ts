@@ -30,7 +30,7 @@ export interface RedisRecordsOptions {
   clock: Pick<Clock, 'monotonic' | 'sleep'>
 }
 
-export type RedisRecords = Omit<SessionStore, 'lock' | 'changed' | 'ping' | 'close'>
+export type RedisRecords = Omit<SessionStore, 'lock' | 'changed' | 'ping' | 'count' | 'close'>
 
 /** How long the end of a session is remembered, so that a late write can't restore it. */
 const END_REMEMBERED_MS = 2 * PUT_BACK_WITHIN_MS

@@ -87,6 +87,8 @@ export function createRedisStore({
       }
     },
 
+    count: () => undefined,
+
     async close() {
       await connection.close()
       changes.notifyAll()

@@ -104,6 +104,9 @@ export interface SessionStore {
    */
   ping(): Promise<void>
 
+  /** Number of sessions now. Undefined: the store can't tell without reading them all. */
+  count(): number | undefined
+
   close(): Promise<void>
 }
 

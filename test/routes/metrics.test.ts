@@ -51,6 +51,7 @@ test('metrics are served on a port of their own, as Prometheus reads them, and n
     'bff_event_loop_overloaded_total',
     'bff_http_responses_total',
     'bff_logins_total',
+    'bff_sessions_active',
     'bff_sessions_ended_total',
     'bff_sessions_started_total',
     'bff_store_duration_seconds',
@@ -166,7 +167,7 @@ test('upstream requests are measured by prefix and status, also without an answe
 
   const name = 'bff_upstream_request_duration_seconds_count'
   const counts = samplesOf(await scrape(gateway))
-    .filter((sample) => sample.name === name)
+    .filter((sample) => sample.name === name && sample.value > 0)
     .map(({ labels, value }) => [labels['upstream'], labels['status'], value])
   assert.deepEqual(counts.toSorted(), [
     ['/api', '200', 2],
@@ -207,7 +208,7 @@ test('store operations are measured by name', async (t) => {
   const cookie = await signIn(gateway)
   const count = async (operation: string) =>
     sampleValue(await scrape(gateway), 'bff_store_duration_seconds_count', { operation, outcome: 'ok' })
-  assert.deepEqual([await count('addMarker'), await count('create'), await count('read')], [1, 1, undefined])
+  assert.deepEqual([await count('addMarker'), await count('create'), await count('read')], [1, 1, 0])
 
   await gateway.call('/bff/user', { headers: { cookie } })
   await gateway.call('/healthz')
@@ -225,7 +226,7 @@ test('responses are counted by route, and by error code or status class', async 
   await gateway.call('/nothing/here')
 
   const counts = samplesOf(await scrape(gateway))
-    .filter(({ name }) => name === 'bff_http_responses_total')
+    .filter(({ name, value }) => name === 'bff_http_responses_total' && value > 0)
     .map(({ labels, value }) => [labels['route'], labels['code'], value])
   assert.deepEqual(counts.toSorted(), [
     ['/api/*', '2xx', 2],
@@ -233,6 +234,29 @@ test('responses are counted by route, and by error code or status class', async 
     ['/bff/user', 'BFF_SESSION_REQUIRED', 1],
     ['none', 'BFF_NOT_FOUND', 1],
   ])
+})
+
+test('each route has counters at 0 from the start, and sessions in memory are counted', async (t) => {
+  const issuer = await startIssuer()
+  t.after(() => issuer.close())
+  const upstream = await startUpstream(t)
+  const gateway = await startGateway(t, [{ target: upstream.url }], { issuer, env })
+  const text = await scrape(gateway)
+  for (const [route, code] of [
+    ['/api/*', '5xx'],
+    ['/bff/login', '2xx'],
+    ['/bff/user', '4xx'],
+  ] as const)
+    assert.equal(sampleValue(text, 'bff_http_responses_total', { route, code }), 0, route)
+  const unreachable = { upstream: '/api', status: '502' }
+  assert.equal(sampleValue(text, 'bff_upstream_request_duration_seconds_count', unreachable), 0)
+  assert.equal(sampleValue(text, 'bff_sessions_active'), 0)
+
+  const cookie = await signIn(gateway)
+  await signIn(gateway, 'bob')
+  assert.equal(sampleValue(await scrape(gateway), 'bff_sessions_active'), 2)
+  await gateway.call('/bff/logout', { headers: { cookie, 'sec-fetch-site': 'same-origin' } })
+  assert.equal(sampleValue(await scrape(gateway), 'bff_sessions_active'), 1)
 })
 
 test('logins are counted by outcome', async (t) => {

@@ -85,6 +85,7 @@ export function createRedisLink({ redis, process, isDown, protections = {} }: Re
         over.abort()
       },
       async ping() {},
+      count: () => undefined,
       async close() {
         connection.server.changes.notifyAll()
       },

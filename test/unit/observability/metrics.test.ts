@@ -59,6 +59,8 @@ test('counters with labels start at 0, so that a rate includes their first event
   assert.equal(sampleValue(text, 'bff_token_renewals_total', { outcome: 'refused' }), 0)
   assert.equal(sampleValue(text, 'bff_sessions_ended_total', { reason: 'refused' }), 0)
   assert.equal(sampleValue(text, 'bff_logins_total', { outcome: 'failed' }), 0)
+  const read = { operation: 'read', outcome: 'unavailable' }
+  assert.equal(sampleValue(text, 'bff_store_duration_seconds_count', read), 0)
 })
 
 test('counters of each of several frontends start at 0, and there is no sample without a frontend', async () => {
