@@ -159,7 +159,8 @@ export function createSessions(options: SessionsOptions): Sessions {
       if (oldest) {
         const { lastUsedAt, userAgent, address } = profiles?.open(oldest.id, oldest.profile) ?? {}
         const known = { createdAt: oldest.createdAt, lastUsedAt, userAgent, address }
-        await updateProfile(id, { endedByLimit: { ...known, endedAt: clock.now() } })
+        // Only a note for the user: the session has ended all the same, and that must be reported.
+        await updateProfile(id, { endedByLimit: { ...known, endedAt: clock.now() } }).catch(() => {})
       }
       return ended
     },

@@ -83,7 +83,7 @@ export async function sessions(
     const found: Found[] = []
     const seen = new Set<string>()
     for (const gateway of gateways) {
-      const issuer = iss ?? (await gateway.app.issuer.identifier())
+      const issuer = iss ?? (await issuerOf(gateway))
       const all = await gateway.app.sessionList.of({ issuer, subject })
       // Frontends with the same issuer and client share their users.
       const sessions = all.filter(({ id }) => !seen.has(id))

@@ -35,7 +35,7 @@ export async function frontchannelLogout(app: FastifyInstance, { oidc }: RouteOp
 
   /** Ends the session of the request's cookie, if one was sent: its refresh token can be revoked. */
   async function endSessionOfCookie(request: Notice, issuer: string, sid: string): Promise<boolean> {
-    const session = await app.findSession(request, { slide: false })
+    const session = await app.findSession(request, { slide: false, proof: 'optional' })
     if (!isSameIssuer(session?.record.issuer, issuer) || session?.record.sid !== sid) return false
     await endSession(app, request.log.child({ sid: hashForLog(sid) }), session, 'frontchannel_logout')
     return true

@@ -31,6 +31,8 @@ export async function logout(app: FastifyInstance, options: RouteOptions): Promi
 
       const session = await app.findSession(request, { slide: false, proof: 'optional' })
       if (session && !isIntended(request, session)) throw new GatewayError('BFF_LOGOUT_REJECTED')
+      // The ID token is for the device that the session is bound to. Without it the issuer may ask the user to confirm.
+      const hasProof = session !== null && app.deviceBinding.hasProof(request, session)
       const ended = session ? await endSession(app, request.log, session, 'logout') : undefined
       if (session && !(await hasNewerSession(request))) app.browserCookies.clearSession(request)
       if (session) app.deviceBinding.clearProof(request, reply)
@@ -44,7 +46,7 @@ export async function logout(app: FastifyInstance, options: RouteOptions): Promi
       const url = app.issuer.endSessionUrl({
         postLogoutRedirectUri: logoutCallbackUrl(publicUrl),
         state,
-        ...(idToken !== undefined && { idToken }),
+        ...(idToken !== undefined && hasProof && { idToken }),
       })
       if (!url) {
         app.browserCookies.setLoggedOutHere(reply)

@@ -57,6 +57,7 @@ test('a login asks the browser to register, and the registration binds the sessi
         excluded('/bff/silent-login'),
         excluded('/bff/logout'),
         excluded('/bff/logout-callback'),
+        excluded('/bff/frontchannel-logout'),
         excluded('/bff/device-bound'),
       ],
     },

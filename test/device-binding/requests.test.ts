@@ -256,3 +256,36 @@ async function startApi(t: TestContext) {
   })
   return { url: `http://127.0.0.1:${port}`, requests: () => requests }
 }
+
+test('a logout needs no proof, but the ID token goes to no other device', async (t) => {
+  const gateway = await startBoundGateway(t)
+  for (const isOwnDevice of [true, false]) {
+    const browser = gateway.newBrowser()
+    await signInBound(browser, await createDevice())
+    const cookies = cookiesOf(browser, isOwnDevice ? undefined : [sessionCookie])
+
+    const answer = await sendFromElsewhere(gateway, cookies, '/bff/logout', {
+      headers: { 'sec-fetch-mode': 'navigate', 'sec-fetch-site': 'none' },
+    })
+
+    assert.equal(answer.statusCode, 302)
+    const { searchParams } = new URL(locationOf(answer))
+    assert.equal(searchParams.has('id_token_hint'), isOwnDevice)
+    assert.ok(searchParams.has('client_id') && searchParams.has('state'))
+    assertError(await browser.call('/bff/user'), 401, 'BFF_SESSION_REQUIRED', notBound)
+  }
+})
+
+test('a front-channel logout needs no proof', async (t) => {
+  const clock = createFakeClock(Date.now())
+  const gateway = await startBoundGateway(t, { extras: { clock } })
+  const browser = gateway.newBrowser()
+  await signInBound(browser, await createDevice())
+  const { sid } = (await browser.call('/bff/session')).json()
+  await clock.advance(11 * 60_000)
+
+  const notice = new URLSearchParams({ iss: gateway.issuer.issuer, sid })
+  assert.equal((await browser.open(`/bff/frontchannel-logout?${notice}`)).statusCode, 200)
+
+  assertError(await browser.call('/bff/user'), 401, 'BFF_SESSION_REQUIRED', notBound)
+})

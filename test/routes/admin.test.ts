@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
 import { hashForLog } from '../../plugins/logging/logger.ts'
 import { assertError } from '../support/assert-error.ts'
+import { startFaultyIssuer } from '../support/faulty-issuer.ts'
 import { type InjectGatewayOptions, startInjectGateway } from '../support/inject-gateway.ts'
 import { startRedis } from '../support/redis.ts'
 import { startCluster } from '../support/redis-topologies.ts'
@@ -152,6 +153,16 @@ test('without the token, or with a wrong one, every path is 401 and nothing happ
   assert.ok(lines().every((line) => !JSON.stringify(line).includes(token)))
   // The scheme's name is not case-sensitive.
   assert.equal((await call('/status', { headers: { authorization: `bearer ${token}` } })).status, 200)
+})
+
+test('users are found while the issuer has never been reached', async (t) => {
+  const issuer = await startFaultyIssuer()
+  await issuer.close()
+  const { call } = await start(t, { issuer })
+
+  const listed = await call('/sessions?sub=alice')
+  assert.deepEqual([listed.status, listed.json], [200, []])
+  assert.equal((await call('/sessions?sub=alice', { method: 'DELETE' })).status, 200)
 })
 
 test('on the public port there is no such API, with and without the token', async (t) => {

@@ -30,6 +30,8 @@ export interface DeviceBinding {
    * @throws GatewayError BFF_SESSION_NOT_BOUND
    */
   demandProof(request: FastifyRequest, session: Session): void
+  /** Whether the session is bound to no device, or the request has a valid proof. */
+  hasProof(request: FastifyRequest, session: Session): boolean
   /** Asks the browser to bind a session that has just begun. */
   offerRegistration(reply: FastifyReply, reference: SessionReference, session: Session): void
   /** The same with a later answer, for a browser that has not registered at the login. */
@@ -90,12 +92,13 @@ export default fp<DeviceBindingOptions>(
         if (!device) {
           if (binding === 'required' && !isCurrent(createdAt, registrationMs, clock.now()))
             refuse(request, 'unbound')
-        } else if (
-          deviceBinding.proof(request)?.session !== session.id &&
-          !isUnderWay(request, device.boundAt)
-        )
+        } else if (!deviceBinding.hasProof(request, session) && !isUnderWay(request, device.boundAt)) {
           refuse(request, 'no_proof')
+        }
       },
+
+      hasProof: (request, { id, record }) =>
+        !isOn || !record.device || deviceBinding.proof(request)?.session === id,
 
       offerRegistration(reply, reference, { record }) {
         if (!isOn || record.device || !isCurrent(record.createdAt, registrationMs, clock.now())) return

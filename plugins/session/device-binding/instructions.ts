@@ -1,7 +1,15 @@
 import { basePath } from '../../../config/index.ts'
 
 /** Paths below `/bff` that need no proof: they begin and end sessions, or are the binding's own. */
-const excludedEndpoints = ['login', 'callback', 'silent-login', 'logout', 'logout-callback', 'device-bound']
+const excludedEndpoints = [
+  'login',
+  'callback',
+  'silent-login',
+  'logout',
+  'logout-callback',
+  'frontchannel-logout',
+  'device-bound',
+]
 
 export interface InstructionsOptions {
   publicUrl: URL

@@ -4,9 +4,11 @@ import { test } from 'node:test'
 import { formatOf, seal } from '../../../plugins/session/sealing.ts'
 import { sessionHash } from '../../../plugins/session/session.ts'
 import { sidIndex, subjectIndex } from '../../../plugins/session/session-indexes.ts'
+import { createSessionProfiles } from '../../../plugins/session/session-profiles.ts'
 import { readReference } from '../../../plugins/session/session-reference.ts'
 import { createSessions } from '../../../plugins/session/sessions.ts'
 import { createMemoryStore } from '../../../plugins/session-store/memory.ts'
+import { StoreUnavailableError } from '../../../plugins/session-store/store.ts'
 import { createFakeClock } from '../../support/fake-clock.ts'
 import { renewedRecord } from '../../support/renewed-record.ts'
 
@@ -234,4 +236,23 @@ test('a user has no more sessions than the limit, over all devices, and each end
   assert.deepEqual(await sessions.enforceLimit(third.session), [])
   assert.equal(await sessions.load(first.reference), undefined)
   assert.ok(await sessions.load(third.reference))
+})
+
+test('a session that the limit ends is reported, though the note of it for the user can not be stored', async () => {
+  const { clock, store, ...options } = { ...start(), clientId, idleTimeoutMs: minute, lifetimeMs: minute }
+  const updateProfile = () => Promise.reject(new StoreUnavailableError(new Error('OOM')))
+  const profiles = createSessionProfiles([Buffer.alloc(32, 1)])
+  const sessions = createSessions({
+    ...options,
+    store: { ...store, updateProfile },
+    clock,
+    maxPerUser: 1,
+    profiles,
+  })
+  const first = await sessions.create(alice)
+  const second = await sessions.create({ ...alice, sid: 'sid-2' })
+
+  const ended = await sessions.enforceLimit(second.session)
+
+  assert.deepEqual(ended.map(sessionHash), [sessionHash(first.session)])
 })
