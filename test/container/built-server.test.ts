@@ -9,7 +9,8 @@ import { selfSignedCertificate } from '../support/certificate.ts'
 import { freePort } from '../support/free-port.ts'
 
 const root = resolve(import.meta.dirname, '../..')
-const dockerfile = readFileSync(join(root, 'Dockerfile'), 'utf8')
+/** The last stage of the Dockerfile: the gateway's image. */
+const stage = readFileSync(join(root, 'Dockerfile'), 'utf8').split(/^FROM /m).at(-1) ?? ''
 const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-build-'))
 
 // As in the image: the build's output, package.json and the dependencies, without TypeScript.
@@ -95,7 +96,7 @@ function startNode([program, ...options]: string[], environment: NodeJS.ProcessE
 
 /** The arguments of a Dockerfile instruction in exec form. */
 function instruction(name: string): string[] {
-  const [, list = ''] = new RegExp(`${name} (\\[.*\\])$`, 'm').exec(dockerfile) ?? []
+  const [, list = ''] = new RegExp(`${name} (\\[.*\\])$`, 'm').exec(stage) ?? []
   return JSON.parse(list)
 }
 
