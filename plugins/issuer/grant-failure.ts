@@ -22,8 +22,8 @@ export type GrantFailure =
        */
       refusal?: IssuerRefusal
       /**
-       * The issuer has answered with tokens, of which the access token can't be used. The refresh token that was sent
-       * may be spent; this one replaces it.
+       * The issuer has answered with tokens, but the answer can't be used. The refresh token that was sent may be spent;
+       * this one replaces it.
        */
       refreshToken?: string
     }

@@ -62,19 +62,34 @@ export function createGrants({
   async function attempt(knownKey: DpopKey | undefined, send: SendGrant): Promise<GrantOutcome> {
     let answer: oidc.TokenEndpointResponse | undefined
     try {
-      const issuer = await configuration()
-      const key = knownKey ?? (await newKey())
-      const proofs = await proofOptions(issuer, key, nonces)
-      answer = await withGrantDeadline(timeoutMs, () => send(issuer, proofs))
+      let key = knownKey
+      answer = await withGrantDeadline(timeoutMs, async () => {
+        const issuer = await configuration()
+        key ??= await newKey()
+        return send(issuer, await proofOptions(issuer, key, nonces))
+      })
       return { outcome: 'granted', tokens: await grantedTokens(answer, refreshedIdToken(answer), key) }
     } catch (error) {
       const failure = await grantFailure(error, clock.now())
-      const refreshToken = answer?.refresh_token
+      const refreshToken = answer?.refresh_token ?? refreshTokenOfRefused(error)
       return failure.outcome === 'failed' && refreshToken !== undefined
         ? { ...failure, refreshToken }
         : failure
     }
   }
+}
+
+/**
+ * The refresh token of an answer that openid-client has refused, for example for its `expires_in`. The answer's members
+ * are in the cause of the error, or of its cause.
+ */
+function refreshTokenOfRefused(error: unknown): string | undefined {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    const { body } = Object(cause.cause)
+    const refreshToken = Object(body).refresh_token
+    if (typeof refreshToken === 'string' && refreshToken !== '') return refreshToken
+  }
+  return undefined
 }
 
 /**

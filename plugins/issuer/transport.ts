@@ -160,8 +160,8 @@ export function deadlineSignal(timeoutMs: number): { signal: AbortSignal; clear(
 const deadlines = new AsyncLocalStorage<AbortSignal>()
 
 /**
- * Runs a grant with one deadline for all its requests. With DPoP it may take two, and both must fit into the time that
- * the renewal's lock is held.
+ * Runs a grant with one deadline for all that it waits for: metadata that are not known yet, and its requests, with DPoP
+ * up to two. All must fit into the time that the renewal's lock is held.
  */
 export async function withGrantDeadline<T>(timeoutMs: number, grant: () => Promise<T>): Promise<T> {
   const deadline = deadlineSignal(timeoutMs)

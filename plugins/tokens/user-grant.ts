@@ -11,7 +11,7 @@ import type { RenewalLog } from '../renewal/renewer.ts'
 import type { ReportEnding } from '../session/events/session-events.ts'
 import type { Session } from '../session/session.ts'
 import { grantCredential, heldToken, isRenewedSince, type SessionRecord } from '../session/session-record.ts'
-import type { Sessions } from '../session/sessions.ts'
+import type { Sessions, StoreTokensOutcome } from '../session/sessions.ts'
 import { StoreUnavailableError } from '../session-store/store.ts'
 import { createStoreTokens, retryUntilStored } from './store-tokens.ts'
 
@@ -170,16 +170,28 @@ export function createUserGrant(options: UserGrantOptions) {
     })
   }
 
-  /** Stores only the refresh token of an answer: the session's own may be spent. */
+  /**
+   * Stores only the refresh token of an answer: the session's own may be spent. If something else was written meanwhile,
+   * this is repeated on top of it, unless that has newer tokens.
+   */
   async function keepRefreshToken(
     session: Session,
     refreshToken: string,
     { lock, log }: UserRenewal,
   ): Promise<void> {
-    const { refusals: _, ...record } = session.record
-    const kept = { ...record, tokenSet: { ...record.tokenSet, refreshToken } }
-    const { outcome } = await retryUntilStored(sessions.prepareWrite(session, kept), lock, clock)
-    if (outcome !== 'gone') return
+    const sent = session.record.tokenSet.refreshToken
+    for (let current: Session | undefined = session; current; ) {
+      const { refusals: _, ...record } = current.record
+      if (record.tokenSet.refreshToken !== sent) return
+      const kept = { ...record, tokenSet: { ...record.tokenSet, refreshToken } }
+      const write = sessions.prepareWrite(current, kept)
+      const result: StoreTokensOutcome = await retryUntilStored(write, lock, clock)
+      if (result.outcome === 'stored') return
+      current =
+        result.outcome === 'gone'
+          ? undefined
+          : await retryUntilStored(() => sessions.reload(session), lock, clock)
+    }
     await issuer.revoke(refreshToken).catch(() => {
       log.warn({ event: 'token.revocation.failed', refreshTokenHash: hashForLog(refreshToken) })
     })

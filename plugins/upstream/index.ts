@@ -180,7 +180,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
         }
       },
       signal: AbortSignal.any([signal, closing.signal]),
-    })
+    }).finally(() => span?.failed('aborted'))
     if ('refusal' in answer) return respond(answer.refusal, request, reply)
     reply.hijack()
     request.trace?.end(101)

@@ -10,7 +10,10 @@ import { freePort } from '../support/free-port.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 /** The last stage of the Dockerfile: the gateway's image. */
-const stage = readFileSync(join(root, 'Dockerfile'), 'utf8').split(/^FROM /m).at(-1) ?? ''
+const stage =
+  readFileSync(join(root, 'Dockerfile'), 'utf8')
+    .split(/^FROM /m)
+    .at(-1) ?? ''
 const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-build-'))
 
 // As in the image: the build's output, package.json and the dependencies, without TypeScript.

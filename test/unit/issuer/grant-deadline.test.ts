@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { test } from 'node:test'
 import * as oidc from 'openid-client'
 import { createDpopKey } from '../../../plugins/issuer/dpop/key.ts'
@@ -10,15 +11,21 @@ import { createFakeClock } from '../../support/fake-clock.ts'
 
 const issuer = 'https://login.example.com'
 
-/** Grants with DPoP at an issuer that answers requests so. */
-function grantsAt(answer: (signal: AbortSignal) => Response | Promise<Response>) {
+/** Grants with DPoP at an issuer that answers requests so, once its metadata are known. */
+function grantsAt(
+  answer: (signal: AbortSignal) => Response | Promise<Response>,
+  metadataKnown = async () => {},
+) {
   const configuration = new oidc.Configuration({ issuer, token_endpoint: `${issuer}/token` }, 'gateway')
   configuration[oidc.customFetch] = refreshAnswerFetch(async (_url, options) => {
     assert.ok(options?.signal)
     return answer(options.signal)
   })
   return createGrants({
-    configuration: async () => configuration,
+    async configuration() {
+      await metadataKnown()
+      return configuration
+    },
     clock: createFakeClock(),
     timeoutMs: 50,
     newKey: async () => createDpopKey('ES256'),
@@ -40,6 +47,25 @@ test('the second request of a grant, with the nonce, has what is left of its tim
   assert.equal((await refresh('r')).outcome, 'failed')
   assert.equal(signals.length, 2)
   assert.equal(signals[0], signals[1])
+})
+
+test('a grant that waits for the metadata has no more time than another', async () => {
+  let isLate: boolean | undefined
+  const { refresh } = grantsAt(
+    (signal) => {
+      isLate = signal.aborted
+      return Promise.reject(signal.reason)
+    },
+    async () => {
+      const deadline = grantDeadline()
+      assert.ok(deadline)
+      await once(deadline, 'abort')
+    },
+  )
+
+  assert.equal((await refresh('r')).outcome, 'failed')
+
+  assert.equal(isLate, true)
 })
 
 test('grants at the same time have deadlines of their own, and there is none outside of a grant', async () => {

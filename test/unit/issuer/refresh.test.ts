@@ -44,6 +44,29 @@ test('an invalid optional field does not lose the tokens, as the refresh token i
   }
 })
 
+test('an answer that can not be used does not lose its refresh token, as the other one is spent already', async (t) => {
+  const flaws: object[] = [
+    { token_type: undefined },
+    { token_type: 'mac' },
+    { access_token: undefined },
+    { expires_in: -1 },
+    { expires_in: 'soon' },
+    { scope: ['openid'] },
+  ]
+  for (const flaw of flaws) {
+    const { faulty, issuer, refreshToken } = await start(t)
+    let next: unknown
+    faulty.rewrite('/token', (answer) => {
+      next = answer['refresh_token']
+      return Object.assign(answer, flaw)
+    })
+    const answer = await issuer.refresh(refreshToken)
+    assert.ok(answer.outcome === 'failed', JSON.stringify(flaw))
+    assert.equal(answer.refreshToken, next, JSON.stringify(flaw))
+    assert.notEqual(next, refreshToken)
+  }
+})
+
 test('a refresh token that is omitted, null or empty keeps the old one', async (t) => {
   for (const refresh_token of [null, undefined, '']) {
     const { faulty, issuer, refreshToken } = await start(t)

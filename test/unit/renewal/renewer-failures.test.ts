@@ -260,3 +260,47 @@ for (const command of ['lock', 'read']) {
     assert.equal(accessToken(await renewer.withUsableToken(session, logger)), 'access-1')
   })
 }
+
+test('the refresh token of an unusable answer is stored on top of what was written meanwhile, and is the next one sent', async () => {
+  const { startGateway, signIn, issuer, logger, sessions, clock } = createWorld()
+  const session = await signIn(unusable)
+  const answer = issuer.hold()
+  const renewer = startGateway()
+  const waiting = rejectsWith(renewer.withUsableToken(session, logger), 'BFF_ISSUER_UNAVAILABLE')
+  await settle()
+  // As when a device is bound.
+  const written = { ...session.record, claims: { name: 'Written meanwhile' } }
+  assert.equal((await sessions.prepareWrite(session, written)()).outcome, 'stored')
+
+  answer({ outcome: 'failed', reason: 'token_not_bound', refreshToken: 'refresh-1' })
+  await waiting
+
+  assert.equal((await sessions.reload(session))?.record.claims['name'], 'Written meanwhile')
+  await clock.advance(1_000)
+  assert.ok(accessToken(await renewer.withUsableToken(session, logger)))
+  assert.deepEqual(issuer.spent, ['refresh-0', 'refresh-1'])
+  assert.deepEqual(issuer.revoked, [])
+})
+
+test('the refresh token of an unusable answer replaces no newer one, and is revoked when the session has ended', async () => {
+  const { startGateway, signIn, issuer, logger, sessions, clock } = createWorld()
+  for (const hasEnded of [false, true]) {
+    const session = await signIn(unusable)
+    const answer = issuer.hold()
+    const waiting = startGateway().withUsableToken(session, logger)
+    waiting.catch(() => {})
+    await settle()
+    const newer = { ...session.record.tokenSet, accessToken: 'newer', refreshToken: 'newer' }
+    if (hasEnded) await sessions.end(session)
+    else await sessions.prepareWrite(session, renewedRecord(session, newer, clock.now()))()
+
+    answer({ outcome: 'failed', reason: 'token_not_bound', refreshToken: 'refresh-1' })
+    await settle()
+
+    assert.equal(
+      (await sessions.reload(session))?.record.tokenSet.refreshToken,
+      hasEnded ? undefined : 'newer',
+    )
+    assert.deepEqual(issuer.revoked, hasEnded ? ['refresh-1'] : [])
+  }
+})
