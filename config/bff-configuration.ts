@@ -62,13 +62,13 @@ export interface BffConfiguration {
      */
     clientAssertionAudience?: Input['oidc']['clientAssertionAudience']
     /**
-     * The algorithm that ID tokens and logout tokens must be signed with, such as `RS256`. `HS256` is with
-     * `oidc.clientSecret`. Default metadata's asymmetric ones.
+     * The algorithm that ID tokens and logout tokens must be signed with, such as `RS256`. `HS256`,
+     * `HS384` and `HS512` are with `oidc.clientSecret`. Default metadata's asymmetric ones.
      */
     idTokenAlg?: Input['oidc']['idTokenAlg']
     /**
-     * JWK, JWKS or PEM file with the private key for encrypted ID tokens and UserInfo: RSA for
-     * `RSA-OAEP-256`, EC or X25519 for `ECDH-ES`. Read again each hour.
+     * JWK, JWKS or PEM file with the private key for encrypted ID tokens, logout tokens, UserInfo and
+     * authorization responses: RSA for `RSA-OAEP-256`, EC or X25519 for `ECDH-ES`. Read again each hour.
      */
     decryptionKeyFile?: Input['oidc']['decryptionKeyFile']
     /**

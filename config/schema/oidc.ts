@@ -87,13 +87,13 @@ const shape = {
     env: 'OIDC_ID_TOKEN_ALG',
     defaultText: "metadata's asymmetric ones",
     meaning:
-      'The algorithm that ID tokens and logout tokens must be signed with, such as `RS256`. `HS256` is with `{oidc.clientSecret}`',
+      'The algorithm that ID tokens and logout tokens must be signed with, such as `RS256`. `HS256`, `HS384` and `HS512` are with `{oidc.clientSecret}`',
   }),
   decryptionKeyFile: parsed(path).optional().register(facts, {
     env: 'OIDC_DECRYPTION_KEY_FILE',
     file: 'path',
     meaning:
-      'JWK, JWKS or PEM file with the private key for encrypted ID tokens and UserInfo: RSA for `RSA-OAEP-256`, EC or X25519 for `ECDH-ES`. Read again each hour',
+      'JWK, JWKS or PEM file with the private key for encrypted ID tokens, logout tokens, UserInfo and authorization responses: RSA for `RSA-OAEP-256`, EC or X25519 for `ECDH-ES`. Read again each hour',
   }),
   clockTolerance: duration('0s', '10m').prefault('30s').register(facts, {
     env: 'OIDC_CLOCK_TOLERANCE',

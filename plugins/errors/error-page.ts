@@ -71,8 +71,8 @@ function back(wantedUrl: string | undefined): Link[] {
 }
 
 /**
- * A user who cancels wants to go back. The page leaves that to a click: at an issuer that refuses without asking, a
- * frontend that logs in by itself would go round in a circle.
+ * A user who cancels wants to go back. The page leaves that to a click: at an issuer that refuses without asking, an
+ * automatic redirect would loop for a frontend that logs in by itself.
  *
  * @see https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1
  */

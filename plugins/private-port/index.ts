@@ -23,7 +23,7 @@ export interface PrivatePortOptions {
 }
 
 /**
- * A second server, for those who run the gateway. It listens as soon as `app` is ready, and closes with it.
+ * A second server, for operators. It listens as soon as `app` is ready, and closes with it.
  * It logs nothing by itself: Prometheus asks every few seconds.
  */
 export function openPrivatePort(app: FastifyInstance, options: PrivatePortOptions): FastifyInstance {

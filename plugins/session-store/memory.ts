@@ -24,7 +24,7 @@ const BACKING_OFF = Symbol('backing off')
 const FAILURES_OUTLIVE_BACK_OFF_MS = 60_000
 
 const END_REMEMBERED_MS = 120_000
-/** The lifetime that an evicted session had left is not known any more. */
+/** The remaining lifetime of an evicted session is unknown. */
 const EVICTION_REMEMBERED_MS = 24 * 3_600_000
 
 /** Batch size of `listAll`. */

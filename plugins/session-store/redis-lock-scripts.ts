@@ -37,7 +37,7 @@ export const lockScripts = {
       redis.pcall('PUBLISH', '${CHANGED_CHANNEL}', ARGV[1])`,
   },
 
-  /** lock, failures · id, owner, how long to stay away, how long to remember the failure */
+  /** lock, failures · id, owner, back-off and how long to remember the failure, in milliseconds */
   bffBackOff: {
     numberOfKeys: 2,
     lua: `

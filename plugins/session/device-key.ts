@@ -43,7 +43,7 @@ export function isDeviceKey(value: unknown): value is DeviceKey {
   return alg === 'ES256' ? [x, y].every(isString) : alg === 'RS256' && [n, e].every(isString)
 }
 
-/** @throws TypeError if it is no key, such as a point that is not on the curve */
+/** @throws TypeError if the key is invalid, for example a point that is not on the curve */
 export function publicKeyOf(key: DeviceKey): KeyObject {
   return createPublicKey({ key: publicJwk(key), format: 'jwk' })
 }

@@ -10,7 +10,7 @@ export type FoundEndReason = (typeof foundEndReasons)[number]
 
 const foundEndReasons = ['idle', 'lifetime', 'lost', 'evicted'] as const
 
-/** Whether this end was not reported when it came. */
+/** Whether endings for this reason are only found later, by a request. */
 export function isFoundEnd(reason: string | undefined): reason is FoundEndReason {
   return foundEndReasons.some((each) => each === reason)
 }
@@ -27,7 +27,7 @@ export interface Traces {
 
 export interface FoundEnds {
   /**
-   * Why a session is over whose record is gone.
+   * Why a session without a record has ended.
    * @returns undefined if its end was reported already: when it was ended, or by the first request that found this out
    */
   reasonOf(session: Traces): Promise<FoundEndReason | undefined>
@@ -42,7 +42,7 @@ export interface FoundEndsOptions {
   lifetimeMs: number
 }
 
-/** A browser that goes on sending the cookie of an ended session gets another report after this, in milliseconds. */
+/** After this time the same ended session may be reported again, in milliseconds. */
 const reportedOnceInMs = 24 * 3_600_000
 
 /** Number of ended sessions that this process remembers, so that it need not ask the store about them again. */

@@ -17,7 +17,7 @@ export interface UpstreamClient {
 }
 
 export interface Sending {
-  /** Cancels the request, or the rest of its answer. The receiver hears no more of it. */
+  /** Cancels the request, or the rest of its answer. The receiver gets no further calls. */
   abort(): void
 }
 
@@ -59,7 +59,7 @@ function createPool(upstream: UpstreamOptions): Pool {
   return new Pool(target.origin, {
     connect: connector(upstream),
     headersTimeout: timeoutMs,
-    // `headersTimeout` ends with the first byte; a stream may last as long as it likes.
+    // `headersTimeout` ends with the first byte; streams have no time limit.
     bodyTimeout: 0,
     ...(connections !== undefined && { connections }),
     // A `Keep-Alive` header of the upstream may shorten this, not extend it.

@@ -5,7 +5,7 @@ import type { ClientAuthenticationMethod, ClientCredentials } from './method.ts'
 import { mutualTls } from './mutual-tls.ts'
 import { privateKeyJwt } from './private-key-jwt.ts'
 
-/** A public client: it only says who it is. */
+/** A public client: it sends only its `client_id`. */
 const none: ClientAuthenticationMethod = {
   isPossible: ({ clientSecret, clientPrivateKeyFile, clientCertFile }) =>
     [clientSecret, clientPrivateKeyFile, clientCertFile].every((credential) => credential === undefined),

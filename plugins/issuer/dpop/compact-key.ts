@@ -9,7 +9,7 @@ export function compactKey({ alg, d }: DpopKey): string {
   return `${alg} ${d}`
 }
 
-/** @throws TypeError for anything that `compactKey` has not made */
+/** @throws TypeError for a value that `compactKey` did not produce */
 export function expandKey(compact: string): DpopKey {
   const [alg, d = ''] = compact.split(' ')
   const key = { ...publicPart(alg, Buffer.from(d, 'base64url')), d, alg }

@@ -11,7 +11,7 @@ export interface Visit {
   hasSession: boolean
   /** The request has a session cookie, valid or not. */
   hasSessionCookie: boolean
-  /** Of a device-bound session whose proof was not sent. Then `hasSession` is false. */
+  /** The session is bound to a device and the request has no proof; `hasSession` is then false. */
   isUnproven: boolean
   rounds: LoginRounds | undefined
 }
@@ -41,8 +41,8 @@ export function isNavigation({ method, accept, secFetchMode = 'navigate' }: Visi
 }
 
 /**
- * Browsers don't send a Strict cookie, nor renew the proof of a device, if another site began the navigation: by a link, or by the issuer's redirect
- * after a login. From a page of our own site they do, so a second request shows whether there is a session.
+ * Browsers neither send a Strict cookie nor refresh the proof of a device if another site began the navigation: by a link,
+ * or by the issuer's redirect after a login. From a page of our own site they do, so a second request shows whether there is a session.
  */
 function mayHaveLeftCookieBehind({ secFetchSite, rounds }: Visit): boolean {
   if (secFetchSite !== undefined)

@@ -36,7 +36,7 @@ export interface DeviceBinding {
   offerRegistration(reply: FastifyReply, reference: SessionReference, session: Session): void
   /** The same with a later answer, for a browser that has not registered at the login. */
   offerAgain(request: FastifyRequest, reply: FastifyReply, session: Session): void
-  /** The request's proof, of whatever session. Undefined if it has expired. */
+  /** The request's proof, for any session. Undefined if it has expired. */
   proof(request: FastifyRequest): Proof | undefined
   /** Sets the proof cookie. @returns the instructions for the browser */
   issueProof(reply: FastifyReply, proof: Omit<Proof, 'issuedAt'>): object

@@ -13,7 +13,7 @@ export interface Proof {
   key: DeviceKey
   /** Milliseconds since the epoch. */
   issuedAt: number
-  /** Issued while the store was unavailable. No further one follows from it. */
+  /** Issued while the store was unavailable. It can't be used to get another. */
   inOutage?: boolean
 }
 
@@ -34,7 +34,7 @@ export interface ProofsOptions {
 /** Number of opened cookies that are remembered, some 500 bytes each. */
 const maxRemembered = 5000
 
-/** A request that the browser sent just before the cookie's end may take so long to arrive, in milliseconds. */
+/** Tolerance for requests that were sent just before the cookie expired, in milliseconds. */
 const arrivalMs = 5000
 
 export function createProofs({ keys, clock, lifetimeMs }: ProofsOptions): Proofs {

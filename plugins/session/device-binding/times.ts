@@ -10,8 +10,8 @@ export interface BindingTimes {
   /** How long after the login a session can be bound; with `required` sessions that are not are refused afterwards. */
   registrationMs: number
   /**
-   * For so long after a registration, requests of pages need no proof: the browser sent them before it had received the
-   * proof cookie.
+   * Time after a registration in which requests of pages need no proof: the browser sent them before it had received
+   * the proof cookie.
    */
   underWayMs: number
 }
@@ -24,8 +24,8 @@ export const bindingTimes: BindingTimes = {
 }
 
 /**
- * Whether a sealed value is still valid. One from the future is not: after the clock has been set back it would live too
- * long.
+ * Whether a sealed value is still valid. A value from the future is not: otherwise setting the clock back would extend
+ * its lifetime.
  */
 export function isCurrent(issuedAt: number, lifetimeMs: number, now: number): boolean {
   return issuedAt <= now + clockSkewMs && now < issuedAt + lifetimeMs

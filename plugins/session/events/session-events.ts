@@ -130,7 +130,7 @@ export function createFoundEndingReport({
   }
 }
 
-/** The line of one end. */
+/** Logs the end of one session. */
 export function logEnding(log: EndingLog, reason: SessionEndReason, fields: object = {}): void {
   log.info({ event: 'session.ended', reason, ...fields })
 }
