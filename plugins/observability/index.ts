@@ -1,7 +1,8 @@
 import fp from 'fastify-plugin'
 import { errorCodeOf } from '../errors/index.ts'
 import { openPrivatePort } from '../private-port/index.ts'
-import { createMetrics, type Metrics, noMetrics } from './metrics.ts'
+import { type Metrics, noMetrics } from './metrics.ts'
+import { createMetrics } from './prometheus.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

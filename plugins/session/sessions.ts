@@ -3,10 +3,11 @@ import type { SessionEndReason } from '../observability/metrics.ts'
 import type { SessionStore, StoredRecord } from '../session-store/store.ts'
 import { follow } from './follow.ts'
 import { createFoundEnds, type FoundEndReason } from './found-end.ts'
+import { createProfileNotes } from './profile-notes.ts'
 import { createLatestUnsealer, formatOf, newestFormat, seal, unseal } from './sealing.ts'
 import { LoadedSession, type Session, sessionHash } from './session.ts'
 import { sidIndex, subjectIndex } from './session-indexes.ts'
-import type { SessionClient, SessionProfile, SessionProfiles } from './session-profiles.ts'
+import type { SessionClient, SessionProfiles } from './session-profiles.ts'
 import { logName, type SessionRecord, sessionRecord } from './session-record.ts'
 import {
   createKeyDerivation,
@@ -115,12 +116,13 @@ export interface SessionsOptions {
 }
 
 export function createSessions(options: SessionsOptions): Sessions {
-  const { store, clock, clientId, idleTimeoutMs, lifetimeMs, maxPerUser, profiles } = options
+  const { store, clock, clientId, idleTimeoutMs, lifetimeMs, maxPerUser } = options
   // Extends the idle timeout at most once a minute; more often for short idle timeouts.
   const slideEveryMs = Math.min(60_000, idleTimeoutMs / 4)
   const unsealLatest = createLatestUnsealer(sessionRecord)
   const keysOf = createKeyDerivation()
   const foundEnds = createFoundEnds(options)
+  const profiles = createProfileNotes(options)
 
   return {
     async create(login, client) {
@@ -136,7 +138,7 @@ export function createSessions(options: SessionsOptions): Sessions {
           subjectIndex(login.issuer, clientId, login.subject),
           sidIndex(login.issuer, clientId, login.sid),
         ],
-        profile: profiles?.seal(id, { lastUsedAt: record.createdAt, ...client }),
+        profile: profiles.begun(id, record.createdAt, client),
       })
       const expiresAt = clock.now() + ttlMs
       keys.aliveUntil = expiresAt
@@ -156,12 +158,8 @@ export function createSessions(options: SessionsOptions): Sessions {
         'evicted_by_user_limit',
       )
       const oldest = ended[0]
-      if (oldest) {
-        const { lastUsedAt, userAgent, address } = profiles?.open(oldest.id, oldest.profile) ?? {}
-        const known = { createdAt: oldest.createdAt, lastUsedAt, userAgent, address }
-        // Only a note for the user: the session has ended all the same, and that must be reported.
-        await updateProfile(id, { endedByLimit: { ...known, endedAt: clock.now() } }).catch(() => {})
-      }
+      // Only a note for the user: the session has ended all the same, and that must be reported.
+      if (oldest) await profiles.endedByLimit(id, oldest).catch(() => {})
       return ended
     },
 
@@ -198,7 +196,7 @@ export function createSessions(options: SessionsOptions): Sessions {
       }
     },
 
-    noteBound: ({ id }) => updateProfile(id, { bound: true }),
+    noteBound: ({ id }) => profiles.bound(id),
 
     async end({ id, key, version }, { onlyThisVersion = false, reason } = {}) {
       const last = await store.destroy(id, onlyThisVersion ? version : undefined, reason)
@@ -241,22 +239,9 @@ export function createSessions(options: SessionsOptions): Sessions {
     await Promise.all([
       store.touch(session.id, ttlMs),
       // Only for lists: a failure concerns no request.
-      updateProfile(session.id, {
-        lastUsedAt: clock.now(),
-        ...client?.(),
-        ...(session.record.device && { bound: true }),
-      }).catch(() => {}),
+      profiles.used(session, client?.()).catch(() => {}),
     ])
     return new LoadedSession({ ...session, expiresAt })
-  }
-
-  async function updateProfile(id: string, change: Partial<SessionProfile>): Promise<void> {
-    if (!profiles) return
-    await store.updateProfile(id, (sealed) => {
-      // A session of an earlier release has none.
-      const profile = profiles.open(id, sealed) ?? { lastUsedAt: clock.now() }
-      return profiles.seal(id, { ...profile, ...change })
-    })
   }
 
   function isSlideDue({ record, expiresAt }: Session): boolean {

@@ -12,14 +12,9 @@ import {
 import { type Metrics, noMetrics } from '../observability/metrics.ts'
 import type { StoreTime } from '../renewal/flight.ts'
 import { backOffMs } from '../renewal/policy.ts'
+import type { RenewableToken, RenewalLog } from '../renewal/renewable-token.ts'
 import type { Attempt, HeldLock } from '../renewal/renewal-lock.ts'
-import {
-  createRenewer,
-  logWith,
-  type RenewableToken,
-  type RenewalLog,
-  type RenewerOptions,
-} from '../renewal/renewer.ts'
+import { createRenewer, logWith, type RenewerOptions } from '../renewal/renewer.ts'
 import { seal, unseal } from '../session/sealing.ts'
 import type { SessionStore } from '../session-store/store.ts'
 import { valueOrThrow } from './user-tokens.ts'

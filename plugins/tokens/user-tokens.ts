@@ -1,15 +1,9 @@
 import { GatewayError } from '../errors/catalogue.ts'
 import type { TokenTarget } from '../issuer/token-set.ts'
 import { type Metrics, noMetrics } from '../observability/metrics.ts'
+import type { RenewableToken, RenewalLog, TokenTimes } from '../renewal/renewable-token.ts'
 import type { RenewalResult } from '../renewal/renewal-lock.ts'
-import {
-  createRenewer,
-  logWith,
-  type RenewableToken,
-  type RenewalLog,
-  type RenewerOptions,
-  type TokenTimes,
-} from '../renewal/renewer.ts'
+import { createRenewer, logWith, type RenewerOptions } from '../renewal/renewer.ts'
 import type { Session } from '../session/session.ts'
 import { grantCredential, heldToken, isRenewedSince, type SessionRecord } from '../session/session-record.ts'
 import { createUserGrant, endUnlessRenewed, type UserGrantOptions } from './user-grant.ts'

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { globSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { test } from 'node:test'
-import { createMetrics } from '../../plugins/observability/metrics.ts'
+import { createMetrics } from '../../plugins/observability/prometheus.ts'
 import { anchors, codeSpans } from '../docs/markdown.ts'
 
 const root = resolve(import.meta.dirname, '../..')

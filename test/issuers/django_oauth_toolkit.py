@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from django.conf import settings
 from django.core.management import call_command
+from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
+from django.core.wsgi import get_wsgi_application
 from django.urls import include, path
 
 port, redirect_uri, logout_uri = sys.argv[1:4]
@@ -86,4 +88,8 @@ Application.objects.create(
     post_logout_redirect_uris=logout_uri,
     skip_authorization=True,
 )
-call_command("runserver", f"localhost:{port}", use_reloader=False, use_threading=True, skip_checks=True)
+server = ThreadedWSGIServer(("localhost", int(port)), WSGIRequestHandler)
+server.set_app(get_wsgi_application())
+# The test waits for this line.
+print("listening", flush=True)
+server.serve_forever()

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../../app.ts'
 import { loadConfig } from '../../config/index.ts'
@@ -35,7 +35,7 @@ const provider = spawn(
     `${url}/bff/callback`,
     `${url}/bff/logout-callback`,
   ],
-  { env: { ...process.env, CLIENT_SECRET: clientSecret }, stdio: ['ignore', 'ignore', 'pipe'] },
+  { env: { ...process.env, CLIENT_SECRET: clientSecret }, stdio: ['ignore', 'pipe', 'pipe'] },
 )
 let errors = ''
 provider.stderr.on('data', (chunk) => {
@@ -59,7 +59,7 @@ const app = buildApp(options, {
   },
 })
 try {
-  await untilItAnswers(provider)
+  await listening(provider)
   await app.listen({ port, host: 'localhost' })
   const browser = createHttpBrowser()
   const headers = { 'x-csrf': '1' }
@@ -91,15 +91,9 @@ try {
   provider.kill()
 }
 
-async function untilItAnswers(child: ChildProcess): Promise<void> {
-  const ended = once(child, 'exit').then(([code]) => assert.fail(`The issuer ended with ${code}`))
-  ended.catch(() => {})
-  for (;;) {
-    const answer = fetch(`${issuer}/.well-known/openid-configuration`).then(
-      ({ ok }) => ok,
-      () => false,
-    )
-    if (await Promise.race([answer, ended])) return
-    await Promise.race([new Promise((resolve) => setTimeout(resolve, 100)), ended])
-  }
+/** Resolves when the issuer has said so. */
+async function listening({ stdout }: ChildProcess): Promise<void> {
+  assert.ok(stdout)
+  for await (const line of createInterface(stdout)) if (line === 'listening') return
+  assert.fail('The issuer ended without listening')
 }

@@ -59,7 +59,9 @@ const known = new Set([
   'QUERY',
 ])
 
-/** Traces by the process's global tracer provider, propagator and context manager, whoever has registered them. */
+/**
+ * Traces by the global tracer provider, propagator and context manager, which the application or server.ts has registered.
+ */
 export function createOpenTelemetryTracing(): OpenTelemetryTracing {
   const tracer = trace.getTracer('fastify-bff')
   return {

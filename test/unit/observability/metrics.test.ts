@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createMetrics } from '../../../plugins/observability/metrics.ts'
+import { createMetrics } from '../../../plugins/observability/prometheus.ts'
 import { samplesOf, sampleValue, typesOf } from '../../support/samples.ts'
 
 test('metrics have the names, types and labels of the documents', async () => {

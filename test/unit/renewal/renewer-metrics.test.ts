@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { TokenSet } from '../../../plugins/issuer/token-set.ts'
-import { createMetrics } from '../../../plugins/observability/metrics.ts'
+import { createMetrics } from '../../../plugins/observability/prometheus.ts'
 import { sampleValue } from '../../support/samples.ts'
 import { createWorld, failed, granted, idToken, refused, settle } from './support.ts'
 
