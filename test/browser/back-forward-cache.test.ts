@@ -1,24 +1,11 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { after, before, type TestContext, test } from 'node:test'
-import { type DemoIssuer, startIssuer } from '../../demo/issuer.ts'
+import { type TestContext, test } from 'node:test'
 import { until } from '../support/until.ts'
-import { writeClientPages } from './client-pages.ts'
+import { useClientPages } from './client-pages.ts'
 import { startGateway } from './gateway.ts'
 import { type BrowserName, fillIn, useBrowser } from './puppeteer.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-kept-'))
-let issuer: DemoIssuer
-before(async () => {
-  issuer = await startIssuer()
-  await writeClientPages(folder)
-})
-after(async () => {
-  rmSync(folder, { recursive: true })
-  await issuer.close()
-})
+const { folder, issuer } = useClientPages()
 
 const browsers: [BrowserName, ReturnType<typeof useBrowser>][] = [
   ['chrome', useBrowser('chrome')],
@@ -27,7 +14,7 @@ const browsers: [BrowserName, ReturnType<typeof useBrowser>][] = [
 
 for (const [name, openPages] of browsers) {
   async function start(t: TestContext) {
-    const gateway = await startGateway(issuer, { STATIC_DIR: folder }, '', 'localhost')
+    const gateway = await startGateway(issuer(), { STATIC_DIR: folder }, '', 'localhost')
     t.after(() => gateway.close())
     const { newPage } = await openPages(t)
     const page = await newPage()

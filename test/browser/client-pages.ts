@@ -1,14 +1,32 @@
 import assert from 'node:assert/strict'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { after, before } from 'node:test'
 import { build, type InlineConfig } from 'vite'
+import { type DemoIssuer, startIssuer } from '../../demo/issuer.ts'
 import { codeBlocks } from '../docs/markdown.ts'
 import type { Answer } from '../proxy/support.ts'
 
 export const root = resolve(import.meta.dirname, '../..')
 
+/** For the tests of one file: an issuer, and a folder with {@link writeClientPages}. */
+export function useClientPages(): { folder: string; issuer: () => DemoIssuer } {
+  const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-pages-'))
+  let issuer: DemoIssuer
+  before(async () => {
+    issuer = await startIssuer()
+    await writeClientPages(folder)
+  })
+  after(async () => {
+    rmSync(folder, { recursive: true })
+    await issuer.close()
+  })
+  return { folder, issuer: () => issuer }
+}
+
 /** Writes pages with the client, the example of the README and the React example, and one without scripts. */
-export async function writeClientPages(folder: string): Promise<void> {
+async function writeClientPages(folder: string): Promise<void> {
   const pages = [
     ['app', join(import.meta.dirname, 'client-page.js')],
     ['react', join(root, 'examples/react/src/main.tsx')],

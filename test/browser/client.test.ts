@@ -1,35 +1,24 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, type TestContext, test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import type { Page } from 'playwright-core'
 import type { BffUserSession } from '../../client/types.ts'
-import { type DemoIssuer, startIssuer } from '../../demo/issuer.ts'
 import { type Answer, startUpstream } from '../proxy/support.ts'
 import { redisUrl } from '../support/redis.ts'
 import { until } from '../support/until.ts'
 import { useChromium } from './chromium.ts'
-import { bundle, root, strictApi, writeClientPages } from './client-pages.ts'
+import { bundle, root, strictApi, useClientPages } from './client-pages.ts'
 import { startGateway } from './gateway.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-client-'))
-let issuer: DemoIssuer
-before(async () => {
-  issuer = await startIssuer()
-  await writeClientPages(folder)
-})
-after(async () => {
-  rmSync(folder, { recursive: true })
-  await issuer.close()
-})
+const { folder, issuer } = useClientPages()
 const openPage = useChromium()
 
 async function start(t: TestContext, answer: Answer = strictApi(), host?: string) {
   const api = await startUpstream(t, answer)
-  const gateway = await startGateway(issuer, { STATIC_DIR: folder, API_URL: api.url }, '', host)
+  const gateway = await startGateway(issuer(), { STATIC_DIR: folder, API_URL: api.url }, '', host)
   t.after(() => gateway.close())
   let streams = 0
   gateway.app.server.on('request', ({ url }, response) => {
@@ -208,7 +197,7 @@ test('a user ends the session of another browser, which is at another gateway', 
   const redis = await redisUrl()
   t.after(() => redis.close())
   const env = { STATIC_DIR: folder, REDIS_URL: redis.url, SESSION_KEYS: randomBytes(32).toString('base64') }
-  const gateways = [await startGateway(issuer, env), await startGateway(issuer, env)] as const
+  const gateways = [await startGateway(issuer(), env), await startGateway(issuer(), env)] as const
   for (const gateway of gateways) t.after(() => gateway.close())
   const [{ page: own }, { page: other }] = [await openPage(t), await openPage(t)]
   await signIn(own, gateways[0].url)

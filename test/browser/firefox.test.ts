@@ -1,23 +1,18 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, before, type TestContext, test } from 'node:test'
+import { before, type TestContext, test } from 'node:test'
 import type { Page } from 'puppeteer-core'
-import { type DemoIssuer, startIssuer } from '../../demo/issuer.ts'
 import { startUpstream } from '../proxy/support.ts'
 import { until } from '../support/until.ts'
 import { buildPages, filesOf, writeFiles } from './build-pages.ts'
-import { strictApi, writeClientPages } from './client-pages.ts'
+import { strictApi, useClientPages } from './client-pages.ts'
 import { startGateway } from './gateway.ts'
 import { fillIn, useBrowser } from './puppeteer.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'fastify-bff-firefox-'))
-let issuer: DemoIssuer
-before(async () => {
-  issuer = await startIssuer()
-  await writeClientPages(folder)
+const { folder, issuer } = useClientPages()
+before(() => {
   // As Duende's frontends do: a frame in the page, and a listener.
   writeFileSync(
     join(folder, 'frame.html'),
@@ -29,16 +24,12 @@ before(async () => {
     addEventListener('message', ({ data }) => outcomes.push(data.isLoggedIn))`,
   )
 })
-after(async () => {
-  rmSync(folder, { recursive: true })
-  await issuer.close()
-})
 const openPages = useBrowser('firefox')
 
 /** On localhost, where the issuer is, too: browsers keep its cookies from frames of other sites. */
 async function start(t: TestContext) {
   const api = await startUpstream(t, strictApi())
-  const gateway = await startGateway(issuer, { STATIC_DIR: folder, API_URL: api.url }, '', 'localhost')
+  const gateway = await startGateway(issuer(), { STATIC_DIR: folder, API_URL: api.url }, '', 'localhost')
   t.after(() => gateway.close())
   const answers: string[] = []
   let streams = 0
@@ -146,7 +137,7 @@ test('Firefox: the pages of builds run and are styled, without a violation', asy
   for (const name of buildPages) {
     const build = mkdtempSync(join(folder, 'build-'))
     writeFiles(build, filesOf(name))
-    const gateway = await startGateway(issuer, { STATIC_DIR: build }, '', 'localhost')
+    const gateway = await startGateway(issuer(), { STATIC_DIR: build }, '', 'localhost')
     t.after(() => gateway.close())
     await page.goto(`${gateway.url}/orders`)
     await until(() => page.evaluate(`document.body.textContent.includes('the app runs')`))
