@@ -30,24 +30,15 @@ export interface LoginTransaction {
 }
 
 /**
- * Per browser; the oldest are dropped. A browser may restore many tabs at once, and each cookie takes some 700 bytes, 100 more with a key.
+ * Per browser; the oldest are dropped. A browser may restore many tabs at once, and each cookie takes some 700 bytes, 100
+ * more with a key.
  */
 export const maxOpenTransactions = 10
 /** Total size of their cookies in a request. Its headers are limited to 16 KiB, and the callback's URL is long, too. */
 export const maxTransactionBytes = 12_000
 
 export function beginTransaction(
-  login: Pick<
-    LoginTransaction,
-    | 'issuer'
-    | 'loginKey'
-    | 'returnUrl'
-    | 'silent'
-    | 'inFrame'
-    | 'parentOrigins'
-    | 'maxAgeSeconds'
-    | 'replaces'
-  >,
+  login: Omit<LoginTransaction, 'state' | 'nonce' | 'codeVerifier' | 'startedAt'>,
   now: number,
 ): LoginTransaction {
   const random = () => randomBytes(32).toString('base64url')

@@ -1,3 +1,4 @@
+import { batches } from '../../lib/batches.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { createExpiringMap } from '../../lib/expiring-map.ts'
 import { createChangeNotifier } from './change-notifier.ts'
@@ -37,7 +38,7 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
   const indexes = new Map<string, Set<string>>()
   const records = createExpiringMap<MemoryRecord>({ ...bounds, onGone: leaveIndexes })
   /** Apart from the sessions, of which anonymous requests must not evict any. */
-  const shared = createExpiringMap<MemoryRecord>({ clock, maxEntries: 2000 })
+  const shared = createExpiringMap<Pick<StoredRecord, 'sealed' | 'version'>>({ clock, maxEntries: 2000 })
   const endings = createExpiringMap<{ ended: true }>(bounds)
   const endReasons = createExpiringMap<string>(bounds)
   const locks = createExpiringMap<{ owner: symbol }>(bounds)
@@ -53,7 +54,7 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
     },
 
     async put(id, sealed, ttlMs) {
-      shared.set(id, { sealed, version: 1, indexes: [], createdAt: clock.now() }, ttlMs)
+      shared.set(id, { sealed, version: 1 }, ttlMs)
     },
 
     read: async (id) => peek(id),
@@ -100,7 +101,7 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
 
     async *listAll() {
       const ids = records.keys()
-      for (let i = 0; i < ids.length; i += AT_A_TIME) yield list(ids.slice(i, i + AT_A_TIME))
+      for (const some of batches(ids, AT_A_TIME)) yield list(some)
     },
 
     async updateProfile(id, update) {
@@ -138,8 +139,9 @@ export function createMemoryStore(options: MemoryStoreOptions): SessionStore {
   }
 
   function peek(id: string): StoredRecord | undefined {
-    const map = records.get(id) ? records : shared
-    const record = map.get(id)
+    const own = records.get(id)
+    const record = own ?? shared.get(id)
+    const map = own ? records : shared
     return record && { sealed: record.sealed, version: record.version, ttlMs: map.remainingMs(id) }
   }
 

@@ -1,3 +1,4 @@
+import { batches } from '../../lib/batches.ts'
 import type { RedisClient } from './redis-client.ts'
 import { indexKey, recordKey, wholeMs } from './redis-keys.ts'
 import { CREATED_LENGTH } from './redis-scripts.ts'
@@ -65,8 +66,7 @@ export function createRedisIndexes(
 
   async function living(ids: string[]): Promise<ListedSession[]> {
     const found: { created: number; session: ListedSession }[] = []
-    for (let i = 0; i < ids.length; i += AT_A_TIME) {
-      const some = ids.slice(i, i + AT_A_TIME)
+    for (const some of batches(ids, AT_A_TIME)) {
       const records = await run((redis) =>
         Promise.all(some.map((id) => redis.hmgetBuffer(recordKey(id), 'indexes', 'created'))),
       )

@@ -1,3 +1,4 @@
+import { batches } from '../../lib/batches.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { RecentReads } from './recent-reads.ts'
 import type { RedisCommands } from './redis-commands.ts'
@@ -228,8 +229,7 @@ export function createRedisRecords(options: RedisRecordsOptions): RedisRecords {
   /** @returns identifiers of the sessions that existed */
   async function destroyAll(ids: string[], reason?: string): Promise<string[]> {
     const destroyed: string[] = []
-    for (let i = 0; i < ids.length; i += DESTROY_BATCH) {
-      const batch = ids.slice(i, i + DESTROY_BATCH)
+    for (const batch of batches(ids, DESTROY_BATCH)) {
       const records = await Promise.all(batch.map((id) => destroy(id, undefined, reason)))
       destroyed.push(...batch.filter((_id, at) => records[at] !== undefined))
     }

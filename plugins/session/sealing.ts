@@ -81,10 +81,15 @@ function joined(parts: Buffer[]): Buffer {
  * Derives a separate key for each purpose. secure-session does not authenticate a cookie's purpose, so with one key a
  * login transaction cookie could be used as a session cookie.
  *
+ * @throws RangeError without a key
  * @see https://www.rfc-editor.org/rfc/rfc5869
  */
-export function deriveKeys(keys: Buffer[], purpose: string): Buffer[] {
-  return keys.map((key) => Buffer.from(hkdfSync('sha256', key, '', `fastify-bff ${purpose}`, 32)))
+export function deriveKeys(keys: Buffer[], purpose: string): [Buffer, ...Buffer[]] {
+  const [first, ...others] = keys.map((key) =>
+    Buffer.from(hkdfSync('sha256', key, '', `fastify-bff ${purpose}`, 32)),
+  )
+  if (!first) throw new RangeError('A key is needed')
+  return [first, ...others]
 }
 
 /** Number of cached records, some 5 KB each. */

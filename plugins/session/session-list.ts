@@ -2,7 +2,7 @@ import { isoTime } from '../../lib/clock.ts'
 import type { ListedSession, SessionStore } from '../session-store/store.ts'
 import type { PublicIds } from './public-ids.ts'
 import { subjectIndex } from './session-indexes.ts'
-import type { SessionClient, SessionProfile, SessionProfiles } from './session-profiles.ts'
+import type { EndedByLimit, SessionProfile, SessionProfiles } from './session-profiles.ts'
 
 /** A user of one issuer. */
 export interface SessionOwner {
@@ -72,21 +72,15 @@ export function createSessionList({ store, clientId, profiles, publicIds }: Sess
     isOwn: ({ id, profile }) => profile === undefined || profiles.open(id, profile) !== undefined,
 
     view({ id, createdAt, profile }, current) {
-      const { lastUsedAt, bound = false, endedByLimit }: Partial<SessionProfile> = profile ?? {}
+      const known: Partial<SessionProfile> = profile ?? {}
+      const { bound = false, endedByLimit } = known
       return {
         id: publicIds.of(id),
         current: id === current,
-        createdAt: isoTime(createdAt),
-        lastUsedAt: isoTime(lastUsedAt),
-        ...clientView(profile ?? {}),
+        ...useOf({ ...known, createdAt }),
         bound,
         ...(endedByLimit && {
-          endedByLimit: {
-            endedAt: isoTime(endedByLimit.endedAt),
-            createdAt: isoTime(endedByLimit.createdAt),
-            lastUsedAt: isoTime(endedByLimit.lastUsedAt),
-            ...clientView(endedByLimit),
-          },
+          endedByLimit: { endedAt: isoTime(endedByLimit.endedAt), ...useOf(endedByLimit) },
         }),
       }
     },
@@ -103,6 +97,12 @@ export function createSessionList({ store, clientId, profiles, publicIds }: Sess
   }
 }
 
-function clientView({ userAgent, address }: SessionClient) {
-  return { userAgent: userAgent ?? null, address: address ?? null }
+/** When and from where a session is or was used. */
+function useOf({ createdAt, lastUsedAt, userAgent, address }: Omit<EndedByLimit, 'endedAt'>) {
+  return {
+    createdAt: isoTime(createdAt),
+    lastUsedAt: isoTime(lastUsedAt),
+    userAgent: userAgent ?? null,
+    address: address ?? null,
+  }
 }

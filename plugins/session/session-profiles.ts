@@ -52,7 +52,6 @@ export interface SessionProfiles {
 export function createSessionProfiles(keys: Buffer[]): SessionProfiles {
   const ownKeys = deriveKeys(keys, 'session profile')
   const [newest] = ownKeys
-  if (!newest) throw new RangeError('A key is needed')
 
   return {
     seal: (id, profile) => seal(profile, sealedFor(newest, id)),

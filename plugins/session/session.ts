@@ -1,6 +1,6 @@
 import { sessionInfo } from './claims.ts'
 import type { SealFormat } from './sealing.ts'
-import type { SessionRecord } from './session-record.ts'
+import { logName, type SessionRecord } from './session-record.ts'
 
 /** A session as one request sees it. */
 export interface Session {
@@ -44,4 +44,9 @@ export class LoadedSession implements Session {
 /** Identifies a session in logs: the first 16 bytes of its hash. Reveals neither the cookie nor the store key. */
 export function sessionHash({ id }: Pick<Session, 'id'>): string {
   return Buffer.from(id, 'base64url').subarray(0, 16).toString('base64url')
+}
+
+/** Fields of the log lines about a session. */
+export function logFields(session: Pick<Session, 'id' | 'record'>): { user: string; sessionHash: string } {
+  return { user: logName(session.record), sessionHash: sessionHash(session) }
 }

@@ -74,7 +74,7 @@ export default fp<TokenSourcesOptions>(
       ...shared,
       dpop,
       issuerUrl: issuerUrl.href,
-      keys: deriveKeys(keys, 'client tokens') as [Buffer, ...Buffer[]],
+      keys: deriveKeys(keys, 'client tokens'),
     })
     const sent = createSentTokens(options.clock)
     app.decorate('userTokens', userTokens)

@@ -1,8 +1,10 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { batches } from '../../lib/batches.ts'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { logEnding } from '../../plugins/session/events/session-events.ts'
 import { sessionHash } from '../../plugins/session/session.ts'
 import type { ListedSession } from '../../plugins/session-store/store.ts'
+import { endedAtATime } from '../bff/end-session.ts'
 import type { Administered } from './index.ts'
 import type { AdminSessionsOptions } from './sessions.ts'
 
@@ -38,14 +40,15 @@ export async function endAllSessions(
       const [first] = gateways
       if (!first) return 0
       for await (const batch of first.app.sessionStore.listAll()) {
-        for (let i = 0; i < batch.length; i += atATime)
-          await Promise.all(batch.slice(i, i + atATime).map((session) => endOwn(session, ended)))
+        for (const some of batches(batch, endedAtATime))
+          await Promise.all(some.map((session) => endOwn(session, ended)))
       }
     } finally {
       // If the store fails in between, too.
       for (const [gateway, sessions] of ended) {
         const issuer = await issuerOf(gateway)
-        gateway.app.reportUnreadEndings({ issuer }, 'admin', log, sessions, {})
+        gateway.app.metrics.sessionEnded('admin', sessions)
+        gateway.app.sessionEvents.ended({ issuer }, 'admin')
       }
     }
     return [...ended.values()].reduce((sum, count) => sum + count, 0)
@@ -58,9 +61,6 @@ export async function endAllSessions(
     logEnding(log, 'admin', { sessionHash: sessionHash(session) })
   }
 }
-
-/** Sessions ended at the same time. */
-const atATime = 100
 
 /** Sessions can be ended while the issuer is down. */
 export async function issuerOf({ app, issuerUrl }: Administered): Promise<string> {

@@ -12,8 +12,7 @@ import {
 } from '../../plugins/session/device-binding/device-jwt.ts'
 import { refreshPath, registrationPath } from '../../plugins/session/device-binding/instructions.ts'
 import type { DeviceKey } from '../../plugins/session/device-key.ts'
-import { type Session, sessionHash } from '../../plugins/session/session.ts'
-import { logName } from '../../plugins/session/session-record.ts'
+import { logFields, type Session } from '../../plugins/session/session.ts'
 import { StoreUnavailableError } from '../../plugins/session-store/store.ts'
 import { ignoreBodies } from './body-parsers.ts'
 import type { RouteOptions } from './options.ts'
@@ -53,7 +52,7 @@ export async function deviceBound(app: FastifyInstance, options: RouteOptions): 
     })
     const session = await app.sessions.load(opened.about, { slide: false })
     if (!session) throw new GatewayError('BFF_SESSION_REQUIRED')
-    addToLog(request, { user: logName(session.record), sessionHash: sessionHash(session) })
+    addToLog(request, logFields(session))
     if (session.record.device) throw rejected(request, 'registration', 'bound before')
     if (!(await opened.use())) throw rejected(request, 'registration', 'used challenge')
     const bound = await bindSession(app.sessions, session, { key, boundAt: clock.now() })

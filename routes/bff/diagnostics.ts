@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 import { decodeJwt } from 'jose'
 import { isoTime, secondsBetween } from '../../lib/clock.ts'
-import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { hashForLog } from '../../plugins/logging/logger.ts'
 import { userClaims, withoutTokens } from '../../plugins/session/claims.ts'
 import type { Session } from '../../plugins/session/session.ts'
 import type { RouteOptions } from './options.ts'
+import { signedIn } from './signed-in.ts'
 
 /** For developers: all data of the session, with hashes (as in the log) instead of tokens. */
 export async function diagnostics(
@@ -14,8 +14,7 @@ export async function diagnostics(
 ): Promise<void> {
   app.get('/diagnostics', async (request, reply) => {
     reply.header('cache-control', 'no-store')
-    const session = await app.findSession(request, { slide: false })
-    if (!session) throw new GatewayError('BFF_SESSION_REQUIRED')
+    const session = await signedIn(app, request, false)
     return diagnosis(session, lifetimeMs, clock.now())
   })
 }

@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
+import { batches } from '../../lib/batches.ts'
 import type { Session } from '../../plugins/session/session.ts'
 import type { SessionOwner } from '../../plugins/session/session-list.ts'
 import { logName, type SessionRecord } from '../../plugins/session/session-record.ts'
@@ -62,7 +63,7 @@ export async function endOldestSessions(
 }
 
 /** Sessions ended at the same time. */
-const atATime = 100
+export const endedAtATime = 100
 
 /**
  * Ends sessions of one user whose cookies are not here. Their refresh tokens can't be revoked: they are encrypted with
@@ -79,9 +80,9 @@ export async function endWithoutCookie(
   reason: 'logout' | 'admin',
 ): Promise<number> {
   let count = 0
-  for (let i = 0; i < sessions.length; i += atATime) {
+  for (const some of batches(sessions, endedAtATime)) {
     await Promise.all(
-      sessions.slice(i, i + atATime).map(async (session) => {
+      some.map(async (session) => {
         if (!(await app.sessionStore.destroy(session.id, undefined, reason))) return
         count++
         app.reportUnreadEndings({ issuer, subject }, reason, log, [session.id], {})

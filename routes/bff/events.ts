@@ -5,6 +5,7 @@ import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import type { Session } from '../../plugins/session/session.ts'
 import type { RouteOptions } from './options.ts'
 import { sessionView } from './session.ts'
+import { signedIn } from './signed-in.ts'
 
 /** Shorter than the idle timeouts of common proxies, in milliseconds. */
 const heartbeatMs = 25_000
@@ -38,8 +39,7 @@ export async function events(app: FastifyInstance, options: RouteOptions): Promi
   })
 
   app.get('/events', { config: { csrf: false }, exposeHeadRoute: false }, async (request, reply) => {
-    const session = await app.findSession(request, { slide: false })
-    if (!session) throw new GatewayError('BFF_SESSION_REQUIRED')
+    const session = await signedIn(app, request, false)
     // The client has disconnected meanwhile: its `close` event will not come again.
     if (reply.raw.destroyed) return reply.send()
     count(session.id, reply)

@@ -8,9 +8,8 @@ import { hashForLog } from '../../plugins/logging/logger.ts'
 import { hasEndedWithin } from '../../plugins/login/ended-sid.ts'
 import type { LoginTransaction } from '../../plugins/login/login-transaction.ts'
 import { userClaims } from '../../plugins/session/claims.ts'
-import { type Session, sessionHash } from '../../plugins/session/session.ts'
+import { logFields, type Session } from '../../plugins/session/session.ts'
 import { sessionClient } from '../../plugins/session/session-profiles.ts'
-import { logName } from '../../plugins/session/session-record.ts'
 import type { BrowserSession, NewSession } from '../../plugins/session/sessions.ts'
 import { rejectedLogin } from './begin-login.ts'
 import { countedClient } from './client-tally.ts'
@@ -136,8 +135,7 @@ export function createLoginFinisher(app: FastifyInstance, options: RouteOptions)
     app.metrics.sessionStarted()
     request.log.info({
       event: 'session.started',
-      user: logName(session.record),
-      sessionHash: sessionHash(session),
+      ...logFields(session),
       // As in the lines of the issuer's logout notices, which name no session.
       sub: hashForLog(session.record.subject),
       sid: hashForLog(session.record.sid),

@@ -3,8 +3,8 @@ import type { Clock } from '../../lib/clock.ts'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import type { LoginTransaction } from '../../plugins/login/login-transaction.ts'
 import { firstOfParallelLogins } from '../../plugins/login/parallel-logins.ts'
-import { type Session, sessionHash } from '../../plugins/session/session.ts'
-import { logName, type SessionRecord } from '../../plugins/session/session-record.ts'
+import { logFields, type Session } from '../../plugins/session/session.ts'
+import type { SessionRecord } from '../../plugins/session/session-record.ts'
 import type { SessionReference } from '../../plugins/session/session-reference.ts'
 import type { BrowserSession } from '../../plugins/session/sessions.ts'
 import { rememberReplacement } from '../../plugins/session/superseded-session.ts'
@@ -63,7 +63,7 @@ export async function joinParallelLogin(
     }
     const { record } = created.session
     await app.sessions.end(created.session)
-    log.info({ event: 'login.joined', user: logName(session.record), sessionHash: sessionHash(session) })
+    log.info({ event: 'login.joined', ...logFields(session) })
     const isRevoked = await revokeRefreshToken(app, log, record.tokenSet.refreshToken)
     if (!isRevoked || !mayShareGrant(record, session.record)) return { reference: first, session }
     const renewed = await renewToCheck(app, request, session)
@@ -106,7 +106,7 @@ async function endReplaced(
       await app.reportIfFoundEnded(request, reference)
       return undefined
     }
-    const log = request.log.child({ user: logName(old.record), sessionHash: sessionHash(old) })
+    const log = request.log.child(logFields(old))
     const { record, revoked } = await endSession(app, log, old, 'replaced')
     return revoked ? record : undefined
   } catch (err) {

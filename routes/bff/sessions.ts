@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { GatewayError } from '../../plugins/errors/catalogue.ts'
-import type { Session } from '../../plugins/session/session.ts'
 import { ignoreBodies } from './body-parsers.ts'
 import { endSession, endWithoutCookie } from './end-session.ts'
+import { signedIn } from './signed-in.ts'
 
 type ListRequest = FastifyRequest<{ Querystring: { slide?: string } }>
 type OneRequest = FastifyRequest<{ Params: { id: string } }>
@@ -16,13 +16,13 @@ export async function sessions(app: FastifyInstance): Promise<void> {
   app.addHook('onRequest', async (_request, reply) => void reply.header('cache-control', 'no-store'))
 
   app.get('/sessions', async (request: ListRequest) => {
-    const session = await signedIn(request, request.query.slide !== 'false')
+    const session = await signedIn(app, request, request.query.slide !== 'false')
     const all = await app.sessionList.of(session.record)
     return all.map((each) => app.sessionList.view(each, session.id))
   })
 
   app.delete('/sessions/:id', async (request: OneRequest, reply) => {
-    const session = await signedIn(request, false)
+    const session = await signedIn(app, request, false)
     const wanted = await app.sessionList.find(session.record, request.params.id)
     if (!wanted)
       throw new GatewayError('BFF_NOT_FOUND', { details: 'You have no session with this identifier' })
@@ -32,15 +32,9 @@ export async function sessions(app: FastifyInstance): Promise<void> {
   })
 
   app.delete('/sessions', async (request) => {
-    const session = await signedIn(request, false)
+    const session = await signedIn(app, request, false)
     const all = await app.sessionList.of(session.record)
     const others = all.filter(({ id }) => id !== session.id)
     return { ended: await endWithoutCookie(app, request.log, session.record, others, 'logout') }
   })
-
-  async function signedIn(request: FastifyRequest, slide: boolean): Promise<Session> {
-    const session = await app.findSession(request, { slide })
-    if (!session) throw new GatewayError('BFF_SESSION_REQUIRED')
-    return session
-  }
 }

@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { basePath } from '../../config/index.ts'
-import { GatewayError } from '../../plugins/errors/catalogue.ts'
 import { claimList } from '../../plugins/session/claims.ts'
 import type { RouteOptions } from './options.ts'
+import { signedIn } from './signed-in.ts'
 
 type UserRequest = FastifyRequest<{ Querystring: { slide?: string } }>
 
@@ -10,8 +10,7 @@ type UserRequest = FastifyRequest<{ Querystring: { slide?: string } }>
 export async function user(app: FastifyInstance, { publicUrl, clock }: RouteOptions): Promise<void> {
   app.get('/user', async (request: UserRequest, reply) => {
     reply.header('cache-control', 'no-store')
-    const session = await app.findSession(request, { slide: request.query.slide !== 'false' })
-    if (!session) throw new GatewayError('BFF_SESSION_REQUIRED')
+    const session = await signedIn(app, request, request.query.slide !== 'false')
     app.deviceBinding.offerAgain(request, reply, session)
 
     const { claims, sid, sessionState } = session.record

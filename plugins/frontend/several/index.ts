@@ -32,13 +32,11 @@ export const notFoundBelow: FastifyPluginAsync = async (app) => {
  * of all frontends' session cookies.
  */
 export function withOwnKeys(options: GatewayOptions, all: GatewayOptions[]): GatewayOptions {
-  const [first, ...others] = options.session.keys
-  const purpose = `frontend ${options.publicUrl.href}`
-  const [own, ...older] = deriveKeys([first, ...others], purpose)
+  const keys = deriveKeys(options.session.keys, `frontend ${options.publicUrl.href}`)
   const cookie = { ...options.cookie, others: all.map(({ cookie: { name } }) => name) }
   return {
     ...options,
     cookie,
-    session: own ? { ...options.session, keys: [own, ...older] } : options.session,
+    session: { ...options.session, keys },
   }
 }

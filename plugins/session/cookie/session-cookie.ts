@@ -70,5 +70,10 @@ export function createSessionCookie(sealer: CookieSealer, name: string): Session
 
 /** Whether a `Cookie` header may have several cookies of this name. */
 function mayOccurTwice(header = '', name: string): boolean {
-  return header.indexOf(name, header.indexOf(name) + 1) >= 0
+  let times = 0
+  for (let at = header.indexOf(name); at >= 0; at = header.indexOf(name, at + 1)) {
+    // The names of the gateway's other cookies go on with a hyphen.
+    if (header[at + name.length] !== '-' && ++times > 1) return true
+  }
+  return false
 }

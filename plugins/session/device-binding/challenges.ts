@@ -55,8 +55,8 @@ export function createChallenges({ keys, store, clock, lifetimeMs }: ChallengesO
     },
     openRefresh(challenge) {
       const opened = open(challenge)
-      const about = opened?.about['session']
-      return isString(about) ? { about, use: opened?.use ?? (async () => false) } : undefined
+      const session = opened?.about['session']
+      return opened && isString(session) ? { about: session, use: opened.use } : undefined
     },
   }
 

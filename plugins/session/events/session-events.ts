@@ -96,24 +96,22 @@ export function createEndingReport({ metrics, events }: EndingReportOptions): Re
 /**
  * Reports sessions that were ended by an index or identifier, without reading their records: one call of the hook, and
  * a log line for each.
- * @param ids keys of their records; their number if the lines are written already
+ * @param ids keys of their records
  * @param fields log fields that say whose sessions they were
  */
 export type ReportUnreadEndings = (
   ended: EndedSession,
   reason: SessionEndReason,
   log: EndingLog,
-  ids: string[] | number,
+  ids: string[],
   fields: object,
 ) => void
 
 export function createUnreadEndingsReport({ metrics, events }: EndingReportOptions): ReportUnreadEndings {
   return (ended, reason, log, ids, fields) => {
-    const count = typeof ids === 'number' ? ids : ids.length
-    metrics.sessionEnded(reason, count)
-    if (count > 0) events.ended(ended, reason)
-    for (const id of typeof ids === 'number' ? [] : ids)
-      logEnding(log, reason, { sessionHash: sessionHash({ id }), ...fields })
+    metrics.sessionEnded(reason, ids.length)
+    if (ids.length > 0) events.ended(ended, reason)
+    for (const id of ids) logEnding(log, reason, { sessionHash: sessionHash({ id }), ...fields })
   }
 }
 

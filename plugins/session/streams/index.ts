@@ -1,8 +1,7 @@
 import fp from 'fastify-plugin'
 import type { Limits } from '../../../http/limits.ts'
 import { type FoundEndReason, isFoundEnd } from '../found-end.ts'
-import { type Session, sessionHash } from '../session.ts'
-import { logName } from '../session-record.ts'
+import { logFields, type Session } from '../session.ts'
 import type { Sessions } from '../sessions.ts'
 import { createOpenStreams, type OpenStreams } from './open-streams.ts'
 
@@ -32,8 +31,7 @@ export default fp<Pick<Limits, 'streamsPerSession'>>(
 
     async function report(session: Session, reason: FoundEndReason): Promise<void> {
       const isFirst = await app.sessions.claimFoundEnd(session).catch(() => false)
-      const found = { reason, sessionHash: sessionHash(session), user: logName(session.record) }
-      if (isFirst) app.reportFoundEnding(found, app.log)
+      if (isFirst) app.reportFoundEnding({ reason, ...logFields(session) }, app.log)
     }
   },
   { name: 'open-streams', fastify: '5.x', dependencies: ['oidc-session', 'session-events'] },
