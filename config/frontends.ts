@@ -1,7 +1,7 @@
 import { isOwnCookie } from '../http/cookies.ts'
+import { isObject } from '../lib/type-guards.ts'
 import { type OptionTree, readOptionTree } from './option-tree.ts'
 import { type GatewayOptions, isShared, optionOf } from './schema/index.ts'
-import { isObject } from './schema/rule-between.ts'
 import { basePath } from './schema/urls.ts'
 
 /** One entry of `frontends`, as if it were a separate file. */

@@ -1,11 +1,11 @@
 import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
+import { isObject } from '../lib/type-guards.ts'
 import { type Files, readOr, Unreadable } from './files.ts'
 import type { Given, OptionTree } from './option-tree.ts'
 import { type Option, options, optionsOf, optionsSchema } from './schema/index.ts'
 import { looksLikeContent } from './schema/mask.ts'
 import { unwrap } from './schema/option.ts'
-import { isObject } from './schema/rule-between.ts'
 import { upstreamSchema } from './schema/upstream.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>

@@ -1,9 +1,9 @@
 import { dirname } from 'node:path'
+import { isObject } from '../lib/type-guards.ts'
 import { type Files, readOr, Unreadable } from './files.ts'
 import { nearest, simplify } from './nearest.ts'
 import { acceptsArray, options } from './schema/index.ts'
 import { looksLikeContent } from './schema/mask.ts'
-import { isObject } from './schema/rule-between.ts'
 
 /** An option's value in a source. */
 export interface Given {

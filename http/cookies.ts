@@ -8,7 +8,7 @@ import { trimBlanks } from './fields.ts'
  *
  * @see https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis-22#section-4.1.3
  */
-export function cookiePairs(header: string | undefined): string[] {
+function cookiePairs(header: string | undefined): string[] {
   return header?.split(';').map(trimBlanks) ?? []
 }
 

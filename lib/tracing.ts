@@ -22,6 +22,20 @@ export interface Tracing {
  */
 export type SpanAttributes = Record<string, string | number | boolean | undefined>
 
+/** Attributes of a request to another server. @param path without the query, which may hold a secret */
+export function clientAttributes(
+  method: string,
+  { origin, hostname, port, protocol }: URL,
+  path: string,
+): SpanAttributes {
+  return {
+    'http.request.method': method,
+    'url.full': origin + path,
+    'server.address': hostname,
+    'server.port': Number(port) || (protocol === 'https:' ? 443 : 80),
+  }
+}
+
 /** `traceparent` and what else the propagator sends. */
 export type TraceHeaders = Record<string, string>
 

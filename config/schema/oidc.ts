@@ -5,7 +5,7 @@ import { type RuleFault, ruleBetween } from './rule-between.ts'
 import { authorizationParameters, baseUrl, formatUrl, httpUrl, isPlainHttp, logoutUrl, url } from './urls.ts'
 
 /** Names of RFC 7591, as in `token_endpoint_auth_methods_supported`. */
-export const clientAuthenticationNames = [
+const clientAuthenticationNames = [
   'client_secret_basic',
   'client_secret_post',
   'client_secret_jwt',

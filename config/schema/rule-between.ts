@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { isObject } from '../../lib/type-guards.ts'
 
 /** A fault, if any: a message, with a path below the object if it concerns one option of it. */
 export type RuleFault = string | [path: (string | number)[], message: string] | false | undefined
@@ -28,8 +29,4 @@ export function ruleBetween<T>(
 
 function isRight(option: string, issues: z.core.$ZodRawIssue[]): boolean {
   return !issues.some(({ path = [] }) => `${path.join('.')}.`.startsWith(`${option}.`))
-}
-
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

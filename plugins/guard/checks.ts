@@ -63,7 +63,7 @@ export function isForeign(
  *
  * @param host of the request; empty if there is none, which browsers never do
  */
-export function namesPublicHost(host: string, publicUrl: URL): boolean {
+function namesPublicHost(host: string, publicUrl: URL): boolean {
   if (host === '') return true
   // Otherwise the URL parser could find more than host and port in it.
   if (/[^\w.:[\]-]/.test(host)) return false

@@ -32,7 +32,7 @@ function isHashOf(accessToken: string, hash: unknown, algorithm: string): boolea
  * Stands in place of an ID token that is not valid. Can't be decoded, so `storeTokens` (plugins/tokens) treats it like
  * another user's: it revokes the tokens and ends the session.
  */
-export const invalidIdToken = 'invalid'
+const invalidIdToken = 'invalid'
 
 /** How long new tokens wait for the issuer's keys before they are stored. */
 const maxWaitMs = 1000

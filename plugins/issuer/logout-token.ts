@@ -1,4 +1,5 @@
 import { type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose'
+import { isObject } from '../../lib/type-guards.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import { isAboutToken, withEachKey } from './verify-jwt.ts'
 
@@ -82,8 +83,4 @@ function notice({ sub, sid, jti, nonce, events }: JWTPayload, issuer: string): L
 
 function fault(what: string, cause?: unknown): LogoutTokenError {
   return new LogoutTokenError(`The logout token ${what}`, { cause })
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

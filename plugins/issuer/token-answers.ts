@@ -1,8 +1,9 @@
 import type { CustomFetch, TokenEndpointResponse } from 'openid-client'
+import { isObject } from '../../lib/type-guards.ts'
 import { type Fetch, grantDeadline } from './transport.ts'
 
 /** Drops members that are `null` or empty: some issuers send these instead of omitting the member. */
-export function withoutBlanks(answer: object): Record<string, unknown> {
+function withoutBlanks(answer: object): Record<string, unknown> {
   return Object.fromEntries(Object.entries(answer).filter(([, value]) => value !== null && value !== ''))
 }
 
@@ -10,7 +11,7 @@ export function withoutBlanks(answer: object): Record<string, unknown> {
 export function parseAnswer(text: string): object | undefined {
   try {
     const answer: unknown = JSON.parse(text)
-    return typeof answer === 'object' && answer !== null && !Array.isArray(answer) ? answer : undefined
+    return isObject(answer) ? answer : undefined
   } catch {
     return undefined
   }

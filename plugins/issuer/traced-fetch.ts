@@ -1,19 +1,14 @@
-import type { Tracing } from '../../lib/tracing.ts'
+import { clientAttributes, type Tracing } from '../../lib/tracing.ts'
 import type { Fetch } from './transport.ts'
 
 /** A span for each request to the issuer that a traced request makes, continued at the issuer. */
 export function tracedFetch(fetch: Fetch, tracing: Tracing): Fetch {
   if (!tracing.isOn) return fetch
   return (input, options) => {
-    const { origin, pathname, hostname, port, protocol } = new URL(input)
+    const url = new URL(input)
+    const { pathname } = url
     const method = options?.method ?? 'GET'
-    const attributes = {
-      'http.request.method': method,
-      // Without the query, which may hold an authorization code.
-      'url.full': origin + pathname,
-      'server.address': hostname,
-      'server.port': Number(port) || (protocol === 'https:' ? 443 : 80),
-    }
+    const attributes = clientAttributes(method, url, pathname)
     return tracing.clientSpan(`${method} ${pathname}`, attributes, async (span, traceHeaders) => {
       const headers = new Headers(options?.headers)
       for (const [name, value] of Object.entries(traceHeaders)) headers.set(name, value)

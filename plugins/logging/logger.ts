@@ -48,7 +48,7 @@ const isSecret = new RegExp(`^${secret}$`, 'i')
  *
  * @param line JSON, ending in a line break
  */
-export function redactSecrets(line: string): string {
+function redactSecrets(line: string): string {
   return holdsSecret.test(line) ? `${JSON.stringify(JSON.parse(line, redact))}\n` : line
 }
 

@@ -2,7 +2,6 @@ import fp from 'fastify-plugin'
 import { errorCodeOf } from '../errors/index.ts'
 import { openPrivatePort } from '../private-port/index.ts'
 import { type Metrics, noMetrics } from './metrics.ts'
-import { createMetrics } from './prometheus.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -25,6 +24,8 @@ export default fp<ObservabilityOptions>(
       app.decorate('metrics', noMetrics)
       return
     }
+    // Loaded only when it is needed: it takes time and memory, and loads the API of OpenTelemetry.
+    const { createMetrics } = await import('./prometheus.ts')
     const { metrics, registry } = createMetrics({ several })
     app.decorate('metrics', metrics)
 

@@ -74,6 +74,8 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
   const renewer = createRenewer<ClientToken>({ ...options, onWaiting: metrics.renewalWaiters })
   /** Tokens in memory. Bounded by the number of upstreams with different parameters. */
   const held = new Map<string, ClientToken>()
+  /** By the configuration of an upstream, which each of its requests passes. */
+  const ids = new WeakMap<TokenParameters, string>()
 
   return {
     async usable(parameters, log) {
@@ -164,6 +166,8 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
 
   /** The store key of a token. */
   function idOf(parameters: TokenParameters): string {
+    const known = ids.get(parameters)
+    if (known !== undefined) return known
     const name = [
       'client token',
       issuerUrl,
@@ -171,6 +175,8 @@ export function createClientTokens(options: ClientTokensOptions): ClientTokens {
       tokenParameters(parameters),
       ...(dpop ? ['DPoP'] : []),
     ]
-    return createHash('sha256').update(JSON.stringify(name)).digest('base64url')
+    const id = createHash('sha256').update(JSON.stringify(name)).digest('base64url')
+    ids.set(parameters, id)
+    return id
   }
 }

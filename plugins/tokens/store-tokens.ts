@@ -1,5 +1,6 @@
 import { decodeJwt } from 'jose'
 import type { Clock } from '../../lib/clock.ts'
+import type { Issuer } from '../issuer/issuer.ts'
 import type { GrantedTokens } from '../issuer/token-set.ts'
 import { hashForLog } from '../logging/logger.ts'
 import type { RenewalOutcome } from '../observability/metrics.ts'
@@ -81,10 +82,7 @@ export function createStoreTokens({ sessions, issuer, clock, reportEnding }: Use
   }
 
   async function revoke(refreshToken: string | undefined, log: RenewalLog): Promise<void> {
-    if (refreshToken === undefined) return
-    await issuer.revoke(refreshToken).catch(() => {
-      log.warn({ event: 'token.revocation.failed', refreshTokenHash: hashForLog(refreshToken) })
-    })
+    if (refreshToken !== undefined) await revokeRefreshToken(issuer, refreshToken, log)
   }
 
   async function revokeAccessToken(accessToken: string, log: RenewalLog): Promise<void> {
@@ -93,6 +91,17 @@ export function createStoreTokens({ sessions, issuer, clock, reportEnding }: Use
       log.warn({ event: 'token.revocation.failed', tokenType: 'access_token' })
     })
   }
+}
+
+/** Revokes a refresh token that is not needed. A failure is logged. */
+export async function revokeRefreshToken(
+  issuer: Pick<Issuer, 'revoke'>,
+  refreshToken: string,
+  log: RenewalLog,
+): Promise<void> {
+  await issuer.revoke(refreshToken).catch(() => {
+    log.warn({ event: 'token.revocation.failed', refreshTokenHash: hashForLog(refreshToken) })
+  })
 }
 
 /**

@@ -13,7 +13,7 @@ import type { Session } from '../session/session.ts'
 import { grantCredential, heldToken, isRenewedSince, type SessionRecord } from '../session/session-record.ts'
 import type { Sessions, StoreTokensOutcome } from '../session/sessions.ts'
 import { StoreUnavailableError } from '../session-store/store.ts'
-import { createStoreTokens, retryUntilStored } from './store-tokens.ts'
+import { createStoreTokens, retryUntilStored, revokeRefreshToken } from './store-tokens.ts'
 
 export interface UserGrantOptions {
   sessions: Sessions
@@ -111,11 +111,8 @@ export function createUserGrant(options: UserGrantOptions) {
     }
     count('failed')
     const { refreshToken } = failure
-    await storeTime.measure(() =>
-      refreshToken === undefined
-        ? noteRefusal(session, refusal)
-        : keepRefreshToken(session, refreshToken, renewal),
-    )
+    if (refreshToken !== undefined) await keepRefreshToken(session, refreshToken, renewal)
+    else await storeTime.measure(() => noteRefusal(session, refusal))
     const retryInMs = backOffMs(lock.failures, random(), failure.retryAfterMs)
     log.warn({ event: 'token.renewal.failed', reason, final: false, retryInMs })
     return { outcome: 'failed', retryInMs }
@@ -177,25 +174,26 @@ export function createUserGrant(options: UserGrantOptions) {
   async function keepRefreshToken(
     session: Session,
     refreshToken: string,
-    { lock, log }: UserRenewal,
+    { lock, log, storeTime }: UserRenewal,
   ): Promise<void> {
+    const stored = <T>(write: () => Promise<T>): Promise<T> =>
+      storeTime.measure(() => retryUntilStored(write, lock, clock))
     const sent = session.record.tokenSet.refreshToken
-    for (let current: Session | undefined = session; current; ) {
-      const { refusals: _, ...record } = current.record
-      if (record.tokenSet.refreshToken !== sent) return
-      const kept = { ...record, tokenSet: { ...record.tokenSet, refreshToken } }
-      const write = sessions.prepareWrite(current, kept)
-      const result: StoreTokensOutcome = await retryUntilStored(write, lock, clock)
+    let current: Session | undefined = session
+    while (current) {
+      if (current.record.tokenSet.refreshToken !== sent) return
+      const result: StoreTokensOutcome = await stored(
+        sessions.prepareWrite(current, withRefreshToken(current.record, refreshToken)),
+      )
       if (result.outcome === 'stored') return
-      current =
-        result.outcome === 'gone'
-          ? undefined
-          : await retryUntilStored(() => sessions.reload(session), lock, clock)
+      current = result.outcome === 'gone' ? undefined : await stored(() => sessions.reload(session))
     }
-    await issuer.revoke(refreshToken).catch(() => {
-      log.warn({ event: 'token.revocation.failed', refreshTokenHash: hashForLog(refreshToken) })
-    })
+    await revokeRefreshToken(issuer, refreshToken, log)
   }
+}
+
+function withRefreshToken({ refusals: _, ...record }: SessionRecord, refreshToken: string): SessionRecord {
+  return { ...record, tokenSet: { ...record.tokenSet, refreshToken } }
 }
 
 function decline(reason: string, log: RenewalLog): Attempt<Session> {

@@ -8,12 +8,13 @@ import type { ClientSpan } from '../../lib/tracing.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import { keepNonce, tokenHeaders } from '../tokens/token-headers.ts'
 import { createForward } from './forward.ts'
-import { endWebSocket, openUpstreamWebSocket } from './open-websocket.ts'
+import { openUpstreamWebSocket } from './open-websocket.ts'
 import { createRemedies } from './remedy.ts'
 import { createReports, startReport } from './report.ts'
 import { type OutgoingHeaders, requestHeaders } from './request-headers.ts'
 import { createRespond, varyHeader } from './respond.ts'
 import { type ResponseHeaderRules, responseHeaders } from './response-headers.ts'
+import { closeAfterFlush } from './tunnel.ts'
 import { routeUpgrades, upgradeHead } from './upgrades.ts'
 import { createUpstreamClient } from './upstream-client.ts'
 import { startUpstreamSpan } from './upstream-span.ts'
@@ -186,7 +187,7 @@ const upstreamProxy: FastifyPluginAsync<UpstreamProxyOptions> = async (app, opti
     request.trace?.end(101)
     reply.raw.detachSocket(browser)
     answer.open(responseHeaders(answer.response.headers, responseRules))
-    end = () => endWebSocket(browser)
+    end = () => closeAfterFlush(browser)
     // The gateway began to close in the same turn of the event loop.
     if (closing.signal.aborted) end()
   }

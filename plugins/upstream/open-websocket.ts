@@ -1,10 +1,9 @@
 import { type IncomingMessage, STATUS_CODES } from 'node:http'
-import type { Socket } from 'node:net'
 import type { UpstreamOptions } from '../../config/index.ts'
 import type { GatewayError } from '../errors/catalogue.ts'
 import type { Report } from './report.ts'
 import type { OutgoingHeaders } from './request-headers.ts'
-import { bufferEarlyData, closeAfterFlush, pipeBothWays } from './tunnel.ts'
+import { bufferEarlyData, pipeBothWays } from './tunnel.ts'
 import type { UpstreamAnswer } from './upstream-answer.ts'
 import { type HandshakeAnswer, sendHandshake, withAgreement, withHandshake } from './websocket-handshake.ts'
 
@@ -93,11 +92,6 @@ async function handshakeAnswer(
 function refusalOf(response: IncomingMessage): UpstreamAnswer {
   const { statusCode = 0, headers } = response
   return { statusCode, headers, trailers: {}, isComplete: false, body: response }
-}
-
-/** Closes a WebSocket after sending what is pending. */
-export function endWebSocket(browser: Socket): void {
-  closeAfterFlush(browser)
 }
 
 async function sendOnce(upstream: UpstreamOptions, request: WebSocketRequest): Promise<HandshakeAnswer> {

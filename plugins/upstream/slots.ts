@@ -5,6 +5,8 @@ export interface Slots {
    * @throws the signal's reason when it aborts
    */
   acquire(signal: AbortSignal): Promise<() => void>
+  /** The same without waiting; undefined if no slot is free. */
+  acquireNow(): (() => void) | undefined
 }
 
 export function createSlots(count: number): Slots {
@@ -17,17 +19,31 @@ export function createSlots(count: number): Slots {
     else free++
   }
 
+  function held(): () => void {
+    let isHeld = true
+    return () => {
+      if (isHeld) release()
+      isHeld = false
+    }
+  }
+
+  function acquireNow(): (() => void) | undefined {
+    // A slot is passed on to the next waiter directly, so a free one means that nothing waits.
+    if (free === 0) return undefined
+    free--
+    return held()
+  }
+
   return {
     async acquire(signal) {
       signal.throwIfAborted()
-      if (free > 0) free--
-      else await nextFree(waiting, signal)
-      let isHeld = true
-      return () => {
-        if (isHeld) release()
-        isHeld = false
-      }
+      const now = acquireNow()
+      if (now) return now
+      await nextFree(waiting, signal)
+      return held()
     },
+
+    acquireNow,
   }
 }
 

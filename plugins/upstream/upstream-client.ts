@@ -3,7 +3,7 @@ import type { UpstreamOptions } from '../../config/index.ts'
 import { GatewayError } from '../errors/catalogue.ts'
 import { type AnswerReceiver, dropUpload, Exchange, type UpstreamRequest } from './exchange.ts'
 import { adaptHttp2Streams } from './http2.ts'
-import { createSlots } from './slots.ts'
+import { createSlots, type Slots } from './slots.ts'
 import { watchConnection } from './watched-connection.ts'
 
 /** Sends requests to one upstream over connections that are kept open. */
@@ -23,7 +23,8 @@ export interface Sending {
 
 export function createUpstreamClient(upstream: UpstreamOptions): UpstreamClient {
   const pool = createPool(upstream)
-  const slots = upstream.connections === undefined ? undefined : createSlots(upstream.connections)
+  const { connections } = upstream
+  const slots = connections === undefined ? undefined : createSlots(connections)
 
   function send(request: UpstreamRequest, receiver: AnswerReceiver, release?: () => void): Sending {
     const exchange = new Exchange(pool, request, receiver, release)
@@ -32,11 +33,13 @@ export function createUpstreamClient(upstream: UpstreamOptions): UpstreamClient 
   }
 
   /** @throws GatewayError BFF_UPSTREAM_TIMEOUT when no connection becomes free in time */
-  function sendInTurn(request: UpstreamRequest, receiver: AnswerReceiver): Sending {
+  function sendInTurn(slots: Slots, request: UpstreamRequest, receiver: AnswerReceiver): Sending {
+    const free = slots.acquireNow()
+    if (free) return send(request, receiver, free)
     const waiting = new AbortController()
     const tooLong = AbortSignal.timeout(upstream.timeoutMs)
     let sending: Sending = { abort: () => waiting.abort() }
-    slots?.acquire(AbortSignal.any([waiting.signal, tooLong])).then(
+    slots.acquire(AbortSignal.any([waiting.signal, tooLong])).then(
       (release) => {
         // The browser may have disconnected after the slot was given to this request.
         if (waiting.signal.aborted) release()
@@ -50,7 +53,10 @@ export function createUpstreamClient(upstream: UpstreamOptions): UpstreamClient 
     return { abort: () => sending.abort() }
   }
 
-  return { send: slots ? sendInTurn : send, close: () => pool.destroy() }
+  return {
+    send: slots ? (request, receiver) => sendInTurn(slots, request, receiver) : send,
+    close: () => pool.destroy(),
+  }
 }
 
 /** A pool of connections to an upstream. */

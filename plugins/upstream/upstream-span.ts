@@ -1,4 +1,4 @@
-import type { ClientSpan, RequestTrace } from '../../lib/tracing.ts'
+import { type ClientSpan, clientAttributes, type RequestTrace } from '../../lib/tracing.ts'
 
 /** The span of a request to an upstream; undefined if the browser's request is not traced. @param path without the query */
 export function startUpstreamSpan(
@@ -7,10 +7,5 @@ export function startUpstreamSpan(
   method: string,
   path: string,
 ): ClientSpan | undefined {
-  return trace?.startClient(method, {
-    'http.request.method': method,
-    'url.full': target.origin + path,
-    'server.address': target.hostname,
-    'server.port': Number(target.port) || (target.protocol === 'https:' ? 443 : 80),
-  })
+  return trace?.startClient(method, clientAttributes(method, target, path))
 }

@@ -43,7 +43,7 @@ export function watchConnection(socket: Socket, timeoutMs: number): void {
     watch.isAnswering = true
     if (head.isOver) return chunk
     head.read(chunk)
-    if (head.isInterim) watch.deadline ??= startDeadline(socket, watch.sentAt, timeoutMs)
+    if (head.isInterim) watch.deadline ??= startDeadline(watch, socket, watch.sentAt, timeoutMs)
     else clearDeadline(watch)
     return chunk
   }
@@ -64,13 +64,12 @@ subscribe('undici:client:sendHeaders', (message) => {
 })
 
 /** Closes the connection after the time-out, unless an upload is still in progress. */
-function startDeadline(socket: Socket, sentAt: number, timeoutMs: number): NodeJS.Timeout {
+function startDeadline(watch: Watch, socket: Socket, sentAt: number, timeoutMs: number): NodeJS.Timeout {
   const { bytesWritten } = socket
   const remaining = Math.max(0, sentAt + timeoutMs - performance.now())
   const timer = setTimeout(() => {
-    const watch = watches.get(socket)
-    if (!watch || socket.bytesWritten === bytesWritten) socket.destroy(new errors.HeadersTimeoutError())
-    else watch.deadline = startDeadline(socket, performance.now(), timeoutMs)
+    if (socket.bytesWritten === bytesWritten) socket.destroy(new errors.HeadersTimeoutError())
+    else watch.deadline = startDeadline(watch, socket, performance.now(), timeoutMs)
   }, remaining)
   return timer.unref()
 }

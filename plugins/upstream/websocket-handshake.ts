@@ -129,7 +129,7 @@ function pick(headers: IncomingHttpHeaders, names: string[]): OutgoingHeaders {
  * @param key the browser's
  * @see https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2
  */
-export function agreementFault({ headers }: Pick<IncomingMessage, 'headers'>, key: string) {
+function agreementFault({ headers }: Pick<IncomingMessage, 'headers'>, key: string) {
   if (headers.upgrade?.toLowerCase() !== 'websocket') return 'The upstream switched to another protocol'
   if (!listedNames(headers.connection ?? '').includes('upgrade')) return 'Connection does not name Upgrade'
   const expected = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')

@@ -1,7 +1,6 @@
-import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { pathOf } from '../../../http/path.ts'
-import { noTracing, type RequestTrace, type Tracing } from '../../../lib/tracing.ts'
+import { noTracing, type Tracing } from '../../../lib/tracing.ts'
 import { errorCodeOf } from '../../errors/index.ts'
 import { addToLog } from '../../logging/logger.ts'
 import type { OpenRequestTrace } from './open-telemetry.ts'
@@ -12,7 +11,7 @@ declare module 'fastify' {
   }
   interface FastifyRequest {
     /** Null: the request is not traced. */
-    trace: RequestTrace | null
+    trace: OpenRequestTrace | null
   }
 }
 
@@ -31,7 +30,6 @@ export default fp(
     const tracing = createOpenTelemetryTracing()
     app.decorate('tracing', tracing)
 
-    const traces = new WeakMap<FastifyRequest, OpenRequestTrace>()
     app.addHook('onRequest', (request, reply, done) => {
       const { raw, method, headers, routeOptions, protocol: scheme } = request
       const path = pathOf(request.originalUrl)
@@ -45,7 +43,6 @@ export default fp(
         headers,
       })
       request.trace = begun
-      traces.set(request, begun)
       addToLog(request, begun.ids)
       reply.raw.once('close', () => {
         if (!reply.raw.writableFinished) begun.end(reply.statusCode, 'aborted')
@@ -54,15 +51,15 @@ export default fp(
     })
     // The body has been read, and the events that it came with have no context.
     app.addHook('preValidation', (request, _reply, done) => {
-      const begun = traces.get(request)
-      if (begun) begun.run(done)
+      if (request.trace) request.trace.run(done)
       else done()
     })
     app.addHook('onResponse', (request, reply, done) => {
       const code = errorCodeOf(request)
-      traces
-        .get(request)
-        ?.end(reply.statusCode, code ?? (reply.statusCode >= 500 ? String(reply.statusCode) : undefined))
+      request.trace?.end(
+        reply.statusCode,
+        code ?? (reply.statusCode >= 500 ? String(reply.statusCode) : undefined),
+      )
       done()
     })
   },

@@ -36,7 +36,6 @@ export interface OpenRequestTrace extends RequestTrace {
   readonly ids: { trace_id: string; span_id: string }
   /** Runs `work` as a part of the request, since events of a socket come without its context. */
   run(work: () => void): void
-  set(attributes: SpanAttributes): void
   /** @param errorType set if the request failed */
   end(statusCode: number, errorType?: string): void
 }
@@ -108,7 +107,6 @@ function beginRequest(tracer: Tracer, request: ArrivedRequest): OpenRequestTrace
   return {
     ids: { trace_id: traceId, span_id: spanId },
     run: (work) => context.with(own, work),
-    set: (attributes) => void span.setAttributes(attributes),
     startClient: (name, attributes) => startClient(tracer, name, attributes, own),
     end(statusCode, type) {
       if (isEnded) return
@@ -148,7 +146,7 @@ function startClient(tracer: Tracer, name: string, attributes: SpanAttributes, p
   return {
     headers: injected(trace.setSpan(parent, span)),
     answered(statusCode) {
-      spanOf(span).set({ 'http.response.status_code': statusCode })
+      span.setAttribute('http.response.status_code', statusCode)
       if (statusCode >= 400) fail(span, String(statusCode))
       end()
     },
