@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { after, before } from 'node:test'
-import { build, type InlineConfig } from 'vite'
+import { build } from 'vite'
 import { type DemoIssuer, startIssuer } from '../../demo/issuer.ts'
 import { codeBlocks } from '../docs/markdown.ts'
 import type { Answer } from '../proxy/support.ts'
@@ -43,7 +43,7 @@ async function writeClientPages(folder: string): Promise<void> {
   writeFileSync(join(folder, 'index.html'), '<!doctype html><link rel="icon" href="data:,">Start')
 }
 
-export async function bundle(entry: string, options: InlineConfig['build'] = {}): Promise<string> {
+export async function bundle(entry: string): Promise<string> {
   const result = await build({
     configFile: false,
     logLevel: 'error',
@@ -55,7 +55,7 @@ export async function bundle(entry: string, options: InlineConfig['build'] = {})
       },
     },
     define: { 'process.env.NODE_ENV': '"production"' },
-    build: { write: false, minify: true, lib: { entry, formats: ['es'] }, ...options },
+    build: { write: false, minify: true, lib: { entry, formats: ['es'] } },
   })
   const [{ output } = assert.fail('no output')] = [result].flat() as { output: { code?: string }[] }[]
   return output[0]?.code ?? assert.fail('no code')

@@ -19,6 +19,7 @@ import { splitHostsPage } from './split-hosts-page.ts'
  */
 const { values } = parseArgs({ options: { folder: { type: 'string' } } })
 const folder = resolve(values.folder ?? mkdtempSync(join(tmpdir(), 'fastify-bff-samples-')))
+console.log(`The builds are kept in ${folder}: name it with --folder to use them again`)
 
 const vite = (template: string) => [`npm create -y vite@latest v-${template} -- --template ${template}-ts`]
 const angular = (name: string, ssr: boolean) => [

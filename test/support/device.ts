@@ -1,12 +1,6 @@
 import assert from 'node:assert/strict'
 import type { LightMyRequestResponse } from 'fastify'
-import {
-  exportJWK,
-  type GenerateKeyPairResult,
-  generateKeyPair,
-  type JWTHeaderParameters,
-  SignJWT,
-} from 'jose'
+import { exportJWK, generateKeyPair, type JWTHeaderParameters, SignJWT } from 'jose'
 import type { InjectBrowser } from './inject-browser.ts'
 
 export const registerPath = '/bff/device-bound/register'
@@ -20,11 +14,8 @@ export interface Device {
   proof(challenge: string): Promise<string>
 }
 
-export async function createDevice(
-  alg = 'ES256',
-  pair?: GenerateKeyPairResult,
-): Promise<Device & { jwk: object }> {
-  const { privateKey, publicKey } = pair ?? (await generateKeyPair(alg, { extractable: true }))
+export async function createDevice(alg = 'ES256'): Promise<Device & { jwk: object }> {
+  const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true })
   const jwk = await exportJWK(publicKey)
   const sign = (jti: string, header: object) =>
     new SignJWT({ jti }).setProtectedHeader({ alg, typ: 'dbsc+jwt', ...header }).sign(privateKey)

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -110,6 +110,17 @@ test('without a Chromium package Playwright downloads one', (t) => {
   assert.equal(provision(machine).chromium, machine.downloadedChromium)
 })
 
+test('without a Firefox package it is downloaded, and found again', (t) => {
+  const has = ['apt-get', 'nginx', 'haproxy', 'redis-server', 'chromium']
+  const machine = pretend(t, { has, downloads: true, lacks: 'firefox' })
+  const expected = machine.fileAt('downloads/firefox/linux-1.0/firefox/firefox')
+
+  assert.equal(provision(machine).firefox, expected)
+  const count = machine.commands.length
+  assert.equal(provision(machine).firefox, expected)
+  assert.equal(machine.commands.length, count)
+})
+
 test('a Chromium downloaded by Playwright is found again', (t) => {
   const machine = pretend(t, { has: ['apt-get', 'nginx', 'haproxy', 'redis-server', 'downloaded'] })
 
@@ -164,6 +175,7 @@ function pretend(
     chromiumPath: undefined,
     firefoxPath: undefined,
     downloadedChromium: fileAt('downloaded'),
+    downloads: fileAt('downloads'),
     systemPath: '/does/not/exist/either',
     isRoot,
     say: (line) => said.push(line),
@@ -172,6 +184,10 @@ function pretend(
       if (command.includes('update')) return !staleLists
       if (command.includes('apt-get')) return install(command.at(-1) ?? '')
       if (command.includes('--with-deps') && downloads) add('downloaded')
+      if (command.includes('firefox@stable') && downloads) {
+        mkdirSync(fileAt('downloads/firefox/linux-1.0/firefox'), { recursive: true })
+        add('downloads/firefox/linux-1.0/firefox/firefox')
+      }
       return true
     },
   }

@@ -1,5 +1,7 @@
 import { spawnSync } from 'node:child_process'
-import { delimiter, resolve } from 'node:path'
+import { existsSync, readdirSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { delimiter, join, resolve } from 'node:path'
 import { chromium } from 'playwright-core'
 import { findExecutable, isExecutable } from './executables.ts'
 
@@ -13,6 +15,8 @@ export interface Machine {
   firefoxPath: string | undefined
   /** Where Playwright stores a downloaded Chromium. */
   downloadedChromium: string
+  /** Folder of browsers that Puppeteer's installer downloads. */
+  downloads: string
   /** Folder where Debian installs servers, which is on the PATH of root only. */
   systemPath: string
   isRoot: boolean
@@ -62,10 +66,7 @@ export function provision(machine: Machine = thisMachine()): Browsers {
     if (!isInstalled(machine, tool)) throw new Error(byHand(machine))
   }
 
-  if (!findFirefox(machine)) {
-    machine.say('No Firefox on the PATH or in FIREFOX_PATH: installing the package firefox-esr')
-    aptInstall(machine, 'firefox-esr')
-  }
+  if (!findFirefox(machine)) installFirefox(machine)
   if (!findChromium(machine)) installChromium(machine)
   const chromium = findChromium(machine)
   const firefox = findFirefox(machine)
@@ -79,6 +80,7 @@ function thisMachine(): Machine {
     chromiumPath: process.env['CHROMIUM_PATH'] || undefined,
     firefoxPath: process.env['FIREFOX_PATH'] || undefined,
     downloadedChromium: chromium.executablePath(),
+    downloads: join(homedir(), '.cache/puppeteer'),
     systemPath: '/usr/sbin:/usr/local/sbin',
     isRoot: process.getuid?.() === 0,
     run: ([command = '', ...args]) =>
@@ -99,7 +101,24 @@ function findChromium(machine: Machine): string | undefined {
 }
 
 function findFirefox(machine: Machine): string | undefined {
-  return machine.firefoxPath ?? onPath(machine, 'firefox') ?? onPath(machine, 'firefox-esr')
+  const found = machine.firefoxPath ?? onPath(machine, 'firefox') ?? onPath(machine, 'firefox-esr')
+  return found ?? downloadedFirefox(machine)
+}
+
+/** Puppeteer's installer makes a folder for each version. */
+function downloadedFirefox({ downloads }: Machine): string | undefined {
+  const folder = join(downloads, 'firefox')
+  const versions = existsSync(folder) ? readdirSync(folder) : []
+  return versions.map((version) => join(folder, version, 'firefox/firefox')).find(isExecutable)
+}
+
+/** Ubuntu has Firefox as a snap only, too: there Mozilla's own build is downloaded. */
+function installFirefox(machine: Machine): void {
+  machine.say('No Firefox on the PATH or in FIREFOX_PATH: installing the package firefox-esr')
+  if (aptInstall(machine, 'firefox-esr')) return
+  machine.say("There is no such package: downloading Mozilla's")
+  machine.run([process.execPath, playwright, 'install-deps', 'firefox'])
+  machine.run([process.execPath, installer, 'install', 'firefox@stable', '--path', machine.downloads])
 }
 
 /** Ubuntu has Chromium as a snap only, which containers and CI runners can't install: they use Playwright's. */
@@ -147,3 +166,4 @@ function onPath({ searchPath }: Machine, name: string): string | undefined {
 }
 
 const playwright = resolve(import.meta.dirname, '../../node_modules/playwright-core/cli.js')
+const installer = resolve(import.meta.dirname, '../../node_modules/@puppeteer/browsers/lib/main-cli.js')

@@ -20,7 +20,7 @@ const openTelemetry = Symbol.for('opentelemetry.js.api.1')
 
 /**
  * Traces requests if a tracer provider is registered for the process: by `server.ts`, or by an application that uses
- * the gateway as a plugin. Without one, nothing of OpenTelemetry is loaded.
+ * the gateway as a plugin. Without one, this loads nothing of OpenTelemetry.
  */
 export default fp(
   async (app) => {
